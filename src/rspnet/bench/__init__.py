@@ -1,0 +1,1 @@
+"""`rspnet bench`: the plain route beside ours, in one run."""

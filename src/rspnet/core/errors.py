@@ -1,0 +1,42 @@
+"""The one exception tree of this package.
+
+Everything a user can cause is an `RSPNetError`: its text is one line that names the file, argument or value at
+fault, the rule it breaks and, where there is one, the cure. The command line prints it and exits with `exit_code`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class RSPNetError(ValueError):
+    """Any error a user can cause; `exit_code` is what the command line ends with."""
+
+    exit_code = 2
+
+
+class ConfigError(RSPNetError):
+    """An option, recipe or combination of options that makes no sense."""
+
+
+class DecodeError(RSPNetError):
+    """A video that cannot be read, wholly or at the frames asked for."""
+
+    def __init__(self, path: str | os.PathLike[str], why: str) -> None:
+        self.path = Path(path)
+        self.why = why
+        super().__init__(f"cannot decode {str(self.path)!r}: {why}")
+
+    def __reduce__(self) -> tuple[type[DecodeError], tuple[Path, str]]:
+        return type(self), (self.path, self.why)
+
+
+class CheckpointError(RSPNetError):
+    """A weights or checkpoint file that is damaged, foreign, or does not fit."""
+
+
+class TooManySkippedError(RSPNetError):
+    """More videos had to be left out than `--data.max_skipped` allows."""
+
+    exit_code = 3

@@ -1,0 +1,1 @@
+"""Backbones, heads, the weights files they load."""

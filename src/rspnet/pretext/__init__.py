@@ -1,0 +1,1 @@
+"""The pretext tasks: RSP and A-VID with momentum encoder and queue."""

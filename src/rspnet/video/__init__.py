@@ -1,0 +1,1 @@
+"""Reading video files frame-exactly, and the index arithmetic of clips."""
