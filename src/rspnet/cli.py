@@ -1,0 +1,124 @@
+"""The command line: a table from command to (configuration, task). Imports torch only inside a command."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.recipes import recipe_path
+
+
+class Command(NamedTuple):
+    """One row of the table: names are resolved only when the command is called."""
+
+    config: str
+    task: str
+    summary: str
+
+
+
+COMMANDS: dict[str, Command] = {
+    "pretrain": Command("PretrainConfig", "rspnet.tasks.pretrain:pretrain", "learn from unlabelled videos"),
+    "embed": Command("EmbedConfig", "rspnet.tasks.embed:embed", "turn videos into feature vectors"),
+    "demo": Command("DemoConfig", "rspnet.tasks.demo:demo", "see it learn, in minutes, without any data"),
+    "recipes": Command("RecipesConfig", "rspnet.tasks.recipes:show_recipes", "list or print ready-made settings"),
+    "bench": Command("BenchConfig", "rspnet.bench.command:bench", "measure speed beside the plain route"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit code: 0, 2 for a user error, 3 for too many unreadable videos, 130 if stopped."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if words[0] in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print(f"rspnet {version('rspnet')}")
+        return 0
+    try:
+        if words[0] not in COMMANDS:
+            raise ConfigError(f"unknown command {words[0]!r}: one of {', '.join(COMMANDS)}")
+        config = parse(words[0], words[1:])
+        module, function = COMMANDS[words[0]].task.split(":")
+        return int(getattr(importlib.import_module(module), function)(config) or 0)
+    except RSPNetError as error:
+        print(f"rspnet: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("rspnet: stopped", file=sys.stderr)
+        return 130
+
+
+def overview() -> str:
+    """The text of `rspnet --help`."""
+    rows = "\n".join(f"  {name:<10} {command.summary}" for name, command in COMMANDS.items())
+    return (
+        "usage: rspnet COMMAND [options]\n\n"
+        "Video representations without labels, by relative speed perception (RSPNet, AAAI 2021).\n\n"
+        f"commands:\n{rows}\n\n"
+        "rspnet COMMAND --help explains a command and every option.\n"
+        "Options may come from YAML files (--config FILE) and recipes (--recipe NAME); later ones win.\n"
+        "Exit codes: 0 done, 2 bad input, 3 too many unreadable videos, 130 stopped by Ctrl-C or SIGTERM."
+    )
+
+
+def parse(command: str, words: Sequence[str]) -> Any:
+    """Turn the words after a command into its frozen configuration.
+
+    Raises:
+        ConfigError: an unknown option, a value of the wrong type, or options that contradict each other.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    config = getattr(importlib.import_module("rspnet.config"), COMMANDS[command].config)
+    parser = ArgumentParser(
+        prog=f"rspnet {command}", description=inspect.getdoc(config), exit_on_error=False, default_meta=False
+    )
+    parser.add_argument("--config", action="config", help="YAML file with options; later files and options win.")
+    placed = [item for item in fields(config) if "positional" in item.metadata]
+    hints = get_type_hints(config)
+    for item in placed:
+        options = dict(item.metadata["positional"])
+        many = options.get("nargs") == "+"
+        parser.add_argument(item.name, type=get_args(hints[item.name])[0] if many else hints[item.name], **options)
+    parser.add_class_arguments(config, as_group=False, skip={item.name for item in placed})
+    try:
+        flags = {f"--{item.name}" for item in fields(config) if hints[item.name] is bool}
+        parsed = parser.parse_args(expand(words, flags=flags))
+        values = parser.instantiate_classes(parsed)
+        return config(**{item.name: values[item.name] for item in fields(config)})
+    except ArgumentError as error:
+        cause = error
+        while cause.__cause__ is not None or cause.__context__ is not None:
+            cause = cause.__cause__ or cause.__context__
+        if isinstance(cause, ConfigError):
+            raise cause from None
+        message = " ".join(str(error).split())
+        raise ConfigError(f"{message} (rspnet {command} --help explains every option)") from None
+
+
+def expand(words: Sequence[str], *, flags: Collection[str]) -> list[str]:
+    """Spell options with underscores, `--flag` as `--flag=true`, and `--recipe NAME` as the file it stands for."""
+    expanded: list[str] = []
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            name = "--" + name[2:].replace("-", "_")
+        following = words[place + 1] if place + 1 < len(words) else ""
+        if expanded[-1:] == ["--recipe"]:
+            expanded[-1:] = ["--config", str(recipe_path(word))]
+        elif name == "--recipe" and equals:
+            expanded += ["--config", str(recipe_path(value))]
+        elif name in flags and not equals and following not in ("true", "false"):
+            expanded.append(f"{name}=true")
+        else:
+            expanded.append(name + equals + value)
+    return expanded

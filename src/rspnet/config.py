@@ -1,0 +1,303 @@
+"""What every command can be told: frozen dataclasses, one per command, read by `cli` and `tasks` only.
+
+Importing this module must stay cheap (no torch): `rspnet --help` and `rspnet COMMAND --help` read it.
+A field made by `positional` is given without its name on the command line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rspnet.core.errors import ConfigError
+
+BackboneName = Literal["c3d", "r3d_10_slim", "r3d_18", "r3d_34", "r3d_50", "r2plus1d_vcop", "r2plus1d_18", "s3dg"]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "bf16", "fp32", "fp16"]
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `ConfigError` unless the condition holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+def positional(text: str, **options: Any) -> Any:
+    """A field given by place; `text` explains it in --help, `options` go to argparse (nargs) or are its default."""
+    default = {"default": options["default"]} if "default" in options else {}
+    return field(metadata={"positional": {"help": text, **options}}, **default)
+
+
+@dataclass(frozen=True)
+class PairDataConfig:
+    """Which videos are read, and how query and key clips are cut from them."""
+
+    root: str | None = None
+    """Folder of videos, searched recursively; any container FFmpeg reads."""
+    list: str | None = None
+    """CSV or text file that lists videos (paths relative to `root`, or to the file's own folder)."""
+    num_frames: int = 16
+    """Frames of one clip, T."""
+    size: int = 112
+    """Height and width of a clip in pixels."""
+    speeds: tuple[int, ...] = (2,)
+    """Fast speeds; one is drawn per batch and set against speed 1. The window holds T times the largest."""
+    fps: float | None = None
+    """Resample every video by time to this rate first; needed where rates vary within or between files."""
+    augmentation: Literal["published", "aug_plus"] = "published"
+    """Preset of crop, colour jitter, grayscale, flip and blur."""
+    noise_std: float = 0.0
+    """Fresh Gaussian noise on every frame, as a share of the 0..1 range; closes the codec shortcut of RSP."""
+    batch_size: int = 64
+    """Clips (videos) in one step over all ranks together."""
+    clips_per_video: int = 1
+    """How often one epoch visits each video."""
+    num_workers: int | None = None
+    """Loader processes per rank; the default leaves the training threads most of the cores."""
+    max_skipped: float = 0.05
+    """Largest share of videos that may be left out (undecodable, too short) before the run ends with exit code 3."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.root) or bool(self.list), "--data.root or --data.list is required: a folder or a list of videos")
+        require(self.num_frames >= 2, f"--data.num_frames {self.num_frames}: a clip needs at least 2 frames")
+        require(self.size >= 16, f"--data.size {self.size}: must be at least 16 pixels")
+        require(bool(self.speeds), "--data.speeds is empty: name at least one fast speed")
+        require(min(self.speeds) >= 2, f"--data.speeds {list(self.speeds)}: each must be at least 2")
+        require(self.fps is None or self.fps > 0, f"--data.fps {self.fps}: must be above 0")
+        require(0 <= self.noise_std < 1, f"--data.noise_std {self.noise_std}: must be in 0..1")
+        require(self.batch_size >= 2, f"--data.batch_size {self.batch_size}: must be at least 2")
+        require(self.clips_per_video >= 1, f"--data.clips_per_video {self.clips_per_video}: must be at least 1")
+        require(self.num_workers is None or self.num_workers >= 0, f"--data.num_workers {self.num_workers}: below 0")
+        require(0 <= self.max_skipped <= 1, f"--data.max_skipped {self.max_skipped}: a share, 0 to 1")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network and the two pretext tasks."""
+
+    backbone: BackboneName = "r3d_18"
+    """Video network that is learned."""
+    input: Literal["rgb", "difference"] = "rgb"
+    """What the backbone sees: frames, or temporal differences of frames (ours; learns speed in minutes)."""
+    head: Literal["linear", "mlp", "conv"] = "linear"
+    """Projection heads g_a and g_m."""
+    queue_size: int = 16384
+    """Past keys kept as negatives of A-VID, K."""
+    momentum: float = 0.999
+    """Momentum m of the key encoder."""
+    temperature: float = 0.07
+    """Temperature of both losses."""
+    margin: float = 2.0
+    """Margin of the RSP loss, in units of cosine / temperature (2.0 x 0.07 = 0.14 on the cosines)."""
+    appearance_weight: float = 1.0
+    """Weight of the A-VID loss."""
+    motion_weight: float = 1.0
+    """Weight of the RSP loss."""
+    virtual_ranks: int = 1
+    """Compute what this many ranks would: groups for batch norm and shuffle-BN; also accumulates gradients."""
+
+    def __post_init__(self) -> None:
+        require(self.queue_size >= 1, f"--model.queue_size {self.queue_size}: must be at least 1")
+        require(0 <= self.momentum <= 1, f"--model.momentum {self.momentum}: must be in 0..1")
+        require(self.temperature > 0, f"--model.temperature {self.temperature}: must be above 0")
+        require(self.margin >= 0, f"--model.margin {self.margin}: must not be negative")
+        weights = (self.appearance_weight, self.motion_weight)
+        require(min(weights) >= 0, f"--model.appearance_weight, motion_weight {weights}: must not be negative")
+        require(max(weights) > 0, "--model.appearance_weight and motion_weight are both 0: nothing to learn")
+        require(self.virtual_ranks >= 1, f"--model.virtual_ranks {self.virtual_ranks}: must be at least 1")
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Optimiser and learning-rate schedule."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    """SGD is published."""
+    lr: float = 0.1
+    """Learning rate for 64 clips a step (see `scale_lr`)."""
+    scale_lr: bool = True
+    """Multiply `lr` by batch_size / 64, as published for pre-training."""
+    momentum: float = 0.9
+    """Momentum of SGD; first beta of AdamW."""
+    weight_decay: float = 1e-4
+    """Weight decay of all parameters."""
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    """Cosine ends at lr / 1000; step divides by 10 at each milestone."""
+    schedule_unit: Literal["epoch", "step"] = "epoch"
+    """Whether the rate changes once an epoch (published) or every step."""
+    milestones: tuple[float, ...] = ()
+    """Epochs (fractions allowed) at which the step schedule divides by 10."""
+    warmup_steps: int = 0
+    """Steps of linear warm-up from 0 (none in the published recipe)."""
+    clip_grad_norm: float | None = None
+    """Largest gradient norm; longer gradients are scaled down."""
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, f"--optim.lr {self.lr}: must be above 0")
+        require(0 <= self.momentum < 1, f"--optim.momentum {self.momentum}: must be in 0..1")
+        require(self.weight_decay >= 0, f"--optim.weight_decay {self.weight_decay}: must not be negative")
+        require(self.warmup_steps >= 0, f"--optim.warmup_steps {self.warmup_steps}: must not be negative")
+        milestones_fit = (self.schedule == "step") == bool(self.milestones)
+        require(milestones_fit, "--optim.milestones belong to --optim.schedule step, which needs them")
+        clip = self.clip_grad_norm
+        require(clip is None or clip > 0, f"--optim.clip_grad_norm {clip}: must be above 0")
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Machine, precision, checkpoints and logs."""
+
+    device: Device = "auto"
+    """Where to train."""
+    devices: int = 1
+    """Processes on this machine (one per GPU); under torchrun it is taken from there."""
+    num_nodes: int = 1
+    """Machines that train together."""
+    precision: Precision = "auto"
+    """bf16 autocast where the processor has it (auto), or fp32, or fp16 with loss scaling (CUDA only)."""
+    channels_last: bool = True
+    """Keep clips and weights in channels_last_3d layout (faster)."""
+    compile: bool = False
+    """Compile the encoders with torch.compile (needs a C++ compiler; slow first step)."""
+    threads: int | None = None
+    """CPU threads of the training process; the default is what the loader leaves."""
+    checkpoint_every: int | None = None
+    """Steps between checkpoints besides the one after every epoch."""
+    keep: int = 1
+    """How many numbered checkpoints are kept besides `last`."""
+    log_every: int = 10
+    """Steps between log lines."""
+    loggers: tuple[Literal["csv", "tensorboard", "wandb"], ...] = ("csv", "tensorboard")
+    """Where curves are written; wandb is the extra `rspnet[wandb]`."""
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "num_nodes", "log_every"):
+            require(getattr(self, name) >= 1, f"--engine.{name} {getattr(self, name)}: must be at least 1")
+        require(self.keep >= 0, f"--engine.keep {self.keep}: must not be negative")
+        for name in ("threads", "checkpoint_every"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"--engine.{name} {value}: must be at least 1")
+        require(self.precision != "fp16" or self.device != "cpu", "--engine.precision fp16 needs CUDA: use bf16 or fp32")
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """Learn a video network from unlabelled videos by RSP and A-VID.
+
+    Example: rspnet pretrain --recipe pretrain/small-cpu --data.root my_videos --out runs/first
+    """
+
+    data: PairDataConfig
+    out: str
+    """Run folder: checkpoints, logs, config.yaml, skipped.csv and result.json go there."""
+    model: ModelConfig = ModelConfig()
+    optim: OptimConfig = OptimConfig()
+    engine: EngineConfig = EngineConfig()
+    epochs: int = 200
+    """Passes over the videos."""
+    max_steps: int | None = None
+    """End after this many steps instead (the schedule then spans them)."""
+    seed: int = 0
+    """Every random draw derives from it."""
+    resume: bool = False
+    """Go on exactly where the last checkpoint in `out` ends; starts anew where there is none."""
+    dry_run: bool = False
+    """Print the resolved plan (videos, steps, learning rate, memory estimate) and stop."""
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, f"--epochs {self.epochs}: must be at least 1")
+        require(self.max_steps is None or self.max_steps >= 1, f"--max_steps {self.max_steps}: must be at least 1")
+        groups = self.model.virtual_ranks * self.engine.devices * self.engine.num_nodes
+        size = self.data.batch_size
+        require(size % groups == 0, f"--data.batch_size {size}: must divide by ranks x virtual ranks = {groups}")
+        require(size // groups >= 2, f"--data.batch_size {size}: leaves {size // groups} clips for each of {groups} ranks; batch norm needs 2")
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """Turn videos into feature vectors with a trained network.
+
+    Example: rspnet embed runs/first/last.ckpt my_videos --out features
+    """
+
+    model: str = positional("Checkpoint (last.ckpt) or published .pth.tar file.")
+    videos: list[str] = positional("Video files or folders of videos.", nargs="+")
+    out: str = "features"
+    """Run folder: features.npz (or .parquet), config.yaml and result.json go there."""
+    level: Literal["video", "clip"] = "video"
+    """One vector per video (mean over its clips), or one per clip."""
+    format: Literal["npz", "parquet"] = "npz"
+    """File format; parquet is the extra `rspnet[parquet]`."""
+    num_clips: int = 10
+    """Evenly spaced clips per video."""
+    num_frames: int | None = None
+    """Frames of a clip; the default is what the network was trained with."""
+    stride: int = 1
+    """Frames from one frame of a clip to the next."""
+    size: int | None = None
+    """Height and width of a clip in pixels; the default is what the network was trained with."""
+    batch_size: int = 8
+    """Clips that go through the network together."""
+    num_workers: int | None = None
+    """Processes that read videos."""
+    device: Device = "auto"
+    """Where to run."""
+    precision: Precision = "auto"
+    """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_clips", "stride", "batch_size"):
+            require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """Make videos, pre-train on them, and show what was learned; a few minutes on two cores.
+
+    Example: rspnet demo --out demo-run
+    """
+
+    out: str = "demo-run"
+    """Run folder: videos, checkpoint, contact sheet and result.json go there."""
+    steps: int = 300
+    """Training steps."""
+    num_videos: int = 320
+    """Procedural videos to write."""
+    seed: int = 0
+    """Seed of the videos and of the training."""
+
+    def __post_init__(self) -> None:
+        require(self.steps >= 1, f"--steps {self.steps}: must be at least 1")
+        require(self.num_videos >= 64, f"--num_videos {self.num_videos}: must be at least 64")
+
+
+@dataclass(frozen=True)
+class RecipesConfig:
+    """List the recipes, or print one.
+
+    Example: rspnet recipes pretrain/k400-r3d_18
+    """
+
+    name: str | None = positional("Recipe to print; all are listed without it.", nargs="?", default=None)
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """Measure the plain route and ours side by side on this machine.
+
+    Example: rspnet bench step --backbone s3dg
+    """
+
+    name: Literal["step", "data"] = positional("step: a whole pre-training step; data: video file to augmented clips.")
+    backbone: BackboneName = "r3d_18"
+    """Network of the step bench."""
+    batch_size: int = 4
+    """Clips of the step bench."""
+    repeats: int = 5
+    """Measurements of each; the median counts."""
+    threads: int = 1
+    """CPU threads."""
+    videos: list[str] = field(default_factory=list)
+    """Videos for the data bench; it makes four kinds itself without them."""
+    out: str | None = None
+    """Run folder for config.yaml and result.json; only printed without it."""

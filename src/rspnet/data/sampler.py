@@ -1,0 +1,134 @@
+"""Which videos, at which speeds, in which order: a stream of batches that depends on the seed and the step alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rspnet.core.errors import ConfigError
+from rspnet.core.rng import numpy_rng
+
+
+@dataclass(frozen=True)
+class PairRequest:
+    """One sample to make.
+
+    Attributes:
+        index: the video's place in the list of records.
+        epoch: pass over the videos that this is part of; a part of the sample's seed.
+        speed: v, the speed of the query clip and of the positive key clip.
+        other_speed: w, the speed of the negative key clip.
+        repeat: which of the epoch's `clips_per_video` samples of this video this is; a part of the sample's seed.
+    """
+
+    index: int
+    epoch: int
+    speed: int
+    other_speed: int
+    repeat: int = 0
+
+
+class PairSampler:
+    """One rank's batches from `start_step` to `total_steps`, straight through all epochs.
+
+    The order of an epoch is a function of (seed, epoch); the last incomplete batch is dropped. A random half of each
+    global batch plays at speed 1 and the other half at a speed s, drawn once a batch from `speeds`, both functions of
+    (seed, step) (METHOD: steps 1 and 2). Rank r takes the r-th slice of each global batch, so all ranks' slices put
+    together do not depend on how many ranks there are, and a resume continues the very same stream.
+
+    Args:
+        num_videos: videos in the data set.
+        batch_size: samples of one step over all ranks together.
+        seed: the run's seed.
+        speeds: fast speeds (each >= 2) to draw one from for every batch.
+        total_steps: step to stop before.
+        start_step: first step to give, for a resume.
+        clips_per_video: samples of each video in one epoch; the epoch is that many shuffled passes in a row.
+        rank: this process's number.
+        world_size: number of processes.
+
+    Raises:
+        ConfigError: a batch that is larger than an epoch or not a multiple of `world_size`, or a speed below 2.
+    """
+
+    def __init__(
+        self,
+        num_videos: int,
+        *,
+        batch_size: int,
+        seed: int,
+        speeds: Sequence[int],
+        total_steps: int,
+        start_step: int = 0,
+        clips_per_video: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        _check(num_videos, batch_size, clips_per_video, world_size, speeds)
+        self.num_videos = num_videos
+        self.batch_size = batch_size
+        self.seed = seed
+        self.speeds = tuple(speeds)
+        self.total_steps = total_steps
+        self.start_step = start_step
+        self.clips_per_video = clips_per_video
+        self.rank = rank
+        self.world_size = world_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole global batches in one epoch."""
+        return self.num_videos * self.clips_per_video // self.batch_size
+
+    def __len__(self) -> int:
+        """Batches this sampler gives: from `start_step` to `total_steps`."""
+        return max(0, self.total_steps - self.start_step)
+
+    def __iter__(self) -> Iterator[list[PairRequest]]:
+        """This rank's requests, one list a step."""
+        local = self.batch_size // self.world_size
+        mine = slice(self.rank * local, (self.rank + 1) * local)
+        order_epoch, order = -1, np.zeros(0, dtype=np.int64)
+        for step in range(self.start_step, self.total_steps):
+            epoch, place = divmod(step, self.steps_per_epoch)
+            if epoch != order_epoch:
+                order_epoch, order = epoch, self._order(epoch)
+            entries = order[place * self.batch_size : (place + 1) * self.batch_size]
+            speeds, others = self._speeds(step)
+            yield [
+                PairRequest(int(entry % self.num_videos), epoch, int(speed), int(other), int(entry // self.num_videos))
+                for entry, speed, other in zip(entries[mine], speeds[mine], others[mine], strict=True)
+            ]
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Entries (repeat * num_videos + video) of an epoch: one shuffle of all videos for each repeat."""
+        rng = numpy_rng(self.seed, "order", epoch)
+        passes = [
+            rng.permutation(self.num_videos) + repeat * self.num_videos for repeat in range(self.clips_per_video)
+        ]
+        return np.concatenate(passes).astype(np.int64)
+
+    def _speeds(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Own and other speeds of a global batch: two int64 [batch_size], a random half of the first being 1."""
+        rng = numpy_rng(self.seed, "speed", step)
+        fast = self.speeds[int(rng.integers(len(self.speeds)))]
+        is_fast = rng.permutation(self.batch_size) < self.batch_size // 2
+        own = np.where(is_fast, fast, 1)
+        return own, 1 + fast - own
+
+
+def _check(num_videos: int, batch_size: int, clips_per_video: int, world_size: int, speeds: Sequence[int]) -> None:
+    if batch_size < 1 or clips_per_video < 1:
+        raise ConfigError(f"batch_size and clips_per_video must be >= 1, not {batch_size} and {clips_per_video}")
+    if batch_size > num_videos * clips_per_video:
+        raise ConfigError(
+            f"a batch of {batch_size} clips is larger than an epoch of {num_videos} videos x {clips_per_video} clips: "
+            "make the batch smaller or clips_per_video larger"
+        )
+    if batch_size % world_size:
+        raise ConfigError(f"a batch of {batch_size} clips cannot be shared evenly by {world_size} processes")
+    if not speeds or min(speeds) < 2:
+        raise ConfigError(f"speeds must hold whole numbers >= 2 (the other half plays at speed 1), not {list(speeds)}")

@@ -1,0 +1,78 @@
+"""Videos that had to be left out: named, counted, written down, and the end of the run when they are too many."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rspnet.core.errors import TooManySkippedError
+from rspnet.core.files import write_text
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A video that was left out, by its record's name, and why."""
+
+    name: str
+    reason: str
+
+
+class SkipLog:
+    """Collects skips over a run, distinct by name, in `path` (CSV: name, reason).
+
+    Args:
+        path: the file, rewritten atomically whenever a new video is skipped; it need not exist before.
+        num_videos: videos in the data set.
+        max_share: distinct skipped videos allowed, as a share of `num_videos`.
+    """
+
+    def __init__(self, path: Path, *, num_videos: int, max_share: float) -> None:
+        self.path = path
+        self.num_videos = num_videos
+        self.max_share = max_share
+        self._reasons: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        """Distinct videos skipped so far."""
+        return len(self._reasons)
+
+    def add(self, skipped: Iterable[Skip]) -> None:
+        """Note skips; names already known change nothing.
+
+        Raises:
+            TooManySkippedError: the share of skipped videos is now above the limit (the file is written before).
+        """
+        before = len(self)
+        for skip in skipped:
+            self._reasons.setdefault(skip.name, skip.reason)
+        if len(self) == before:
+            return
+        write_text(self.path, self._as_csv())
+        if len(self) > self.max_share * self.num_videos:
+            name, reason = next(iter(self._reasons.items()))
+            raise TooManySkippedError(
+                f"{len(self)} of {self.num_videos} videos ({len(self) / self.num_videos:.1%}) had to be skipped, "
+                f"more than --data.max_skipped {self.max_share:.1%} allows: see {str(self.path)!r}; "
+                f"the first was {name!r}: {reason}"
+            )
+
+    def state_dict(self) -> dict[str, str]:
+        """Reasons by name, for a checkpoint."""
+        return dict(self._reasons)
+
+    def load_state_dict(self, state: dict[str, str]) -> None:
+        """Continue from a checkpoint's `state_dict`; the file is rewritten if it holds any skip."""
+        self._reasons = dict(state)
+        if self._reasons:
+            write_text(self.path, self._as_csv())
+
+    def _as_csv(self) -> str:
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["name", "reason"])
+        rows.writerows(self._reasons.items())
+        # File names need not be valid UTF-8; the file must be.
+        return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")

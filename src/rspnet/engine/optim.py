@@ -1,0 +1,73 @@
+"""Optimisers and learning-rate schedules. A schedule is a pure function of the step, so it needs no checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+REFERENCE_BATCH = 64
+COSINE_FLOOR = 1e-3
+
+
+def scaled_learning_rate(lr: float, *, batch_size: int) -> float:
+    """Linear scaling with the global batch; `lr` is meant for 64 clips (METHOD.md section 2)."""
+    return lr * batch_size / REFERENCE_BATCH
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate at every step.
+
+    Args:
+        peak: highest rate.
+        kind: "cosine" falls to peak / 1000, "step" divides by 10 at each milestone, "constant" stays.
+        total_steps: steps of the whole training.
+        steps_per_epoch: length of an epoch in steps.
+        unit: the rate changes once an "epoch" (published) or every "step".
+        warmup_steps: steps over which the rate rises linearly to its schedule.
+        milestones: epochs at which "step" divides by 10.
+    """
+
+    peak: float
+    kind: Literal["cosine", "step", "constant"]
+    total_steps: int
+    steps_per_epoch: int
+    unit: Literal["epoch", "step"] = "epoch"
+    warmup_steps: int = 0
+    milestones: Sequence[float] = ()
+
+    def __call__(self, step: int) -> float:
+        """Rate that step `step` (from 0) uses."""
+        reached = step // self.steps_per_epoch * self.steps_per_epoch if self.unit == "epoch" else step
+        warmup = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        return self.peak * warmup * self._decay(reached)
+
+    def _decay(self, reached: int) -> float:
+        if self.kind == "cosine":
+            last = math.ceil(self.total_steps / self.steps_per_epoch) * self.steps_per_epoch
+            share = reached / (last if self.unit == "epoch" else self.total_steps)
+            return COSINE_FLOOR + (1 - COSINE_FLOOR) * (1 + math.cos(math.pi * share)) / 2
+        if self.kind == "step":
+            return float(0.1 ** sum(reached / self.steps_per_epoch >= milestone for milestone in self.milestones))
+        return 1.0
+
+
+def make_optimizer(
+    parameters: Iterable[nn.Parameter],
+    *,
+    name: Literal["sgd", "adamw"],
+    lr: float,
+    momentum: float,
+    weight_decay: float,
+    fused: bool = False,
+) -> torch.optim.Optimizer:
+    """SGD without Nesterov momentum (published) or AdamW; multi-tensor kernels, or fused ones on request."""
+    kernels = {"fused": True} if fused else {"foreach": True}
+    if name == "sgd":
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, **kernels)
+    return torch.optim.AdamW(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=weight_decay, **kernels)

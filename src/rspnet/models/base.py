@@ -1,0 +1,52 @@
+"""What every backbone is: a network from clips to its last feature map."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Literal
+
+from torch import Tensor, nn
+
+InputKind = Literal["rgb", "difference"]
+
+
+class Backbone(nn.Module):
+    """Base of all backbones.
+
+    Attributes:
+        name: the name `create_backbone` knows it by.
+        num_features: channels C of the last feature map.
+        input: "rgb", or "difference" for the T-1 temporal differences of consecutive frames.
+    """
+
+    def __init__(self, *, name: str, num_features: int, input: InputKind) -> None:  # noqa: A002
+        super().__init__()
+        self.name = name
+        self.num_features = num_features
+        self.input = input
+
+    def forward_features(self, clips: Tensor) -> Tensor:
+        """Last feature map [B, C, T', H', W'] of clips [B, 3, T, H, W] (normalised RGB, whatever `input` is)."""
+        if self.input == "difference":
+            clips = clips[:, :, 1:] - clips[:, :, :-1]
+        return self._feature_map(clips)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """The same as `forward_features`: a backbone has no classifier of its own."""
+        return self.forward_features(clips)
+
+    @abstractmethod
+    def _feature_map(self, clips: Tensor) -> Tensor:
+        """The network proper."""
+
+
+def init_weights(module: nn.Module) -> None:
+    """He et al. normal initialisation by fan-out of every convolution; biases 0, batch norms 1 and 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv3d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.BatchNorm3d):
+            nn.init.ones_(part.weight)
+            nn.init.zeros_(part.bias)

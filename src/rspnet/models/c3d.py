@@ -1,0 +1,41 @@
+"""C3D with batch norm (paper, section 4.1; Tran et al. 2015)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rspnet.models.base import Backbone, InputKind, init_weights
+from rspnet.models.conv import Conv3d
+
+# (layer, input channels, output channels, max pool after it or None)
+_LAYERS: tuple[tuple[str, int, int, tuple[int, int, int] | None], ...] = (
+    ("1", 3, 64, (1, 2, 2)),
+    ("2", 64, 128, (2, 2, 2)),
+    ("3a", 128, 256, None),
+    ("3b", 256, 256, (2, 2, 2)),
+    ("4a", 256, 512, None),
+    ("4b", 512, 512, (2, 2, 2)),
+    ("5a", 512, 512, None),
+    ("5b", 512, 512, None),
+)
+
+
+class C3D(Backbone):
+    """Eight 3x3x3 convolutions with bias, each followed by batch norm and ReLU; no pool after the fifth stage."""
+
+    def __init__(self, *, name: str, input: InputKind) -> None:  # noqa: A002
+        super().__init__(name=name, num_features=512, input=input)
+        for layer, channels_in, channels_out, _ in _LAYERS:
+            self.add_module(f"conv{layer}", Conv3d(channels_in, channels_out, 3, padding=1))
+            self.add_module(f"bn{layer}", nn.BatchNorm3d(channels_out))
+        init_weights(self)
+
+    def _feature_map(self, clips: Tensor) -> Tensor:
+        x = clips
+        for layer, _, _, pool in _LAYERS:
+            x = self.get_submodule(f"conv{layer}")(x)
+            x = F.relu(self.get_submodule(f"bn{layer}")(x), inplace=True)
+            if pool is not None:
+                x = F.max_pool3d(x, pool)
+        return x

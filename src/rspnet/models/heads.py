@@ -1,0 +1,106 @@
+"""Projection heads g_a and g_m, and the encoder made of a backbone and both (paper, section 3)."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, cast, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rspnet.core.errors import ConfigError
+from rspnet.models.base import Backbone
+from rspnet.models.conv import Conv3d
+
+HeadKind = Literal["linear", "mlp", "conv"]
+
+
+class Embeddings(NamedTuple):
+    """L2-normalised [B, D] vectors of the appearance (A-VID) and motion (RSP) heads."""
+
+    appearance: Tensor
+    motion: Tensor
+
+
+class LinearHead(nn.Module):
+    """Global average, linear map: the published default."""
+
+    def __init__(self, num_features: int, dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(num_features, dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, C, T', H', W'] -> [B, dim], not normalised."""
+        return _project(self.linear, _pool(features))
+
+
+class MLPHead(nn.Module):
+    """Global average, linear map to as many channels, ReLU, linear map."""
+
+    def __init__(self, num_features: int, dim: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(num_features, num_features)
+        self.linear = nn.Linear(num_features, dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, C, T', H', W'] -> [B, dim], not normalised."""
+        return _project(self.linear, F.relu(_project(self.hidden, _pool(features))))
+
+
+class ConvHead(nn.Module):
+    """3x3x3 convolution, ReLU, 3x3x3 convolution, global average, linear map."""
+
+    def __init__(self, num_features: int, dim: int) -> None:
+        super().__init__()
+        self.conv1 = Conv3d(num_features, num_features, 3, padding=1)
+        self.conv2 = Conv3d(num_features, num_features, 3, padding=1)
+        self.linear = nn.Linear(num_features, dim)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, C, T', H', W'] -> [B, dim], not normalised."""
+        return _project(self.linear, _pool(self.conv2(F.relu(self.conv1(features)))))
+
+
+_HEADS: dict[HeadKind, type[nn.Module]] = {"linear": LinearHead, "mlp": MLPHead, "conv": ConvHead}
+
+
+def create_head(kind: HeadKind, *, num_features: int, dim: int) -> nn.Module:
+    """A head from feature maps of `num_features` channels to `dim` numbers.
+
+    Raises:
+        ConfigError: unknown kind.
+    """
+    if kind not in get_args(HeadKind):
+        raise ConfigError(f"unknown head {kind!r}; choose one of {', '.join(get_args(HeadKind))}")
+    return _HEADS[kind](num_features, dim)
+
+
+class Encoder(nn.Module):
+    """Backbone f with the heads g_a and g_m."""
+
+    def __init__(self, backbone: Backbone, appearance_head: nn.Module, motion_head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.appearance_head = appearance_head
+        self.motion_head = motion_head
+
+    def forward(self, clips: Tensor) -> Embeddings:
+        """Clips [B, 3, T, H, W] to unit vectors [B, D], float32 whatever autocast says (float64 in a float64 model)."""
+        features = self.backbone.forward_features(clips)
+        return Embeddings(_unit(self.appearance_head(features)), _unit(self.motion_head(features)))
+
+
+def _pool(features: Tensor) -> Tensor:
+    """Global average [B, C] of [B, C, T', H', W'], summed in float32 where the map is of lower precision."""
+    return features.mean(dim=(2, 3, 4), dtype=torch.promote_types(features.dtype, torch.float32))
+
+
+def _project(linear: nn.Module, vectors: Tensor) -> Tensor:
+    """The linear map in its own precision: its cost is nothing, and 1/temperature magnifies its rounding 14 times."""
+    with torch.autocast(vectors.device.type, enabled=False):
+        return cast(Tensor, linear(vectors.to(next(linear.parameters()).dtype)))
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Vectors of length 1, in at least float32."""
+    return F.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=1)

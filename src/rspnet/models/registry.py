@@ -1,0 +1,47 @@
+"""Backbones by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import get_args
+
+from rspnet.core.errors import ConfigError
+from rspnet.models.base import Backbone, InputKind
+from rspnet.models.c3d import C3D
+from rspnet.models.r2plus1d import R2Plus1D18, R2Plus1DVcop
+from rspnet.models.resnet3d import BasicBlock, Bottleneck, ResNet3D
+from rspnet.models.s3dg import S3DG
+
+_BUILDERS: dict[str, Callable[..., Backbone]] = {
+    "c3d": C3D,
+    "r2plus1d_18": R2Plus1D18,
+    "r2plus1d_vcop": R2Plus1DVcop,
+    "r3d_10_slim": partial(ResNet3D, block=BasicBlock, depths=(1, 1, 1, 1), widths=(32, 64, 128, 256)),
+    "r3d_18": partial(ResNet3D, block=BasicBlock, depths=(2, 2, 2, 2)),
+    "r3d_34": partial(ResNet3D, block=BasicBlock, depths=(3, 4, 6, 3)),
+    "r3d_50": partial(ResNet3D, block=Bottleneck, depths=(3, 4, 6, 3)),
+    "s3dg": S3DG,
+}
+
+
+def backbone_names() -> list[str]:
+    """Every name `create_backbone` knows, sorted."""
+    return sorted(_BUILDERS)
+
+
+def create_backbone(name: str, *, input: InputKind = "rgb") -> Backbone:  # noqa: A002
+    """A freshly initialised backbone (from torch's global random state).
+
+    Args:
+        name: one of `backbone_names()`.
+        input: "rgb", or "difference": the network sees the T-1 differences of consecutive frames.
+
+    Raises:
+        ConfigError: unknown name or input.
+    """
+    if name not in _BUILDERS:
+        raise ConfigError(f"unknown backbone {name!r}; choose one of {', '.join(backbone_names())}")
+    if input not in get_args(InputKind):
+        raise ConfigError(f"unknown model input {input!r}; choose one of {', '.join(get_args(InputKind))}")
+    return _BUILDERS[name](name=name, input=input)

@@ -1,0 +1,92 @@
+"""R3D-18/34/50 in the style of Hara et al. 2018 (METHOD.md section 3), and a slim one for CPUs."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rspnet.models.base import Backbone, InputKind, init_weights
+from rspnet.models.conv import Conv3d
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3x3 convolutions beside a shortcut."""
+
+    expansion = 1
+
+    def __init__(self, channels_in: int, width: int, *, stride: int) -> None:
+        super().__init__()
+        self.conv1 = Conv3d(channels_in, width, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm3d(width)
+        self.conv2 = Conv3d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm3d(width)
+        self.downsample = projection_shortcut(channels_in, width, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> [B, width, T/stride, H/stride, W/stride]."""
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = self.bn2(self.conv2(out))
+        return F.relu(out + self.downsample(x), inplace=True)
+
+
+class Bottleneck(nn.Module):
+    """1x1x1, 3x3x3 (strided) and 1x1x1 convolutions beside a shortcut; four times as many channels out as inside."""
+
+    expansion = 4
+
+    def __init__(self, channels_in: int, width: int, *, stride: int) -> None:
+        super().__init__()
+        channels_out = width * self.expansion
+        self.conv1 = Conv3d(channels_in, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm3d(width)
+        self.conv2 = Conv3d(width, width, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm3d(width)
+        self.conv3 = Conv3d(width, channels_out, 1, bias=False)
+        self.bn3 = nn.BatchNorm3d(channels_out)
+        self.downsample = projection_shortcut(channels_in, channels_out, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, T, H, W] -> [B, 4 * width, T/stride, H/stride, W/stride]."""
+        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = F.relu(self.bn2(self.conv2(out)), inplace=True)
+        out = self.bn3(self.conv3(out))
+        return F.relu(out + self.downsample(x), inplace=True)
+
+
+def projection_shortcut(channels_in: int, channels_out: int, *, stride: int) -> nn.Module:
+    """Identity where the shape stays, else a strided 1x1x1 convolution with batch norm."""
+    if stride == 1 and channels_in == channels_out:
+        return nn.Identity()
+    return nn.Sequential(Conv3d(channels_in, channels_out, 1, stride=stride, bias=False), nn.BatchNorm3d(channels_out))
+
+
+class ResNet3D(Backbone):
+    """Stem 7x7x7, stride (1, 2, 2), max pool 3 stride 2 in time too, four stages with strides 1, 2, 2, 2."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        input: InputKind,  # noqa: A002
+        block: type[BasicBlock] | type[Bottleneck],
+        depths: tuple[int, int, int, int],
+        widths: tuple[int, int, int, int] = (64, 128, 256, 512),
+    ) -> None:
+        super().__init__(name=name, num_features=widths[-1] * block.expansion, input=input)
+        self.conv1 = Conv3d(3, widths[0], 7, stride=(1, 2, 2), padding=3, bias=False)
+        self.bn1 = nn.BatchNorm3d(widths[0])
+        channels = widths[0]
+        for stage, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):
+            blocks = []
+            for index in range(depth):
+                blocks.append(block(channels, width, stride=2 if stage > 1 and index == 0 else 1))
+                channels = width * block.expansion
+            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
+        init_weights(self)
+
+    def _feature_map(self, clips: Tensor) -> Tensor:
+        x = F.relu(self.bn1(self.conv1(clips)), inplace=True)
+        x = F.max_pool3d(x, 3, stride=2, padding=1)
+        for stage in range(1, 5):
+            x = self.get_submodule(f"layer{stage}")(x)
+        return x

@@ -1,0 +1,77 @@
+"""Opening a pre-trained RSPNet: our own checkpoints and the paper's published ones."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from torch import Tensor
+
+from rspnet.core.errors import CheckpointError, ConfigError
+from rspnet.models.weights import PUBLISHED_BACKBONES, LoadReport, convert_published, load_strictly, read_weights_file
+from rspnet.pretext.rspnet import RSPNet
+
+SCHEMA = 1
+"""Version of our checkpoint's layout."""
+
+
+def load_pretrained(path: str | os.PathLike[str]) -> RSPNet:
+    """The pre-trained model of a checkpoint file, on the CPU, in eval mode.
+
+    Reads our checkpoints and the paper's published pre-training files (`model_best_<arch>_<n>epoch.pth.tar`). Code in
+    a file is never executed.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, asks to run code, is foreign or does not fit.
+    """
+    return load_pretrained_with_report(path)[0]
+
+
+def load_pretrained_with_report(path: str | os.PathLike[str]) -> tuple[RSPNet, LoadReport]:
+    """`load_pretrained`, and what became of every key of the file."""
+    content = read_weights_file(path)
+    source = f"checkpoint {str(path)!r}"
+    if content.get("format") == "rspnet":
+        model, report = _from_own(content, source)
+    elif isinstance(content.get("arch"), str) and isinstance(content.get("model"), dict):
+        model, report = from_published(content["arch"], content["model"], source=source)
+    else:
+        raise CheckpointError(
+            f"{source} is foreign: neither an rspnet checkpoint nor one of the paper's "
+            f"(its entries: {', '.join(sorted(map(str, content))[:6]) or 'none'})"
+        )
+    return model.eval(), report
+
+
+def from_published(arch: str, state: dict[str, Tensor], *, source: str) -> tuple[RSPNet, LoadReport]:
+    """A model with the weights of a published pre-training file's `arch` and `model` entries, in train mode.
+
+    Raises:
+        CheckpointError: unknown arch, a fine-tuned file, or keys and shapes other than the published ones.
+    """
+    if any(key.startswith("encoder.") for key in state):
+        raise CheckpointError(f"{source} is a fine-tuned classifier of the paper's code, not a pre-training checkpoint")
+    renamed, report = convert_published(arch, state)
+    queue = renamed.get("queue.keys")
+    if queue is None or queue.dim() != 2:
+        raise CheckpointError(f"{source} does not fit: no key queue [128, K] under 'queue'")
+    model = RSPNet(PUBLISHED_BACKBONES[arch], queue_size=queue.shape[0], feature_dim=queue.shape[1])
+    load_strictly(model, renamed, source=source)
+    return model, report
+
+
+def _from_own(content: dict[Any, Any], source: str) -> tuple[RSPNet, LoadReport]:
+    """A model from our own checkpoint's dictionary."""
+    if content.get("schema") != SCHEMA:
+        raise CheckpointError(
+            f"{source} has schema {content.get('schema')!r}, this version of rspnet reads schema {SCHEMA}"
+        )
+    config, state = content.get("model_config"), content.get("model")
+    if not isinstance(config, dict) or not isinstance(state, dict):
+        raise CheckpointError(f"{source} is damaged: no 'model' or no 'model_config' in it")
+    try:
+        model = RSPNet(**config)
+    except (TypeError, ConfigError) as error:
+        raise CheckpointError(f"{source} has a model_config that does not fit: {error}") from error
+    load_strictly(model, state, source=source)
+    return model, LoadReport(used=tuple(state))

@@ -1,0 +1,225 @@
+"""RSPNet: batch of speed views -> losses of the two pretext tasks (paper, sections 3.2 to 3.4)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rspnet.core.distributed import gather_batch, world_size
+from rspnet.core.errors import ConfigError
+from rspnet.losses.info_nce import info_nce
+from rspnet.losses.ranking import margin_ranking, ranking_accuracy
+from rspnet.models.base import Backbone, InputKind
+from rspnet.models.heads import Embeddings, Encoder, HeadKind, create_head
+from rspnet.models.registry import create_backbone
+from rspnet.pretext.momentum import update_momentum_encoder
+from rspnet.pretext.queue import KeyQueue
+from rspnet.pretext.shuffle import global_permutation, shuffle, unshuffle
+from rspnet.pretext.speed import SpeedViews
+from rspnet.pretext.statistics import GroupStatistics, average_statistics_over_ranks
+
+
+@dataclass(frozen=True)
+class PretextOutput:
+    """What one step, or one virtual rank of it, yields; all 0-dim, all but `loss` detached.
+
+    Attributes:
+        loss: appearance_weight * appearance_loss + motion_weight * motion_loss (paper, equation 6).
+        appearance_loss: A-VID, the sum of the same-speed and the other-speed term.
+        motion_loss: RSP.
+        appearance_top1_same: share of samples whose same-speed key is more alike than every key of the queue.
+        appearance_top5_same: share whose same-speed key has fewer than 5 keys of the queue before it.
+        appearance_top1_other: the same for the other-speed key.
+        appearance_top5_other: the same for the other-speed key.
+        motion_accuracy: share of samples more like their same-speed than their other-speed key; chance is 0.5.
+    """
+
+    loss: Tensor
+    appearance_loss: Tensor
+    motion_loss: Tensor
+    appearance_top1_same: Tensor
+    appearance_top5_same: Tensor
+    appearance_top1_other: Tensor
+    appearance_top5_other: Tensor
+    motion_accuracy: Tensor
+
+
+class RSPNet(nn.Module):
+    """Query encoder, momentum (key) encoder and key queue; see METHOD.md section 2 for the order of a step.
+
+    Args:
+        backbone: name of the backbone, see `rspnet.models.registry.backbone_names`.
+        input: what the backbone sees: "rgb", or "difference" of consecutive frames.
+        head: "linear" (published default), "mlp" or "conv".
+        feature_dim: length of the embeddings.
+        queue_size: keys the queue holds.
+        momentum: share of the key encoder that stays at each step.
+        temperature: divides the cosines in both losses.
+        margin: of the RSP loss, in units of cosine / temperature.
+        appearance_weight: weight of the A-VID loss.
+        motion_weight: weight of the RSP loss.
+        virtual_ranks: groups a process cuts its batch into; each behaves as a process of its own would (its own batch
+            statistics, shuffle-BN between them), which also lets the caller accumulate gradients group by group.
+
+    Raises:
+        ConfigError: an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        backbone: str,
+        *,
+        input: InputKind = "rgb",  # noqa: A002
+        head: HeadKind = "linear",
+        feature_dim: int = 128,
+        queue_size: int = 16384,
+        momentum: float = 0.999,
+        temperature: float = 0.07,
+        margin: float = 2.0,
+        appearance_weight: float = 1.0,
+        motion_weight: float = 1.0,
+        virtual_ranks: int = 1,
+    ) -> None:
+        super().__init__()
+        self._config: dict[str, Any] = {
+            "backbone": backbone,
+            "input": input,
+            "head": head,
+            "feature_dim": feature_dim,
+            "queue_size": queue_size,
+            "momentum": momentum,
+            "temperature": temperature,
+            "margin": margin,
+            "appearance_weight": appearance_weight,
+            "motion_weight": motion_weight,
+            "virtual_ranks": virtual_ranks,
+        }
+        _check_config(self._config)
+        network = create_backbone(backbone, input=input)
+        self.encoder_q = Encoder(
+            network,
+            create_head(head, num_features=network.num_features, dim=feature_dim),
+            create_head(head, num_features=network.num_features, dim=feature_dim),
+        )
+        self.encoder_k = copy.deepcopy(self.encoder_q).requires_grad_(False)
+        self.queue = KeyQueue(size=queue_size, dim=feature_dim)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments: `RSPNet(**model.config)` is a model of the same structure."""
+        return dict(self._config)
+
+    @property
+    def backbone(self) -> Backbone:
+        """The query encoder's backbone, the thing pre-training is for."""
+        return self.encoder_q.backbone
+
+    def encoder(self, clips: Tensor) -> Embeddings:
+        """Unit vectors [B, feature_dim] of clips [B, 3, T, H, W] by the query encoder."""
+        embeddings: Embeddings = self.encoder_q(clips)
+        return embeddings
+
+    def group_outputs(
+        self, views: SpeedViews, *, step_seed: int, encode: Callable[[Tensor], Embeddings] | None = None
+    ) -> Iterator[PretextOutput]:
+        """One training step, a virtual rank at a time; backward `loss / virtual_ranks` of each before the next.
+
+        All keys are computed before the first output. When the iterator is exhausted the keys are queued and the
+        running statistics are averaged over groups and ranks. In eval mode nothing is changed: the same numbers for
+        held-out clips, without momentum update, shuffling or queueing.
+
+        Args:
+            views: clips of this process [B, 3, T, H, W], B a multiple of `virtual_ranks` and equal on all ranks.
+            step_seed: the step's number or a seed derived from it, the same on every rank.
+            encode: a wrapped query encoder (Fabric, DDP) to use in place of the bare one.
+
+        Raises:
+            ConfigError: a batch that does not split into the virtual ranks.
+        """
+        groups = self._config["virtual_ranks"]
+        if len(views.query) % groups:
+            raise ConfigError(f"a batch of {len(views.query)} clips does not split into virtual_ranks {groups}")
+        if self.training:
+            update_momentum_encoder(self.encoder_k, self.encoder_q, momentum=self._config["momentum"])
+        # The order matters for the running statistics only; it is the public code's.
+        other = self._keys(views.key_other, step_seed=step_seed, stream="other speed")
+        same = self._keys(views.key_same, step_seed=step_seed, stream="same speed")
+        statistics = GroupStatistics(self.encoder_q)
+        parts = (tensor.chunk(groups) for tensor in (views.query, *same, *other))
+        for query_clips, *keys in zip(*parts, strict=True):
+            with statistics.group():
+                query = (encode or self.encoder_q)(query_clips)
+            yield self._losses(query, Embeddings(*keys[:2]), Embeddings(*keys[2:]))
+        statistics.finish()
+        if self.training:
+            average_statistics_over_ranks(self.encoder_q, self.encoder_k)
+            self.queue.enqueue(gather_batch(other.appearance))
+
+    def forward(self, views: SpeedViews, *, step_seed: int = 0) -> PretextOutput:
+        """The mean output over the virtual ranks, with the graph of all of them; see `group_outputs`."""
+        outputs = list(self.group_outputs(views, step_seed=step_seed))
+        names = [item.name for item in fields(PretextOutput)]
+        return PretextOutput(**{name: torch.stack([getattr(out, name) for out in outputs]).mean() for name in names})
+
+    @torch.no_grad()
+    def _keys(self, clips: Tensor, *, step_seed: int, stream: str) -> Embeddings:
+        """Keys of clips [B, 3, T, H, W] by the key encoder with shuffle-BN, in the order of the clips."""
+        groups = self._config["virtual_ranks"]
+        # One group in all: a permutation could not change its statistics.
+        mixed = self.training and groups * world_size() > 1
+        permutation = global_permutation(len(clips) * world_size(), step_seed=step_seed, stream=stream)
+        if mixed:
+            clips = shuffle(clips, permutation)
+        statistics = GroupStatistics(self.encoder_k)
+        outputs: list[Embeddings] = []
+        for part in clips.chunk(groups):
+            with statistics.group():
+                outputs.append(self.encoder_k(part))
+        statistics.finish()
+        vectors = [torch.cat(parts) for parts in zip(*outputs, strict=True)]
+        return Embeddings(*(unshuffle(part, permutation) if mixed else part for part in vectors))
+
+    def _losses(self, query: Embeddings, same: Embeddings, other: Embeddings) -> PretextOutput:
+        """Both losses and their metrics for one group (paper, equations 3, 5 and 6)."""
+        temperature = self._config["temperature"]
+        # The clone keeps the negatives of this step for its backward pass when new keys are queued before that.
+        negatives = self.queue.keys.clone()
+        same_term = info_nce(query.appearance, same.appearance, negatives, temperature=temperature)
+        other_term = info_nce(query.appearance, other.appearance, negatives, temperature=temperature)
+        appearance = same_term.loss + other_term.loss
+        motion = margin_ranking(
+            query.motion, same.motion, other.motion, margin=self._config["margin"], temperature=temperature
+        )
+        return PretextOutput(
+            loss=self._config["appearance_weight"] * appearance + self._config["motion_weight"] * motion,
+            appearance_loss=appearance.detach(),
+            motion_loss=motion.detach(),
+            appearance_top1_same=(same_term.rank < 1).float().mean(),
+            appearance_top5_same=(same_term.rank < 5).float().mean(),
+            appearance_top1_other=(other_term.rank < 1).float().mean(),
+            appearance_top5_other=(other_term.rank < 5).float().mean(),
+            motion_accuracy=ranking_accuracy(query.motion, same.motion, other.motion),
+        )
+
+
+def _check_config(config: dict[str, Any]) -> None:
+    """Raise a ConfigError for an argument out of its range (names, queue size: where they are used)."""
+    rules: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+        ("feature_dim", "at least 1", lambda value: value >= 1),
+        ("momentum", "from 0 to 1", lambda value: 0 <= value <= 1),
+        ("temperature", "above 0", lambda value: value > 0),
+        ("margin", "at least 0", lambda value: value >= 0),
+        ("appearance_weight", "at least 0", lambda value: value >= 0),
+        ("motion_weight", "at least 0", lambda value: value >= 0),
+        ("virtual_ranks", "at least 1", lambda value: value >= 1),
+    )
+    for name, rule, holds in rules:
+        if not holds(config[name]):
+            raise ConfigError(f"{name} is {config[name]}, but must be {rule}")
+    if config["appearance_weight"] == 0 and config["motion_weight"] == 0:
+        raise ConfigError("appearance_weight and motion_weight are both 0: there would be nothing to learn")

@@ -1,0 +1,18 @@
+"""The three views one training step sees of every video."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class SpeedViews(NamedTuple):
+    """Float clips [B, 3, T, H, W] of one batch of videos; which frames they are is `rspnet.video.clips`' matter.
+
+    `query` and `key_same` play at each video's own speed, `key_other` shows the window of `key_same` at the other.
+    """
+
+    query: Tensor
+    key_same: Tensor
+    key_other: Tensor

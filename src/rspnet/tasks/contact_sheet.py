@@ -1,0 +1,117 @@
+"""Contact sheets: one row a query, its frames and motion on the left, then its nearest neighbours, as one PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from rspnet.core.errors import RSPNetError
+from rspnet.core.files import atomic_path
+from rspnet.video.reader import open_video
+
+_FRAMES_READ = 16
+_TILE_INCHES, _GAP_INCHES, _TOP_INCHES, _BOTTOM_INCHES, _LINE_INCHES = 1.0, 0.22, 0.72, 0.30, 0.145
+_QUERY_TILES, _HIT_TILES = 4, 2
+_GREEN, _RED, _AMBER, _GREY, _INK = "#1a9641", "#d7301f", "#f0a30a", "#8a8f98", "#20242c"
+
+
+@dataclass(frozen=True)
+class SheetClip:
+    """A clip to show.
+
+    Attributes:
+        video: uint8 RGB frames [T, H, W, 3], or a video file to take 16 even frames from.
+        labels: what to print below it, one line each (say, motion and texture); a neighbour's line is green where it
+            equals the query's line at the same place. May be empty.
+    """
+
+    video: NDArray[np.uint8] | Path
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SheetRow:
+    """A query and its neighbours, best first, as (clip, score)."""
+
+    query: SheetClip
+    hits: Sequence[tuple[SheetClip, float]]
+
+
+def contact_sheet(path: Path, rows: Sequence[SheetRow], *, title: str = "", dpi: int = 130) -> Path:
+    """Draw queries and their nearest neighbours to a PNG file, atomically.
+
+    A query shows its first, middle and last frame and its motion trace; a neighbour its middle frame and motion trace.
+    A neighbour's frame is green if all its labels are the query's, red if none is, amber in between.
+
+    Raises:
+        RSPNetError: no rows, frames of a wrong shape or type, or the file cannot be written.
+        DecodeError: a video file cannot be read.
+    """
+    if not rows:
+        raise RSPNetError(f"cannot draw {str(path)!r}: there are no rows; give at least one query")
+    num_hits = max(len(row.hits) for row in rows)
+    num_lines = max((len(clip.labels) for row in rows for clip in (row.query, *(hit for hit, _ in row.hits))), default=0)
+    width = _QUERY_TILES + num_hits * _HIT_TILES * _TILE_INCHES + (num_hits + 2) * _GAP_INCHES
+    row_height = _TILE_INCHES + 0.30 + num_lines * _LINE_INCHES
+    height = _TOP_INCHES + len(rows) * row_height + _BOTTOM_INCHES
+    figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
+    for index, row in enumerate(rows):
+        bottom = height - _TOP_INCHES - index * row_height - _TILE_INCHES
+        _draw_row(figure, row, bottom / height, _TILE_INCHES / height, inches=(width, height))
+    left = _GAP_INCHES / width
+    figure.text(left, 1 - 0.30 / height, title, fontsize=13, fontweight="bold", color=_INK, va="center")
+    note = "dark picture = motion trace, from early (violet) to late (yellow)   ·   frame: "
+    figure.text(left, 0.14 / height, note + _legend(rows), fontsize=7.5, color=_GREY, va="center")
+    with atomic_path(path) as temporary:
+        FigureCanvasAgg(figure).print_png(str(temporary))
+    return Path(path)
+
+
+def motion_trace(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Where and when a clip moves: [T, H, W, 3] -> uint8 RGB [H, W, 3], coloured by the time of change.
+
+    The brightness of frame differences minus their median over the picture (what a moving background changes
+    everywhere) is summed in colours that run with time and scaled to its 99.5th percentile.
+    """
+    grey = frames.astype(np.float32).mean(axis=3)
+    change = np.abs(np.diff(grey, axis=0))
+    if not len(change):
+        return np.zeros(frames.shape[1:], np.uint8)
+    change = np.maximum(change - 1.5 * np.median(change, axis=(1, 2), keepdims=True) - 2, 0)
+    colours = colormaps["plasma"](np.linspace(0.12, 0.98, len(change)))[:, :3]
+    picture = np.tensordot(change, colours, axes=(0, 0))
+    scale = float(np.percentile(picture, 99.5))
+    return (np.clip(picture / max(scale, 1e-6), 0, 1) ** 0.7 * 255).astype(np.uint8)
+
+
+def _draw_row(figure: Figure, row: SheetRow, bottom: float, tile: float, *, inches: tuple[float, float]) -> None:
+    width, height = inches
+    frames = _frames_of(row.query)
+    strip = [frames[0], frames[len(frames) // 2], frames[-1], motion_trace(frames)]
+    x = _GAP_INCHES
+    axes = figure.add_axes((x / width, bottom, _QUERY_TILES * _TILE_INCHES / width, tile))
+    _show(axes, strip, "query", _GREY)
+    _write_labels(axes, row.query.labels, [_INK] * len(row.query.labels))
+    x += _QUERY_TILES * _TILE_INCHES + 2 * _GAP_INCHES - _GAP_INCHES
+    for rank, (clip, score) in enumerate(row.hits, start=1):
+        frames = _frames_of(clip)
+        same = [mine == theirs for mine, theirs in zip(clip.labels, row.query.labels, strict=False)]
+        axes = figure.add_axes((x / width, bottom, _HIT_TILES * _TILE_INCHES / width, tile))
+        _show(axes, [frames[len(frames) // 2], motion_trace(frames)], f"{rank}   {score:.3f}", _verdict(same), line=2.6)
+        _write_labels(axes, clip.labels, [_GREEN if equal else _RED for equal in same] or [_GREY] * len(clip.labels))
+        x += _HIT_TILES * _TILE_INCHES + _GAP_INCHES
+
+
+def _show(axes: Axes, tiles: Sequence[NDArray[np.uint8]], heading: str, colour: str, *, line: float = 0.8) -> None:
+    """Tiles side by side in one axes whose spines are the coloured frame."""
+    gap = np.full((tiles[0].shape[0], max(1, tiles[0].shape[1] // 48), 3), 255, np.uint8)
+    parts = [part for tile in tiles for part in (tile, gap)][:-1]
+    axes.imshow(np.concatenate(parts, axis=1), interpolation="lanczos", anchor="N") if False else None

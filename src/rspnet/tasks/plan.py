@@ -1,0 +1,120 @@
+"""What a pre-training will do, worked out before anything heavy starts; `--dry-run` prints it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from rspnet.config import PretrainConfig
+from rspnet.core.errors import ConfigError
+from rspnet.data.annotations import VideoRecord, read_folder, read_list
+from rspnet.engine.memory import saved_activation_bytes, state_bytes
+from rspnet.engine.optim import Schedule, scaled_learning_rate
+from rspnet.engine.runtime import pick_device, pick_precision, pick_threads_and_workers
+from rspnet.pretext.rspnet import RSPNet
+
+MANY_FALSE_NEGATIVES = 0.25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that follows from a configuration, the number of videos and this machine."""
+
+    num_videos: int
+    steps_per_epoch: int
+    total_steps: int
+    schedule: Schedule
+    device: torch.device
+    precision: str
+    threads: int
+    workers: int
+    world_size: int
+    warnings: tuple[str, ...]
+
+
+def find_videos(root: str | None, list_file: str | None) -> list[VideoRecord]:
+    """The videos of a list, or of a folder."""
+    if list_file is not None:
+        return read_list(list_file, root)
+    assert root is not None
+    return read_folder(root)
+
+
+def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
+    """Work out steps, learning rate, device, precision, threads and workers.
+
+    Raises:
+        ConfigError: fewer clips in an epoch than in a batch, or no such device.
+    """
+    data, engine, optim = config.data, config.engine, config.optim
+    steps_per_epoch = num_videos * data.clips_per_video // data.batch_size
+    if steps_per_epoch == 0:
+        raise ConfigError(
+            f"--data.batch_size {data.batch_size} is larger than an epoch: {num_videos} videos x "
+            f"--data.clips_per_video {data.clips_per_video}; lower the one or raise the other"
+        )
+    total = config.max_steps or config.epochs * steps_per_epoch
+    device = pick_device(engine.device)
+    threads, workers = pick_threads_and_workers(
+        threads=engine.threads, workers=data.num_workers, device=device, processes=engine.devices
+    )
+    warnings = []
+    if config.model.appearance_weight and config.model.queue_size > MANY_FALSE_NEGATIVES * num_videos:
+        warnings.append(
+            f"the queue of {config.model.queue_size} keys is more than a quarter of {num_videos} videos: it fills with "
+            "keys of the same videos (false negatives); lower --model.queue_size"
+        )
+    return Plan(
+        num_videos=num_videos,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total,
+        schedule=Schedule(
+            peak=scaled_learning_rate(optim.lr, batch_size=data.batch_size) if optim.scale_lr else optim.lr,
+            kind=optim.schedule,
+            total_steps=total,
+            steps_per_epoch=steps_per_epoch,
+            unit=optim.schedule_unit,
+            warmup_steps=optim.warmup_steps,
+            milestones=optim.milestones,
+        ),
+        device=device,
+        precision=pick_precision(engine.precision, device),
+        threads=threads,
+        workers=workers,
+        world_size=engine.devices * engine.num_nodes,
+        warnings=tuple(warnings),
+    )
+
+
+def print_plan(plan: Plan, config: PretrainConfig, model: RSPNet, console: Console) -> None:
+    """Print the plan as a table."""
+    rows = {
+        "videos": f"{plan.num_videos:,}",
+        "clip": f"{config.data.num_frames} frames x {config.data.size}², speeds 1 and {list(config.data.speeds)}",
+        "network": f"{config.model.backbone} ({config.model.input}), "
+        f"{sum(p.numel() for p in model.encoder_q.parameters()) / 1e6:.1f} M parameters",
+        "steps": f"{plan.total_steps:,} of {config.data.batch_size} clips ({plan.steps_per_epoch:,} an epoch)",
+        "learning rate": f"{plan.schedule.peak:g} ({config.optim.name}, {config.optim.schedule})",
+        "machine": f"{plan.world_size} x {plan.device.type}, {plan.precision}, {plan.threads} threads, "
+        f"{plan.workers} loader workers each",
+        "memory": f"about {memory_estimate(plan, config, model) / 2**30:.1f} GiB a process (activations, weights, queue)",
+    }
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.print(table)
+
+
+def memory_estimate(plan: Plan, config: PretrainConfig, model: RSPNet) -> int:
+    """Bytes a process needs for activations, weights, gradients, optimiser and queue."""
+    shape = (3, config.data.num_frames, config.data.size, config.data.size)
+    group = config.data.batch_size // (plan.world_size * config.model.virtual_ranks)
+    share = 1.0 if plan.precision == "fp32" else 0.5
+    copies = 2 if config.optim.name == "adamw" else 1
+    key_encoder = sum(parameter.numel() for parameter in model.encoder_k.parameters()) * 4
+    activations = int(saved_activation_bytes(model.encoder_q, shape) * group * share)
+    queue = model.queue.keys.numel() * 4
+    return activations + state_bytes(model.encoder_q, optimizer_copies=copies) + key_encoder + queue

@@ -1,0 +1,64 @@
+"""The folder a command leaves behind: resolved configuration, result with protocol stamp, log files."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from rspnet.core.errors import ConfigError
+from rspnet.core.files import write_json, write_text
+
+CONFIG = "config.yaml"
+RESULT = "result.json"
+
+
+def open_run_folder(out: str, config: Any) -> Path:
+    """Create the folder and write the resolved configuration into it.
+
+    Raises:
+        ConfigError: `out` is a file.
+    """
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"--out {out!r} is a file: name a folder")
+    write_text(folder / CONFIG, to_yaml(config))
+    return folder
+
+
+def to_yaml(config: Any) -> str:
+    """A configuration as YAML that `--config` reads back."""
+    return yaml.safe_dump(plain(config), sort_keys=False)
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A configuration as a dict of numbers, text, lists and dicts."""
+    return {name: _listed(value) for name, value in asdict(config).items()}
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _listed(inner) for key, inner in value.items()}
+    return [_listed(inner) for inner in value] if isinstance(value, tuple | list) else value
+
+
+def write_result(folder: Path, *, command: str, protocol: dict[str, Any], results: dict[str, Any]) -> None:
+    """Write `result.json`: what was done (`protocol`), what came out (`results`), with which software and when.
+
+    Two results may be compared where their protocols agree but for the thing compared.
+    """
+    software = {
+        "rspnet": version("rspnet"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    stamp = {"command": command, **protocol, "software": software}
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(folder / RESULT, {"protocol": stamp, "results": results, "finished": finished})

@@ -1,0 +1,187 @@
+"""Pure index arithmetic of clips: which frames make a window, a speed, an evaluation view. No files, no pixels.
+
+Words used here: a *window* is `length` consecutive ticks of a video; a tick is a native frame, or 1 / fps seconds when
+a video is resampled by time; a *clip* at speed v takes the ticks 0, v, 2v, ... of a window (METHOD: step 2).
+
+NOTE: the public code loops or stretches short videos, which makes the speed label false, and sizes the window by the
+first speed of a list. Here the window is sized by the largest speed, a short video raises in pre-training, and a
+window whose timestamps are not evenly spaced (a gap, variable frame rate) raises too: no sample carries a false speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rspnet.core.errors import RSPNetError
+
+Indices = NDArray[np.int64]
+Seconds = NDArray[np.float64]
+
+# A timestamp may be off the straight line by this share of the median frame interval ...
+_MAX_DEVIATION = 0.5
+# ... and no interval may be longer than this many medians: one lost frame doubles its interval.
+_MAX_INTERVAL = 1.75
+_ROUNDING = 1e-6
+
+
+def window_length(num_frames: int, speeds: Sequence[int]) -> int:
+    """Ticks a window must hold so that `num_frames` frames at any of `speeds` fit: T * max(speeds), in any order."""
+    if num_frames < 1 or not speeds or min(speeds) < 1:
+        raise RSPNetError(f"num_frames must be >= 1 and speeds whole numbers >= 1, not {num_frames} and {list(speeds)}")
+    return num_frames * max(speeds)
+
+
+def clip_indices(start: int, num_frames: int, stride_frames: int) -> Indices:
+    """The frames start, start + stride, ... of one clip: int64 [num_frames]."""
+    return start + np.arange(num_frames, dtype=np.int64) * stride_frames
+
+
+@dataclass(frozen=True)
+class SpeedUnion:
+    """The ticks two clips of one window need, each once, and where each clip finds its own.
+
+    Attributes:
+        offsets: int64 [U], ascending ticks from the start of the window.
+        first: int64 [T], positions in `offsets` of the clip at the first speed.
+        second: int64 [T], positions in `offsets` of the clip at the second speed.
+    """
+
+    offsets: Indices
+    first: Indices
+    second: Indices
+
+
+def speed_union(num_frames: int, first_speed: int, second_speed: int) -> SpeedUnion:
+    """The ticks that clips at two speeds from the same window start need together."""
+    first = clip_indices(0, num_frames, first_speed)
+    second = clip_indices(0, num_frames, second_speed)
+    offsets = np.union1d(first, second)
+    return SpeedUnion(offsets, np.searchsorted(offsets, first), np.searchsorted(offsets, second))
+
+
+def even_clips(total_ticks: int, *, num_frames: int, stride_frames: int, num_clips: int) -> Indices:
+    """Ticks of `num_clips` clips spread evenly over a video, for evaluation: int64 [num_clips, num_frames].
+
+    The first clip starts with the video and the last one ends with it; a single clip is taken from the middle. Where a
+    video is shorter than a clip, its last frame is repeated (evaluation only: there is no speed label to make false).
+    """
+    if total_ticks < 1 or num_frames < 1 or stride_frames < 1 or num_clips < 1:
+        raise RSPNetError(
+            "an evaluation view needs at least one frame, clip and stride, not "
+            f"{total_ticks} frames in the video, {num_frames} a clip, stride {stride_frames}, {num_clips} clips"
+        )
+    room = max(0, total_ticks - ((num_frames - 1) * stride_frames + 1))
+    if num_clips == 1:
+        starts = np.array([room // 2], dtype=np.int64)
+    else:
+        gaps = num_clips - 1
+        starts = (2 * room * np.arange(num_clips, dtype=np.int64) + gaps) // (2 * gaps)
+    ticks = starts[:, None] + clip_indices(0, num_frames, stride_frames)[None]
+    return np.minimum(ticks, total_ticks - 1)
+
+
+def tick_frames(times: Seconds, fps: float | None) -> Indices:
+    """The native frame shown at each tick: all frames if `fps` is None, else the frame nearest to k / fps seconds.
+
+    Args:
+        times: float64 [N], presentation seconds of the frames, ascending.
+        fps: ticks a second, or None for native frames.
+
+    Returns:
+        int64 [ticks]; between two equally near frames the earlier one.
+    """
+    if fps is None:
+        return np.arange(len(times), dtype=np.int64)
+    if not fps > 0:
+        raise RSPNetError(f"fps must be > 0, not {fps}")
+    if len(times) == 0:
+        return np.zeros(0, dtype=np.int64)
+    num_ticks = int((times[-1] - times[0]) * fps + _ROUNDING) + 1
+    wanted = times[0] + np.arange(num_ticks) / fps
+    after = np.searchsorted(times, wanted).clip(1, len(times) - 1) if len(times) > 1 else np.zeros(num_ticks, int)
+    before = np.maximum(after - 1, 0)
+    earlier_is_nearer = wanted - times[before] <= times[after] - wanted + _ROUNDING / fps
+    return np.where(earlier_is_nearer, before, after).astype(np.int64)
+
+
+def uniform_windows(times: Seconds, length: int) -> NDArray[np.bool_]:
+    """Which windows of `length` frames have evenly spaced timestamps: bool [N - length + 1], by window start.
+
+    Evenly spaced means: ascending, no time further from the straight line between the window's first and last than
+    half the median interval, and no interval of 1.75 medians or more (one lost frame doubles an interval).
+    """
+    if length < 3 or len(times) < length:
+        return np.ones(max(0, len(times) - length + 1), dtype=np.bool_)
+    windows = np.lib.stride_tricks.sliding_window_view(times, length)
+    intervals = np.diff(windows, axis=1)
+    median = np.median(intervals, axis=1)
+    ramp = np.arange(length) / (length - 1)
+    line = windows[:, :1] + (windows[:, -1:] - windows[:, :1]) * ramp
+    deviation = np.abs(windows - line).max(axis=1)
+    return np.asarray(
+        (intervals.min(axis=1) > 0)
+        & (deviation <= (_MAX_DEVIATION + _ROUNDING) * median)
+        & (intervals.max(axis=1) < _MAX_INTERVAL * median)
+    )
+
+
+def true_ticks(times: Seconds, fps: float) -> NDArray[np.bool_]:
+    """Which ticks of a resampled video show a frame within half a (median) frame interval of their time: bool [ticks].
+
+    A gap in the video fails: no frame is near the ticks inside it. Variable frame rate without gaps passes.
+    """
+    frames = tick_frames(times, fps)
+    if len(times) < 2:
+        return np.ones(len(frames), dtype=np.bool_)
+    interval = max(float(np.median(np.diff(times))), 0.0)
+    late = np.abs(times[frames] - (times[0] + np.arange(len(frames)) / fps))
+    return np.asarray(late <= (_MAX_DEVIATION + _ROUNDING) * interval)
+
+
+def draw_window(times: Seconds, *, length: int, rng: np.random.Generator, fps: float | None = None) -> Indices:
+    """Draw a random window of `length` ticks that shows its true speed.
+
+    Args:
+        times: float64 [N], presentation seconds of the video's frames.
+        length: ticks in a window (see `window_length`).
+        rng: where the start is drawn from, evenly over all windows whose timestamps allow it.
+        fps: ticks a second, or None for native frames.
+
+    Returns:
+        int64 [length], the native frame at each tick.
+
+    Raises:
+        RSPNetError: the video is too short, or no window of it has evenly spaced timestamps.
+    """
+    frames = tick_frames(times, fps)
+    num_starts = len(frames) - length + 1
+    if num_starts < 1:
+        rate = "" if fps is None else f" at {fps:g} fps"
+        raise RSPNetError(f"too short: {len(frames)} frames{rate}, a window needs {length}")
+    start = int(rng.integers(num_starts))
+    if not _is_true(times, start, length, fps):
+        starts = np.flatnonzero(_true_windows(times, length, fps))
+        if len(starts) == 0:
+            raise RSPNetError(
+                f"timestamps are not evenly spaced in any window of {length} frames (gaps or variable frame rate)"
+                if fps is None
+                else f"gaps in the timestamps leave no window of {length} frames at {fps:g} fps"
+            )
+        start = int(starts[rng.integers(len(starts))])
+    return frames[start : start + length]
+
+
+def _is_true(times: Seconds, start: int, length: int, fps: float | None) -> bool:
+    if fps is None:
+        return bool(uniform_windows(times[start : start + length], length)[0])
+    return bool(true_ticks(times, fps)[start : start + length].all())
+
+
+def _true_windows(times: Seconds, length: int, fps: float | None) -> NDArray[np.bool_]:
+    if fps is None:
+        return uniform_windows(times, length)
+    return np.lib.stride_tricks.sliding_window_view(true_ticks(times, fps), length).all(axis=1)

@@ -1,0 +1,141 @@
+"""The packet table of a video: which coded packet shows which frame, and where decoding has to start for it.
+
+Pure arithmetic on what the demuxer said; nothing here decodes. A *packet* is counted in decode order, a *frame* in
+display order (its index for the user).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PacketInfo:
+    """What the container says of one packet, in decode order.
+
+    Attributes:
+        pts: presentation time stamp in units of the stream's time base, None if the container has none.
+        is_key: decoding can start here.
+        is_shown: False for packets that an edit list discards or that hold a hidden frame.
+        is_cut: the file ends within this packet.
+    """
+
+    pts: int | None
+    is_key: bool
+    is_shown: bool
+    is_cut: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """One stretch of decoding: feed packets `start` to `stop` - 1 to get `frames` (ascending frame indices)."""
+
+    start: int
+    stop: int
+    frames: tuple[int, ...]
+
+
+class PacketTable:
+    """Display order and decoding starts of the packets of one stream.
+
+    Args:
+        packets: in decode order.
+        display_order: packet number of every frame in display order; by default the shown packets sorted by pts.
+    """
+
+    def __init__(self, packets: Sequence[PacketInfo], *, display_order: Sequence[int] | None = None) -> None:
+        self.packets = packets
+        if display_order is None:
+            shown = [number for number, packet in enumerate(packets) if packet.is_shown]
+            display_order = sorted(shown, key=lambda number: (packets[number].pts or 0, number))
+        self.packet_of_frame: Ints = np.array(display_order, dtype=np.int64)
+        self.frame_of_packet: Ints = np.full(len(packets), -1, dtype=np.int64)
+        self.frame_of_packet[self.packet_of_frame] = np.arange(len(display_order))
+        self.start_of_frame: Ints = self._starts()
+
+    def __len__(self) -> int:
+        return len(self.packet_of_frame)
+
+    def _starts(self) -> Ints:
+        """Per frame, the last key packet that comes before it (or is it) both in decode order and in display order.
+
+        A leading frame of an open group of pictures is decoded after a key packet that is shown after it and may need
+        the group before: for such a frame this gives the key packet before that one.
+        """
+        sort_keys = self._sort_keys()
+        starts = np.zeros(len(self), dtype=np.int64)
+        open_keys: list[int] = []
+        for number, packet in enumerate(self.packets):
+            if packet.is_key:
+                open_keys.append(number)
+            frame = self.frame_of_packet[number]
+            if frame < 0:
+                continue
+            for key in reversed(open_keys):
+                if sort_keys[key] <= sort_keys[number]:
+                    starts[frame] = key
+                    break
+        return starts
+
+    def _sort_keys(self) -> npt.NDArray[np.float64]:
+        """A number per packet that grows with display time; hidden packets count as shown just before the next one."""
+        keys = np.full(len(self.packets), -np.inf)
+        following = np.inf
+        for number in range(len(self.packets) - 1, -1, -1):
+            if self.frame_of_packet[number] >= 0:
+                following = float(self.frame_of_packet[number])
+                keys[number] = following
+            else:
+                # NOTE: an edit list discards the frames before the first shown one, so "before the first" is right.
+                keys[number] = -1.0 if self.frame_of_packet[:number].max(initial=-1) < 0 else following - 0.5
+        return keys
+
+    def needs_scan(self) -> bool:
+        """True if the time stamps do not tell the display order, so that only decoding the whole stream does."""
+        shown = [packet for packet in self.packets if packet.is_shown]
+        stamps = [packet.pts for packet in shown]
+        if None in stamps or len(set(stamps)) < len(stamps):
+            return True
+        if not self.packets or not self.packets[0].is_key:
+            return True
+        first = self.packets[0].pts
+        return first is None or any(p.pts is not None and p.pts < first for p in shown)
+
+    def runs(self, frames: Sequence[int]) -> list[Run]:
+        """Split ascending frame indices into stretches of decoding, jumping wherever a later key packet saves work."""
+        runs: list[Run] = []
+        for frame in frames:
+            start, packet = int(self.start_of_frame[frame]), int(self.packet_of_frame[frame])
+            if runs and start <= runs[-1].stop:
+                last = runs[-1]
+                runs[-1] = Run(min(last.start, start), max(last.stop, packet + 1), (*last.frames, frame))
+            else:
+                runs.append(Run(start, packet + 1, (frame,)))
+        return runs
+
+    def first_doubtful(self, run: Run, damaged: Sequence[int]) -> int | None:
+        """The first frame of the run that is damaged or may depend on a damaged packet, or None."""
+        hurt = np.array(sorted(damaged), dtype=np.int64)
+        for frame in run.frames:
+            start, packet = self.start_of_frame[frame], self.packet_of_frame[frame]
+            if ((hurt >= start) & (hurt <= packet)).any():
+                return frame
+        return None
+
+    def seconds(self, time_base: float, fps: float) -> npt.NDArray[np.float64]:
+        """Presentation time of every frame in seconds from the first; index / fps where the stamps make no sense."""
+        stamps = [self.packets[number].pts for number in self.packet_of_frame]
+        if not stamps:
+            return np.zeros(0)
+        if any(stamp is None for stamp in stamps):
+            return np.arange(len(self)) / fps
+        values = np.array(stamps, dtype=np.int64)
+        if (np.diff(values) < 0).any():
+            return np.arange(len(self)) / fps
+        return (values - values[0]) * time_base

@@ -1,0 +1,290 @@
+"""Frame-exact random access to video files.
+
+All packets are demuxed once at opening. A frame is found by the *identity* of its packet (a tag that the decoder copies
+from packet to frame), never by a seek in the container or a comparison of time stamps: decoding starts at the last key
+packet before the frame in both decode and display order, and packets come from memory (or, for streams over
+`source.KEEP_BYTES`, from demuxing the file again). Unwanted frames that no other frame refers to are not decoded at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.packet import Packet
+from av.video.frame import VideoFrame
+
+from rspnet.core.errors import DecodeError, RSPNetError
+from rspnet.video.packets import PacketInfo, PacketTable, Run
+from rspnet.video.source import KEEP_BYTES, MAX_SIDE, demux, describe, open_container
+from rspnet.video.views import Converter, Pixels, View, ViewSink, check_view
+
+__all__ = ["VIDEO_SUFFIXES", "VideoReader", "View", "open_video"]
+
+VIDEO_SUFFIXES = frozenset(
+    ".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split()
+)
+
+# Containers without presentation time stamps: FFmpeg makes them up, rightly for one layer of B-frames only.
+_STAMPLESS_CONTAINERS = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
+_PYRAMID_CODECS = {"h264", "hevc", "vc1", "av1", "vvc"}
+_FeedResult = tuple[list[int], set[int]]
+
+
+def open_video(path: str | os.PathLike[str]) -> VideoReader:
+    """Open a video file for frame-exact reading; use it in a `with` statement.
+
+    Raises:
+        DecodeError: the file is missing, no video, or damaged before its first frame.
+    """
+    return VideoReader(path)
+
+
+class VideoReader:
+    """An open video: frames by index in display order, edit lists and rotation applied.
+
+    Attributes:
+        path: the file.
+        fps: average frames a second.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(os.fsdecode(path))
+        self._container, self._stream = open_container(self.path)
+        try:
+            self._context: Any = self._stream.codec_context
+            self._kept: list[Packet[Any]] | None = []
+            self._table = self._read_table()
+            self.fps = self._average_fps()
+            self._size: tuple[int, int, int] | None = None
+            self._converter = Converter()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; more calls do nothing."""
+        self._kept = None
+        self._container.close()
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @property
+    def times(self) -> npt.NDArray[np.float64]:
+        """Presentation time of every frame in seconds from the first, [N]."""
+        base = self._stream.time_base
+        return self._table.seconds(float(base) if base else 1 / self.fps, self.fps)
+
+    @property
+    def width(self) -> int:
+        """Width of the displayed picture in pixels (after rotation)."""
+        return self._geometry()[1]
+
+    @property
+    def height(self) -> int:
+        """Height of the displayed picture in pixels (after rotation)."""
+        return self._geometry()[0]
+
+    def frames_at(self, indices: Sequence[int]) -> Pixels:
+        """Whole frames, uint8 [N, H, W, 3], in the order asked for; any order, repeats allowed.
+
+        Raises:
+            RSPNetError: an index out of range.
+            DecodeError: a frame is damaged or may depend on a damaged one.
+        """
+        return self.read_views([View(indices)])[0]
+
+    def read_views(self, views: Sequence[View]) -> list[Pixels]:
+        """Several crops of several frame lists in one decoding pass, each uint8 [n, h, w, 3].
+
+        A frame in several views is decoded and converted once; a frame in none is never converted.
+
+        Raises:
+            RSPNetError: an index, box or size outside the video.
+            DecodeError: a frame is damaged or may depend on a damaged one.
+        """
+        views = [View([int(i) for i in v.indices], v.box, v.size, v.flip) for v in views]
+        height, width, turns = self._geometry()
+        sinks = []
+        for view in views:
+            try:
+                box, size = check_view(view, num_frames=len(self), height=height, width=width)
+            except RSPNetError as error:
+                raise RSPNetError(f"{str(self.path)!r}: {error}") from None
+            sinks.append(ViewSink(view, box=box, size=size, quarter_turns=turns))
+
+        def deliver(index: int, frame: VideoFrame) -> None:
+            self._check_geometry(index, frame)
+            picture: Pixels | None = None
+            for sink in sinks:
+                if index not in sink.frames:
+                    continue
+                if sink.takes_graph(frame):
+                    sink.add_frame(index, frame)
+                    continue
+                picture = self._converter.rgb(frame, turns) if picture is None else picture
+                sink.add_rgb(index, picture)
+
+        self._decode(sorted({index for view in views for index in view.indices}), deliver)
+        return [sink.clip() for sink in sinks]
+
+    # --- the packet table -------------------------------------------------------------------------------------------
+
+    def _read_table(self) -> PacketTable:
+        rows: list[PacketInfo] = []
+        kept_bytes = 0
+        for packet in demux(self.path, self._container, self._stream):
+            rows.append(describe(packet, codec=self._context.name))
+            kept_bytes += packet.size
+            if self._kept is not None:
+                self._kept.append(packet)
+                if kept_bytes > KEEP_BYTES:
+                    self._kept = None
+        table = PacketTable(rows)
+        stampless = self._container.format.name in _STAMPLESS_CONTAINERS and self._context.name in _PYRAMID_CODECS
+        if stampless or table.needs_scan():
+            table = PacketTable(rows, display_order=self._scan(table))
+        if not len(table):
+            raise DecodeError(self.path, "no decodable frame in it")
+        return table
+
+    def _scan(self, table: PacketTable) -> list[int]:
+        """The display order found by decoding everything: the frames that come out, as they come out."""
+        everything = Run(0, len(table.packets), tuple(range(len(table))))
+        order, _ = self._feed(everything, table, lambda index, frame: None)
+        return order
+
+    def _average_fps(self) -> float:
+        rate: Fraction | None = self._stream.average_rate or self._stream.guessed_rate
+        if rate and 0 < rate < 100_000:
+            return float(rate)
+        base = self._stream.time_base
+        span = float(self._table.seconds(float(base), 1.0)[-1]) if base else 0.0
+        return (len(self) - 1) / span if span > 0 else 25.0
+
+    # --- decoding ---------------------------------------------------------------------------------------------------
+
+    def _packets(self, start: int) -> Iterator[Packet[Any]]:
+        if self._kept is not None:
+            yield from self._kept[start:]
+            return
+        container, stream = open_container(self.path)
+        with container:
+            for number, packet in enumerate(demux(self.path, container, stream)):
+                if number >= start:
+                    yield packet
+
+    def _decode(self, frames: Sequence[int], deliver: Callable[[int, VideoFrame], None]) -> None:
+        """Call `deliver` once or more with every wanted frame (ascending indices); all are sound on return."""
+        for run in self._table.runs(frames):
+            if self._sound(run, deliver) is None:
+                continue
+            # A key packet that only starts a gradual refresh, or stamps that lie: everything from the first packet.
+            doubtful = self._sound(Run(0, run.stop, run.frames), deliver)
+            if doubtful is not None:
+                raise DecodeError(
+                    self.path, f"frame {doubtful} of {len(self)} is damaged, or depends on a damaged or missing one"
+                )
+
+    def _sound(self, run: Run, deliver: Callable[[int, VideoFrame], None]) -> int | None:
+        order, damaged = self._feed(run, self._table, deliver)
+        doubtful = self._table.first_doubtful(run, sorted(damaged))
+        if doubtful is None and self._container.format.name in _STAMPLESS_CONTAINERS:
+            shown = [int(self._table.frame_of_packet[number]) for number in order]
+            doubtful = next((frame for frame, after in zip(shown, shown[1:], strict=False) if after <= frame), None)
+        return doubtful
+
+    def _feed(self, run: Run, table: PacketTable, deliver: Callable[[int, VideoFrame], None]) -> _FeedResult:
+        """Decode one run.
+
+        Returns:
+            packet numbers of the frames in the order they came out, and the damaged packets: those that the decoder
+            refused, flagged, or gave no frame for.
+        """
+        context = self._context
+        wanted = set(run.frames)
+        awaited: set[int] = set()
+        damaged: set[int] = set()
+        order: list[int] = []
+
+        def take(pictures: list[VideoFrame]) -> None:
+            for picture in pictures:
+                tag: Any = picture.opaque
+                if tag is None or tag.number < run.start:
+                    continue
+                order.append(tag.number)
+                awaited.discard(tag.number)
+                if picture.is_corrupt:
+                    damaged.add(tag.number)
+                frame = int(table.frame_of_packet[tag.number])
+                if frame in wanted:
+                    deliver(frame, picture)
+
+        context.flush_buffers()
+        for number, packet in enumerate(self._packets(run.start), run.start):
+            if number >= run.stop:
+                break
+            frame = int(table.frame_of_packet[number])
+            # Frames that nothing refers to are left out unless wanted; a decoder that cannot tell decodes them.
+            context.skip_frame = "DEFAULT" if frame in wanted else "NONREF"
+            if frame in wanted:
+                awaited.add(number)
+            if table.packets[number].is_cut:
+                damaged.add(number)
+            try:
+                take(context.decode(packet))
+            except av.error.FFmpegError:
+                damaged.add(number)
+        try:
+            take(context.decode(None))
+        except av.error.FFmpegError:
+            damaged |= awaited
+        # Leading frames of an open group, decoded without the group before: broken by nature and never wanted here.
+        leading = {n for n in damaged if 0 <= table.frame_of_packet[n] < table.frame_of_packet[run.start]}
+        return order, (damaged - leading) | awaited
+
+    # --- geometry ---------------------------------------------------------------------------------------------------
+
+    def _geometry(self) -> tuple[int, int, int]:
+        """Displayed height and width and the quarter turns (counter-clockwise) from the coded picture to it."""
+        if self._size is None:
+            found: list[tuple[int, int, int]] = []
+            start = int(self._table.start_of_frame[0])
+            first = Run(start, int(self._table.packet_of_frame[0]) + 1, (0,))
+            self._feed(first, self._table, lambda index, frame: found.append(self._frame_geometry(index, frame)))
+            self._size = found[0] if found else (self._context.height, self._context.width, 0)
+        return self._size
+
+    def _frame_geometry(self, index: int, frame: VideoFrame) -> tuple[int, int, int]:
+        turns, rest = divmod(frame.rotation, 90)
+        if rest:
+            raise DecodeError(self.path, f"frame {index} is rotated by {frame.rotation} degrees, no multiple of 90")
+        if max(frame.width, frame.height) > MAX_SIDE:
+            raise DecodeError(self.path, f"frame {index} is {frame.width}x{frame.height}, more than {MAX_SIDE} a side")
+        size = (frame.width, frame.height) if turns % 2 else (frame.height, frame.width)
+        return *size, turns % 4
+
+    def _check_geometry(self, index: int, frame: VideoFrame) -> None:
+        geometry = self._frame_geometry(index, frame)
+        if geometry != self._size:
+            raise DecodeError(
+                self.path,
+                f"frame {index} is {geometry[1]}x{geometry[0]} where the first is {self.width}x{self.height}: "
+                "videos that change their picture size are not read",
+            )

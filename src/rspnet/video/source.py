@@ -1,0 +1,122 @@
+"""Opening a file as a video: what is refused before anything is decoded, and the one demuxing pass."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from rspnet.core.errors import DecodeError
+from rspnet.video.packets import PacketInfo
+
+MAX_SIDE = 16384
+MAX_PACKETS = 20_000_000
+KEEP_BYTES = 64 * 2**20
+"""Packets of a stream up to this size stay in memory; a longer stream is demuxed again from its start when needed."""
+
+_NOT_VIDEO = ("tty", "ansi", "image2", "subviewer", "hls", "concat", "dash")
+
+
+class PacketTag:
+    """Travels with a packet through the decoder to its frame: exact identity, whatever the time stamps say.
+
+    NOTE: PyAV keeps opaque values by `id`, so every packet needs an object of its own (a small int would be shared).
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
+    """Open the file and its first real video stream (cover pictures do not count).
+
+    Raises:
+        DecodeError: missing, not a regular file, empty, no known container, no video stream, no decoder, too large.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise DecodeError(path, getattr(error, "strerror", None) or str(error)) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise DecodeError(path, "a folder, not a file" if stat.S_ISDIR(status.st_mode) else "not a regular file")
+    if status.st_size == 0:
+        raise DecodeError(path, "the file is empty")
+    options = {"protocol_whitelist": "file", "max_pixels": str(MAX_SIDE * MAX_SIDE)}
+    try:
+        # The prefix keeps FFmpeg from reading a protocol ("concat:", "http:") out of a file's name.
+        container = av.open(f"file:{os.fspath(path)}", mode="r", options=options, metadata_errors="replace")
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise DecodeError(path, f"not a readable video container ({reason(error)})") from None
+    try:
+        return container, _video_stream(path, container)
+    except BaseException:
+        container.close()
+        raise
+
+
+def _video_stream(path: Path, container: InputContainer) -> VideoStream:
+    name = container.format.name
+    if name.endswith("_pipe") or any(part in _NOT_VIDEO for part in name.split(",")):
+        raise DecodeError(path, f"not a video container (FFmpeg reads it as {name!r})")
+    streams = [s for s in container.streams.video if not s.disposition & type(s.disposition).attached_pic]
+    if not streams:
+        raise DecodeError(path, "no video stream in it")
+    stream = streams[0]
+    context: Any = stream.codec_context
+    if context is None:
+        raise DecodeError(path, "no decoder for its video codec")
+    if not (0 <= context.width <= MAX_SIDE and 0 <= context.height <= MAX_SIDE):
+        raise DecodeError(
+            path, f"its pictures are {context.width}x{context.height}, more than the {MAX_SIDE}x{MAX_SIDE} read here"
+        )
+    # Loader workers are the parallelism; a decoder's own threads would add delay and memory to every one of them.
+    context.thread_type = "NONE"
+    context.thread_count = 1
+    context.copy_opaque = True
+    context.options = {"err_detect": "explode", "max_pixels": str(MAX_SIDE * MAX_SIDE)}
+    return stream
+
+
+def demux(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Packet[Any]]:
+    """The stream's packets in decode order, each tagged with its number.
+
+    Raises:
+        DecodeError: the demuxer fails.
+    """
+    number = 0
+    try:
+        for packet in container.demux(stream):
+            if packet.size == 0:
+                continue
+            if number >= MAX_PACKETS:
+                raise DecodeError(path, f"more than {MAX_PACKETS:,} packets")
+            packet.opaque = PacketTag(number)
+            number += 1
+            yield packet
+    except av.error.FFmpegError as error:
+        raise DecodeError(path, f"the container breaks off after {number} packets ({reason(error)})") from None
+
+
+def describe(packet: Packet[Any], *, codec: str) -> PacketInfo:
+    """The table's row of a packet."""
+    hidden = codec == "vp8" and packet.size > 0 and not memoryview(packet)[0] & 0x10  # RFC 6386, 9.1: show_frame
+    return PacketInfo(
+        pts=packet.pts,
+        is_key=packet.is_keyframe,
+        is_shown=not packet.is_discard and not hidden,
+        is_cut=packet.is_corrupt,
+    )
+
+
+def reason(error: BaseException) -> str:
+    """One short phrase of an FFmpeg error, without the path and the number."""
+    return str(getattr(error, "strerror", None) or error or type(error).__name__)
