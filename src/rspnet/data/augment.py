@@ -10,7 +10,7 @@ a mean per frame, which adds flicker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,8 +23,8 @@ from rspnet.data.presets import MEAN, STD, AugmentPreset
 
 Box = tuple[int, int, int, int]
 
-# A jitter row: grayscale flag; factors of brightness, contrast, saturation, hue; these four (0 to 3, -1 for none) in the
-# order they run; blur weight of a neighbour.
+# A jitter row: grayscale flag; factors of brightness, contrast, saturation, hue; these four (0 to 3, -1 for none) in
+# the order they run; blur weight of a neighbour.
 GRAY, FACTORS, ORDER, BLUR = 0, slice(1, 5), slice(5, 9), 9
 JITTER_SIZE = 10
 IDENTITY = (0.0, 1.0, 1.0, 1.0, 0.0, -1.0, -1.0, -1.0, -1.0, 0.0)
@@ -136,17 +136,43 @@ def augment(
         [B, 3, T, H, W] with channels_last_3d strides, normalised.
     """
     out = torch.empty(frames.shape, dtype=dtype, device=frames.device)
-    rows = jitter.tolist()
-    chunk = _CPU_CHUNK if frames.device.type == "cpu" else len(frames)
-    for start in range(0, len(frames), chunk):
-        part = slice(start, start + chunk)
-        planes = _to_planes(frames[part])
-        _recolour(planes, rows[part])
-        if noise_std > 0:
-            assert seeds is not None, "noise needs seeds"
-            _add_noise(planes, noise_std, seeds[part].tolist())
-        _write_normalised(planes, out[part])
+    for part, planes in _augmented(frames, jitter, noise_std, seeds):
+        _interleave(planes, out[part])
     return out.permute(0, 4, 1, 2, 3)
+
+
+@torch.no_grad()
+def augment_taking(
+    frames: Tensor,
+    jitter: Tensor,
+    positions: Sequence[Tensor],
+    *,
+    noise_std: float = 0.0,
+    seeds: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> list[Tensor]:
+    """`augment` a batch of clips [B, U, H, W, 3] once and take several clips from it.
+
+    Args:
+        frames: see `augment`, with U frames.
+        jitter: see `augment`.
+        positions: int64 [B, T] each, the frames of each clip to take.
+        noise_std: see `augment`.
+        seeds: see `augment`.
+        dtype: see `augment`.
+
+    Returns:
+        One [B, 3, T, H, W] with channels_last_3d strides for each of `positions`.
+    """
+    outs = [torch.empty((*taken.shape, *frames.shape[2:]), dtype=dtype, device=frames.device) for taken in positions]
+    for part, planes in _augmented(frames, jitter, noise_std, seeds):
+        whole = torch.empty((*planes.shape[1:], 3), dtype=dtype, device=frames.device)
+        _interleave(planes, whole)
+        first_frame = torch.arange(len(whole), device=frames.device)[:, None] * whole.shape[1]
+        for taken, out in zip(positions, outs, strict=True):
+            rows = (taken[part] + first_frame).flatten()
+            torch.index_select(whole.flatten(0, 1), 0, rows, out=out[part].view(-1, *out.shape[2:]))
+    return [out.permute(0, 4, 1, 2, 3) for out in outs]
 
 
 @torch.no_grad()
@@ -157,16 +183,33 @@ def normalise(frames: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.addcmul(shift, frames, scale).to(dtype).permute(0, 4, 1, 2, 3)
 
 
+def _augmented(
+    frames: Tensor, jitter: Tensor, noise_std: float, seeds: Tensor | None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Chunks of a batch: which clips, and their normalised planes [3, b, T, H, W]."""
+    rows = jitter.tolist()
+    chunk = _CPU_CHUNK if frames.device.type == "cpu" else len(frames)
+    for start in range(0, len(frames), chunk):
+        part = slice(start, start + chunk)
+        planes = _to_planes(frames[part])
+        _recolour(planes, rows[part])
+        if noise_std > 0:
+            assert seeds is not None, "noise needs seeds"
+            _add_noise(planes, noise_std, seeds[part].tolist())
+        for plane, mean, std in zip(planes, MEAN, STD, strict=True):
+            plane.sub_(mean).mul_(1 / std)
+        yield part, planes
+
+
 def _to_planes(frames: Tensor) -> Tensor:
     """uint8 [b, T, H, W, 3] to float32 planes [3, b, T, H, W] in 0..1."""
     planes = torch.empty((3, *frames.shape[:-1]), dtype=torch.float32, device=frames.device)
     return planes.copy_(frames.movedim(-1, 0)).mul_(1 / 255)
 
 
-def _write_normalised(planes: Tensor, out: Tensor) -> None:
-    """Planes [3, b, T, H, W] into out [b, T, H, W, 3], less the mean and over the deviation."""
+def _interleave(planes: Tensor, out: Tensor) -> None:
+    """Planes [3, b, T, H, W] into out [b, T, H, W, 3]."""
     for channel, plane in enumerate(planes):
-        plane.sub_(MEAN[channel]).mul_(1 / STD[channel])
         out[..., channel].copy_(plane)
 
 

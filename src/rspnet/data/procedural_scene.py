@@ -255,7 +255,7 @@ def _outside(shape: str, u: Pixels, v: Pixels) -> Pixels:
     notch_x, notch_y = inner * math.cos(half), inner * math.sin(half)
     length = math.hypot(notch_y, 1 - notch_x)
     normal_x, normal_y = np.float32(notch_y / length), np.float32((1 - notch_x) / length)
-    return (along - 1) * normal_x + aside * normal_y
+    return np.asarray((along - 1) * normal_x + aside * normal_y, np.float32)
 
 
 def _paint(texture: str, u: Pixels, v: Pixels, seed: int) -> Pixels:
@@ -287,4 +287,4 @@ def _paint(texture: str, u: Pixels, v: Pixels, seed: int) -> Pixels:
     first, second = (
         np.clip(colour + rng.uniform(-0.06, 0.06, 3), 0, 1).astype(np.float32) for colour in (first, second)
     )
-    return second + share * (first - second)
+    return np.asarray(second + share * (first - second), np.float32)

@@ -106,9 +106,7 @@ class PairSampler:
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """Entries (repeat * num_videos + video) of an epoch: one shuffle of all videos for each repeat."""
         rng = numpy_rng(self.seed, "order", epoch)
-        passes = [
-            rng.permutation(self.num_videos) + repeat * self.num_videos for repeat in range(self.clips_per_video)
-        ]
+        passes = [rng.permutation(self.num_videos) + repeat * self.num_videos for repeat in range(self.clips_per_video)]
         return np.concatenate(passes).astype(np.int64)
 
     def _speeds(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

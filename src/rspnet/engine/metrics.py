@@ -65,6 +65,10 @@ def top_k(
             raise RSPNetError(
                 "exclude and exclude_self are both given; exclude_self is only for one set against itself"
             )
+        if len(query) != len(gallery):
+            raise RSPNetError(
+                f"exclude_self needs one set against itself; query has {len(query)} rows, gallery {len(gallery)}"
+            )
         exclude = Groups(torch.arange(len(query)), torch.arange(len(gallery)))
     exclude = _check_groups(exclude, query, gallery)
     available = len(gallery) - int(exclude_self)
@@ -146,7 +150,7 @@ def average_precisions(
     """Average precision of every query over its whole ranking: float64 [Q]; their mean is the mAP.
 
     A query with no right item among its candidates has no average precision: NaN (use `Tensor.nanmean`).
-    Memory is bounded by about `block`² similarities a step (at least one query's row).
+    Memory is bounded by `block`² / 4 similarities and their sort a step (at least one query's row).
 
     Raises:
         RSPNetError: as `hits_at_k`.
@@ -157,8 +161,7 @@ def average_precisions(
     _check_pair(query, gallery)
     exclude = _check_groups(exclude, query, gallery)
     query_labels, gallery_labels = query_labels.cpu(), gallery_labels.cpu()
-    rows_at_once = max(1, block * block // len(gallery))
-    place = torch.arange(1, len(gallery) + 1, dtype=torch.float64)
+    rows_at_once = max(1, block * block // (4 * len(gallery)))
     parts = []
     for rows in _row_blocks(query, rows_at_once):
         scores = query[rows] @ gallery.T
@@ -168,9 +171,11 @@ def average_precisions(
             scores = scores.masked_fill(left_out, -torch.inf)
             right &= ~left_out
         order = scores.sort(dim=1, descending=True, stable=True).indices
-        right = right.gather(1, order)
-        precision = right.cumsum(dim=1, dtype=torch.float64) / place
-        parts.append((precision * right).sum(dim=1) / right.sum(dim=1))
+        row, place = right.gather(1, order).nonzero(as_tuple=True)  # of the right items, in the order of the ranking
+        counts = right.sum(dim=1)
+        found = torch.arange(1, len(row) + 1) - (counts.cumsum(0) - counts)[row]
+        total = torch.zeros(len(counts), dtype=torch.float64).index_add_(0, row, found.double() / (place + 1))
+        parts.append(total / counts)
     return torch.cat(parts)
 
 

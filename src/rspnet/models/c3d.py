@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rspnet.models.base import Backbone, InputKind, init_weights
+from rspnet.models.base import Backbone, InputKind, halve_time_pool, init_weights
 from rspnet.models.conv import Conv3d
 
-# (layer, input channels, output channels, max pool after it or None)
-_LAYERS: tuple[tuple[str, int, int, tuple[int, int, int] | None], ...] = (
-    ("1", 3, 64, (1, 2, 2)),
-    ("2", 64, 128, (2, 2, 2)),
+# (layer, input channels, output channels, what the max pool after it halves)
+_LAYERS: tuple[tuple[str, int, int, str | None], ...] = (
+    ("1", 3, 64, "space"),
+    ("2", 64, 128, "time and space"),
     ("3a", 128, 256, None),
-    ("3b", 256, 256, (2, 2, 2)),
+    ("3b", 256, 256, "time and space"),
     ("4a", 256, 512, None),
-    ("4b", 512, 512, (2, 2, 2)),
+    ("4b", 512, 512, "time and space"),
     ("5a", 512, 512, None),
     ("5b", 512, 512, None),
 )
@@ -36,6 +36,8 @@ class C3D(Backbone):
         for layer, _, _, pool in _LAYERS:
             x = self.get_submodule(f"conv{layer}")(x)
             x = F.relu(self.get_submodule(f"bn{layer}")(x), inplace=True)
-            if pool is not None:
-                x = F.max_pool3d(x, pool)
+            if pool == "space":
+                x = F.max_pool3d(x, (1, 2, 2))
+            elif pool == "time and space":
+                x = halve_time_pool(x)
         return x

@@ -11,13 +11,20 @@ class Conv3d(nn.Conv3d):
 
     With oneDNN 3.12 (torch 2.13, 2.14) that gradient is garbage, without an error, wherever the time extent of the
     input is smaller than the temporal kernel, time is padded and the temporal stride is 1. Padding time beforehand
-    with zeros and convolving without temporal padding is the same function and avoids that kernel.
+    with zeros and convolving without temporal padding is the same function and avoids that kernel. Taps of the
+    kernel that could only ever meet padding are left out: one frame needs one tap, a third of the work.
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002
         time_padding, *space_padding = (int(padding) for padding in self.padding)
-        if time_padding and self.stride[0] == 1 and input.shape[2] < self.kernel_size[0]:
-            padded = F.pad(input, (0, 0, 0, 0, time_padding, time_padding))
-            return F.conv3d(padded, weight, bias, self.stride, (0, *space_padding), self.dilation, self.groups)
-        out: Tensor = super()._conv_forward(input, weight, bias)
-        return out
+        num_frames = input.shape[2]
+        if not (time_padding and self.stride[0] == 1 and num_frames < self.kernel_size[0]):
+            out: Tensor = super()._conv_forward(input, weight, bias)
+            return out
+        unused = max(0, time_padding - (num_frames - 1))  # taps at either end that reach no frame of such a clip
+        if unused:
+            weight = weight[:, :, unused : self.kernel_size[0] - unused]
+            time_padding -= unused
+        if time_padding:
+            input = F.pad(input, (0, 0, 0, 0, time_padding, time_padding))  # noqa: A001
+        return F.conv3d(input, weight, bias, self.stride, (0, *space_padding), self.dilation, self.groups)

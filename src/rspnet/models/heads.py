@@ -86,7 +86,10 @@ class Encoder(nn.Module):
 
     def forward(self, clips: Tensor) -> Embeddings:
         """Clips [B, 3, T, H, W] to unit vectors [B, D], float32 whatever autocast says (float64 in a float64 model)."""
-        features = self.backbone.forward_features(clips)
+        return self.embed_features(self.backbone.forward_features(clips))
+
+    def embed_features(self, features: Tensor) -> Embeddings:
+        """The same from the backbone's last feature map [B, C, T', H', W']."""
         return Embeddings(_unit(self.appearance_head(features)), _unit(self.motion_head(features)))
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rspnet.models.base import Backbone, InputKind, init_weights
+from rspnet.models.base import Backbone, InputKind, halve_time_pool, init_weights
 from rspnet.models.conv import Conv3d
 
 Triple = tuple[int, int, int]
@@ -106,6 +106,6 @@ class S3DG(Backbone):
             if stage == "4b":
                 x = F.max_pool3d(x, 3, stride=2, padding=1)
             elif stage == "5b":
-                x = F.max_pool3d(x, 2)
+                x = halve_time_pool(x)
             x = self.get_submodule(f"inception_{stage}")(x)
         return cast(Tensor, x)

@@ -55,7 +55,12 @@ def from_published(arch: str, state: dict[str, Tensor], *, source: str) -> tuple
     queue = renamed.get("queue.keys")
     if queue is None or queue.dim() != 2:
         raise CheckpointError(f"{source} does not fit: no key queue [128, K] under 'queue'")
-    model = RSPNet(PUBLISHED_BACKBONES[arch], queue_size=queue.shape[0], feature_dim=queue.shape[1])
+    model = RSPNet(
+        PUBLISHED_BACKBONES[arch],
+        queue_size=queue.shape[0],
+        feature_dim=queue.shape[1],
+        size=224 if arch == "s3dg" else 112,
+    )
     load_strictly(model, renamed, source=source)
     return model, report
 

@@ -65,6 +65,8 @@ class RSPNet(nn.Module):
         motion_weight: weight of the RSP loss.
         virtual_ranks: groups a process cuts its batch into; each behaves as a process of its own would (its own batch
             statistics, shuffle-BN between them), which also lets the caller accumulate gradients group by group.
+        num_frames: frames of the clips it is trained on; only a note for those who use the weights.
+        size: height and width of those clips in pixels; likewise.
 
     Raises:
         ConfigError: an argument out of its range.
@@ -84,6 +86,8 @@ class RSPNet(nn.Module):
         appearance_weight: float = 1.0,
         motion_weight: float = 1.0,
         virtual_ranks: int = 1,
+        num_frames: int = 16,
+        size: int = 112,
     ) -> None:
         super().__init__()
         self._config: dict[str, Any] = {
@@ -98,6 +102,8 @@ class RSPNet(nn.Module):
             "appearance_weight": appearance_weight,
             "motion_weight": motion_weight,
             "virtual_ranks": virtual_ranks,
+            "num_frames": num_frames,
+            "size": size,
         }
         _check_config(self._config)
         network = create_backbone(backbone, input=input)
@@ -149,12 +155,14 @@ class RSPNet(nn.Module):
         # The order matters for the running statistics only; it is the public code's.
         other = self._keys(views.key_other, step_seed=step_seed, stream="other speed")
         same = self._keys(views.key_same, step_seed=step_seed, stream="same speed")
+        # A copy: a backward pass may still need these negatives when new keys are queued.
+        negatives = self.queue.keys.clone()
         statistics = GroupStatistics(self.encoder_q)
         parts = (tensor.chunk(groups) for tensor in (views.query, *same, *other))
         for query_clips, *keys in zip(*parts, strict=True):
             with statistics.group():
                 query = (encode or self.encoder_q)(query_clips)
-            yield self._losses(query, Embeddings(*keys[:2]), Embeddings(*keys[2:]))
+            yield self._losses(query, Embeddings(*keys[:2]), Embeddings(*keys[2:]), negatives)
         statistics.finish()
         if self.training:
             average_statistics_over_ranks(self.encoder_q, self.encoder_k)
@@ -184,11 +192,9 @@ class RSPNet(nn.Module):
         vectors = [torch.cat(parts) for parts in zip(*outputs, strict=True)]
         return Embeddings(*(unshuffle(part, permutation) if mixed else part for part in vectors))
 
-    def _losses(self, query: Embeddings, same: Embeddings, other: Embeddings) -> PretextOutput:
+    def _losses(self, query: Embeddings, same: Embeddings, other: Embeddings, negatives: Tensor) -> PretextOutput:
         """Both losses and their metrics for one group (paper, equations 3, 5 and 6)."""
         temperature = self._config["temperature"]
-        # The clone keeps the negatives of this step for its backward pass when new keys are queued before that.
-        negatives = self.queue.keys.clone()
         same_term = info_nce(query.appearance, same.appearance, negatives, temperature=temperature)
         other_term = info_nce(query.appearance, other.appearance, negatives, temperature=temperature)
         appearance = same_term.loss + other_term.loss

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -17,7 +16,7 @@ from rspnet.core.errors import RSPNetError
 from rspnet.core.files import atomic_path
 from rspnet.video.reader import open_video
 
-_FRAMES_READ = 16
+_TRACE_FRAMES = 24
 _TILE_INCHES, _GAP_INCHES, _TOP_INCHES, _BOTTOM_INCHES, _LINE_INCHES = 1.0, 0.22, 0.72, 0.30, 0.145
 _QUERY_TILES, _HIT_TILES = 4, 2
 _GREEN, _RED, _AMBER, _GREY, _INK = "#1a9641", "#d7301f", "#f0a30a", "#8a8f98", "#20242c"
@@ -28,7 +27,7 @@ class SheetClip:
     """A clip to show.
 
     Attributes:
-        video: uint8 RGB frames [T, H, W, 3], or a video file to take 16 even frames from.
+        video: uint8 RGB frames [T, H, W, 3], or a video file whose middle 24 frames to take.
         labels: what to print below it, one line each (say, motion and texture); a neighbour's line is green where it
             equals the query's line at the same place. May be empty.
     """
@@ -48,7 +47,8 @@ class SheetRow:
 def contact_sheet(path: Path, rows: Sequence[SheetRow], *, title: str = "", dpi: int = 130) -> Path:
     """Draw queries and their nearest neighbours to a PNG file, atomically.
 
-    A query shows its first, middle and last frame and its motion trace; a neighbour its middle frame and motion trace.
+    A query shows its first, middle and last frame and its motion trace; a neighbour its middle frame and motion trace
+    (of the first 24 frames: about a period of most motions).
     A neighbour's frame is green if all its labels are the query's, red if none is, amber in between.
 
     Raises:
@@ -58,20 +58,22 @@ def contact_sheet(path: Path, rows: Sequence[SheetRow], *, title: str = "", dpi:
     if not rows:
         raise RSPNetError(f"cannot draw {str(path)!r}: there are no rows; give at least one query")
     num_hits = max(len(row.hits) for row in rows)
-    num_lines = max((len(clip.labels) for row in rows for clip in (row.query, *(hit for hit, _ in row.hits))), default=0)
+    num_lines = max(
+        (len(clip.labels) for row in rows for clip in (row.query, *(hit for hit, _ in row.hits))), default=0
+    )
     width = _QUERY_TILES + num_hits * _HIT_TILES * _TILE_INCHES + (num_hits + 2) * _GAP_INCHES
     row_height = _TILE_INCHES + 0.30 + num_lines * _LINE_INCHES
     height = _TOP_INCHES + len(rows) * row_height + _BOTTOM_INCHES
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
     for index, row in enumerate(rows):
         bottom = height - _TOP_INCHES - index * row_height - _TILE_INCHES
-        _draw_row(figure, row, bottom / height, _TILE_INCHES / height, inches=(width, height))
+        _draw_row(figure, row, bottom / height, _TILE_INCHES / height, width=width)
     left = _GAP_INCHES / width
     figure.text(left, 1 - 0.30 / height, title, fontsize=13, fontweight="bold", color=_INK, va="center")
     note = "dark picture = motion trace, from early (violet) to late (yellow)   ·   frame: "
     figure.text(left, 0.14 / height, note + _legend(rows), fontsize=7.5, color=_GREY, va="center")
     with atomic_path(path) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary))
+        figure.savefig(temporary, format="png")  # PNG is drawn by Agg; no pyplot, no global state
     return Path(path)
 
 
@@ -92,20 +94,25 @@ def motion_trace(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return (np.clip(picture / max(scale, 1e-6), 0, 1) ** 0.7 * 255).astype(np.uint8)
 
 
-def _draw_row(figure: Figure, row: SheetRow, bottom: float, tile: float, *, inches: tuple[float, float]) -> None:
-    width, height = inches
+def _draw_row(figure: Figure, row: SheetRow, bottom: float, tile: float, *, width: float) -> None:
     frames = _frames_of(row.query)
-    strip = [frames[0], frames[len(frames) // 2], frames[-1], motion_trace(frames)]
+    strip = [frames[0], frames[len(frames) // 2], frames[-1], motion_trace(frames[:_TRACE_FRAMES])]
     x = _GAP_INCHES
     axes = figure.add_axes((x / width, bottom, _QUERY_TILES * _TILE_INCHES / width, tile))
     _show(axes, strip, "query", _GREY)
     _write_labels(axes, row.query.labels, [_INK] * len(row.query.labels))
-    x += _QUERY_TILES * _TILE_INCHES + 2 * _GAP_INCHES - _GAP_INCHES
+    x += _QUERY_TILES * _TILE_INCHES + _GAP_INCHES
     for rank, (clip, score) in enumerate(row.hits, start=1):
         frames = _frames_of(clip)
         same = [mine == theirs for mine, theirs in zip(clip.labels, row.query.labels, strict=False)]
         axes = figure.add_axes((x / width, bottom, _HIT_TILES * _TILE_INCHES / width, tile))
-        _show(axes, [frames[len(frames) // 2], motion_trace(frames)], f"{rank}   {score:.3f}", _verdict(same), line=2.6)
+        _show(
+            axes,
+            [frames[len(frames) // 2], motion_trace(frames[:_TRACE_FRAMES])],
+            f"{rank}   {score:.3f}",
+            _verdict(same),
+            line=2.6,
+        )
         _write_labels(axes, clip.labels, [_GREEN if equal else _RED for equal in same] or [_GREY] * len(clip.labels))
         x += _HIT_TILES * _TILE_INCHES + _GAP_INCHES
 
@@ -114,4 +121,55 @@ def _show(axes: Axes, tiles: Sequence[NDArray[np.uint8]], heading: str, colour: 
     """Tiles side by side in one axes whose spines are the coloured frame."""
     gap = np.full((tiles[0].shape[0], max(1, tiles[0].shape[1] // 48), 3), 255, np.uint8)
     parts = [part for tile in tiles for part in (tile, gap)][:-1]
-    axes.imshow(np.concatenate(parts, axis=1), interpolation="lanczos", anchor="N") if False else None
+    axes.imshow(np.concatenate(parts, axis=1), interpolation="antialiased", aspect="equal")
+    axes.set_anchor("N")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_color(colour)
+        spine.set_linewidth(line)
+    axes.set_title(heading, fontsize=8, color=_INK, pad=4, loc="left")
+
+
+def _write_labels(axes: Axes, labels: Sequence[str], colours: Sequence[str]) -> None:
+    for number, (label, colour) in enumerate(zip(labels, colours, strict=True)):
+        text = label if len(label) <= 26 else label[:25] + "…"
+        offset = (1, -5 - 72 * _LINE_INCHES * number)
+        axes.annotate(
+            text,
+            (0, 0),
+            xytext=offset,
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=7.5,
+            color=colour,
+            va="top",
+            annotation_clip=False,
+        )
+
+
+def _verdict(same: Sequence[bool]) -> str:
+    if not same:
+        return _GREY
+    return _GREEN if all(same) else _AMBER if any(same) else _RED
+
+
+def _legend(rows: Sequence[SheetRow]) -> str:
+    num_labels = max(len(row.query.labels) for row in rows)
+    if num_labels == 0:
+        return "grey, no labels"
+    if num_labels == 1:
+        return "green = the query's label, red = another"
+    return "green = all labels are the query's, amber = some, red = none"
+
+
+def _frames_of(clip: SheetClip) -> NDArray[np.uint8]:
+    if isinstance(clip.video, np.ndarray):
+        if clip.video.ndim != 4 or clip.video.shape[3] != 3 or clip.video.dtype != np.uint8 or not len(clip.video):
+            raise RSPNetError(
+                f"video has shape {clip.video.shape}, type {clip.video.dtype}; uint8 [T, H, W, 3] is needed"
+            )
+        return clip.video
+    with open_video(clip.video) as video:
+        first = max(0, len(video) - _TRACE_FRAMES) // 2
+        return video.frames_at(range(first, min(first + _TRACE_FRAMES, len(video))))

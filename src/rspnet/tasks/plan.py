@@ -115,6 +115,6 @@ def memory_estimate(plan: Plan, config: PretrainConfig, model: RSPNet) -> int:
     share = 1.0 if plan.precision == "fp32" else 0.5
     copies = 2 if config.optim.name == "adamw" else 1
     key_encoder = sum(parameter.numel() for parameter in model.encoder_k.parameters()) * 4
-    activations = int(saved_activation_bytes(model.encoder_q, shape) * group * share)
+    activations = int(saved_activation_bytes(model.backbone, shape) * group * share)
     queue = model.queue.keys.numel() * 4
     return activations + state_bytes(model.encoder_q, optimizer_copies=copies) + key_encoder + queue

@@ -60,7 +60,8 @@ def build_model(config: PretrainConfig) -> RSPNet:
     """The model with the initial weights that the seed gives."""
     torch.manual_seed(derive_seed(config.seed, "initial weights"))
     model = config.model
-    return RSPNet(**{item.name: getattr(model, item.name) for item in fields(model)})
+    settings = {item.name: getattr(model, item.name) for item in fields(model)}
+    return RSPNet(**settings, num_frames=config.data.num_frames, size=config.data.size)
 
 
 class Pretraining:

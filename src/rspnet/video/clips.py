@@ -21,9 +21,9 @@ from rspnet.core.errors import RSPNetError
 Indices = NDArray[np.int64]
 Seconds = NDArray[np.float64]
 
-# A timestamp may be off the straight line by this share of the median frame interval ...
+# A timestamp may be off the straight line by this share of the typical frame interval ...
 _MAX_DEVIATION = 0.5
-# ... and no interval may be longer than this many medians: one lost frame doubles its interval.
+# ... and no interval may be as long as this many typical ones: a lost frame doubles its interval.
 _MAX_INTERVAL = 1.75
 _ROUNDING = 1e-6
 
@@ -37,7 +37,7 @@ def window_length(num_frames: int, speeds: Sequence[int]) -> int:
 
 def clip_indices(start: int, num_frames: int, stride_frames: int) -> Indices:
     """The frames start, start + stride, ... of one clip: int64 [num_frames]."""
-    return start + np.arange(num_frames, dtype=np.int64) * stride_frames
+    return np.arange(start, start + num_frames * stride_frames, stride_frames, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def even_clips(total_ticks: int, *, num_frames: int, stride_frames: int, num_cli
         gaps = num_clips - 1
         starts = (2 * room * np.arange(num_clips, dtype=np.int64) + gaps) // (2 * gaps)
     ticks = starts[:, None] + clip_indices(0, num_frames, stride_frames)[None]
-    return np.minimum(ticks, total_ticks - 1)
+    return np.asarray(np.minimum(ticks, total_ticks - 1))
 
 
 def tick_frames(times: Seconds, fps: float | None) -> Indices:
@@ -112,20 +112,21 @@ def uniform_windows(times: Seconds, length: int) -> NDArray[np.bool_]:
     """Which windows of `length` frames have evenly spaced timestamps: bool [N - length + 1], by window start.
 
     Evenly spaced means: ascending, no time further from the straight line between the window's first and last than
-    half the median interval, and no interval of 1.75 medians or more (one lost frame doubles an interval).
+    half an interval, and no interval of 1.75 intervals or more (one lost frame doubles one). An interval is here the
+    smaller of the median and the mean.
     """
     if length < 3 or len(times) < length:
         return np.ones(max(0, len(times) - length + 1), dtype=np.bool_)
     windows = np.lib.stride_tricks.sliding_window_view(times, length)
     intervals = np.diff(windows, axis=1)
-    median = np.median(intervals, axis=1)
+    typical = np.minimum(np.median(intervals, axis=1), intervals.mean(axis=1))
     ramp = np.arange(length) / (length - 1)
     line = windows[:, :1] + (windows[:, -1:] - windows[:, :1]) * ramp
     deviation = np.abs(windows - line).max(axis=1)
     return np.asarray(
         (intervals.min(axis=1) > 0)
-        & (deviation <= (_MAX_DEVIATION + _ROUNDING) * median)
-        & (intervals.max(axis=1) < _MAX_INTERVAL * median)
+        & (deviation <= (_MAX_DEVIATION + _ROUNDING) * typical)
+        & (intervals.max(axis=1) < _MAX_INTERVAL * typical)
     )
 
 
@@ -184,4 +185,4 @@ def _is_true(times: Seconds, start: int, length: int, fps: float | None) -> bool
 def _true_windows(times: Seconds, length: int, fps: float | None) -> NDArray[np.bool_]:
     if fps is None:
         return uniform_windows(times, length)
-    return np.lib.stride_tricks.sliding_window_view(true_ticks(times, fps), length).all(axis=1)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(true_ticks(times, fps), length).all(axis=1))

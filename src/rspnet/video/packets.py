@@ -138,4 +138,4 @@ class PacketTable:
         values = np.array(stamps, dtype=np.int64)
         if (np.diff(values) < 0).any():
             return np.arange(len(self)) / fps
-        return (values - values[0]) * time_base
+        return np.asarray((values - values[0]) * time_base, dtype=np.float64)

@@ -3,7 +3,7 @@
 All packets are demuxed once at opening. A frame is found by the *identity* of its packet (a tag that the decoder copies
 from packet to frame), never by a seek in the container or a comparison of time stamps: decoding starts at the last key
 packet before the frame in both decode and display order, and packets come from memory (or, for streams over
-`source.KEEP_BYTES`, from demuxing the file again). Unwanted frames that no other frame refers to are not decoded at all.
+`source.KEEP_BYTES`, from demuxing the file again). Unwanted frames that no other frame refers to are not decoded.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,9 +29,8 @@ from rspnet.video.views import Converter, Pixels, View, ViewSink, check_view
 
 __all__ = ["VIDEO_SUFFIXES", "VideoReader", "View", "open_video"]
 
-VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob .webm .wmv".split()
-)
+_SUFFIXES = "3gp asf avi flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm wmv"
+VIDEO_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split(" "))
 
 # Containers without presentation time stamps: FFmpeg makes them up, rightly for one layer of B-frames only.
 _STAMPLESS_CONTAINERS = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
@@ -167,7 +167,7 @@ class VideoReader:
     def _scan(self, table: PacketTable) -> list[int]:
         """The display order found by decoding everything: the frames that come out, as they come out."""
         everything = Run(0, len(table.packets), tuple(range(len(table))))
-        order, _ = self._feed(everything, table, lambda index, frame: None)
+        order, _ = self._feed(everything, table, lambda *_: None)
         return order
 
     def _average_fps(self) -> float:
@@ -207,7 +207,7 @@ class VideoReader:
         doubtful = self._table.first_doubtful(run, sorted(damaged))
         if doubtful is None and self._container.format.name in _STAMPLESS_CONTAINERS:
             shown = [int(self._table.frame_of_packet[number]) for number in order]
-            doubtful = next((frame for frame, after in zip(shown, shown[1:], strict=False) if after <= frame), None)
+            doubtful = next((frame for frame, after in pairwise(shown) if after <= frame), None)
         return doubtful
 
     def _feed(self, run: Run, table: PacketTable, deliver: Callable[[int, VideoFrame], None]) -> _FeedResult:

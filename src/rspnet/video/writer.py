@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import OutputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -40,19 +41,13 @@ def write_video(
     path = Path(path)
     if path.suffix.lower() not in _CODECS:
         raise RSPNetError(f"cannot write {str(path)!r}: the ending must be one of {', '.join(sorted(_CODECS))}")
-    container_format, codec, options = _CODECS[path.suffix.lower()]
-    stream: VideoStream | None = None
+    container_format = _CODECS[path.suffix.lower()][0]
     rate = Fraction(fps).limit_denominator(1001)
+    stream: VideoStream | None = None
     with atomic_path(path) as temporary, av.open(str(temporary), "w", format=container_format) as container:
         for number, array in enumerate(frames):
             height, width = (side - side % 2 for side in (size or array.shape[:2]))
-            if stream is None:
-                stream = container.add_stream(codec, rate=rate, options=options)
-                stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-                stream.codec_context.thread_count = 1
-                if codec == "mpeg4":
-                    stream.codec_context.codec_tag = "XVID"
-                    stream.codec_context.max_b_frames = 2
+            stream = stream or _add_stream(container, path.suffix.lower(), rate, (height, width))
             if size is None:
                 array = np.ascontiguousarray(array[:height, :width])
             frame = av.VideoFrame.from_ndarray(array, format="rgb24")
@@ -62,3 +57,16 @@ def write_video(
         if stream is None:
             raise RSPNetError(f"cannot write {str(path)!r}: there are no frames")
         container.mux(stream.encode(None))
+
+
+def _add_stream(container: OutputContainer, suffix: str, rate: Fraction, size: tuple[int, int]) -> VideoStream:
+    _, codec, options = _CODECS[suffix]
+    stream = container.add_stream(codec, rate=rate, options=options)
+    assert isinstance(stream, VideoStream)
+    stream.height, stream.width = size
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.thread_count = 1
+    if codec == "mpeg4":
+        stream.codec_context.codec_tag = "XVID"
+        stream.codec_context.max_b_frames = 2
+    return stream

@@ -1,0 +1,35 @@
+# Everything here needs only Python 3.11 or later, pip and make. Each goal makes its own .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench clean
+
+demo: .venv/installed
+	$(BIN)/rspnet demo --out demo-run
+
+test: .venv/installed-dev
+	$(BIN)/pytest -n 2 --dist loadfile
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/installed
+	$(BIN)/rspnet bench step --out runs/bench-step
+	$(BIN)/rspnet bench data --out runs/bench-data
+
+clean:
+	rm -rf .venv demo-run runs
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo]'
+	touch $@
+
+.venv/installed-dev: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@ .venv/installed

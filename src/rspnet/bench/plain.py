@@ -1,0 +1,53 @@
+"""The pre-training step as the public code does it: float32, contiguous NCDHW, parameter by parameter."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from rspnet.losses.info_nce import info_nce
+from rspnet.losses.ranking import margin_ranking
+from rspnet.models.conv import Conv3d
+from rspnet.pretext.rspnet import RSPNet
+from rspnet.pretext.speed import SpeedViews
+
+
+def plain_copy(model: RSPNet) -> RSPNet:
+    """A copy of `model` with stock convolutions in the default memory format."""
+    plain: RSPNet = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    for module in list(plain.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, Conv3d):
+                setattr(module, name, _stock_conv(child))
+    return plain
+
+
+def plain_step(model: RSPNet, views: SpeedViews, optimizer: torch.optim.Optimizer) -> Tensor:
+    """One step of METHOD.md section 2 in one process without shuffling; returns the loss, 0-dim."""
+    config = model.config
+    with torch.no_grad():
+        for key_value, query_value in zip(model.encoder_k.parameters(), model.encoder_q.parameters(), strict=True):
+            key_value.data = key_value.data * config["momentum"] + query_value.data * (1 - config["momentum"])
+        other = model.encoder_k(views.key_other)
+        same = model.encoder_k(views.key_same)
+    query = model.encoder_q(views.query)
+    negatives = model.queue.keys.clone()
+    appearance = (
+        info_nce(query.appearance, same.appearance, negatives).loss
+        + info_nce(query.appearance, other.appearance, negatives).loss
+    )
+    loss = appearance + margin_ranking(query.motion, same.motion, other.motion)
+    optimizer.zero_grad()
+    torch.autograd.backward(loss)
+    optimizer.step()
+    model.queue.enqueue(other.appearance)
+    return loss.detach()
+
+
+def _stock_conv(conv: Conv3d) -> nn.Conv3d:
+    """`nn.Conv3d` with the same parameters."""
+    stock = copy.copy(conv)
+    stock.__class__ = nn.Conv3d  # type: ignore[assignment]
+    return stock

@@ -1,0 +1,29 @@
+"""A progress bar on a terminal; a line every half minute in a log file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from time import perf_counter
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Item = TypeVar("Item")
+_HEARTBEAT_SECONDS = 30.0
+
+
+def track(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
+    """Yield `items` while showing how many of `total` are done and how long the rest will take (on stderr)."""
+    console = Console(stderr=True)
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("eta"))
+    started = told = perf_counter()
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        for done, item in enumerate(items, start=1):
+            yield item
+            progress.update(task, completed=done)
+            if progress.disable and perf_counter() - told > _HEARTBEAT_SECONDS:
+                told = perf_counter()
+                left = (told - started) / done * (total - done)
+                console.print(f"{done}/{total} {what}, eta {left / 60:.1f} min", highlight=False)

@@ -1,0 +1,241 @@
+"""Samples out of video files: pairs of windows for pre-training, evenly spaced clips for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from rspnet.core.errors import ConfigError, DecodeError, RSPNetError
+from rspnet.core.rng import numpy_rng
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.augment import ClipDraw, centre_square, draw_clip
+from rspnet.data.presets import AugmentPreset
+from rspnet.data.sampler import PairRequest
+from rspnet.data.skipped import Skip
+from rspnet.video.clips import Indices, draw_window, even_clips, speed_union, tick_frames, window_length
+from rspnet.video.reader import VideoReader, View, open_video
+
+Keys = tuple[int | str, ...]
+
+# Videos tried for one sample before giving up: at 5 % bad videos, ten in a row come once in 10^13 samples.
+_MAX_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class PairSample:
+    """One video's two windows, before colours are changed.
+
+    Attributes:
+        query: uint8 [T, S, S, 3], the clip at the own speed v.
+        key: uint8 [U, S, S, 3], all frames the two key clips need, with one crop.
+        key_same: int64 [T], positions in `key` of the clip at v.
+        key_other: int64 [T], positions in `key` of the clip at the other speed w.
+        query_jitter: float32 [JITTER_SIZE].
+        key_jitter: float32 [JITTER_SIZE].
+        query_seed: noise seed of the query.
+        key_seed: noise seed of the key.
+        index: the video that was read in the end.
+        skipped: videos given up for this sample, with reasons.
+    """
+
+    query: Tensor
+    key: Tensor
+    key_same: Tensor
+    key_other: Tensor
+    query_jitter: Tensor
+    key_jitter: Tensor
+    query_seed: int
+    key_seed: int
+    index: int
+    skipped: tuple[Skip, ...]
+
+
+@dataclass(frozen=True)
+class NoSample:
+    """All the videos tried for one sample, none of which could be used."""
+
+    skipped: tuple[Skip, ...]
+
+
+class ClipPairDataset(Dataset[PairSample | NoSample]):
+    """Query and key windows of videos (METHOD: steps 1 and 2), each a function of its request and the seed alone.
+
+    A video that cannot be decoded, is too short for a window or has no evenly timed window is replaced by another one,
+    drawn from (seed, epoch, index, repeat, attempt), and named in the sample's `skipped`.
+
+    Args:
+        records: the videos.
+        num_frames: T, frames of a clip.
+        speeds: all speeds that requests may name besides 1; the largest sizes the window.
+        size: S, height and width of the clips in pixels.
+        preset: how crop, flip and colours are drawn.
+        seed: the run's seed.
+        fps: read the videos at this rate by time, or None for their native frames.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[VideoRecord],
+        *,
+        num_frames: int,
+        speeds: Sequence[int],
+        size: int,
+        preset: AugmentPreset,
+        seed: int,
+        fps: float | None = None,
+    ) -> None:
+        if size < 1:
+            raise ConfigError(f"size must be >= 1 pixel, not {size}")
+        if fps is not None and not fps > 0:
+            raise ConfigError(f"fps must be > 0, not {fps}")
+        self.records = list(records)
+        self.num_frames = num_frames
+        self.window = window_length(num_frames, [1, *speeds])
+        self.size = size
+        self.preset = preset
+        self.seed = seed
+        self.fps = fps
+
+    def __len__(self) -> int:
+        """Number of videos."""
+        return len(self.records)
+
+    def max_sample_bytes(self) -> int:
+        """Upper bound of a sample's pixels in bytes."""
+        return (self.num_frames + self.window) * self.size * self.size * 3
+
+    def __getitem__(self, request: PairRequest) -> PairSample | NoSample:
+        """The sample of a request; `NoSample` if 10 videos in a row cannot be used."""
+        assert max(request.speed, request.other_speed) * self.num_frames <= self.window
+        skipped: list[Skip] = []
+        for attempt in range(_MAX_ATTEMPTS):
+            keys: Keys = (self.seed, "pair", request.epoch, request.index, request.repeat, attempt)
+            index = request.index if attempt == 0 else int(numpy_rng(*keys, "video").integers(len(self)))
+            record = self.records[index]
+            try:
+                with open_video(record.path) as video:
+                    return self._read(video, request, keys, index, tuple(skipped))
+            except DecodeError as error:
+                skipped.append(Skip(record.name, error.why))
+            except RSPNetError as error:
+                skipped.append(Skip(record.name, str(error)))
+        return NoSample(tuple(skipped))
+
+    def _read(
+        self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
+    ) -> PairSample:
+        union = speed_union(self.num_frames, request.speed, request.other_speed)
+        query_ticks = np.arange(self.num_frames) * request.speed
+        query_draw, query_view = self._draw(video, query_ticks, numpy_rng(*keys, "query"))
+        key_draw, key_view = self._draw(video, union.offsets, numpy_rng(*keys, "key"))
+        query, key = video.read_views([query_view, key_view])
+        return PairSample(
+            query=torch.as_tensor(query),
+            key=torch.as_tensor(key),
+            key_same=torch.from_numpy(union.first),
+            key_other=torch.from_numpy(union.second),
+            query_jitter=torch.from_numpy(query_draw.jitter),
+            key_jitter=torch.from_numpy(key_draw.jitter),
+            query_seed=query_draw.noise_seed,
+            key_seed=key_draw.noise_seed,
+            index=index,
+            skipped=skipped,
+        )
+
+    def _draw(self, video: VideoReader, ticks: Indices, rng: np.random.Generator) -> tuple[ClipDraw, View]:
+        """Draw a window and its looks; the view holds the window's frames at `ticks` only."""
+        window = draw_window(video.times, length=self.window, rng=rng, fps=self.fps)
+        draw = draw_clip(self.preset, height=video.height, width=video.width, rng=rng)
+        size = (self.size, self.size)
+        return draw, View(window[ticks].tolist(), box=draw.box, size=size, flip=draw.flip)
+
+
+@dataclass(frozen=True)
+class EvalSample:
+    """One video's evaluation view.
+
+    Attributes:
+        record: the video; its label is passed through.
+        clips: uint8 [n, T, S, S, 3], or None if the video was skipped.
+        frames: int64 [n, T], the native frames of the clips, or None.
+        skip: why there are no clips.
+    """
+
+    record: VideoRecord
+    clips: Tensor | None
+    frames: Tensor | None
+    skip: Skip | None
+
+
+class EvalClipDataset(Dataset[EvalSample]):
+    """Evenly spaced clips of whole videos, largest centred square, no randomness (METHOD: section 4).
+
+    A video shorter than a clip repeats its last frame; one that cannot be decoded gives an `EvalSample` with `skip`.
+
+    Args:
+        records: the videos.
+        num_frames: T, frames of a clip.
+        stride_frames: ticks between two frames of a clip.
+        num_clips: n, clips of a video.
+        size: S, height and width of the clips in pixels.
+        fps: read the videos at this rate by time, or None for their native frames.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[VideoRecord],
+        *,
+        num_frames: int,
+        stride_frames: int = 1,
+        num_clips: int = 10,
+        size: int,
+        fps: float | None = None,
+    ) -> None:
+        for name, value in (("num_frames", num_frames), ("stride_frames", stride_frames), ("num_clips", num_clips)):
+            if value < 1:
+                raise ConfigError(f"{name} must be >= 1, not {value}")
+        if size < 1:
+            raise ConfigError(f"size must be >= 1 pixel, not {size}")
+        if fps is not None and not fps > 0:
+            raise ConfigError(f"fps must be > 0, not {fps}")
+        self.records = list(records)
+        self.num_frames = num_frames
+        self.stride_frames = stride_frames
+        self.num_clips = num_clips
+        self.size = size
+        self.fps = fps
+
+    def __len__(self) -> int:
+        """Number of videos."""
+        return len(self.records)
+
+    def max_sample_bytes(self) -> int:
+        """A sample's pixels in bytes."""
+        return self.num_clips * self.num_frames * self.size * self.size * 3
+
+    def __getitem__(self, index: int) -> EvalSample:
+        """The clips of video `index`, decoded in one pass."""
+        record = self.records[index]
+        try:
+            with open_video(record.path) as video:
+                shown = tick_frames(video.times, self.fps)
+                frames = shown[
+                    even_clips(
+                        len(shown),
+                        num_frames=self.num_frames,
+                        stride_frames=self.stride_frames,
+                        num_clips=self.num_clips,
+                    )
+                ]
+                wanted, where = np.unique(frames, return_inverse=True)
+                box = centre_square(video.height, video.width)
+                (pixels,) = video.read_views([View(wanted.tolist(), box=box, size=(self.size, self.size))])
+        except DecodeError as error:
+            return EvalSample(record, None, None, Skip(record.name, error.why))
+        clips = torch.as_tensor(pixels)[torch.from_numpy(where.reshape(-1))]
+        return EvalSample(record, clips.view(*frames.shape, *clips.shape[1:]), torch.from_numpy(frames), None)

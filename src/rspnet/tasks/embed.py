@@ -1,0 +1,116 @@
+"""`rspnet embed`: turn videos into feature vectors on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from rspnet.config import EmbedConfig
+from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.files import atomic_path, sha256_of
+from rspnet.core.progress import track
+from rspnet.data.annotations import VideoRecord, read_folder
+from rspnet.data.skipped import Skip, SkipLog
+from rspnet.engine.runtime import available_cores
+from rspnet.tasks.embedder import Embedder, VideoFeatures
+from rspnet.tasks.run_folder import open_run_folder, plain, write_result
+
+
+def embed(config: EmbedConfig) -> None:
+    """Embed every video; unreadable ones are named in skipped.csv and left out.
+
+    Raises:
+        RSPNetError: a missing file, a bad checkpoint, or not one readable video.
+    """
+    if config.format == "parquet":
+        _require_pyarrow()
+    records = [record for video in config.videos for record in _records(Path(video))]
+    embedder = Embedder(
+        config.model,
+        num_clips=config.num_clips,
+        num_frames=config.num_frames,
+        stride=config.stride,
+        size=config.size,
+        batch_size=config.batch_size,
+        num_workers=max(1, available_cores() // 2) if config.num_workers is None else config.num_workers,
+        device=config.device,
+        precision=config.precision,
+    )
+    folder = open_run_folder(config.out, config)
+    log = SkipLog(folder / "skipped.csv", num_videos=len(records), max_share=1.0)
+    found: list[VideoFeatures] = []
+    for result in track(embedder.stream(records), total=len(records), what="videos"):
+        if isinstance(result, Skip):
+            log.add([result])
+        else:
+            found.append(result)
+    if not found:
+        raise RSPNetError(f"none of {len(records)} videos could be read: see {str(folder / 'skipped.csv')!r}")
+    columns = clip_columns(found) if config.level == "clip" else video_columns(found)
+    path = folder / f"features.{config.format}"
+    save_columns(path, columns)
+    settings = {name: value for name, value in plain(config).items() if name not in ("videos", "out", "num_workers")}
+    clip = {"num_frames": embedder.num_frames, "size": embedder.size, "precision": embedder.precision}
+    write_result(
+        folder,
+        command="embed",
+        protocol=settings | clip | {"weights_sha256": sha256_of(Path(config.model))},
+        results={"videos": len(found), "skipped": len(log), "vectors": len(columns["name"]), "file": path.name},
+    )
+    Console(stderr=True).print(f"{len(found)} videos, {len(log)} skipped: {path}", highlight=False)
+
+
+def video_columns(found: list[VideoFeatures]) -> dict[str, Any]:
+    """One row per video: name, path, and the means over its clips (of the heads' unit vectors, normalised again)."""
+    return {
+        "name": np.array([item.record.name for item in found]),
+        "path": np.array([str(item.record.path.absolute()) for item in found]),
+        "features": np.stack([item.features.mean(axis=0) for item in found]),
+        "appearance": np.stack([_mean_direction(item.appearance) for item in found]),
+        "motion": np.stack([_mean_direction(item.motion) for item in found]),
+    }
+
+
+def clip_columns(found: list[VideoFeatures]) -> dict[str, Any]:
+    """One row per clip: name, path, first and last frame, and the clip's vectors."""
+    clips = [len(item.frames) for item in found]
+    return {
+        "name": np.repeat([item.record.name for item in found], clips),
+        "path": np.repeat([str(item.record.path.absolute()) for item in found], clips),
+        "first_frame": np.concatenate([item.frames[:, 0] for item in found]),
+        "last_frame": np.concatenate([item.frames[:, -1] for item in found]),
+        "features": np.concatenate([item.features for item in found]),
+        "appearance": np.concatenate([item.appearance for item in found]),
+        "motion": np.concatenate([item.motion for item in found]),
+    }
+
+
+def save_columns(path: Path, columns: dict[str, Any]) -> None:
+    """Write columns (1-d arrays, or 2-d arrays of one vector a row) as .npz or .parquet, atomically."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        if path.suffix == ".npz":
+            np.savez(file, **columns)
+            return
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table({name: pa.array(list(column)) for name, column in columns.items()}), file)
+
+
+def _records(path: Path) -> list[VideoRecord]:
+    return read_folder(path) if path.is_dir() else [VideoRecord(path, str(path))]
+
+
+def _mean_direction(vectors: np.ndarray) -> np.ndarray:
+    mean = vectors.mean(axis=0)
+    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
+
+
+def _require_pyarrow() -> None:
+    try:
+        import pyarrow  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ConfigError("--format parquet: install the extra, pip install 'rspnet[parquet]'") from error

@@ -1,0 +1,133 @@
+"""Feature vectors of videos from a trained network: the part that `embed`, retrieval and search share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rspnet.core.errors import DecodeError
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.augment import normalise
+from rspnet.data.datasets import EvalClipDataset
+from rspnet.data.loader import make_eval_loader
+from rspnet.data.skipped import Skip
+from rspnet.engine.runtime import pick_device, pick_precision
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.pretext.rspnet import RSPNet
+
+Vectors = NDArray[np.float32]
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """What the network says of one video.
+
+    Attributes:
+        record: the video.
+        frames: int64 [n, T], the frames each clip is made of.
+        features: float32 [n, C], the backbone's last feature map averaged over time and space, per clip.
+        appearance: float32 [n, D], unit vectors of the A-VID head.
+        motion: float32 [n, D], unit vectors of the RSP head.
+    """
+
+    record: VideoRecord
+    frames: NDArray[np.int64]
+    features: Vectors
+    appearance: Vectors
+    motion: Vectors
+
+
+class Embedder:
+    """Turns videos into feature vectors: evenly spaced clips, largest centre square, averages over clips.
+
+    Args:
+        model: a model, or the path of a checkpoint that `load_pretrained` reads.
+        num_clips: evenly spaced clips per video (10 in the published protocols).
+        num_frames: frames of a clip; the default is what the network was trained with.
+        stride: frames from one frame of a clip to the next.
+        size: height and width of a clip; the default is what the network was trained with.
+        batch_size: clips that go through the network together.
+        num_workers: processes that read videos; 0 reads in this one.
+        device: "auto", "cpu" or "cuda".
+        precision: "auto" (bf16 where native), "bf16", "fp32" or "fp16".
+
+    Example:
+        >>> features = Embedder("runs/first/last.ckpt").embed(["a.mp4", "b.mp4"])  # float32 [2, C]
+    """
+
+    def __init__(
+        self,
+        model: RSPNet | str | os.PathLike[str],
+        *,
+        num_clips: int = 10,
+        num_frames: int | None = None,
+        stride: int = 1,
+        size: int | None = None,
+        batch_size: int = 10,
+        num_workers: int = 0,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        precision: str = "auto",
+    ) -> None:
+        loaded = model if isinstance(model, RSPNet) else load_pretrained(model)
+        self.device = pick_device(device)
+        self.precision = pick_precision(precision, self.device)
+        self.model = loaded.to(self.device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+        self.num_clips = num_clips
+        self.num_frames = num_frames or loaded.config["num_frames"]
+        self.size = size or loaded.config["size"]
+        self.stride = stride
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+
+    def embed(self, paths: Sequence[str | os.PathLike[str]]) -> Vectors:
+        """One feature vector per video: float32 [N, C], the mean of its clips' backbone features.
+
+        Raises:
+            DecodeError: a video cannot be read (`stream` goes on instead).
+        """
+        rows = []
+        for result in self.stream([VideoRecord(Path(path), os.fspath(path)) for path in paths]):
+            if isinstance(result, Skip):
+                raise DecodeError(result.name, result.reason)
+            rows.append(result.features.mean(axis=0))
+        return np.stack(rows) if rows else np.zeros((0, self.model.backbone.num_features), np.float32)
+
+    def stream(self, records: Sequence[VideoRecord]) -> Iterator[VideoFeatures | Skip]:
+        """Features of every video in turn, or why there are none."""
+        dataset = EvalClipDataset(
+            records,
+            num_frames=self.num_frames,
+            stride_frames=self.stride,
+            num_clips=self.num_clips,
+            size=self.size,
+        )
+        for sample in make_eval_loader(dataset, num_workers=self.num_workers):
+            if sample.skip is not None:
+                yield sample.skip
+                continue
+            assert sample.clips is not None
+            assert sample.frames is not None
+            parts = [self._encode(clips) for clips in sample.clips.split(self.batch_size)]
+            features, appearance, motion = (np.concatenate(part) for part in zip(*parts, strict=True))
+            yield VideoFeatures(sample.record, sample.frames.numpy(), features, appearance, motion)
+
+    @torch.no_grad()
+    def _encode(self, clips: Tensor) -> tuple[Vectors, Vectors, Vectors]:
+        """uint8 [n, T, H, W, 3] -> pooled features [n, C], appearance and motion vectors [n, D]."""
+        views = normalise(clips.to(self.device))
+        autocast = _AUTOCAST.get(self.precision)
+        with torch.autocast(self.device.type, dtype=autocast, enabled=autocast is not None):
+            maps = self.model.backbone.forward_features(views)
+            heads = self.model.encoder_q.embed_features(maps)
+        pooled = maps.float().mean(dim=(2, 3, 4))
+        features, appearance, motion = (part.cpu().numpy() for part in (pooled, heads.appearance, heads.motion))
+        return features, appearance, motion

@@ -1,0 +1,32 @@
+"""Small folders of real video files for tests of whole commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rspnet.data.procedural import plan_clips, write_set
+
+TINY = [
+    "--model.backbone=r3d_10_slim",
+    "--model.input=difference",
+    "--model.queue_size=16",
+    "--data.num_frames=4",
+    "--data.size=32",
+    "--data.batch_size=4",
+    "--data.num_workers=0",
+    "--engine.device=cpu",
+    "--engine.precision=fp32",
+    "--engine.threads=1",
+    "--engine.log_every=2",
+    "--optim.name=adamw",
+    "--optim.lr=1e-3",
+    "--optim.scale_lr=false",
+]
+"""Options of a pre-training that takes a second."""
+
+
+def write_videos(folder: Path, *, count: int = 12, num_frames: int = 16, size: int = 48) -> Path:
+    """A folder with `count` short procedural videos (MP4 and AVI)."""
+    clips = plan_clips(num_videos=count, seed=0, num_frames=num_frames, size=size)
+    write_set(folder, clips, workers=0)
+    return folder

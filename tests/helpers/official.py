@@ -1,0 +1,51 @@
+"""The published checkpoints' layouts and golden numbers (shared/official), built and read for tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+OFFICIAL = Path(__file__).resolve().parents[3] / "shared" / "official"
+ARCHS = ("c3d", "resnet18", "r2plus1d-vcop", "s3dg")
+
+needs_official = pytest.mark.skipif(not OFFICIAL.is_dir(), reason=f"no {OFFICIAL}: the golden numbers are not here")
+
+
+@cache
+def golden(arch: str) -> dict[str, Any]:
+    return json.loads((OFFICIAL / f"golden_{arch}.json").read_text())
+
+
+@cache
+def layout(arch: str) -> list[tuple[str, list[int], str]]:
+    return json.loads((OFFICIAL / f"layout_{arch}.json").read_text())["model"]
+
+
+def filled_state(arch: str, *, queue_size: int = 64) -> dict[str, torch.Tensor]:
+    """The `model` entry of a published file with the golden numbers' weights, float64."""
+    spec = importlib.util.spec_from_file_location("official_fill", OFFICIAL / "fill.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    arrays = module.fill_state(layout(arch), 0, queue_size=queue_size)
+    return {key: torch.from_numpy(np.array(value)) for key, value in arrays.items()}
+
+
+def published_file(arch: str, *, queue_size: int = 64) -> dict[str, Any]:
+    """The dictionary a published file holds."""
+    return {
+        "epoch": 200,
+        "arch": arch,
+        "model": filled_state(arch, queue_size=queue_size),
+        "best_loss": 1.5,
+        "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]},
+        "scheduler": {"last_epoch": 200},
+    }

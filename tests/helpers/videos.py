@@ -1,0 +1,121 @@
+"""Small test videos whose every picture carries its own frame index as a barcode along the top.
+
+Rows 0-15: 16 blocks, width // 16 pixels wide; block k (from the left) is white if bit k of the index is 1.
+Rows 16-31: the same blocks inverted, as a check. The rest is a moving texture. The layout of a 320 pixel wide picture
+is that of shared/data/real-clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+Picture = npt.NDArray[np.uint8]
+REAL_CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "real-clips"
+BITS = 16
+BAND = 16
+
+
+def barcode_picture(index: int, *, size: tuple[int, int] = (320, 240)) -> Picture:
+    """RGB picture [H, W, 3] of `size` (width, height, at least 48 x 40) that holds `index`."""
+    width, height = size
+    texture = np.random.default_rng(7).integers(40, 216, (height // 8 + 10, width // 8 + 10, 3), dtype=np.uint8)
+    texture = texture.repeat(8, axis=0).repeat(8, axis=1)
+    down, right = (2 * index) % 64, (3 * index) % 64
+    picture = texture[down : down + height, right : right + width].copy()
+    block = width // BITS
+    for bit in range(BITS):
+        value = 235 if index >> bit & 1 else 16
+        columns = slice(bit * block, (bit + 1) * block)
+        picture[:BAND, columns] = value
+        picture[BAND : 2 * BAND, columns] = 251 - value
+    return picture
+
+
+def read_barcode(frame: Picture) -> int | None:
+    """The index in a displayed picture [H, W, 3], None if the barcode contradicts itself."""
+    block = frame.shape[1] // BITS
+    value = 0
+    for bit in range(BITS):
+        columns = slice(bit * block + block // 4, (bit + 1) * block - block // 4)
+        white = frame[4:12, columns].mean() > 125
+        if white == (frame[20:28, columns].mean() > 125):
+            return None
+        value |= int(white) << bit
+    return value
+
+
+def write_barcode_video(
+    path: Path,
+    num_frames: int,
+    *,
+    fps: int = 30,
+    size: tuple[int, int] = (320, 240),
+    codec: str = "libx264",
+    options: Mapping[str, str] | None = None,
+    pix_fmt: str = "yuv420p",
+    gop: int = 12,
+    rotation: int = 0,
+    times: Iterable[int] | None = None,
+) -> Path:
+    """Encode frames 0 .. num_frames - 1; the container follows from the ending of `path`.
+
+    Args:
+        size: (width, height) of the coded pictures.
+        codec: libx264, mpeg4, libvpx-vp9, libvpx, ffv1, mjpeg, mpeg2video, libx265, libsvtav1 are in PyAV's wheels.
+        options: encoder options, such as {"bf": "2", "x264-params": "open-gop=1"}.
+        gop: frames between key frames.
+        rotation: display matrix in degrees counter-clockwise (MP4, MOV).
+        times: presentation time of every frame in ticks of 1 / fps seconds; by default 0, 1, 2, ...
+    """
+    pictures = (barcode_picture(index, size=size) for index in range(num_frames))
+    return write_video(
+        path, pictures, fps=fps, codec=codec, options={"g": str(gop), **(options or {})}, pix_fmt=pix_fmt,
+        setup=lambda stream: stream.set_display_rotation(rotation) if rotation else None, times=times,
+    )  # fmt: skip
+
+
+def write_video(
+    path: Path,
+    pictures: Iterable[Picture],
+    *,
+    fps: int = 30,
+    codec: str = "libx264",
+    options: Mapping[str, str] | None = None,
+    pix_fmt: str = "yuv420p",
+    setup: Callable[[Any], None] | None = None,
+    times: Iterable[int] | None = None,
+) -> Path:
+    """Encode RGB pictures [H, W, 3], single-threaded, so that equal calls give equal files."""
+    stamps = None if times is None else iter(times)
+    with av.open(str(path), "w") as container:
+        stream: Any = None
+        for index, picture in enumerate(pictures):
+            if stream is None:
+                stream = container.add_stream(codec, rate=fps)
+                stream.height, stream.width = picture.shape[:2]
+                stream.pix_fmt = pix_fmt
+                stream.options = dict(options or {})
+                stream.codec_context.thread_count = 1
+                if setup is not None:
+                    setup(stream)
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = index if stamps is None else next(stamps)
+            frame.time_base = Fraction(1, fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def decode_plainly(path: Path) -> list[Picture]:
+    """All frames by the plainest sequential PyAV loop: what random access has to equal."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        return [np.rot90(f.to_ndarray(format="rgb24"), f.rotation // 90) for f in container.decode(stream)]

@@ -1,0 +1,87 @@
+"""What every registered backbone promises."""
+
+import pytest
+import torch
+
+from rspnet.core.errors import ConfigError
+from rspnet.models.heads import Encoder, create_head
+from rspnet.models.registry import backbone_names, create_backbone
+
+NAMES = backbone_names()
+
+
+def test_names() -> None:
+    published = {"c3d", "r3d_18", "r3d_34", "r3d_50", "r2plus1d_vcop", "r2plus1d_18", "s3dg"}
+    assert set(NAMES) == published | {"r3d_10_slim"}
+    assert sorted(NAMES) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["rgb", "difference"])
+def test_shapes_and_gradients(name: str, kind: str) -> None:
+    torch.manual_seed(0)
+    backbone = create_backbone(name, input=kind)
+    assert (backbone.name, backbone.input) == (name, kind)
+    features = backbone.forward_features(torch.randn(2, 3, 16, 32, 32))
+    assert features.shape[:2] == (2, backbone.num_features)
+    assert features.dim() == 5
+    (features * torch.randn(features.shape)).sum().backward()
+    for key, parameter in backbone.named_parameters():
+        assert parameter.grad is not None, key
+        assert parameter.grad.isfinite().all(), key
+        assert parameter.grad.any(), key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_forward_path_and_difference_input(name: str) -> None:
+    rgb = create_backbone(name).eval()
+    difference = create_backbone(name, input="difference").eval()
+    difference.load_state_dict(rgb.state_dict(), strict=True)
+    clips = torch.randn(1, 3, 9, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(rgb(clips), rgb.forward_features(clips))
+        torch.testing.assert_close(difference(clips), rgb(clips.diff(dim=2)))
+        torch.testing.assert_close(difference(clips + 3.0), difference(clips), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_strict_state_round_trip(name: str) -> None:
+    first, second = create_backbone(name).eval(), create_backbone(name).eval()
+    clips = torch.randn(1, 3, 8, 32, 32)
+    with torch.no_grad():
+        assert not torch.equal(first(clips), second(clips))
+        second.load_state_dict(first.state_dict(), strict=True)
+        assert torch.equal(first(clips), second(clips))
+
+
+def test_standard_r2plus1d_18_layout() -> None:
+    backbone = create_backbone("r2plus1d_18")
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == 31_505_325 - 400 * 513
+    shapes = {key: tuple(value.shape) for key, value in backbone.state_dict().items()}
+    assert shapes["stem.0.weight"] == (45, 3, 1, 7, 7)
+    assert shapes["layer2.0.conv1.0.0.weight"] == (230, 64, 1, 3, 3)
+    assert shapes["layer2.0.conv2.0.3.weight"] == (128, 230, 3, 1, 1)
+    assert shapes["layer2.0.downsample.1.running_mean"] == (128,)
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp", "conv"])
+def test_encoder_gives_float32_unit_vectors(kind: str) -> None:
+    backbone = create_backbone("r3d_10_slim")
+    heads = [create_head(kind, num_features=backbone.num_features, dim=32) for _ in range(2)]
+    encoder = Encoder(backbone, *heads)
+    for enabled in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            embeddings = encoder(torch.randn(3, 3, 8, 32, 32))
+        for vectors in embeddings:
+            assert vectors.dtype == torch.float32
+            torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
+    assert not torch.allclose(embeddings.appearance, embeddings.motion)
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(ConfigError, match=r"'resnet'.*c3d, .*s3dg"):
+        create_backbone("resnet")
+    with pytest.raises(ConfigError, match=r"'gray'.*rgb, difference"):
+        create_backbone("c3d", input="gray")
+    with pytest.raises(ConfigError, match=r"'deep'.*linear, mlp, conv"):
+        create_head("deep", num_features=8, dim=2)

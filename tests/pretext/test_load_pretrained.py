@@ -1,0 +1,126 @@
+"""Opening checkpoints: round trips, and a clear one-line error for every bad file."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.official import needs_official, published_file
+
+from rspnet.core.errors import CheckpointError
+from rspnet.pretext.pretrained import load_pretrained, load_pretrained_with_report
+from rspnet.pretext.rspnet import RSPNet
+
+
+def own_file(**changes: Any) -> dict[str, Any]:
+    torch.manual_seed(0)
+    model = RSPNet("r3d_10_slim", input="difference", head="mlp", feature_dim=16, queue_size=5, virtual_ranks=2)
+    return {
+        "format": "rspnet",
+        "schema": 1,
+        "model": model.state_dict(),
+        "model_config": model.config,
+        "optimizer": {"state": {}},
+        **changes,
+    }
+
+
+def test_own_checkpoint_round_trip(tmp_path: Path) -> None:
+    content = own_file()
+    torch.save(content, tmp_path / "last.ckpt")
+    model, report = load_pretrained_with_report(tmp_path / "last.ckpt")
+    assert model.config == content["model_config"]
+    assert not model.training
+    assert model.state_dict().keys() == content["model"].keys() == set(report.used)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, content["model"][key]), key
+    clips = torch.randn(1, 3, 5, 32, 32)
+    assert model.encoder(clips).motion.shape == (1, 16)
+
+
+@needs_official
+@pytest.mark.parametrize("legacy", [False, True])
+def test_published_file(tmp_path: Path, legacy: bool) -> None:
+    path = tmp_path / "model_best_resnet18_200epoch.pth.tar"
+    content = published_file("resnet18", queue_size=64)
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    model, report = load_pretrained_with_report(path)
+    assert model.config["backbone"] == "r3d_18"
+    assert model.config["queue_size"] == 64
+    assert len(report.skipped) == 4
+    expected = content["model"]["encoder_q.encoder.layer2.0.downsample.0.weight"].float()
+    assert torch.equal(model.backbone.get_parameter("layer2.0.downsample.0.weight"), expected)
+    assert torch.equal(model.queue.keys, content["model"]["queue"].T.float())
+
+
+class Malicious:
+    """Creates a file when unpickled by anything that executes code."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.target,))
+
+
+@pytest.mark.parametrize("how", ["zip", "legacy", "bare pickle"])
+def test_code_is_refused_and_never_runs(tmp_path: Path, how: str) -> None:
+    target, path = tmp_path / "executed", tmp_path / "evil.pth"
+    content = own_file(extra=Malicious(target))
+    if how == "bare pickle":
+        path.write_bytes(pickle.dumps({"extra": Malicious(target)}))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=how == "zip")
+    with pytest.raises(CheckpointError, match=r"evil\.pth"):
+        load_pretrained(path)
+    assert not target.exists()
+    torch.load(path, weights_only=False) if how != "bare pickle" else pickle.loads(path.read_bytes())
+    assert target.exists()  # the trap does work where code is run
+
+
+def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:
+    cases: dict[str, bytes] = {"empty": b"", "text": b"hello\n", "garbage": bytes(range(256)) * 40}
+    torch.save(own_file(), tmp_path / "whole")
+    cases["cut"] = (tmp_path / "whole").read_bytes()[:50_000]
+    damaged = bytearray((tmp_path / "whole").read_bytes())
+    damaged[60:90] = b"\xff" * 30
+    cases["damaged"] = bytes(damaged)
+    for name, data in cases.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(CheckpointError, match=name) as error:
+            load_pretrained(tmp_path / name)
+        assert "\n" not in str(error.value), name
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_pretrained(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match="not a file"):
+        load_pretrained(tmp_path)
+
+
+def changed_state(**changes: Any) -> dict[str, Any]:
+    return {**own_file()["model"], **changes}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: [1, 2], "holds a list"),
+        (lambda: {"state_dict": {}}, "foreign.*state_dict"),
+        (lambda: own_file(schema=99), "schema 99"),
+        (lambda: own_file(model=None), "no 'model'"),
+        (lambda: own_file(model_config={"backbone": "vgg"}), "unknown backbone 'vgg'"),
+        (lambda: own_file(model_config={"backbone": "c3d", "depth": 3}), "'depth'"),
+        (lambda: own_file(model=changed_state(extra=torch.zeros(1))), r"1 unknown keys \(extra\)"),
+        (lambda: own_file(model={}), r"missing keys \(encoder_q\.backbone\.conv1\.weight, .*\.\.\.\)"),
+        (lambda: own_file(model=changed_state(**{"queue.keys": torch.zeros(2, 2)})), r"'queue\.keys' is \[2, 2\]"),
+        (lambda: {"arch": "vgg", "model": {}}, "unknown published architecture 'vgg'"),
+        (lambda: {"arch": "c3d", "model": {}}, "no key queue"),
+        (lambda: {"arch": "c3d", "model": {"encoder.conv1.weight": torch.zeros(1)}}, "fine-tuned"),
+    ],
+)
+def test_files_that_do_not_fit(tmp_path: Path, make: Any, message: str) -> None:
+    torch.save(make(), tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_pretrained(tmp_path / "other.pth")
+    assert "other.pth" in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,228 @@
+"""Frame-exactness on files the tests encode themselves, and the errors."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.videos import barcode_picture, decode_plainly, read_barcode, write_barcode_video, write_video
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rspnet.core.errors import DecodeError, RSPNetError
+from rspnet.video import reader as reader_module
+from rspnet.video.reader import View, open_video
+
+FRAMES = 40
+X265 = {"x265-params": "log-level=none:pools=none"}
+VP9 = {"deadline": "realtime", "cpu-used": "8"}
+FILES: dict[str, dict[str, Any]] = {
+    "bframes.avi": {"codec": "mpeg4", "options": {"bf": "2"}},
+    "h264.avi": {"options": {"bf": "3"}},
+    "mjpeg.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
+    "bframes.mp4": {"options": {"bf": "3"}},
+    "opengop.mp4": {"options": {"bf": "3", "x264-params": "open-gop=1:b-pyramid=normal:scenecut=0"}},
+    "refresh.mp4": {"options": {"x264-params": "intra-refresh=1"}},
+    "opengop.mkv": {"codec": "libx265", "options": {"x265-params": "open-gop=1:log-level=none:pools=none"}},
+    "hidden.webm": {"codec": "libvpx-vp9", "options": VP9 | {"auto-alt-ref": "1", "lag-in-frames": "12"}},
+    "vp8.webm": {"codec": "libvpx", "options": VP9 | {"auto-alt-ref": "1", "lag-in-frames": "12"}},
+    "ffv1.mkv": {"codec": "ffv1"},
+    "stream.ts": {"options": {"bf": "2"}},
+    "mpeg2.mpg": {"codec": "mpeg2video", "options": {"bf": "2"}},
+    "vfr.mp4": {"options": {"bf": "3"}, "times": [i + 3 * (i // 5) for i in range(FRAMES)]},
+    "odd.mp4": {"codec": "mpeg4", "size": (341, 257)},
+    "ten-bit.mkv": {"codec": "libx265", "pix_fmt": "yuv420p10le", "options": X265},
+    "rotated90.mp4": {"rotation": 90},
+    "rotated180.mp4": {"rotation": 180},
+    "rotated270.mp4": {"rotation": -90},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, list[np.ndarray]]]:
+    folder = tmp_path_factory.mktemp("videos")
+    made: dict[str, tuple[Path, list[np.ndarray]]] = {}
+
+    def get(name: str) -> tuple[Path, list[np.ndarray]]:
+        if name not in made:
+            path = write_barcode_video(folder / name, FRAMES, **FILES[name])
+            made[name] = path, decode_plainly(path)
+        return made[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_frame_alone_and_all_together(make: Any, name: str) -> None:
+    path, plain = make(name)
+    turns = FILES[name].get("rotation", 0) // 90
+    with open_video(path) as video:
+        assert len(video) == FRAMES == len(plain)
+        assert (video.height, video.width) == plain[0].shape[:2]
+        everything = video.frames_at(range(FRAMES))
+        for index in reversed(range(FRAMES)):
+            frame = video.frames_at([index])[0]
+            assert read_barcode(np.rot90(frame, -turns)) == index
+            np.testing.assert_array_equal(frame, plain[index])
+            np.testing.assert_array_equal(frame, everything[index])
+
+
+def test_times_and_fps(make: Any) -> None:
+    with open_video(make("vfr.mp4")[0]) as video:
+        np.testing.assert_allclose(video.times, np.array(FILES["vfr.mp4"]["times"]) / 30, atol=1e-3)
+    with open_video(make("bframes.avi")[0]) as video:
+        assert video.fps == pytest.approx(30)
+        np.testing.assert_allclose(video.times, np.arange(FRAMES) / 30, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["bframes.avi", "opengop.mp4", "opengop.mkv", "hidden.webm", "stream.ts"])
+def test_random_access_equals_sequential(make: Any, name: str) -> None:
+    path, plain = make(name)
+
+    @settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    @given(st.lists(st.lists(st.integers(0, FRAMES - 1), max_size=8), min_size=1, max_size=3))
+    def check(requests: list[list[int]]) -> None:
+        with open_video(path) as video:
+            for request in requests:
+                got = video.frames_at(request)
+                assert got.shape[0] == len(request)
+                for frame, index in zip(got, request, strict=True):
+                    np.testing.assert_array_equal(frame, plain[index])
+
+    check()
+
+
+def test_long_streams_are_demuxed_again(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "KEEP_BYTES", 1000)
+    path, plain = make("opengop.mp4")
+    with open_video(path) as video:
+        assert video._kept is None
+        for index in (35, 3, 20):
+            np.testing.assert_array_equal(video.frames_at([index])[0], plain[index])
+
+
+def test_colours_of_limited_and_full_range(tmp_path: Path) -> None:
+    flat = [np.full((64, 64, 3), (200, 60, 90), np.uint8)] * 3
+    for codec, pix_fmt in (("libx264", "yuv420p"), ("libx264", "yuvj420p"), ("mjpeg", "yuvj420p")):
+        path = write_video(tmp_path / f"{codec}-{pix_fmt}.mkv", flat, codec=codec, pix_fmt=pix_fmt)
+        with open_video(path) as video:
+            error = np.abs(video.frames_at([1])[0].astype(int) - flat[0]).max()
+        assert error <= 6, (codec, pix_fmt, error)
+
+
+@pytest.mark.parametrize("index", [-1, FRAMES, 10**9])
+def test_index_out_of_range(make: Any, index: int) -> None:
+    with open_video(make("bframes.mp4")[0]) as video, pytest.raises(RSPNetError, match=r"out of range.*40 frames"):
+        video.frames_at([0, index])
+
+
+def test_no_frames_asked(make: Any) -> None:
+    with open_video(make("bframes.mp4")[0]) as video:
+        assert video.frames_at([]).shape == (0, 240, 320, 3)
+
+
+def test_odd_names(make: Any, tmp_path: Path) -> None:
+    source = make("bframes.mp4")[0]
+    for name in (b"with space \xff\xfe.mp4", "concat:é%d.mp4".encode(), b"-x\n.mp4"):
+        target = os.fsdecode(os.path.join(os.fsencode(tmp_path), name))  # noqa: PTH118
+        Path(target).write_bytes(source.read_bytes())
+        for path in (target, Path(target)):
+            with open_video(path) as video:
+                assert read_barcode(video.frames_at([7])[0]) == 7
+
+
+def test_refused_files(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "garbage.mkv").write_bytes(np.random.default_rng(0).bytes(20_000))
+    (tmp_path / "text.avi").write_text("no video at all\n" * 100)
+    (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nother.ts\n")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    for name, why in {
+        "missing.mp4": "No such file", "empty.mp4": "empty", "garbage.mkv": "container", "text.avi": "container",
+        "list.mp4": "container", "pipe.mp4": "regular", ".": "folder", "nul\0.mp4": "null",
+    }.items():  # fmt: skip
+        with pytest.raises(DecodeError, match=why) as caught:
+            open_video(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_error_pickles(tmp_path: Path) -> None:
+    with pytest.raises(DecodeError) as caught:
+        open_video(tmp_path / "missing.mp4")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (type(again), str(again), again.path) == (DecodeError, str(caught.value), caught.value.path)
+
+
+def test_a_huge_picture_is_refused_by_its_header(tmp_path: Path) -> None:
+    path = write_barcode_video(tmp_path / "huge.avi", 2, codec="mjpeg", pix_fmt="yuvj420p")
+    data = path.read_bytes()
+    start = data.index(b"\xff\xc0") + 5  # SOF0: marker, length, precision, height, width
+    data = data.replace(data[start : start + 4], b"\xff\xff\xff\xff")
+    path.write_bytes(data)
+    with pytest.raises(DecodeError):
+        open_video(path).frames_at([0])
+
+
+def test_damage_is_named_and_the_rest_is_read(make: Any, tmp_path: Path) -> None:
+    path, plain = make("bframes.avi")
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 3000] = np.random.default_rng(1).bytes(3000)
+    broken = tmp_path / "broken.avi"
+    broken.write_bytes(data)
+    named: list[bool] = []
+    with open_video(broken) as video:
+        assert len(video) in (FRAMES - 1, FRAMES)
+        for index in (*range(10), *range(len(video) - 6, len(video))):
+            expected = index + FRAMES - len(video) if index > FRAMES // 2 else index
+            np.testing.assert_array_equal(video.frames_at([index])[0], plain[expected])
+        for index in range(len(video)):
+            try:
+                video.frames_at([index])
+            except DecodeError as error:
+                named.append(f"frame {index} of" in str(error))
+    assert all(named)
+    assert 1 <= len(named) <= 16
+
+
+def test_mutated_files_never_crash(make: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    generator = np.random.default_rng(3)
+    outcomes = {"read": 0, "refused": 0}
+    for name in ("bframes.avi", "opengop.mp4", "hidden.webm", "stream.ts"):
+        original = make(name)[0].read_bytes()
+        for number in range(12):
+            data = bytearray(original)
+            at = int(generator.integers(0, len(data) if number % 2 else 600))
+            data[at : at + 64] = generator.bytes(64)
+            path = tmp_path / f"{number}-{name}"
+            path.write_bytes(data[: None if number % 3 else int(generator.integers(len(data)))])
+            try:
+                with open_video(path) as video:
+                    video.read_views([View(range(len(video)), size=(32, 32))])
+                outcomes["read"] += 1
+            except DecodeError:
+                outcomes["refused"] += 1
+    assert min(outcomes.values()) > 0, outcomes
+    assert capfd.readouterr() == ("", "")
+
+
+def test_no_descriptor_leaks(make: Any, tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    path = make("bframes.mp4")[0]
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(300):
+        with open_video(path):
+            pass
+        with pytest.raises(DecodeError):
+            open_video(tmp_path / "bad.mp4")
+    assert len(os.listdir("/proc/self/fd")) <= before + 1  # noqa: PTH208
+
+
+def test_the_barcode_tells_frames_apart() -> None:
+    assert [read_barcode(barcode_picture(i)) for i in (0, 1, 255, 65535)] == [0, 1, 255, 65535]
+    assert read_barcode(np.zeros((64, 320, 3), np.uint8)) is None
