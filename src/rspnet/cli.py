@@ -21,18 +21,25 @@ class Command(NamedTuple):
     summary: str
 
 
-
 COMMANDS: dict[str, Command] = {
-    "pretrain": Command("PretrainConfig", "rspnet.tasks.pretrain:pretrain", "learn from unlabelled videos"),
-    "embed": Command("EmbedConfig", "rspnet.tasks.embed:embed", "turn videos into feature vectors"),
-    "demo": Command("DemoConfig", "rspnet.tasks.demo:demo", "see it learn, in minutes, without any data"),
-    "recipes": Command("RecipesConfig", "rspnet.tasks.recipes:show_recipes", "list or print ready-made settings"),
-    "bench": Command("BenchConfig", "rspnet.bench.command:bench", "measure speed beside the plain route"),
+    "pretrain": Command(
+        "rspnet.config.pretrain:PretrainConfig", "rspnet.tasks.pretrain:pretrain", "learn from unlabelled videos"
+    ),
+    "embed": Command("rspnet.config.embed:EmbedConfig", "rspnet.tasks.embed:embed", "turn videos into feature vectors"),
+    "demo": Command(
+        "rspnet.config.tools:DemoConfig", "rspnet.tasks.demo:demo", "see it learn, in minutes, without any data"
+    ),
+    "recipes": Command(
+        "rspnet.config.tools:RecipesConfig", "rspnet.tasks.recipes:show_recipes", "list or print ready-made settings"
+    ),
+    "bench": Command(
+        "rspnet.config.tools:BenchConfig", "rspnet.bench.command:bench", "measure speed beside the plain route"
+    ),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit code: 0, 2 for a user error, 3 for too many unreadable videos, 130 if stopped."""
+    """Run one command and return its exit code (listed at the end of `rspnet --help`)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
         print(overview())
@@ -46,14 +53,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words[0] not in COMMANDS:
             raise ConfigError(f"unknown command {words[0]!r}: one of {', '.join(COMMANDS)}")
         config = parse(words[0], words[1:])
-        module, function = COMMANDS[words[0]].task.split(":")
-        return int(getattr(importlib.import_module(module), function)(config) or 0)
+        return int(resolve(COMMANDS[words[0]].task)(config) or 0)
     except RSPNetError as error:
         print(f"rspnet: error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("rspnet: stopped", file=sys.stderr)
         return 130
+
+
+def resolve(name: str) -> Any:
+    """Import what `module:attribute` names."""
+    module, attribute = name.split(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def overview() -> str:
@@ -78,7 +90,7 @@ def parse(command: str, words: Sequence[str]) -> Any:
     from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    config = getattr(importlib.import_module("rspnet.config"), COMMANDS[command].config)
+    config = resolve(COMMANDS[command].config)
     parser = ArgumentParser(
         prog=f"rspnet {command}", description=inspect.getdoc(config), exit_on_error=False, default_meta=False
     )
@@ -96,11 +108,11 @@ def parse(command: str, words: Sequence[str]) -> Any:
         values = parser.instantiate_classes(parsed)
         return config(**{item.name: values[item.name] for item in fields(config)})
     except ArgumentError as error:
-        cause = error
-        while cause.__cause__ is not None or cause.__context__ is not None:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, ConfigError):
+                raise cause from None
             cause = cause.__cause__ or cause.__context__
-        if isinstance(cause, ConfigError):
-            raise cause from None
         message = " ".join(str(error).split())
         raise ConfigError(f"{message} (rspnet {command} --help explains every option)") from None
 

@@ -113,7 +113,7 @@ def changed_state(**changes: Any) -> dict[str, Any]:
         (lambda: own_file(model=changed_state(extra=torch.zeros(1))), r"1 unknown keys \(extra\)"),
         (lambda: own_file(model={}), r"missing keys \(encoder_q\.backbone\.conv1\.weight, .*\.\.\.\)"),
         (lambda: own_file(model=changed_state(**{"queue.keys": torch.zeros(2, 2)})), r"'queue\.keys' is \[2, 2\]"),
-        (lambda: {"arch": "vgg", "model": {}}, "unknown published architecture 'vgg'"),
+        (lambda: {"arch": "vgg", "model": {}}, "unknown arch 'vgg'"),
         (lambda: {"arch": "c3d", "model": {}}, "no key queue"),
         (lambda: {"arch": "c3d", "model": {"encoder.conv1.weight": torch.zeros(1)}}, "fine-tuned"),
     ],

@@ -111,8 +111,8 @@ def test_a_group_alone_gives_what_it_gives_among_others() -> None:
 
 
 def test_accumulated_groups_equal_the_mean_forward() -> None:
-    views = make_views(6)
-    by_group, at_once = make_model(virtual_ranks=3), make_model(virtual_ranks=3)
+    views = make_views(6, dtype=torch.float64)
+    by_group, at_once = make_model(virtual_ranks=3).double(), make_model(virtual_ranks=3).double()
     losses = []
     for out in by_group.group_outputs(views, step_seed=7):
         (out.loss / 3).backward()
@@ -121,7 +121,7 @@ def test_accumulated_groups_equal_the_mean_forward() -> None:
     out.loss.backward()
     torch.testing.assert_close(torch.stack(losses).mean(), out.loss.detach())
     for first, second in zip(by_group.encoder_q.parameters(), at_once.encoder_q.parameters(), strict=True):
-        torch.testing.assert_close(first.grad, second.grad, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(first.grad, second.grad, rtol=1e-8, atol=1e-10)
     for key, value in by_group.state_dict().items():
         torch.testing.assert_close(value, at_once.state_dict()[key], msg=key)
     assert by_group.encoder_q.backbone.bn1.num_batches_tracked == 1
@@ -177,7 +177,10 @@ def test_autocast_channels_last() -> None:
     assert model.queue.keys.dtype == torch.float32
     assert all(clips.is_contiguous(memory_format=torch.channels_last_3d) for clips in seen)
     assert len(seen) == 4
-    assert out.loss.item() == pytest.approx(make_model(virtual_ranks=2)(make_views()).loss.item(), rel=0.05)
+    # In eval mode, for batch norm over two samples magnifies rounding without bound.
+    exact = model.eval()(views).loss.item()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model(views).loss.item() == pytest.approx(exact, rel=0.02)
 
 
 def test_shuffle_and_unshuffle_are_inverse_and_seeded() -> None:

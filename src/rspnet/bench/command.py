@@ -10,7 +10,7 @@ from rich.table import Table
 
 from rspnet.bench.data import bench_data
 from rspnet.bench.step import bench_step
-from rspnet.config import BenchConfig
+from rspnet.config.tools import BenchConfig
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 
 

@@ -17,11 +17,15 @@ from rspnet.pretext.speed import SpeedViews
 def plain_copy(model: RSPNet) -> RSPNet:
     """A copy of `model` with stock convolutions in the default memory format."""
     plain: RSPNet = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    for module in list(plain.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, Conv3d):
-                setattr(module, name, _stock_conv(child))
+    use_stock_convolutions(plain)
     return plain
+
+
+def use_stock_convolutions(network: nn.Module) -> None:
+    """Turn our convolutions into `nn.Conv3d` with the same parameters, in place."""
+    for module in network.modules():
+        if isinstance(module, Conv3d):
+            module.__class__ = nn.Conv3d  # type: ignore[assignment]
 
 
 def plain_step(model: RSPNet, views: SpeedViews, optimizer: torch.optim.Optimizer) -> Tensor:
@@ -44,10 +48,3 @@ def plain_step(model: RSPNet, views: SpeedViews, optimizer: torch.optim.Optimize
     optimizer.step()
     model.queue.enqueue(other.appearance)
     return loss.detach()
-
-
-def _stock_conv(conv: Conv3d) -> nn.Conv3d:
-    """`nn.Conv3d` with the same parameters."""
-    stock = copy.copy(conv)
-    stock.__class__ = nn.Conv3d  # type: ignore[assignment]
-    return stock

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from rspnet.bench.plain import plain_copy, plain_step
+from rspnet.bench.plain import plain_copy, plain_step, use_stock_convolutions
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
@@ -76,9 +76,10 @@ def bench_step(
 
 
 def multiply_adds_per_clip(backbone: str, *, num_frames: int, size: int) -> int:
-    """Multiply-adds of one clip's forward pass through the backbone, counted on shapes alone."""
+    """Multiply-adds of one clip's forward pass through the stock backbone, products with padding included."""
     with torch.device("meta"):
         network = create_backbone(backbone)
+        use_stock_convolutions(network)
         clip = torch.empty(1, 3, num_frames, size, size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.eval()(clip)

@@ -40,7 +40,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{str(path)!r} is no rspnet checkpoint")
     if content["schema"] > SCHEMA:
-        raise CheckpointError(f"{str(path)!r} has schema {content['schema']}, this version reads up to {SCHEMA}: upgrade")
+        raise CheckpointError(
+            f"{str(path)!r} has schema {content['schema']}, this version reads up to {SCHEMA}: upgrade"
+        )
     return content
 
 

@@ -47,6 +47,7 @@ class Meters:
     def load_state_dict(self, state: dict[str, object], *, device: torch.device) -> None:
         """Take over sums and count."""
         sums, count = state["sums"], state["count"]
-        assert isinstance(sums, dict) and isinstance(count, int)
+        assert isinstance(sums, dict)
+        assert isinstance(count, int)
         self._sums = {name: value.to(device) for name, value in sums.items()}
         self._count = count

@@ -1,17 +1,16 @@
-"""What a person sees of a run: progress bar or heartbeat lines, and curves in CSV, TensorBoard and W&B."""
+"""What a person sees of a run: a progress bar on a terminal, heartbeat lines in a log file."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-METRICS = "metrics.csv"
+from rspnet.engine.curves import CURVES
 
 
 class Reporter:
@@ -51,7 +50,7 @@ class Reporter:
             console=self._console, disable=not (active and self._console.is_terminal), speed_estimate_period=60,
         )  # fmt: skip
         self._task = self._progress.add_task("training", total=total_steps, completed=step, line="")
-        self._curves = [_CURVES[name](folder, step) for name in loggers] if active else []
+        self._curves = [CURVES[name](folder, step) for name in loggers] if active else []
         self._steps, self._waited, self._elapsed = 0, 0.0, 0.0
         self._started, self._start_step = perf_counter(), step
 
@@ -87,79 +86,6 @@ class Reporter:
         self._progress.update(self._task, line=line)
         if self._progress.disable:
             left = (perf_counter() - self._started) / (step - self._start_step) * (self._total - step)
-            self._console.print(f"step {step}/{self._total}  {line}  eta {left / 60:.1f} min", soft_wrap=True, highlight=False)
-
-
-class CsvCurves:
-    """`metrics.csv`, one row per log point. Rows after the step a run resumes from are dropped first."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        path = folder / METRICS
-        kept = [row for row in read_curves(path) if float(row["step"]) <= step] if path.exists() and step else []
-        self._file = path.open("w", newline="", encoding="utf-8")
-        self._writer: csv.DictWriter[str] | None = None
-        for row in kept:
-            self._row(row)
-
-    def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Append one row and flush it."""
-        self._row({"step": step, **{name: f"{value:.6g}" for name, value in metrics.items()}})
-
-    def _row(self, row: Mapping[str, Any]) -> None:
-        if self._writer is None:
-            self._writer = csv.DictWriter(self._file, fieldnames=list(row))
-            self._writer.writeheader()
-        self._writer.writerow(row)
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-
-class TensorBoardCurves:
-    """TensorBoard event files in `tensorboard/`; a resumed run hides the points it will write again."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        from tensorboardX import SummaryWriter
-
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
-
-    def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Add one point to every curve."""
-        for name, value in metrics.items():
-            self._writer.add_scalar(name, value, step)
-
-    def close(self) -> None:
-        """Flush and close."""
-        self._writer.close()
-
-
-class WandbCurves:
-    """Weights & Biases (extra `wandb`); the run's id is the run folder's name, so a resume continues it."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        try:
-            import wandb
-        except ModuleNotFoundError as error:
-            from rspnet.core.errors import ConfigError
-
-            raise ConfigError("--engine.loggers wandb: install the extra, pip install 'rspnet[wandb]'") from error
-        self._run = wandb.init(dir=folder, id=folder.resolve().name, resume="allow")
-
-    def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Log one point."""
-        self._run.log(dict(metrics), step=step)
-
-    def close(self) -> None:
-        """Finish the upload."""
-        self._run.finish()
-
-
-_CURVES = {"csv": CsvCurves, "tensorboard": TensorBoardCurves, "wandb": WandbCurves}
-
-
-def read_curves(path: Path) -> list[dict[str, str]]:
-    """The rows of a `metrics.csv`."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+            self._console.print(
+                f"step {step}/{self._total}  {line}  eta {left / 60:.1f} min", soft_wrap=True, highlight=False
+            )

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from rspnet.core.errors import ConfigError
 
@@ -27,7 +27,7 @@ def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
 
 
 def pick_precision(wanted: str, device: torch.device) -> str:
-    """"bf16", "fp32" or "fp16"; "auto" is bf16 where the processor computes it natively.
+    """ "bf16", "fp32" or "fp16"; "auto" is bf16 where the processor computes it natively.
 
     Raises:
         ConfigError: fp16 on a CPU.
@@ -40,7 +40,7 @@ def pick_precision(wanted: str, device: torch.device) -> str:
 def has_native_bf16(device: torch.device) -> bool:
     """Whether matrix products in bfloat16 run natively (elsewhere they are slower than float32)."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     cpuinfo = Path("/proc/cpuinfo")
     flags = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
     return "avx512_bf16" in flags or "amx_bf16" in flags or " bf16 " in flags
@@ -71,7 +71,9 @@ def make_fabric(*, device: torch.device, precision: str, devices: int, num_nodes
     Batch-norm statistics are averaged by the method itself every step (see `pretext.statistics`), so DDP need not
     broadcast buffers.
     """
-    several = devices * num_nodes > 1 or "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
+    several = (
+        devices * num_nodes > 1 or "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
+    )
     strategy: Any = DDPStrategy(broadcast_buffers=False) if several else "auto"
     fabric = Fabric(
         accelerator=device.type,

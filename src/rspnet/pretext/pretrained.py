@@ -51,6 +51,8 @@ def from_published(arch: str, state: dict[str, Tensor], *, source: str) -> tuple
     """
     if any(key.startswith("encoder.") for key in state):
         raise CheckpointError(f"{source} is a fine-tuned classifier of the paper's code, not a pre-training checkpoint")
+    if arch not in PUBLISHED_BACKBONES:
+        raise CheckpointError(f"{source} has the unknown arch {arch!r}; known: {', '.join(PUBLISHED_BACKBONES)}")
     renamed, report = convert_published(arch, state)
     queue = renamed.get("queue.keys")
     if queue is None or queue.dim() != 2:

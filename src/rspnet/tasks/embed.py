@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from rspnet.config import EmbedConfig
+from rspnet.config.embed import EmbedConfig
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path, sha256_of
 from rspnet.core.progress import track

@@ -104,11 +104,7 @@ class Embedder:
     def stream(self, records: Sequence[VideoRecord]) -> Iterator[VideoFeatures | Skip]:
         """Features of every video in turn, or why there are none."""
         dataset = EvalClipDataset(
-            records,
-            num_frames=self.num_frames,
-            stride_frames=self.stride,
-            num_clips=self.num_clips,
-            size=self.size,
+            records, num_frames=self.num_frames, stride_frames=self.stride, num_clips=self.num_clips, size=self.size
         )
         for sample in make_eval_loader(dataset, num_workers=self.num_workers):
             if sample.skip is not None:
@@ -116,7 +112,7 @@ class Embedder:
                 continue
             assert sample.clips is not None
             assert sample.frames is not None
-            parts = [self._encode(clips) for clips in sample.clips.split(self.batch_size)]
+            parts = [self._encode(clips) for clips in torch.split(sample.clips, self.batch_size)]
             features, appearance, motion = (np.concatenate(part) for part in zip(*parts, strict=True))
             yield VideoFeatures(sample.record, sample.frames.numpy(), features, appearance, motion)
 

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from rspnet.config import PretrainConfig
+from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.errors import ConfigError
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
@@ -100,7 +100,7 @@ def print_plan(plan: Plan, config: PretrainConfig, model: RSPNet, console: Conso
         "learning rate": f"{plan.schedule.peak:g} ({config.optim.name}, {config.optim.schedule})",
         "machine": f"{plan.world_size} x {plan.device.type}, {plan.precision}, {plan.threads} threads, "
         f"{plan.workers} loader workers each",
-        "memory": f"about {memory_estimate(plan, config, model) / 2**30:.1f} GiB a process (activations, weights, queue)",
+        "memory": f"about {memory_estimate(plan, config, model) / 2**30:.1f} GiB a process",
     }
     table = Table(show_header=False, box=None)
     for name, value in rows.items():

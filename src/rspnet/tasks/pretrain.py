@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from torch import Tensor
 
-from rspnet.config import PretrainConfig
+from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.distributed import gather_objects
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import derive_seed
@@ -25,9 +25,10 @@ from rspnet.data.presets import augment_preset
 from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import Skip, SkipLog
 from rspnet.engine.checkpoint import LAST, CheckpointFolder
+from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.loop import Loop
 from rspnet.engine.optim import make_optimizer
-from rspnet.engine.report import METRICS, Reporter, read_curves
+from rspnet.engine.report import Reporter
 from rspnet.engine.runtime import make_fabric
 from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.pretext.rspnet import PretextOutput, RSPNet
@@ -48,10 +49,7 @@ def pretrain(config: PretrainConfig) -> int:
         print_plan(plan, config, build_model(config), Console(stderr=True))
         return 0
     fabric = make_fabric(
-        device=plan.device,
-        precision=plan.precision,
-        devices=config.engine.devices,
-        num_nodes=config.engine.num_nodes,
+        device=plan.device, precision=plan.precision, devices=config.engine.devices, num_nodes=config.engine.num_nodes
     )
     return Pretraining(config, records, plan, fabric).run()
 
@@ -115,7 +113,7 @@ class Pretraining:
             weight_decay=config.optim.weight_decay,
             fused=fabric.device.type == "cuda",
         )
-        self.optimizer = fabric.setup_optimizers(optimizer)
+        self.optimizer: Any = fabric.setup_optimizers(optimizer)
         start = saved["step"] if saved is not None else 0
         reporter = Reporter(
             self.folder,
@@ -288,4 +286,3 @@ def refuse_other_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -
     for name in ("seed", "epochs", "max_steps"):
         if saved[name] != wanted[name]:
             raise ConfigError(f"--resume: --{name} is {wanted[name]} but the run was started with {saved[name]}")
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rspnet.config import RecipesConfig
+from rspnet.config.tools import RecipesConfig
 from rspnet.recipes import recipe_names, recipe_path
 
 

@@ -14,7 +14,7 @@ from rspnet.data.loader import make_loader, make_views
 from rspnet.data.presets import augment_preset
 from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import Skip
-from rspnet.engine.metrics import hits_at_k
+from rspnet.engine.metrics import recall_at_k
 from rspnet.losses.ranking import ranking_accuracy
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.tasks.embedder import Embedder
@@ -22,7 +22,13 @@ from rspnet.tasks.embedder import Embedder
 
 @torch.no_grad()
 def speed_accuracy(
-    model: RSPNet, records: Sequence[VideoRecord], *, speeds: Sequence[int], rounds: int, seed: int, batch_size: int = 32
+    model: RSPNet,
+    records: Sequence[VideoRecord],
+    *,
+    speeds: Sequence[int],
+    rounds: int,
+    seed: int,
+    batch_size: int = 32,
 ) -> float:
     """RSP accuracy on held-out videos: how often two clips of one video at one speed are more alike than at two.
 
@@ -62,8 +68,12 @@ def video_vectors(embedder: Embedder, records: Sequence[VideoRecord]) -> torch.T
     return torch.stack(rows)
 
 
-def recall_at_1(queries: torch.Tensor, gallery: torch.Tensor, query_labels: Sequence[str], gallery_labels: Sequence[str]) -> float:
+def recall_at_1(
+    queries: torch.Tensor, gallery: torch.Tensor, query_labels: Sequence[str], gallery_labels: Sequence[str]
+) -> float:
     """Share of queries [Q, C] whose nearest gallery vector [G, C] (cosine) has the query's label."""
     names = sorted({*query_labels, *gallery_labels})
-    numbers = [torch.tensor([names.index(label) for label in labels]) for labels in (query_labels, gallery_labels)]
-    return float(hits_at_k(queries, gallery, *numbers, [1])[1].float().mean())
+    wanted, offered = (
+        torch.tensor([names.index(label) for label in labels]) for labels in (query_labels, gallery_labels)
+    )
+    return recall_at_k(queries, gallery, wanted, offered, [1])[1]

@@ -1,31 +1,11 @@
-"""What every command can be told: frozen dataclasses, one per command, read by `cli` and `tasks` only.
-
-Importing this module must stay cheap (no torch): `rspnet --help` and `rspnet COMMAND --help` read it.
-A field made by `positional` is given without its name on the command line.
-"""
+"""Options of `rspnet pretrain`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from rspnet.core.errors import ConfigError
-
-BackboneName = Literal["c3d", "r3d_10_slim", "r3d_18", "r3d_34", "r3d_50", "r2plus1d_vcop", "r2plus1d_18", "s3dg"]
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "bf16", "fp32", "fp16"]
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise `ConfigError` unless the condition holds."""
-    if not condition:
-        raise ConfigError(message)
-
-
-def positional(text: str, **options: Any) -> Any:
-    """A field given by place; `text` explains it in --help, `options` go to argparse (nargs) or are its default."""
-    default = {"default": options["default"]} if "default" in options else {}
-    return field(metadata={"positional": {"help": text, **options}}, **default)
+from rspnet.config.base import BackboneName, Device, Precision, require
 
 
 @dataclass(frozen=True)
@@ -58,7 +38,9 @@ class PairDataConfig:
     """Largest share of videos that may be left out (undecodable, too short) before the run ends with exit code 3."""
 
     def __post_init__(self) -> None:
-        require(bool(self.root) or bool(self.list), "--data.root or --data.list is required: a folder or a list of videos")
+        require(
+            bool(self.root) or bool(self.list), "--data.root or --data.list is required: a folder or a list of videos"
+        )
         require(self.num_frames >= 2, f"--data.num_frames {self.num_frames}: a clip needs at least 2 frames")
         require(self.size >= 16, f"--data.size {self.size}: must be at least 16 pixels")
         require(bool(self.speeds), "--data.speeds is empty: name at least one fast speed")
@@ -177,7 +159,9 @@ class EngineConfig:
         for name in ("threads", "checkpoint_every"):
             value = getattr(self, name)
             require(value is None or value >= 1, f"--engine.{name} {value}: must be at least 1")
-        require(self.precision != "fp16" or self.device != "cpu", "--engine.precision fp16 needs CUDA: use bf16 or fp32")
+        require(
+            self.precision != "fp16" or self.device != "cpu", "--engine.precision fp16 needs CUDA: use bf16 or fp32"
+        )
 
 
 @dataclass(frozen=True)
@@ -210,94 +194,7 @@ class PretrainConfig:
         groups = self.model.virtual_ranks * self.engine.devices * self.engine.num_nodes
         size = self.data.batch_size
         require(size % groups == 0, f"--data.batch_size {size}: must divide by ranks x virtual ranks = {groups}")
-        require(size // groups >= 2, f"--data.batch_size {size}: leaves {size // groups} clips for each of {groups} ranks; batch norm needs 2")
-
-
-@dataclass(frozen=True)
-class EmbedConfig:
-    """Turn videos into feature vectors with a trained network.
-
-    Example: rspnet embed runs/first/last.ckpt my_videos --out features
-    """
-
-    model: str = positional("Checkpoint (last.ckpt) or published .pth.tar file.")
-    videos: list[str] = positional("Video files or folders of videos.", nargs="+")
-    out: str = "features"
-    """Run folder: features.npz (or .parquet), config.yaml and result.json go there."""
-    level: Literal["video", "clip"] = "video"
-    """One vector per video (mean over its clips), or one per clip."""
-    format: Literal["npz", "parquet"] = "npz"
-    """File format; parquet is the extra `rspnet[parquet]`."""
-    num_clips: int = 10
-    """Evenly spaced clips per video."""
-    num_frames: int | None = None
-    """Frames of a clip; the default is what the network was trained with."""
-    stride: int = 1
-    """Frames from one frame of a clip to the next."""
-    size: int | None = None
-    """Height and width of a clip in pixels; the default is what the network was trained with."""
-    batch_size: int = 8
-    """Clips that go through the network together."""
-    num_workers: int | None = None
-    """Processes that read videos."""
-    device: Device = "auto"
-    """Where to run."""
-    precision: Precision = "auto"
-    """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
-
-    def __post_init__(self) -> None:
-        for name in ("num_clips", "stride", "batch_size"):
-            require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
-
-
-@dataclass(frozen=True)
-class DemoConfig:
-    """Make videos, pre-train on them, and show what was learned; a few minutes on two cores.
-
-    Example: rspnet demo --out demo-run
-    """
-
-    out: str = "demo-run"
-    """Run folder: videos, checkpoint, contact sheet and result.json go there."""
-    steps: int = 300
-    """Training steps."""
-    num_videos: int = 320
-    """Procedural videos to write."""
-    seed: int = 0
-    """Seed of the videos and of the training."""
-
-    def __post_init__(self) -> None:
-        require(self.steps >= 1, f"--steps {self.steps}: must be at least 1")
-        require(self.num_videos >= 64, f"--num_videos {self.num_videos}: must be at least 64")
-
-
-@dataclass(frozen=True)
-class RecipesConfig:
-    """List the recipes, or print one.
-
-    Example: rspnet recipes pretrain/k400-r3d_18
-    """
-
-    name: str | None = positional("Recipe to print; all are listed without it.", nargs="?", default=None)
-
-
-@dataclass(frozen=True)
-class BenchConfig:
-    """Measure the plain route and ours side by side on this machine.
-
-    Example: rspnet bench step --backbone s3dg
-    """
-
-    name: Literal["step", "data"] = positional("step: a whole pre-training step; data: video file to augmented clips.")
-    backbone: BackboneName = "r3d_18"
-    """Network of the step bench."""
-    batch_size: int = 4
-    """Clips of the step bench."""
-    repeats: int = 5
-    """Measurements of each; the median counts."""
-    threads: int = 1
-    """CPU threads."""
-    videos: list[str] = field(default_factory=list)
-    """Videos for the data bench; it makes four kinds itself without them."""
-    out: str | None = None
-    """Run folder for config.yaml and result.json; only printed without it."""
+        require(
+            size // groups >= 2,
+            f"--data.batch_size {size}: leaves {size // groups} clips for each of {groups} ranks; batch norm needs 2",
+        )

@@ -1,0 +1,24 @@
+"""What the configurations share: value types, rules, fields given by place."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Any, Literal
+
+from rspnet.core.errors import ConfigError
+
+BackboneName = Literal["c3d", "r3d_10_slim", "r3d_18", "r3d_34", "r3d_50", "r2plus1d_vcop", "r2plus1d_18", "s3dg"]
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "bf16", "fp32", "fp16"]
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `ConfigError` unless the condition holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+def positional(text: str, **options: Any) -> Any:
+    """A field given by place; `text` explains it in --help, `options` go to argparse (nargs) or are its default."""
+    default = {"default": options["default"]} if "default" in options else {}
+    return field(metadata={"positional": {"help": text, **options}}, **default)
