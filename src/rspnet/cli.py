@@ -26,6 +26,18 @@ COMMANDS: dict[str, Command] = {
         "rspnet.config.pretrain:PretrainConfig", "rspnet.tasks.pretrain:pretrain", "learn from unlabelled videos"
     ),
     "embed": Command("rspnet.config.embed:EmbedConfig", "rspnet.tasks.embed:embed", "turn videos into feature vectors"),
+    "retrieve": Command(
+        "rspnet.config.retrieve:RetrieveConfig", "rspnet.tasks.retrieve:retrieve", "score features by video retrieval"
+    ),
+    "probe": Command(
+        "rspnet.config.probe:ProbeConfig", "rspnet.tasks.probe:probe", "judge frozen features: linear, kNN, few labels"
+    ),
+    "subset": Command(
+        "rspnet.config.labelled:SubsetConfig",
+        "rspnet.tasks.labelled_data:make_subset",
+        "link the smallest Kinetics classes",
+    ),
+    "roi": Command("rspnet.config.roi:RoiConfig", "rspnet.tasks.roi:roi", "show where two clips are alike"),
     "demo": Command(
         "rspnet.config.tools:DemoConfig", "rspnet.tasks.demo:demo", "see it learn, in minutes, without any data"
     ),
@@ -91,9 +103,7 @@ def parse(command: str, words: Sequence[str]) -> Any:
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     config = resolve(COMMANDS[command].config)
-    parser = ArgumentParser(
-        prog=f"rspnet {command}", description=inspect.getdoc(config), exit_on_error=False, default_meta=False
-    )
+    parser = ArgumentParser(prog=f"rspnet {command}", description=inspect.getdoc(config), exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file with options; later files and options win.")
     placed = [item for item in fields(config) if "positional" in item.metadata]
     hints = get_type_hints(config)
@@ -105,7 +115,7 @@ def parse(command: str, words: Sequence[str]) -> Any:
     try:
         flags = {f"--{item.name}" for item in fields(config) if hints[item.name] is bool}
         parsed = parser.parse_args(expand(words, flags=flags))
-        values = parser.instantiate_classes(parsed)
+        values = parser.instantiate(parsed)
         return config(**{item.name: values[item.name] for item in fields(config)})
     except ArgumentError as error:
         cause: BaseException | None = error

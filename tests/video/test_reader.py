@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,3 +227,83 @@ def test_no_descriptor_leaks(make: Any, tmp_path: Path) -> None:
 def test_the_barcode_tells_frames_apart() -> None:
     assert [read_barcode(barcode_picture(i)) for i in (0, 1, 255, 65535)] == [0, 1, 255, 65535]
     assert read_barcode(np.zeros((64, 320, 3), np.uint8)) is None
+
+
+MIRRORS = {
+    # (a, b, c, d) of the display matrix (y downwards) and what it does to a picture.
+    (-1, 0, 0, 1): lambda picture: picture[:, ::-1],
+    (1, 0, 0, -1): lambda picture: picture[::-1],
+    (0, 1, 1, 0): lambda picture: picture.transpose(1, 0, 2),
+    (0, -1, -1, 0): lambda picture: picture[::-1, ::-1].transpose(1, 0, 2),
+}
+
+
+@pytest.mark.parametrize("size", [(320, 240), (960, 720)])
+@pytest.mark.parametrize("matrix", MIRRORS)
+def test_mirrored_display_matrices(tmp_path: Path, matrix: tuple[int, int, int, int], size: tuple[int, int]) -> None:
+    plain = write_barcode_video(tmp_path / "plain.mp4", 4, size=size, options={"preset": "ultrafast"})
+    a, b, c, d = (65536 * value for value in matrix)
+    mirrored = tmp_path / "mirrored.mp4"
+    mirrored.write_bytes(with_display_matrix(plain.read_bytes(), [a, b, 0, c, d, 0, 0, 0, 1 << 30]))
+    with open_video(plain) as straight, open_video(mirrored) as video:
+        turned = MIRRORS[matrix](straight.frames_at([2])[0])
+        np.testing.assert_array_equal(video.frames_at([2])[0], turned)
+        assert (video.height, video.width) == turned.shape[:2]
+        box = (40, 22, 120, 150)
+        whole = [View([2], box=box), View([2], box=box, flip=True), View([2], box=box, size=(60, 75))]
+        crop, flipped, small = (clip[0] for clip in video.read_views(whole))
+    np.testing.assert_array_equal(crop, turned[40:160, 22:172])
+    np.testing.assert_array_equal(flipped, crop[:, ::-1])
+    halved = crop.reshape(60, 2, 75, 2, 3).mean(axis=(1, 3))
+    assert np.abs(small - halved).mean() < 6
+
+
+def test_a_skewed_display_matrix_is_refused(tmp_path: Path) -> None:
+    path = write_barcode_video(tmp_path / "skew.mp4", 3)
+    path.write_bytes(with_display_matrix(path.read_bytes(), [46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30]))
+    with open_video(path) as video, pytest.raises(DecodeError, match="no multiple of 90"):
+        video.frames_at([0])
+
+
+def with_display_matrix(data: bytes, matrix: list[int]) -> bytes:
+    """An MP4 whose (first) track header holds this matrix."""
+    at = data.index(b"tkhd") + 4 + 40  # version 0: 24 bytes of times and ids, 8 reserved, 8 of layer to reserved
+    return data[:at] + struct.pack(">9i", *matrix) + data[at + 36 :]
+
+
+def test_a_closed_video_says_so(make: Any) -> None:
+    video = open_video(make("bframes.mp4")[0])
+    video.close()
+    video.close()
+    for read in (lambda: video.frames_at([0]), lambda: video.read_views([]), lambda: video.width):
+        with pytest.raises(RSPNetError, match=r"bframes.mp4' is closed: read inside its `with` block"):
+            read()
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
+def test_a_p_frame_that_claims_to_be_unused_is_not_left_out(tmp_path: Path, codec: str) -> None:
+    path = write_barcode_video(tmp_path / "sound.mp4", FRAMES, codec=codec, options={"bf": "2"})
+    plain = decode_plainly(path)
+    with open_video(path) as video:
+        table, coded = video._table, [bytes(packet) for packet in video._kept or ()]
+    broken = tmp_path / "lying.mp4"
+    named = 0
+    for number, packet in enumerate(coded[:12]):
+        if table.is_reordered[number] or table.packets[number].is_key:
+            continue
+        lying = bytearray(packet)
+        if codec == "mpeg4":  # VOP header: coding type 1 (P) becomes 2 (B)
+            at = packet.index(b"\0\0\1\xb6") + 4
+            assert packet[at] >> 6 == 1
+            lying[at] ^= 0xC0
+        else:  # NAL header: nal_ref_idc becomes 0
+            assert packet[4] & 0x1F == 1
+            lying[4] &= 0x9F
+        broken.write_bytes(path.read_bytes().replace(packet, lying))
+        with open_video(broken) as video:
+            for index in range(15):
+                try:
+                    np.testing.assert_array_equal(video.frames_at([index])[0], plain[index])
+                except DecodeError as error:
+                    named += f"frame {index} of {FRAMES} is damaged" in str(error)
+    assert named > 0

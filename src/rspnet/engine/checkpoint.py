@@ -19,10 +19,12 @@ LAST = "last.ckpt"
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Write `content` (tensors, numbers, text and containers of them) with format name and schema version.
 
-    Equal content gives equal bytes: the file is written through a handle, so its own name does not get into it.
+    Equal content gives equal bytes: the file is written through a handle, so its own name does not get into it, and
+    equal texts are made one object, so that it does not matter where they came from.
     """
+    canonical = _canonical({"format": FORMAT, "schema": SCHEMA, **content}, {})
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save({"format": FORMAT, "schema": SCHEMA, **content}, file)
+        torch.save(canonical, file)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -67,6 +69,17 @@ class CheckpointFolder:
     def load_last(self) -> dict[str, Any] | None:
         """The content of `last.ckpt`, or None where the run has none yet."""
         return load_checkpoint(self.folder / LAST) if (self.folder / LAST).exists() else None
+
+
+def _canonical(value: Any, texts: dict[str, str]) -> Any:
+    """Fresh plain containers and one object for equal texts: pickle writes a shared object only once."""
+    if isinstance(value, str):
+        return texts.setdefault(value, value)
+    if isinstance(value, dict):
+        return {_canonical(key, texts): _canonical(inner, texts) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(inner, texts) for inner in value]
+    return value
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -75,6 +76,7 @@ def make_fabric(*, device: torch.device, precision: str, devices: int, num_nodes
         devices * num_nodes > 1 or "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
     )
     strategy: Any = DDPStrategy(broadcast_buffers=False) if several else "auto"
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     fabric = Fabric(
         accelerator=device.type,
         devices=devices,

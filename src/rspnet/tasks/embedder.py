@@ -34,7 +34,7 @@ class VideoFeatures:
     Attributes:
         record: the video.
         frames: int64 [n, T], the frames each clip is made of.
-        features: float32 [n, C], the backbone's last feature map averaged over time and space, per clip.
+        features: float32 [n, C], the backbone's last feature map pooled over time and space, per clip.
         appearance: float32 [n, D], unit vectors of the A-VID head.
         motion: float32 [n, D], unit vectors of the RSP head.
     """
@@ -55,6 +55,7 @@ class Embedder:
         num_frames: frames of a clip; the default is what the network was trained with.
         stride: frames from one frame of a clip to the next.
         size: height and width of a clip; the default is what the network was trained with.
+        pooling: how the last feature map becomes one vector per clip: "average" or "max" over time and space.
         batch_size: clips that go through the network together.
         num_workers: processes that read videos; 0 reads in this one.
         device: "auto", "cpu" or "cuda".
@@ -72,6 +73,7 @@ class Embedder:
         num_frames: int | None = None,
         stride: int = 1,
         size: int | None = None,
+        pooling: Literal["average", "max"] = "average",
         batch_size: int = 10,
         num_workers: int = 0,
         device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -85,6 +87,7 @@ class Embedder:
         self.num_frames = num_frames or loaded.config["num_frames"]
         self.size = size or loaded.config["size"]
         self.stride = stride
+        self.pooling = pooling
         self.batch_size = batch_size
         self.num_workers = num_workers
 
@@ -103,27 +106,32 @@ class Embedder:
 
     def stream(self, records: Sequence[VideoRecord]) -> Iterator[VideoFeatures | Skip]:
         """Features of every video in turn, or why there are none."""
-        dataset = EvalClipDataset(
-            records, num_frames=self.num_frames, stride_frames=self.stride, num_clips=self.num_clips, size=self.size
+        return self.stream_clips(
+            EvalClipDataset(
+                records, num_frames=self.num_frames, stride_frames=self.stride, num_clips=self.num_clips, size=self.size
+            )
         )
+
+    def stream_clips(self, dataset: EvalClipDataset) -> Iterator[VideoFeatures | Skip]:
+        """Features of the clips that a data set cuts from each video in turn, or why there are none."""
         for sample in make_eval_loader(dataset, num_workers=self.num_workers):
             if sample.skip is not None:
                 yield sample.skip
                 continue
             assert sample.clips is not None
             assert sample.frames is not None
-            parts = [self._encode(clips) for clips in torch.split(sample.clips, self.batch_size)]
+            parts = [self.encode(clips) for clips in torch.split(sample.clips, self.batch_size)]
             features, appearance, motion = (np.concatenate(part) for part in zip(*parts, strict=True))
             yield VideoFeatures(sample.record, sample.frames.numpy(), features, appearance, motion)
 
     @torch.no_grad()
-    def _encode(self, clips: Tensor) -> tuple[Vectors, Vectors, Vectors]:
+    def encode(self, clips: Tensor) -> tuple[Vectors, Vectors, Vectors]:
         """uint8 [n, T, H, W, 3] -> pooled features [n, C], appearance and motion vectors [n, D]."""
         views = normalise(clips.to(self.device))
         autocast = _AUTOCAST.get(self.precision)
         with torch.autocast(self.device.type, dtype=autocast, enabled=autocast is not None):
             maps = self.model.backbone.forward_features(views)
             heads = self.model.encoder_q.embed_features(maps)
-        pooled = maps.float().mean(dim=(2, 3, 4))
+        pooled = maps.float().mean(dim=(2, 3, 4)) if self.pooling == "average" else maps.float().amax(dim=(2, 3, 4))
         features, appearance, motion = (part.cpu().numpy() for part in (pooled, heads.appearance, heads.motion))
         return features, appearance, motion

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -113,7 +113,7 @@ class Pretraining:
             weight_decay=config.optim.weight_decay,
             fused=fabric.device.type == "cuda",
         )
-        self.optimizer: Any = fabric.setup_optimizers(optimizer)
+        self.optimizer = cast(Any, fabric.setup_optimizers(optimizer))
         start = saved["step"] if saved is not None else 0
         reporter = Reporter(
             self.folder,

@@ -58,6 +58,8 @@ class PacketTable:
         self.frame_of_packet: Ints = np.full(len(packets), -1, dtype=np.int64)
         self.frame_of_packet[self.packet_of_frame] = np.arange(len(display_order))
         self.start_of_frame: Ints = self._starts()
+        latest = np.maximum.accumulate(self.frame_of_packet) if len(packets) else self.frame_of_packet
+        self.is_reordered: npt.NDArray[np.bool_] = (self.frame_of_packet >= 0) & (self.frame_of_packet < latest)
 
     def __len__(self) -> int:
         return len(self.packet_of_frame)

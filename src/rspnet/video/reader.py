@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +24,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from rspnet.core.errors import DecodeError, RSPNetError
+from rspnet.video.orientation import Orientation, frame_orientation
 from rspnet.video.packets import PacketInfo, PacketTable, Run
 from rspnet.video.source import KEEP_BYTES, MAX_SIDE, demux, describe, open_container
 from rspnet.video.views import Converter, Pixels, View, ViewSink, check_view
@@ -60,10 +62,12 @@ class VideoReader:
         self._container, self._stream = open_container(self.path)
         try:
             self._context: Any = self._stream.codec_context
+            self._has_stamps = self._container.format.name not in _STAMPLESS_CONTAINERS
             self._kept: list[Packet[Any]] | None = []
             self._table = self._read_table()
             self.fps = self._average_fps()
-            self._size: tuple[int, int, int] | None = None
+            self._closed = False
+            self._shape: tuple[int, int, Orientation] | None = None
             self._converter = Converter()
         except BaseException:
             self.close()
@@ -79,6 +83,7 @@ class VideoReader:
 
     def close(self) -> None:
         """Close the file; more calls do nothing."""
+        self._closed = True
         self._kept = None
         self._container.close()
 
@@ -105,7 +110,7 @@ class VideoReader:
         """Whole frames, uint8 [N, H, W, 3], in the order asked for; any order, repeats allowed.
 
         Raises:
-            RSPNetError: an index out of range.
+            RSPNetError: an index out of range, or the video is closed.
             DecodeError: a frame is damaged or may depend on a damaged one.
         """
         return self.read_views([View(indices)])[0]
@@ -116,17 +121,21 @@ class VideoReader:
         A frame in several views is decoded and converted once; a frame in none is never converted.
 
         Raises:
-            RSPNetError: an index, box or size outside the video.
+            RSPNetError: an index, box or size outside the video, or the video is closed.
             DecodeError: a frame is damaged or may depend on a damaged one.
         """
         views = [View([int(i) for i in v.indices], v.box, v.size, v.flip) for v in views]
-        height, width, turns = self._geometry()
+        self._check_open()
+        height, width, (turns, mirrored) = self._geometry()
         sinks = []
         for view in views:
             try:
                 box, size = check_view(view, num_frames=len(self), height=height, width=width)
             except RSPNetError as error:
                 raise RSPNetError(f"{str(self.path)!r}: {error}") from None
+            if mirrored:  # the same crop of the picture before its mirror, flipped
+                box = (box[0], width - box[1] - box[3], *box[2:])
+                view = replace(view, flip=not view.flip)
             sinks.append(ViewSink(view, box=box, size=size, quarter_turns=turns))
 
         def deliver(index: int, frame: VideoFrame) -> None:
@@ -157,8 +166,7 @@ class VideoReader:
                 if kept_bytes > KEEP_BYTES:
                     self._kept = None
         table = PacketTable(rows)
-        stampless = self._container.format.name in _STAMPLESS_CONTAINERS and self._context.name in _PYRAMID_CODECS
-        if stampless or table.needs_scan():
+        if (not self._has_stamps and self._context.name in _PYRAMID_CODECS) or table.needs_scan():
             table = PacketTable(rows, display_order=self._scan(table))
         if not len(table):
             raise DecodeError(self.path, "no decodable frame in it")
@@ -205,7 +213,7 @@ class VideoReader:
     def _sound(self, run: Run, deliver: Callable[[int, VideoFrame], None]) -> int | None:
         order, damaged = self._feed(run, self._table, deliver)
         doubtful = self._table.first_doubtful(run, sorted(damaged))
-        if doubtful is None and self._container.format.name in _STAMPLESS_CONTAINERS:
+        if doubtful is None and not self._has_stamps:
             shown = [int(self._table.frame_of_packet[number]) for number in order]
             doubtful = next((frame for frame, after in pairwise(shown) if after <= frame), None)
         return doubtful
@@ -241,9 +249,12 @@ class VideoReader:
             if number >= run.stop:
                 break
             frame = int(table.frame_of_packet[number])
-            # Frames that nothing refers to are left out unless wanted; a decoder that cannot tell decodes them.
-            context.skip_frame = "DEFAULT" if frame in wanted else "NONREF"
-            if frame in wanted:
+            # B-frames that nothing refers to are left out unless wanted; a decoder that cannot tell decodes them.
+            # The container has to say that it is one (it displays before an earlier packet): where damage makes a
+            # P-frame's own header say so, leaving it out would hide the damage.
+            skippable = self._has_stamps and bool(table.is_reordered[number]) and frame not in wanted
+            context.skip_frame = "NONREF" if skippable else "DEFAULT"
+            if frame >= 0 and not skippable:
                 awaited.add(number)
             if table.packets[number].is_cut:
                 damaged.add(number)
@@ -256,35 +267,40 @@ class VideoReader:
         except av.error.FFmpegError:
             damaged |= awaited
         # Leading frames of an open group, decoded without the group before: broken by nature and never wanted here.
-        leading = {n for n in damaged if 0 <= table.frame_of_packet[n] < table.frame_of_packet[run.start]}
-        return order, (damaged - leading) | awaited
+        leading = {n for n in damaged | awaited if 0 <= table.frame_of_packet[n] < table.frame_of_packet[run.start]}
+        return order, (damaged | awaited) - leading
 
     # --- geometry ---------------------------------------------------------------------------------------------------
 
-    def _geometry(self) -> tuple[int, int, int]:
-        """Displayed height and width and the quarter turns (counter-clockwise) from the coded picture to it."""
-        if self._size is None:
-            found: list[tuple[int, int, int]] = []
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RSPNetError(f"{str(self.path)!r} is closed: read inside its `with` block, or open it again")
+
+    def _geometry(self) -> tuple[int, int, Orientation]:
+        """Displayed height and width, and how the coded picture is turned to be displayed."""
+        self._check_open()
+        if self._shape is None:
+            found: list[tuple[int, int, Orientation]] = []
             start = int(self._table.start_of_frame[0])
             first = Run(start, int(self._table.packet_of_frame[0]) + 1, (0,))
             self._feed(first, self._table, lambda index, frame: found.append(self._frame_geometry(index, frame)))
-            self._size = found[0] if found else (self._context.height, self._context.width, 0)
-        return self._size
+            self._shape = found[0] if found else (self._context.height, self._context.width, Orientation(0, False))
+        return self._shape
 
-    def _frame_geometry(self, index: int, frame: VideoFrame) -> tuple[int, int, int]:
-        turns, rest = divmod(frame.rotation, 90)
-        if rest:
+    def _frame_geometry(self, index: int, frame: VideoFrame) -> tuple[int, int, Orientation]:
+        orientation = frame_orientation(frame)
+        if orientation is None:
             raise DecodeError(self.path, f"frame {index} is rotated by {frame.rotation} degrees, no multiple of 90")
         if max(frame.width, frame.height) > MAX_SIDE:
             raise DecodeError(self.path, f"frame {index} is {frame.width}x{frame.height}, more than {MAX_SIDE} a side")
-        size = (frame.width, frame.height) if turns % 2 else (frame.height, frame.width)
-        return *size, turns % 4
+        size = (frame.width, frame.height) if orientation.quarter_turns % 2 else (frame.height, frame.width)
+        return *size, orientation
 
     def _check_geometry(self, index: int, frame: VideoFrame) -> None:
         geometry = self._frame_geometry(index, frame)
-        if geometry != self._size:
+        if geometry != self._shape:
             raise DecodeError(
                 self.path,
                 f"frame {index} is {geometry[1]}x{geometry[0]} where the first is {self.width}x{self.height}: "
-                "videos that change their picture size are not read",
+                "videos that change their picture's size or orientation are not read",
             )

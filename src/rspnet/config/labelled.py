@@ -1,0 +1,52 @@
+"""Options that every command on labelled videos shares, and those of `rspnet subset`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rspnet.config.base import positional, require
+
+LabelledKind = Literal["ucf101", "hmdb51", "kinetics", "ssv2", "diving48", "folders", "csv"]
+
+
+@dataclass(frozen=True)
+class LabelledDataConfig:
+    """Which labelled videos: a data set in the layout its makers publish, class folders, or a CSV."""
+
+    root: str | None = None
+    """Folder of the data set."""
+    kind: LabelledKind = "ucf101"
+    """Layout; `folders` is one folder of videos a class, `csv` a table with columns path, label and perhaps split."""
+    fold: int = 1
+    """Published fold (UCF101 and HMDB51 have three); another draw where the split is made by seed."""
+    list: str | None = None
+    """The CSV of kind `csv`; its paths are relative to `root`."""
+    test_share: float = 0.2
+    """Share of every class kept for testing where the split is made by seed (folders, csv without a split column)."""
+    split_seed: int = 0
+    """Seed of that split."""
+    allow_missing: bool = False
+    """Leave out listed videos whose files are missing instead of ending; scores are then of another data set."""
+
+    def __post_init__(self) -> None:
+        require(bool(self.root), "--data.root is required: the folder of the data set")
+        require(self.fold >= 1, f"--data.fold {self.fold}: must be at least 1")
+        require(0 < self.test_share < 1, f"--data.test_share {self.test_share}: must be above 0 and below 1")
+        require((self.kind == "csv") == bool(self.list), "--data.list belongs to --data.kind csv, which needs it")
+
+
+@dataclass(frozen=True)
+class SubsetConfig:
+    """Make Kinetics-100 (or another number) out of Kinetics: links to the classes with the fewest bytes.
+
+    Example: rspnet subset K400 K100
+    """
+
+    root: str = positional("Kinetics folder with train* and val*.")
+    out: str = positional("New folder; gets train/CLASS and val/CLASS as symbolic links.")
+    num_classes: int = 100
+    """Classes to keep."""
+
+    def __post_init__(self) -> None:
+        require(self.num_classes >= 1, f"--num_classes {self.num_classes}: must be at least 1")

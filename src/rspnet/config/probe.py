@@ -1,0 +1,66 @@
+"""Options of `rspnet probe`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rspnet.config.base import Device, Precision, positional, require
+from rspnet.config.labelled import LabelledDataConfig
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """Judge frozen features: linear classifier, nearest neighbours, and curves over few labels.
+
+    Example: rspnet probe runs/first/last.ckpt --data.kind ucf101 --data.root UCF101 --out runs/probe
+    """
+
+    data: LabelledDataConfig
+    """Labelled videos: classifiers learn from the training split and are scored on the test split."""
+    model: str = positional("Checkpoint (last.ckpt) or published .pth.tar file.")
+    out: str = "probe"
+    """Run folder: result.json, predictions, confusion.png, few_labels.png, skipped.csv and config.yaml go there."""
+    random_init: bool = False
+    """Use the same network with fresh weights drawn from the seed: the control every probe needs."""
+    folds: int = 5
+    """Folds of the cross-validation, on training videos only, that chooses the regularisation."""
+    neighbours: int = 20
+    """Training videos that vote for a test video, k."""
+    temperature: float = 0.07
+    """Each neighbour votes with exp(cosine / temperature)."""
+    few_labels: tuple[int, ...] = (1, 5, 10, 20)
+    """Labelled videos per class of the few-label curve; numbers a class does not have are left out and named."""
+    draws: int = 5
+    """Random draws of the labelled videos for every point of the curve."""
+    num_clips: int = 10
+    """Evenly spaced clips per video."""
+    num_frames: int | None = None
+    """Frames of a clip; the default is what the network was trained with."""
+    stride: int = 1
+    """Frames from one frame of a clip to the next."""
+    size: int | None = None
+    """Height and width of a clip in pixels; the default is what the network was trained with."""
+    pooling: Literal["average", "max"] = "average"
+    """Pooling of the last feature map."""
+    cache: str | None = None
+    """Folder of features kept between runs; the default is rspnet/features in the user's cache folder."""
+    seed: int = 0
+    """Seed of fresh weights, folds, draws and bootstrap."""
+    batch_size: int = 8
+    """Clips that go through the network together."""
+    num_workers: int | None = None
+    """Processes that read videos."""
+    device: Device = "auto"
+    """Where to run."""
+    precision: Precision = "auto"
+    """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
+
+    def __post_init__(self) -> None:
+        for name in ("neighbours", "num_clips", "stride", "batch_size"):
+            require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
+        require(self.folds >= 2, f"--folds {self.folds}: must be at least 2")
+        require(self.draws >= 2, f"--draws {self.draws}: an interval needs at least 2")
+        require(self.temperature > 0, f"--temperature {self.temperature}: must be above 0")
+        fits = all(number >= 1 for number in self.few_labels)
+        require(fits, f"--few_labels {list(self.few_labels)}: each must be at least 1")

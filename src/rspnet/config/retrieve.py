@@ -1,0 +1,54 @@
+"""Options of `rspnet retrieve`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rspnet.config.base import Device, Precision, positional, require
+from rspnet.config.labelled import LabelledDataConfig
+
+
+@dataclass(frozen=True)
+class RetrieveConfig:
+    """Score frozen features by video retrieval: do a test video's nearest training videos show its class?
+
+    Example: rspnet retrieve runs/first/last.ckpt --data.kind ucf101 --data.root UCF101 --out runs/retrieve
+    """
+
+    data: LabelledDataConfig
+    """Labelled videos: the test split queries the training split."""
+    model: str = positional("Checkpoint (last.ckpt) or published .pth.tar file.")
+    out: str = "retrieve"
+    """Run folder: result.json, per_class.csv, skipped.csv and config.yaml go there."""
+    protocol: Literal["ours", "official", "paper"] = "ours"
+    """ours: evaluation view of all videos, average pooling; paper: the same with max pooling; official (the public
+    code): gallery seen through the training crops, its incomplete last batch left out, average pooling."""
+    pooling: Literal["average", "max"] | None = None
+    """Pooling of the last feature map; the default is the protocol's."""
+    num_clips: int = 10
+    """Evenly spaced clips per video."""
+    num_frames: int | None = None
+    """Frames of a clip; the default is what the network was trained with."""
+    stride: int = 1
+    """Frames from one frame of a clip to the next."""
+    size: int | None = None
+    """Height and width of a clip in pixels; the default is what the network was trained with."""
+    official_batch: int = 32
+    """Videos per batch of the public code's gallery loader; only the official protocol leaves out what is over."""
+    cache: str | None = None
+    """Folder of features kept between runs; the default is rspnet/features in the user's cache folder."""
+    seed: int = 0
+    """Seed of the bootstrap intervals and of the official protocol's crops."""
+    batch_size: int = 8
+    """Clips that go through the network together."""
+    num_workers: int | None = None
+    """Processes that read videos."""
+    device: Device = "auto"
+    """Where to run."""
+    precision: Precision = "auto"
+    """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_clips", "stride", "batch_size", "official_batch"):
+            require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")

@@ -1,0 +1,42 @@
+"""Options of `rspnet roi`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rspnet.config.base import Device, positional, require
+
+
+@dataclass(frozen=True)
+class RoiConfig:
+    """Show where two clips are alike, in motion and in appearance: a picture and a video.
+
+    Example: rspnet roi a.mp4 b.mp4 --model runs/first/last.ckpt --out roi
+    """
+
+    model: str
+    """Checkpoint (last.ckpt) or published .pth.tar file, with linear heads."""
+    first: str = positional("A video.")
+    second: str = positional("Another one (or the same at another time).")
+    out: str = "roi"
+    """Run folder: roi.png, roi.mp4, config.yaml and result.json go there."""
+    first_start: float | None = None
+    """Second at which the first clip starts; the default takes it from the middle."""
+    second_start: float | None = None
+    """Second at which the second clip starts; the default takes it from the middle."""
+    num_frames: int | None = None
+    """Frames of a clip; the default is what the network was trained with. More give a finer map in time."""
+    stride: int = 1
+    """Frames from one frame of a clip to the next."""
+    size: int | None = None
+    """Height and width of a clip in pixels; the default is what the network was trained with. More give a finer map."""
+    device: Device = "auto"
+    """Where to run."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "stride", "size"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"--{name} {value}: must be at least 1")
+        for name in ("first_start", "second_start"):
+            value = getattr(self, name)
+            require(value is None or value >= 0, f"--{name} {value}: must not be negative")

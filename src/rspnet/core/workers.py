@@ -1,0 +1,255 @@
+"""Worker processes that survive what they read: one that crashes or hangs is replaced, and its task is not lost.
+
+Decoders are C code that strangers' files are fed to. A pool that breaks with its first dead process (as those of the
+standard library and of torch do) would end a run of days for one file, so here the parent hands out tasks itself, knows
+what every process is doing, starts a new process for a dead one, and asks its caller what to do with the task.
+
+Workers come from a fork server: it imports the program once and forks each worker from that clean, single-threaded
+process. A plain fork of the parent would copy its threads' locks (progress bar, OpenMP, CUDA) and can hang; a plain
+spawn would import torch again for every worker. The cost is the usual one: a program that starts workers at import time
+needs `if __name__ == "__main__":`. Workers ignore Ctrl-C: the parent alone decides when to stop.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from time import monotonic
+from typing import Any, Generic, TypeVar
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_QUEUED = 2  # tasks a worker holds: one at work, one waiting, so that it never idles between them
+_GRACE_SECONDS = 5.0
+_progress: Any = None  # in a worker: two shared numbers, how often `note` was called and with what
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a worker ended.
+
+    Attributes:
+        note: what it last told by `note`, -1 if nothing since its task began.
+        signal: the signal that ended it, 0 if it left by itself.
+        hung: it was ended from here because it made no progress.
+    """
+
+    note: int
+    signal: int
+    hung: bool
+
+    @property
+    def reason(self) -> str:
+        """One phrase for users."""
+        if self.hung:
+            return "the decoder hung"
+        return f"the decoder crashed ({signal.Signals(self.signal).name if self.signal else 'it ended the process'})"
+
+
+class Replace(Generic[Result]):
+    """What to give out instead of running a deadly task again."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+
+
+def note(number: int) -> None:
+    """In a task: say what is being worked on now, so that a crash can be blamed on it. Does nothing elsewhere."""
+    if _progress is not None:
+        _progress[1] = number
+        _progress[0] += 1
+
+
+def ordered_map(
+    work: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    *,
+    workers: int,
+    after_death: Callable[[Task, Death], Task | Replace[Result]],
+    hang_seconds: float,
+    preload: Sequence[str] = (),
+) -> Iterator[Result]:
+    """`map(work, tasks)` in worker processes, results in the order of the tasks.
+
+    Args:
+        work: a picklable callable.
+        tasks: drawn from lazily, two for each worker ahead of the results taken.
+        workers: processes; 0 works in this process, where nothing can be contained.
+        after_death: what becomes of the task a worker died of: another task, or a result in its `Replace`.
+        hang_seconds: a task that neither ends nor calls `note` for so long is taken for hung.
+        preload: modules the fork server imports, for a quick start of every worker.
+
+    Raises:
+        Exception: whatever `work` or `after_death` raises.
+    """
+    if workers == 0:
+        yield from map(work, tasks)
+        return
+    pool = _Pool(work, iter(tasks), workers, after_death, hang_seconds, preload)
+    try:
+        yield from pool.results()
+    finally:
+        pool.close()
+
+
+@dataclass(eq=False)
+class _Worker(Generic[Task]):
+    process: BaseProcess
+    pipe: Connection
+    progress: Any
+    queue: deque[tuple[int, Task]] = field(default_factory=deque)
+    seen: int = 0  # last value of the progress counter, and when it changed
+    since: float = 0.0
+
+
+class _Pool(Generic[Task, Result]):
+    def __init__(
+        self,
+        work: Callable[[Task], Result],
+        tasks: Iterator[Task],
+        workers: int,
+        after_death: Callable[[Task, Death], Task | Replace[Result]],
+        hang_seconds: float,
+        preload: Sequence[str],
+    ) -> None:
+        self._work, self._tasks, self._after_death = work, enumerate(tasks), after_death
+        self._hang_seconds = hang_seconds
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(list(preload))
+        self._again: deque[tuple[int, Task]] = deque()
+        self._done: dict[int, Result] = {}
+        self._given = 0
+        self._workers: list[_Worker[Task]] = []
+        try:
+            for _ in range(workers):
+                self._workers.append(self._start())
+        except BaseException:
+            self.close()
+            raise
+
+    def results(self) -> Iterator[Result]:
+        while True:
+            self._hand_out()
+            while self._given not in self._done:
+                if not any(worker.queue for worker in self._workers):
+                    return
+                self._wait()
+                self._hand_out()
+            yield self._done.pop(self._given)
+            self._given += 1
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.process.terminate()
+        for worker in self._workers:
+            _bury(worker)
+        self._workers.clear()
+
+    def _start(self) -> _Worker[Task]:
+        here, there = self._context.Pipe()
+        progress = self._context.RawArray("q", 2)
+        process = self._context.Process(target=_serve, args=(self._work, there, progress), daemon=True)
+        process.start()
+        there.close()
+        return _Worker(process, here, progress)
+
+    def _hand_out(self) -> None:
+        """Give every worker its share of tasks, no further ahead than all of them can hold."""
+        ahead = _QUEUED * len(self._workers)
+        for place in range(_QUEUED):
+            for worker in list(self._workers):
+                if len(worker.queue) > place:
+                    continue
+                item = self._next_task(ahead)
+                if item is None:
+                    return
+                if not worker.queue:
+                    worker.seen, worker.since = worker.progress[0], monotonic()
+                worker.queue.append(item)
+                with suppress(OSError):  # a dead worker is found, and its tasks given to another one, by `_wait`
+                    worker.pipe.send(item[1])
+
+    def _next_task(self, ahead: int) -> tuple[int, Task] | None:
+        if self._again:
+            return self._again.popleft()
+        at_work = sum(len(worker.queue) for worker in self._workers)
+        if len(self._done) + at_work >= ahead:
+            return None
+        return next(islice(self._tasks, 1), None)
+
+    def _wait(self) -> None:
+        """Take in what workers have to say, for about a second at most."""
+        pipes = {worker.pipe: worker for worker in self._workers}
+        ready = wait(list(pipes), timeout=min(1.0, self._hang_seconds / 4))
+        for pipe in ready:
+            self._receive(pipes[pipe])  # type: ignore[index]
+        now = monotonic()
+        for worker in list(self._workers):
+            if worker.pipe in ready or not worker.queue or worker.seen != worker.progress[0]:
+                worker.seen, worker.since = worker.progress[0], now
+            elif now - worker.since > self._hang_seconds:
+                worker.process.kill()
+                self._replace(worker, hung=True)
+
+    def _receive(self, worker: _Worker[Task]) -> None:
+        try:
+            error, result = worker.pipe.recv()
+        except (EOFError, OSError):  # OSError: it died between sending a tensor's handle and the tensor
+            self._replace(worker, hung=False)
+            return
+        number, _ = worker.queue.popleft()
+        if error is not None:
+            raise error
+        self._done[number] = result
+
+    def _replace(self, worker: _Worker[Task], *, hung: bool) -> None:
+        _bury(worker)
+        self._workers.remove(worker)
+        code = worker.process.exitcode or 0
+        death = Death(note=int(worker.progress[1]), signal=max(0, -code), hung=hung)
+        if worker.queue:
+            number, task = worker.queue.popleft()
+            verdict = self._after_death(task, death)
+            if isinstance(verdict, Replace):
+                self._done[number] = verdict.result
+            else:
+                self._again.append((number, verdict))
+        self._again.extend(worker.queue)
+        self._workers.append(self._start())
+
+
+def _bury(worker: _Worker[Any]) -> None:
+    """Wait for a worker's end, or force it, and free what it held."""
+    worker.pipe.close()
+    worker.process.join(_GRACE_SECONDS)
+    if worker.process.is_alive():
+        worker.process.kill()
+        worker.process.join()
+
+
+def _serve(work: Callable[[Any], Any], pipe: Connection, progress: Any) -> None:
+    """A worker's life: take a task, send (None, result) or (error, None), until the parent is gone."""
+    global _progress
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _progress = progress
+    with suppress(EOFError, OSError):
+        while True:
+            task = pipe.recv()
+            note(-1)
+            try:
+                answer = None, work(task)
+            except Exception as error:
+                error.add_note("in a worker process:\n" + traceback.format_exc())
+                pipe.send((error, None))
+            else:
+                pipe.send(answer)

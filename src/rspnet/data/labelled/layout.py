@@ -1,0 +1,169 @@
+"""What the layouts share: finding folders and videos, and errors that say what was expected where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rspnet.core.errors import RSPNetError
+from rspnet.data.annotations import VideoRecord
+from rspnet.video.reader import VIDEO_SUFFIXES
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which part of which data set is wanted; see `read_labelled` for the fields."""
+
+    root: Path
+    split: Split
+    fold: int
+    list: Path | None
+    test_share: float
+    split_seed: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A video as an annotation names it; the file itself may have another ending, or be missing.
+
+    Attributes:
+        path: where it is expected.
+        label: class number, from 0.
+        class_name: class name.
+    """
+
+    path: Path
+    label: int
+    class_name: str
+
+
+def read_lines(file: Path, *, holds: str) -> list[str]:
+    """The non-empty lines of a UTF-8 annotation file; `holds` says what it should contain.
+
+    Raises:
+        RSPNetError: missing, unreadable or empty.
+    """
+    lines = [line.strip() for line in _text(file, holds).splitlines() if line.strip()]
+    if not lines:
+        raise RSPNetError(f"annotation file {str(file)!r} is empty: expected {holds}")
+    return lines
+
+
+def read_json(file: Path, *, holds: str) -> Any:
+    """The content of a JSON annotation file.
+
+    Raises:
+        RSPNetError: missing, unreadable or no JSON.
+    """
+    try:
+        return json.loads(_text(file, holds))
+    except json.JSONDecodeError as error:
+        raise RSPNetError(f"annotation file {str(file)!r} is no JSON ({error}): expected {holds}") from error
+
+
+def _text(file: Path, holds: str) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise RSPNetError(f"annotation file {str(file)!r} is missing: expected {holds}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise RSPNetError(f"cannot read annotation file {str(file)!r}: {why}; expected {holds}") from error
+
+
+def require_root(root: Path) -> None:
+    """Raise unless the data set's folder exists."""
+    if not root.is_dir():
+        raise RSPNetError(f"data root {str(root)!r} is not a folder: name the folder that holds the data set")
+
+
+def first_file(root: Path, names: Sequence[str], *, holds: str) -> Path:
+    """The first of `names` (relative to `root`) that is a file.
+
+    Raises:
+        RSPNetError: none is; all places that were looked at are named.
+    """
+    for name in names:
+        if (root / name).is_file():
+            return root / name
+    raise RSPNetError(f"no {names[0]!r} in {str(root)!r}: expected {holds} (looked for {', '.join(names)})")
+
+
+def first_folder(root: Path, names: Sequence[str], *, holds: str) -> Path:
+    """The first of `names` (relative to `root`) that is a folder, or an error that names them all."""
+    for name in names:
+        if (root / name).is_dir():
+            return root / name
+    raise RSPNetError(f"no folder {names[0]!r} in {str(root)!r}: expected {holds} (looked for {', '.join(names)})")
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """The folders directly in `folder`, by name; hidden ones are not looked at.
+
+    Raises:
+        RSPNetError: there is none.
+    """
+    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not found:
+        raise RSPNetError(f"{str(folder)!r} holds no class folder: expected one folder of videos a class")
+    return found
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """The video files directly in a class folder, by name.
+
+    Raises:
+        RSPNetError: there is none.
+    """
+    found = sorted(
+        path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
+    )
+    if not found:
+        raise RSPNetError(f"class folder {str(folder)!r} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))})")
+    return found
+
+
+def to_records(
+    root: Path, entries: Iterable[Entry], *, allow_missing: bool, split: Split, kind: str
+) -> list[VideoRecord]:
+    """Records of the entries whose files exist, in order; a file with another video ending counts.
+
+    Raises:
+        RSPNetError: no entry, or files are missing and `allow_missing` is false or nothing is left.
+    """
+    records, missing, total = [], [], 0
+    for entry in entries:
+        total += 1
+        path = _existing(entry.path)
+        if path is None:
+            missing.append(entry)
+        else:
+            name = path.relative_to(root) if path.is_relative_to(root) else path
+            records.append(VideoRecord(path, name.as_posix(), entry.label, entry.class_name))
+    if not total:
+        raise RSPNetError(f"{kind} in {str(root)!r}: the annotations name no {split} video")
+    if missing and not (allow_missing and records):
+        first = missing[0]
+        cure = "; --data.allow_missing leaves them out" if records else ""
+        raise RSPNetError(
+            f"{kind} in {str(root)!r}: {len(missing)} of {total} {split} videos are missing, the first of class "
+            f"{first.class_name!r}, expected at {str(first.path)!r} (or with another video ending){cure}"
+        )
+    return records
+
+
+def _existing(path: Path) -> Path | None:
+    """`path`, or the same name with another video ending."""
+    if path.is_file():
+        return path
+    bare = path.with_suffix("") if path.suffix.lower() in VIDEO_SUFFIXES else path
+    for suffix in sorted(VIDEO_SUFFIXES):
+        other = bare.with_name(bare.name + suffix)
+        if other.is_file():
+            return other
+    return None

@@ -1,0 +1,71 @@
+"""`read_labelled`: the one door to all labelled data sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, get_args
+
+from rspnet.core.errors import ConfigError
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.labelled import diving48, hmdb51, kinetics, own, ssv2, ucf101
+from rspnet.data.labelled.layout import Entry, Request, Split, require_root, to_records
+
+Kind = Literal["ucf101", "hmdb51", "kinetics", "ssv2", "diving48", "folders", "csv"]
+
+_READERS: dict[str, Callable[[Request], Iterator[Entry]]] = {
+    "ucf101": ucf101.entries,
+    "hmdb51": hmdb51.entries,
+    "kinetics": kinetics.entries,
+    "ssv2": ssv2.entries,
+    "diving48": diving48.entries,
+    "folders": own.folder_entries,
+    "csv": own.csv_entries,
+}
+_FOLDS = {"ucf101": 3, "hmdb51": 3, "kinetics": 1, "ssv2": 1, "diving48": 1}
+
+
+def read_labelled(
+    kind: Kind,
+    root: str | os.PathLike[str],
+    *,
+    split: Split,
+    fold: int = 1,
+    list: str | os.PathLike[str] | None = None,  # noqa: A002
+    test_share: float = 0.2,
+    split_seed: int = 0,
+    allow_missing: bool = False,
+) -> list[VideoRecord]:
+    """The labelled videos of one part of a data set; every record has a label (from 0) and a class name.
+
+    Args:
+        kind: layout of the data set.
+        root: its folder.
+        split: "train", or "test", which is the validation split where the test labels are not public.
+        fold: which of the published folds, from 1; another draw of the seeded split of `folders` and `csv`.
+        list: the CSV of kind `csv`; paths in it are relative to `root`.
+        test_share: share of every class that the seeded split keeps for testing.
+        split_seed: seed of the seeded split.
+        allow_missing: leave out videos whose files are missing, as long as there are others.
+
+    Raises:
+        RSPNetError: names the missing file or class and what was expected.
+    """
+    if kind not in _READERS:
+        raise ConfigError(f"unknown data kind {kind!r}: one of {', '.join(_READERS)}")
+    if split not in get_args(Split):
+        raise ConfigError(f"unknown split {split!r}: one of {', '.join(get_args(Split))}")
+    if not 1 <= fold <= _FOLDS.get(kind, fold) or fold < 1:
+        raise ConfigError(f"fold {fold}: {kind} has the folds 1 to {_FOLDS.get(kind, '...')}")
+    folder = Path(root)
+    require_root(folder)
+    source = None if list is None else Path(list)
+    request = Request(folder, split, fold, source, test_share, split_seed)
+    return to_records(folder, _READERS[kind](request), allow_missing=allow_missing, split=split, kind=kind)
+
+
+def class_names(*parts: list[VideoRecord]) -> list[str]:
+    """The class names of all records by label; a label without a video is called `class N`."""
+    names = {record.label: record.class_name for part in parts for record in part if record.label is not None}
+    return [names.get(label) or f"class {label}" for label in range(max(names, default=-1) + 1)]

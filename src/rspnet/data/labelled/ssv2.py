@@ -1,0 +1,45 @@
+"""Something-Something V2: `ID.webm` in one folder, JSON files of videos and of classes; template -> class.
+
+What is tested on is the validation split: the test labels are not public.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rspnet.core.errors import RSPNetError
+from rspnet.data.labelled.layout import Entry, Request, first_file, first_folder, read_json
+
+_NAMES = {
+    "train": ["something-something-v2-train.json", "labels/train.json", "train.json"],
+    "test": ["something-something-v2-validation.json", "labels/validation.json", "validation.json"],
+}
+_CLASSES = ["something-something-v2-labels.json", "labels/labels.json", "labels.json"]
+
+
+def entries(request: Request) -> Iterator[Entry]:
+    """The videos of the training or validation JSON.
+
+    Raises:
+        RSPNetError: a missing or malformed file, or a template that is no class.
+    """
+    root = request.root
+    holds = "Something-Something V2's videos, a list of {id, template}"
+    source = first_file(root, _NAMES[request.split], holds=holds)
+    index = first_file(root, _CLASSES, holds="Something-Something V2's classes, {template: number}")
+    numbers = read_json(index, holds="{template: number}")
+    if not isinstance(numbers, dict) or not all(str(value).isdecimal() for value in numbers.values()):
+        raise RSPNetError(f"{str(index)!r} is not of the form {{template: number}}")
+    folder = first_folder(root, ["20bn-something-something-v2", "videos", "."], holds="the videos, ID.webm")
+    rows = read_json(source, holds=holds)
+    if not isinstance(rows, list):
+        raise RSPNetError(f"{str(source)!r} is not a list of {{id, template}}")
+    for place, row in enumerate(rows):
+        if not isinstance(row, dict) or "id" not in row or "template" not in row:
+            raise RSPNetError(f"{str(source)!r} entry {place}: expected {{id, template}}")
+        name = str(row["template"]).replace("[", "").replace("]", "")
+        if name not in numbers:
+            raise RSPNetError(
+                f"{str(source)!r} entry {place}: class {name!r} is not among the {len(numbers)} of {str(index)!r}"
+            )
+        yield Entry(folder / f"{row['id']}.webm", int(numbers[name]), name)

@@ -1,0 +1,65 @@
+"""Feature vectors kept between runs, found again by what they were made from: weights, view, and the file's state."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rspnet.core.files import atomic_path, write_json
+
+
+def default_cache_folder() -> Path:
+    """`rspnet/features` in the user's cache folder (XDG_CACHE_HOME, else ~/.cache)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rspnet" / "features"
+
+
+class FeatureCache:
+    """One float32 vector per video, for one network and one view of the videos.
+
+    A vector is found by the video's absolute path, size and time of change: a file that was written anew is a miss.
+
+    Args:
+        folder: holds a subfolder for every (weights, view); may be shared by runs and processes.
+        weights_sha256: of the checkpoint file.
+        view: everything else that changes a vector, as plain values.
+    """
+
+    def __init__(self, folder: Path, *, weights_sha256: str, view: Mapping[str, Any]) -> None:
+        made_from = {"weights_sha256": weights_sha256, **view}
+        self.folder = folder / _digest(json.dumps(made_from, sort_keys=True))
+        if not (self.folder / "view.json").exists():
+            write_json(self.folder / "view.json", made_from)
+
+    def get(self, video: Path) -> NDArray[np.float32] | None:
+        """The vector of a video file, or None where there is none (or only a damaged one)."""
+        try:
+            vector = np.load(self._place(video), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            return None
+        return vector if isinstance(vector, np.ndarray) and vector.dtype == np.float32 and vector.ndim == 1 else None
+
+    def put(self, video: Path, vector: NDArray[np.float32]) -> None:
+        """Keep a video's vector.
+
+        Raises:
+            RSPNetError: the cache cannot be written.
+        """
+        with atomic_path(self._place(video)) as temporary, temporary.open("wb") as file:
+            np.save(file, np.asarray(vector, np.float32), allow_pickle=False)
+
+    def _place(self, video: Path) -> Path:
+        """Raises OSError where the video is missing."""
+        status = video.stat()
+        name = _digest(f"{video.absolute()}\0{status.st_size}\0{status.st_mtime_ns}")
+        return self.folder / name[:2] / f"{name}.npy"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]

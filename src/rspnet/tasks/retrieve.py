@@ -1,0 +1,284 @@
+"""`rspnet retrieve`: the paper's retrieval benchmark (METHOD section 4; paper, table 5) on any labelled data set."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from rspnet.config.retrieve import RetrieveConfig
+from rspnet.core.errors import DecodeError, RSPNetError
+from rspnet.core.files import sha256_of, write_text
+from rspnet.core.progress import track
+from rspnet.core.rng import numpy_rng
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.augment import draw_clip
+from rspnet.data.datasets import EvalClipDataset, EvalSample
+from rspnet.data.labelled.read import read_labelled
+from rspnet.data.presets import AugmentPreset
+from rspnet.data.skipped import Skip, SkipLog
+from rspnet.engine.metrics import average_precisions, bootstrap_interval, hits_at_k
+from rspnet.engine.runtime import available_cores
+from rspnet.tasks.embedder import Embedder
+from rspnet.tasks.feature_cache import FeatureCache, default_cache_folder
+from rspnet.tasks.run_folder import open_run_folder, plain, write_result
+from rspnet.video.clips import even_clips, tick_frames
+from rspnet.video.reader import View, open_video
+
+KS = (1, 5, 10, 20, 50)
+"""The published columns."""
+PER_CLASS = "per_class.csv"
+_BOOTSTRAP_SAMPLES = 2000
+# METHOD section 4: the crops of fine-tuning's training view; no jitter.
+_TRAINING_VIEW = AugmentPreset(crop_area=(0.25, 1.0), grayscale_p=0.0, jitter_p=0.0)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How features are made and which videos take part.
+
+    NOTE: paper and public code differ: the paper max-pools and says nothing of the gallery's view; the code averages,
+    looks at the gallery through the random training crops and drops its incomplete last batch. Ours is the evaluation
+    view of every video; see METHOD section 6.
+    """
+
+    pooling: Literal["average", "max"]
+    gallery_view: Literal["centre", "training"]
+    drops_last_batch: bool
+
+
+PROTOCOLS = {
+    "ours": Protocol("average", "centre", drops_last_batch=False),
+    "paper": Protocol("max", "centre", drops_last_batch=False),
+    "official": Protocol("average", "training", drops_last_batch=True),
+}
+
+
+@dataclass(frozen=True)
+class VideoSet:
+    """Feature vectors float32 [N, C] of N labelled videos."""
+
+    records: list[VideoRecord]
+    vectors: torch.Tensor
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """Class numbers, int64 [N]."""
+        return torch.tensor([record.label for record in self.records])
+
+
+@dataclass(frozen=True)
+class RetrievalScores:
+    """What came out, query by query.
+
+    Attributes:
+        classes: int64 [Q], the queries' class numbers.
+        hits: k -> bool [Q], whether one of the k nearest gallery videos has the query's class.
+        average_precision: float64 [Q], NaN for a query whose class the gallery lacks.
+    """
+
+    classes: NDArray[np.int64]
+    hits: dict[int, NDArray[np.bool_]]
+    average_precision: NDArray[np.float64]
+
+
+def retrieve(config: RetrieveConfig) -> None:
+    """Run the command: features of both splits, scores, result.json and per_class.csv.
+
+    Raises:
+        RSPNetError: bad data or checkpoint, or a split without one readable video.
+    """
+    protocol = PROTOCOLS[config.protocol]
+    source = asdict(config.data)
+    train, test = (read_labelled(**source, split=split) for split in ("train", "test"))
+    if protocol.drops_last_batch:
+        train = drop_incomplete_batch(train, config.official_batch)
+    embedder = Embedder(
+        config.model,
+        num_clips=config.num_clips,
+        num_frames=config.num_frames,
+        stride=config.stride,
+        size=config.size,
+        pooling=config.pooling or protocol.pooling,
+        batch_size=config.batch_size,
+        num_workers=max(1, available_cores() // 2) if config.num_workers is None else config.num_workers,
+        device=config.device,
+        precision=config.precision,
+    )
+    folder = open_run_folder(config.out, config)
+    maker = FeatureMaker(config, embedder, SkipLog(folder / "skipped.csv", num_videos=len(train + test), max_share=1.0))
+    gallery = maker.video_set(train, view=protocol.gallery_view, split="training")
+    queries = maker.video_set(test, view="centre", split="test")
+    scores = score(queries, gallery)
+    _write(config, maker, scores, folder, gallery=gallery, queries=queries)
+
+
+def drop_incomplete_batch(records: list[VideoRecord], batch: int) -> list[VideoRecord]:
+    """The records without those that do not fill a batch (as `drop_last` of the public code's loader).
+
+    Raises:
+        RSPNetError: nothing is left.
+    """
+    kept = records[: len(records) // batch * batch]
+    if not kept:
+        raise RSPNetError(
+            f"--protocol official drops the incomplete last batch of {batch}, and the gallery has only {len(records)} "
+            "videos: lower --official_batch"
+        )
+    return kept
+
+
+def score(queries: VideoSet, gallery: VideoSet) -> RetrievalScores:
+    """Cosine retrieval of every query in the gallery; k beyond the gallery's size is left out."""
+    sides = (queries.vectors, gallery.vectors, queries.labels, gallery.labels)
+    hits = hits_at_k(*sides, [k for k in KS if k <= len(gallery.records)])
+    return RetrievalScores(
+        classes=queries.labels.numpy(),
+        hits={k: hit.numpy() for k, hit in hits.items()},
+        average_precision=average_precisions(*sides).numpy(),
+    )
+
+
+def summary(scores: RetrievalScores, *, seed: int) -> dict[str, dict[str, float]]:
+    """`recall@k` and `mAP` as shares of 1, each with its 95 % bootstrap interval over queries."""
+    columns = {f"recall@{k}": hit.astype(np.float64) for k, hit in scores.hits.items()}
+    known = scores.average_precision[~np.isnan(scores.average_precision)]
+    if len(known):
+        columns["mAP"] = known
+    rows = {}
+    for name, values in columns.items():
+        low, high = bootstrap_interval(values, seed=seed, samples=_BOOTSTRAP_SAMPLES)
+        rows[name] = {"value": float(values.mean()), "low": low, "high": high}
+    return rows
+
+
+def per_class_rows(scores: RetrievalScores, names: dict[int, str]) -> list[dict[str, Any]]:
+    """One row a class of the queries: name, number of queries, recall@k and mAP ("" where it is undefined)."""
+    rows = []
+    for label in np.unique(scores.classes):
+        chosen = scores.classes == label
+        row: dict[str, Any] = {"class": names[int(label)], "queries": int(chosen.sum())}
+        row |= {f"recall@{k}": round(float(hit[chosen].mean()), 6) for k, hit in scores.hits.items()}
+        precision = float(scores.average_precision[chosen].mean())
+        rows.append(row | {"mAP": "" if np.isnan(precision) else round(precision, 6)})
+    return rows
+
+
+class FeatureMaker:
+    """Turns splits into vectors: from the cache where it has them, by the network where not."""
+
+    def __init__(self, config: RetrieveConfig, embedder: Embedder, log: SkipLog) -> None:
+        self.embedder, self.log, self.seed = embedder, log, config.seed
+        self.weights_sha256 = sha256_of(Path(config.model))
+        self.cache_folder = Path(config.cache) if config.cache else default_cache_folder()
+        self.from_cache = 0
+
+    def view(self, kind: str) -> dict[str, Any]:
+        """Everything but weights and file that a vector depends on."""
+        names = ("num_clips", "num_frames", "stride", "size", "pooling", "precision")
+        seed = {"seed": self.seed} if kind == "training" else {}
+        return {name: getattr(self.embedder, name) for name in names} | {"view": kind} | seed
+
+    def video_set(self, records: list[VideoRecord], *, view: Literal["centre", "training"], split: str) -> VideoSet:
+        """Mean clip features of every readable video, in the order of the records.
+
+        Raises:
+            RSPNetError: not one of them is readable.
+        """
+        cache = FeatureCache(self.cache_folder, weights_sha256=self.weights_sha256, view=self.view(view))
+        known = {record.path: vector for record in records if (vector := cache.get(record.path)) is not None}
+        self.from_cache += len(known)
+        missing = [record for record in records if record.path not in known]
+        made = track(self._features(missing, view), total=len(missing), what=f"{split} videos")
+        for result in made:
+            if isinstance(result, Skip):
+                self.log.add([result])
+                continue
+            path, vector = result
+            cache.put(path, vector)
+            known[path] = vector
+        kept = [record for record in records if record.path in known]
+        if not kept:
+            raise RSPNetError(f"none of {len(records)} {split} videos could be read: see {str(self.log.path)!r}")
+        return VideoSet(kept, torch.from_numpy(np.stack([known[record.path] for record in kept])))
+
+    def _features(self, records: Sequence[VideoRecord], view: str) -> Iterator[tuple[Path, Any] | Skip]:
+        if not records:
+            return
+        e = self.embedder
+        shape = {"num_frames": e.num_frames, "stride_frames": e.stride, "num_clips": e.num_clips, "size": e.size}
+        if view == "training":
+            dataset: EvalClipDataset = TrainingViewDataset(records, **shape, seed=self.seed)
+        else:
+            dataset = EvalClipDataset(records, **shape)
+        for result in e.stream_clips(dataset):
+            yield result if isinstance(result, Skip) else (result.record.path, result.features.mean(axis=0))
+
+
+class TrainingViewDataset(EvalClipDataset):
+    """Evenly spaced clips, each through its own random training crop and flip: the public code's gallery."""
+
+    def __init__(self, records: Sequence[VideoRecord], *, seed: int, **shape: int) -> None:
+        super().__init__(records, **shape)
+        self.seed = seed
+
+    def __getitem__(self, index: int) -> EvalSample:
+        """The clips of video `index`; the draws depend on the seed and the video's name."""
+        record = self.records[index]
+        shape = {"num_frames": self.num_frames, "stride_frames": self.stride_frames, "num_clips": self.num_clips}
+        try:
+            with open_video(record.path) as video:
+                frames = tick_frames(video.times, self.fps)[even_clips(len(video), **shape)]
+                views = []
+                for number, clip in enumerate(frames.tolist()):
+                    rng = numpy_rng(self.seed, "retrieval gallery", record.name, number)
+                    draw = draw_clip(_TRAINING_VIEW, height=video.height, width=video.width, rng=rng)
+                    views.append(View(clip, box=draw.box, size=(self.size, self.size), flip=draw.flip))
+                pixels = np.stack(video.read_views(views))
+        except DecodeError as error:
+            return EvalSample(record, None, None, Skip(record.name, error.why))
+        return EvalSample(record, torch.from_numpy(pixels), torch.from_numpy(frames), None)
+
+
+def _write(
+    config: RetrieveConfig,
+    maker: FeatureMaker,
+    scores: RetrievalScores,
+    folder: Path,
+    *,
+    gallery: VideoSet,
+    queries: VideoSet,
+) -> None:
+    names = {int(record.label or 0): record.class_name or str(record.label) for record in queries.records}
+    rows = per_class_rows(scores, names)
+    text = io.StringIO()
+    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(folder / PER_CLASS, text.getvalue())
+    figures = summary(scores, seed=config.seed)
+    chosen = PROTOCOLS[config.protocol]
+    stamp = {**maker.view("centre"), "protocol": config.protocol, "gallery_view": chosen.gallery_view}
+    stamp |= {"data": plain(config)["data"], "seed": config.seed, "weights_sha256": maker.weights_sha256}
+    if chosen.drops_last_batch:
+        stamp["official_batch"] = config.official_batch
+    counts = {"gallery_videos": len(gallery.records), "queries": len(queries.records)}
+    counts |= {"skipped": len(maker.log), "features_from_cache": maker.from_cache}
+    write_result(folder, command="retrieve", protocol=stamp, results={**figures, **counts, "per_class": PER_CLASS})
+    shown = Table(
+        "", "score %", "95 % interval", title=f"{counts['queries']} queries, {counts['gallery_videos']} videos"
+    )
+    for name, row in figures.items():
+        shown.add_row(name, f"{100 * row['value']:.1f}", f"{100 * row['low']:.1f} to {100 * row['high']:.1f}")
+    console = Console(stderr=True)
+    console.print(shown)
+    console.print(f"{counts['skipped']} skipped; details: {folder}", highlight=False, soft_wrap=True)

@@ -1,0 +1,112 @@
+"""A pool that outlives crashing, hanging and failing tasks."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from rspnet.core.workers import Death, Replace, note, ordered_map
+
+GOOD = list(range(20))
+
+
+def square(task: int) -> int:
+    time.sleep(0.01 * (task % 3))
+    return task * task
+
+
+def risky(task: int | str) -> int | str:
+    note(42)
+    if task == "abort":
+        os.abort()
+    if task == "leave":
+        os._exit(3)
+    if task == "hang":
+        time.sleep(60)
+    if task == "raise":
+        raise KeyError("as asked")
+    return task
+
+
+def busy(task: int) -> int:
+    for step in range(8):
+        note(step)
+        time.sleep(0.25)
+    return task
+
+
+def unexpected(task: object, death: Death) -> Replace[object]:
+    raise AssertionError(f"{task} died: {death}")
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_results_come_in_order(workers: int) -> None:
+    results = ordered_map(square, iter(GOOD), workers=workers, after_death=unexpected, hang_seconds=60)
+    assert list(results) == [task * task for task in GOOD]
+    assert not multiprocessing.active_children()
+
+
+def test_no_tasks() -> None:
+    assert list(ordered_map(square, [], workers=2, after_death=unexpected, hang_seconds=60)) == []
+
+
+def test_tasks_are_drawn_lazily() -> None:
+    drawn = 0
+
+    def tasks() -> Iterator[int]:
+        nonlocal drawn
+        for task in range(1000):
+            drawn += 1
+            yield task
+
+    stream = ordered_map(square, tasks(), workers=2, after_death=unexpected, hang_seconds=60)
+    assert [next(stream) for _ in range(3)] == [0, 1, 4]
+    assert drawn <= 3 + 4
+    stream.close()  # type: ignore[attr-defined]
+    assert not multiprocessing.active_children()
+
+
+def test_deaths_are_told_and_everything_else_is_done() -> None:
+    tasks: list[int | str] = [0, "abort", 2, 3, "hang", 5, "leave", 7, 8, "abort"]
+    deaths: dict[int | str, Death] = {}
+
+    def after_death(task: int | str, death: Death) -> Replace[int | str]:
+        deaths[task] = death
+        return Replace(f"died of {task}")
+
+    results = ordered_map(risky, tasks, workers=2, after_death=after_death, hang_seconds=1.0)
+    assert list(results) == [task if isinstance(task, int) else f"died of {task}" for task in tasks]
+    assert deaths["abort"] == Death(42, signal.SIGABRT, hung=False)
+    assert deaths["abort"].reason == "the decoder crashed (SIGABRT)"
+    assert deaths["leave"] == Death(42, 0, hung=False)
+    assert deaths["hang"].hung
+    assert deaths["hang"].reason == "the decoder hung"
+
+
+def test_a_deadly_task_can_be_changed_and_run_again() -> None:
+    results = ordered_map(risky, [1, "abort", 3], workers=1, after_death=lambda *_: 2, hang_seconds=60)
+    assert list(results) == [1, 2, 3]
+
+
+def test_notes_are_progress() -> None:
+    assert list(ordered_map(busy, [1], workers=1, after_death=unexpected, hang_seconds=1.0)) == [1]
+
+
+def test_exceptions_arrive_with_their_place() -> None:
+    with pytest.raises(KeyError, match="as asked") as caught:
+        list(ordered_map(risky, [1, "raise"], workers=1, after_death=unexpected, hang_seconds=60))
+    assert "in risky" in caught.value.__notes__[0]
+    assert not multiprocessing.active_children()
+
+
+def test_workers_ignore_ctrl_c() -> None:
+    stream = ordered_map(square, GOOD, workers=2, after_death=unexpected, hang_seconds=60)
+    next(stream)
+    for child in multiprocessing.active_children():
+        os.kill(child.pid or 0, signal.SIGINT)
+    assert len(list(stream)) == len(GOOD) - 1

@@ -1,0 +1,106 @@
+"""Embedding videos: the command's files and the public `Embedder`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.clips_on_disk import write_videos
+
+import rspnet
+from rspnet.cli import main
+from rspnet.core.files import sha256_of
+from rspnet.data.annotations import read_folder
+from rspnet.data.augment import normalise
+from rspnet.data.datasets import EvalClipDataset
+from rspnet.engine.checkpoint import save_checkpoint
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_videos(tmp_path_factory.mktemp("videos"), count=4)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    model = rspnet.RSPNet("r3d_10_slim", queue_size=8, num_frames=4, size=32)
+    path = tmp_path_factory.mktemp("model") / "last.ckpt"
+    save_checkpoint(path, {"model": model.state_dict(), "model_config": model.config})
+    return path
+
+
+def embed(checkpoint: Path, *more: str) -> int:
+    options = ["--num_clips", "3", "--num_workers", "0", "--precision", "fp32"]
+    return main(["embed", str(checkpoint), *more, *options])
+
+
+def test_video_features_are_means_of_pooled_feature_maps(checkpoint: Path, videos: Path) -> None:
+    """A twin that runs the backbone by hand, one clip at a time."""
+    records = read_folder(videos)
+    vectors = rspnet.Embedder(checkpoint, num_clips=3, precision="fp32").embed([record.path for record in records])
+    model = rspnet.load_pretrained(checkpoint)
+    samples = EvalClipDataset(records, num_frames=4, num_clips=3, size=32)
+    for row, sample in zip(vectors, (samples[i] for i in range(len(records))), strict=True):
+        with torch.no_grad():
+            maps = [model.backbone.forward_features(normalise(clip[None])) for clip in sample.clips]
+        by_hand = torch.stack([one.double().mean(dim=(0, 2, 3, 4)) for one in maps]).mean(dim=0)
+        np.testing.assert_allclose(row, by_hand.numpy(), rtol=1e-4, atol=1e-5)
+    assert vectors.shape == (4, model.backbone.num_features)
+
+
+def test_embedder_does_not_depend_on_batching_or_workers(checkpoint: Path, videos: Path) -> None:
+    paths = [record.path for record in read_folder(videos)]
+    base = rspnet.Embedder(checkpoint, num_clips=3, precision="fp32").embed(paths)
+    other = rspnet.Embedder(checkpoint, num_clips=3, precision="fp32", batch_size=2, num_workers=1).embed(paths)
+    np.testing.assert_allclose(base, other, rtol=1e-5, atol=1e-6)
+
+
+def test_embedder_names_a_video_it_cannot_read(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    with pytest.raises(rspnet.DecodeError, match=r"broken\.mp4"):
+        rspnet.Embedder(checkpoint, num_clips=1).embed([broken])
+    assert rspnet.Embedder(checkpoint).embed([]).shape == (0, 256)
+
+
+def test_command_writes_vectors_config_and_result(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "features"
+    assert embed(checkpoint, str(videos), "--out", str(out)) == 0
+    with np.load(out / "features.npz") as saved:
+        assert saved["features"].shape == (4, 256)
+        np.testing.assert_allclose(np.linalg.norm(saved["motion"], axis=1), 1, rtol=1e-5)
+        assert saved["name"].tolist() == [record.name for record in read_folder(videos)]
+    result = json.loads((out / "result.json").read_text())
+    assert result["protocol"]["weights_sha256"] == sha256_of(checkpoint)
+    assert (result["protocol"]["num_frames"], result["protocol"]["size"]) == (4, 32)
+    assert result["results"] == {"videos": 4, "skipped": 0, "vectors": 4, "file": "features.npz"}
+    assert (out / "config.yaml").exists()
+
+
+def test_parquet_holds_the_same_clip_vectors_as_npz(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
+    for kind in ("npz", "parquet"):
+        assert embed(checkpoint, str(videos), "--out", str(tmp_path / kind), "--format", kind, "--level", "clip") == 0
+    table = parquet.read_table(tmp_path / "parquet" / "features.parquet")
+    with np.load(tmp_path / "npz" / "features.npz") as saved:
+        assert table.num_rows == 12
+        np.testing.assert_array_equal(np.stack(table["features"].to_numpy()), saved["features"])
+        assert table["first_frame"].to_pylist() == saved["first_frame"].tolist()
+        assert saved["last_frame"][:3].tolist() == [3, 9, 15]
+
+
+def test_unreadable_videos_are_named_and_left_out(
+    checkpoint: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    good = str(read_folder(videos)[0].path)
+    assert embed(checkpoint, good, str(broken), "--out", str(tmp_path / "some")) == 0
+    assert "broken.mp4" in (tmp_path / "some" / "skipped.csv").read_text()
+    assert "1 videos, 1 skipped" in capsys.readouterr().err
+    assert embed(checkpoint, str(broken), "--out", str(tmp_path / "none")) == 2
+    assert "none of 1 videos could be read" in capsys.readouterr().err

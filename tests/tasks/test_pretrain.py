@@ -1,0 +1,173 @@
+"""`rspnet pretrain` in one process: what it writes, refuses, skips, and how it resumes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from helpers.clips_on_disk import TINY, write_videos
+
+from rspnet.cli import main, parse
+from rspnet.engine.checkpoint import LAST, load_checkpoint
+from rspnet.engine.curves import METRICS, read_curves
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_videos(tmp_path_factory.mktemp("videos"))
+
+
+def run(videos: Path, out: Path, *more: str) -> int:
+    return main(["pretrain", "--data.root", str(videos), "--out", str(out), "--max_steps", "6", *TINY, *more])
+
+
+@pytest.fixture(scope="module")
+def whole_run(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert run(videos, out, "--engine.keep", "2") == 0
+    return out
+
+
+def test_a_run_leaves_checkpoint_curves_config_and_result(whole_run: Path, videos: Path) -> None:
+    names = {path.name for path in whole_run.iterdir()}
+    kept = {"step-00000003.ckpt", "step-00000006.ckpt"}
+    assert names == {LAST, METRICS, "config.yaml", "result.json", "tensorboard"} | kept
+    rows = read_curves(whole_run / METRICS)
+    assert [row["step"] for row in rows] == ["2", "4", "6"]
+    assert all(0 <= float(row["motion_accuracy"]) <= 1 for row in rows)
+    result = json.loads((whole_run / "result.json").read_text())
+    assert result["protocol"]["command"] == "pretrain"
+    assert result["protocol"]["model"]["backbone"] == "r3d_10_slim"
+    assert result["results"]["videos"] == 12
+    assert result["results"]["last"]["loss"] == pytest.approx(float(rows[-1]["loss"]))
+
+
+def test_the_written_configuration_reads_back_as_the_same(whole_run: Path, videos: Path) -> None:
+    config = parse("pretrain", ["--config", str(whole_run / "config.yaml")])
+    again = parse(
+        "pretrain", ["--data.root", str(videos), "--out", str(whole_run), "--max_steps=6", *TINY, "--engine.keep=2"]
+    )
+    assert config == again
+    assert yaml.safe_load((whole_run / "config.yaml").read_text())["data"]["speeds"] == [2]
+
+
+def test_training_moves_the_query_encoder_and_the_key_encoder_follows(whole_run: Path, videos: Path) -> None:
+    early, late = (load_checkpoint(whole_run / f"step-0000000{step}.ckpt")["model"] for step in (3, 6))
+    weights = [key for key in early if key.startswith("encoder_q.") and key.endswith("weight")]
+    name = weights[0].removeprefix("encoder_q.")
+    moved = {side: (late[f"encoder_{side}.{name}"] - early[f"encoder_{side}.{name}"]).abs().max() for side in "qk"}
+    assert 0 < moved["k"] < moved["q"]
+    assert not torch.equal(early["queue.keys"], late["queue.keys"])
+
+
+def test_an_existing_run_is_not_overwritten(whole_run: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (whole_run / LAST).read_bytes()
+    assert run(videos, whole_run) == 2
+    assert "already holds a run: add --resume" in capsys.readouterr().err
+    assert (whole_run / LAST).read_bytes() == before
+
+
+def test_resume_with_other_settings_is_refused_by_name(
+    whole_run: Path, videos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(videos, whole_run, "--resume", "--optim.lr", "0.5") == 2
+    assert "--resume: --optim.lr is 0.5 but the run was started with 0.001" in capsys.readouterr().err
+    assert run(videos, whole_run, "--resume", "--seed", "9") == 2
+    assert "--resume: --seed is 9" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resume_in_mid_epoch_is_byte_identical(
+    whole_run: Path, videos: Path, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped after step 4 (epoch 2 of 3 steps, log interval of 2) and at an odd step, then finished."""
+    out = tmp_path / "run"
+    options = ["--engine.keep=2", f"--data.num_workers={workers}"]
+    stop_after(monkeypatch, 5)
+    assert run(videos, out, *options) == 130
+    assert load_checkpoint(out / LAST)["step"] == 5
+    monkeypatch.undo()
+    assert run(videos, out, "--resume", *options) == 0
+    resumed, straight = (load_checkpoint(folder / LAST) for folder in (out, whole_run))
+    assert same(resumed["model"], straight["model"])
+    assert same(resumed["optimizer"], straight["optimizer"])
+    assert [row["loss"] for row in read_curves(out / METRICS)] == [
+        row["loss"] for row in read_curves(whole_run / METRICS)
+    ]
+
+
+def test_resume_of_a_finished_run_changes_nothing(whole_run: Path, videos: Path) -> None:
+    before = (whole_run / LAST).read_bytes()
+    assert run(videos, whole_run, "--resume", "--engine.keep=2") == 0
+    assert (whole_run / LAST).read_bytes() == before
+
+
+def test_unreadable_videos_are_named_and_end_the_run_past_the_limit(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "dirty"
+    shutil.copytree(videos, folder)
+    (folder / "broken one.mp4").write_bytes(b"no video")
+    assert run(folder, tmp_path / "strict", "--data.max_skipped", "0.05") == 3
+    error = capsys.readouterr().err
+    assert "rspnet: error: 1 of 13 videos (7.7%) had to be skipped" in error
+    assert run(folder, tmp_path / "lenient", "--data.max_skipped", "0.1") == 0
+    rows = (tmp_path / "lenient" / "skipped.csv").read_text().splitlines()
+    assert rows[0] == "name,reason"
+    assert rows[1].startswith("broken one.mp4,")
+    assert json.loads((tmp_path / "lenient" / "result.json").read_text())["results"]["skipped"] == 1
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(videos, tmp_path / "run", "--dry-run") == 0
+    text = " ".join(capsys.readouterr().err.split())
+    assert "videos 12" in text
+    assert "steps 6 of 4 clips (3 an epoch)" in text
+    assert "learning rate 0.001 (adamw, cosine)" in text
+    assert "GiB a process" in text
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_larger_than_an_epoch_says_what_to_change(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(videos, tmp_path / "run", "--data.batch_size=16") == 2
+    assert "16 is larger than an epoch: 12 videos x --data.clips_per_video 1" in capsys.readouterr().err
+    assert run(videos, tmp_path / "run", "--data.batch_size=16", "--data.clips_per_video=2", "--max_steps=1") == 0
+
+
+def test_a_large_queue_is_warned_of(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(videos, tmp_path / "run", "--max_steps=1") == 0
+    assert "queue of 16 keys is more than a quarter of 12 videos" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_advice(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(videos, tmp_path / "run", "--optim.lr=1e30", "--optim.name=sgd") == 2
+    assert "not finite at step" in capsys.readouterr().err
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Make the run receive SIGTERM's flag once `step` steps are done."""
+    from rspnet.engine.stop import StopRequest
+
+    count = iter(range(1, 10_000))
+    monkeypatch.setattr(StopRequest, "agreed", lambda *_: next(count) == step)
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two nested states are equal bit by bit."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return isinstance(other, list | tuple) and len(one) == len(other) and all(map(same, one, other))
+    return one == other

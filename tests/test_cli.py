@@ -1,0 +1,144 @@
+"""The command line: help, one-line errors with their exit codes, recipes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rspnet.cli import COMMANDS, expand, main, parse, resolve
+from rspnet.recipes import recipe_names, recipe_path
+from rspnet.tasks.plan import make_plan
+from rspnet.tasks.pretrain import build_model
+
+PRETRAIN = ["pretrain", "--data.root", "videos", "--out", "run"]
+
+
+def test_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {name} " in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    config = resolve(COMMANDS[command].config)
+    told = [item.metadata.get("positional", {}).get("help", f"--{item.name}") for item in fields(config)]
+    assert all(part in text for part in told)
+    undocumented = re.findall(r"--(\S+) \S+ \((?:required, )?type", text)
+    assert not undocumented
+
+
+def test_help_is_quick_and_imports_no_torch() -> None:
+    code = "import sys; from rspnet.cli import main; main(['--help']); print('torch' in sys.modules)"
+    started = time.process_time()
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.endswith("False\n")
+    assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["fly"], "unknown command 'fly': one of pretrain,"),
+        (["pretrain", "--out", "run"], "--data.root or --data.list is required"),
+        ([*PRETRAIN, "--data.sise", "3"], "unrecognized arguments: --data.sise"),
+        ([*PRETRAIN, "--data.size", "3"], "--data.size 3: must be at least 16 pixels"),
+        ([*PRETRAIN, "--data.size", "large"], "\"data.size\": Expected a <class 'int'>"),
+        ([*PRETRAIN, "--data.speeds", "[1]"], "--data.speeds [1]: each must be at least 2"),
+        ([*PRETRAIN, "--data.noise_std", "2"], "--data.noise_std 2.0: must be in 0..1"),
+        ([*PRETRAIN, "--model.backbone", "x3d"], 'Parser key "model.backbone"'),
+        ([*PRETRAIN, "--model.motion_weight", "0", "--model.appearance_weight", "0"], "are both 0: nothing to learn"),
+        ([*PRETRAIN, "--model.virtual_ranks", "3"], "--data.batch_size 64: must divide by ranks x virtual ranks = 3"),
+        ([*PRETRAIN, "--model.virtual_ranks", "64"], "leaves 1 clips for each of 64 ranks; batch norm needs 2"),
+        ([*PRETRAIN, "--optim.lr", "0"], "--optim.lr 0.0: must be above 0"),
+        ([*PRETRAIN, "--optim.schedule", "step"], "--optim.milestones belong to --optim.schedule step"),
+        ([*PRETRAIN, "--engine.precision", "fp16", "--engine.device", "cpu"], "fp16 needs CUDA: use bf16 or fp32"),
+        ([*PRETRAIN, "--epochs", "0"], "--epochs 0: must be at least 1"),
+        ([*PRETRAIN, "--recipe", "pretrain/none"], "--recipe 'pretrain/none': one of"),
+        ([*PRETRAIN, "--config", "none.yaml"], "none.yaml"),
+        (PRETRAIN, "data root 'videos' does not exist"),
+        (["embed", "none.ckpt", "none.mp4"], "none.ckpt"),
+        (["embed"], "the following arguments are required: model, videos"),
+        (["bench", "everything"], 'Parser key "name"'),
+        (["recipes", "none"], "--recipe 'none': one of"),
+    ],
+)
+def test_user_errors_are_one_line_and_exit_code_2(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("rspnet: error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_later_options_win_over_recipe_and_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("optim:\n  lr: 0.5\ndata:\n  size: 64\n")
+    base = ["--recipe", "pretrain/k400-s3dg", "--config", str(file), "--data.root", "videos", "--out", "run"]
+    config = parse("pretrain", base)
+    assert (config.model.backbone, config.optim.lr, config.data.size) == ("s3dg", 0.5, 64)
+    assert parse("pretrain", [*base, "--optim.lr=0.25"]).optim.lr == 0.25
+
+
+def test_expand_spells_options_and_flags() -> None:
+    words = ["--data.max-skipped", "0.1", "--dry-run", "--resume", "false", "--out=a-b", "--engine.log-every=3"]
+    assert expand(words, flags={"--dry_run", "--resume"}) == [
+        "--data.max_skipped",
+        "0.1",
+        "--dry_run=true",
+        "--resume",
+        "false",
+        "--out=a-b",
+        "--engine.log_every=3",
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("pretrain/")])
+def test_every_pretraining_recipe_parses_plans_and_builds(name: str) -> None:
+    config = parse("pretrain", ["--recipe", name, "--data.root", "videos", "--out", "run", "--engine.devices", "1"])
+    plan = make_plan(config, num_videos=240_000)
+    assert plan.total_steps > 0
+    model = build_model(config)
+    assert model.backbone.name == config.model.backbone
+    header = recipe_path(name).read_text().split("\ndata:")[0]
+    assert f"--recipe {name} " in header
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "lr"), [("r3d_18", 256, 0.4), ("c3d", 128, 0.2), ("r2plus1d_vcop", 192, 0.15), ("s3dg", 256, 0.2)]
+)
+def test_k400_recipes_are_as_published(name: str, batch: int, lr: float) -> None:
+    """METHOD.md section 2: per-GPU batch x GPUs, rate per 64 clips scaled linearly, 200 epochs, SGD, no warm-up."""
+    config = parse("pretrain", ["--recipe", f"pretrain/k400-{name}", "--data.root", "videos", "--out", "run"])
+    plan = make_plan(config, num_videos=240_000)
+    assert config.data.batch_size == batch
+    assert plan.schedule.peak == pytest.approx(lr)
+    assert (config.epochs, config.model.queue_size, config.model.momentum) == (200, 16384, 0.999)
+    assert (config.model.temperature, config.model.margin, config.model.head) == (0.07, 2.0, "linear")
+    assert (config.optim.name, config.optim.momentum, config.optim.weight_decay) == ("sgd", 0.9, 1e-4)
+    assert (config.optim.schedule, config.optim.schedule_unit, config.optim.warmup_steps) == ("cosine", "epoch", 0)
+    assert (config.data.num_frames, config.data.size) == (16, 224 if name == "s3dg" else 112)
+    assert config.model.input == "rgb"
+
+
+def test_recipes_lists_and_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in recipe_names())
+    assert main(["recipes", "pretrain/k400-c3d"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["model"]["backbone"] == "c3d"
