@@ -29,6 +29,15 @@ COMMANDS: dict[str, Command] = {
     "retrieve": Command(
         "rspnet.config.retrieve:RetrieveConfig", "rspnet.tasks.retrieve:retrieve", "score features by video retrieval"
     ),
+    "finetune": Command(
+        "rspnet.config.finetune:FinetuneConfig", "rspnet.tasks.finetune:finetune", "train a classifier and test it"
+    ),
+    "evaluate": Command(
+        "rspnet.config.finetune:EvaluateConfig", "rspnet.tasks.evaluate:evaluate", "test a fine-tuned run again"
+    ),
+    "predict": Command(
+        "rspnet.config.finetune:PredictConfig", "rspnet.tasks.predict:predict", "name the classes of new videos"
+    ),
     "probe": Command(
         "rspnet.config.probe:ProbeConfig", "rspnet.tasks.probe:probe", "judge frozen features: linear, kNN, few labels"
     ),
@@ -38,6 +47,9 @@ COMMANDS: dict[str, Command] = {
         "link the smallest Kinetics classes",
     ),
     "roi": Command("rspnet.config.roi:RoiConfig", "rspnet.tasks.roi:roi", "show where two clips are alike"),
+    "doctor": Command(
+        "rspnet.config.doctor:DoctorConfig", "rspnet.tasks.doctor:doctor", "find what is wrong with your videos"
+    ),
     "demo": Command(
         "rspnet.config.tools:DemoConfig", "rspnet.tasks.demo:demo", "see it learn, in minutes, without any data"
     ),

@@ -5,39 +5,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import time
 from collections.abc import Iterator
 
 import pytest
+from helpers.tasks_for_workers import busy, risky, square
 
-from rspnet.core.workers import Death, Replace, note, ordered_map
+from rspnet.core.workers import Death, Replace, ordered_map
 
 GOOD = list(range(20))
-
-
-def square(task: int) -> int:
-    time.sleep(0.01 * (task % 3))
-    return task * task
-
-
-def risky(task: int | str) -> int | str:
-    note(42)
-    if task == "abort":
-        os.abort()
-    if task == "leave":
-        os._exit(3)
-    if task == "hang":
-        time.sleep(60)
-    if task == "raise":
-        raise KeyError("as asked")
-    return task
-
-
-def busy(task: int) -> int:
-    for step in range(8):
-        note(step)
-        time.sleep(0.25)
-    return task
 
 
 def unexpected(task: object, death: Death) -> Replace[object]:
@@ -110,3 +85,13 @@ def test_workers_ignore_ctrl_c() -> None:
     for child in multiprocessing.active_children():
         os.kill(child.pid or 0, signal.SIGINT)
     assert len(list(stream)) == len(GOOD) - 1
+
+
+def test_workers_that_cannot_start_are_an_error_at_once() -> None:
+    with pytest.raises(RuntimeError, match="before its first task"):
+        list(ordered_map(unexpected_here, GOOD, workers=1, after_death=unexpected, hang_seconds=60))
+
+
+def unexpected_here(task: int) -> int:
+    """Not importable in a worker: this test module has no importable name."""
+    return task

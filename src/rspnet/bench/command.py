@@ -29,7 +29,7 @@ def bench(config: BenchConfig) -> None:
 
 
 def print_results(results: dict[str, Any], *, title: str) -> None:
-    """Print `rows` (a list of dicts of one shape) as a table and every other entry as a line."""
+    """Print `rows` (a list of dicts of one shape) as a table and every other single value as a line."""
     console = Console()
     rows = results.get("rows", [])
     if rows:
@@ -38,7 +38,7 @@ def print_results(results: dict[str, Any], *, title: str) -> None:
             table.add_row(*(_text(value) for value in row.values()))
         console.print(table)
     for name, value in results.items():
-        if name != "rows":
+        if not isinstance(value, dict | list):
             console.print(f"{name.replace('_', ' ')}: {_text(value)}", highlight=False)
 
 

@@ -90,6 +90,7 @@ def ordered_map(
 
     Raises:
         Exception: whatever `work` or `after_death` raises.
+        RuntimeError: workers cannot start, for instance because `work` cannot be imported there.
     """
     if workers == 0:
         yield from map(work, tasks)
@@ -214,6 +215,8 @@ class _Pool(Generic[Task, Result]):
     def _replace(self, worker: _Worker[Task], *, hung: bool) -> None:
         _bury(worker)
         self._workers.remove(worker)
+        if worker.progress[0] == 0:
+            raise RuntimeError("a worker process ended before its first task: its own error is printed above")
         code = worker.process.exitcode or 0
         death = Death(note=int(worker.progress[1]), signal=max(0, -code), hung=hung)
         if worker.queue:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from rspnet.core.errors import ConfigError, DecodeError, RSPNetError
 from rspnet.core.rng import numpy_rng
+from rspnet.core.workers import note
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import ClipDraw, centre_square, draw_clip
 from rspnet.data.presets import AugmentPreset
@@ -111,12 +112,25 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
 
     def __getitem__(self, request: PairRequest) -> PairSample | NoSample:
         """The sample of a request; `NoSample` if 10 videos in a row cannot be used."""
+        return self.sample(request, {})
+
+    def sample(self, request: PairRequest, deadly: Mapping[int, str]) -> PairSample | NoSample:
+        """The sample of a request.
+
+        Args:
+            request: which video, at which speeds.
+            deadly: videos (by index) not to be opened because they end the process, with reasons; see `core.workers`.
+        """
         assert max(request.speed, request.other_speed) * self.num_frames <= self.window
         skipped: list[Skip] = []
         for attempt in range(_MAX_ATTEMPTS):
             keys: Keys = (self.seed, "pair", request.epoch, request.index, request.repeat, attempt)
             index = request.index if attempt == 0 else int(numpy_rng(*keys, "video").integers(len(self)))
             record = self.records[index]
+            if index in deadly:
+                skipped.append(Skip(record.name, deadly[index]))
+                continue
+            note(index)
             try:
                 with open_video(record.path) as video:
                     return self._read(video, request, keys, index, tuple(skipped))
@@ -221,6 +235,7 @@ class EvalClipDataset(Dataset[EvalSample]):
     def __getitem__(self, index: int) -> EvalSample:
         """The clips of video `index`, decoded in one pass."""
         record = self.records[index]
+        note(index)
         try:
             with open_video(record.path) as video:
                 shown = tick_frames(video.times, self.fps)

@@ -1,10 +1,8 @@
 """Batches: collating samples, worker processes, and the views the method trains on.
 
-Workers come from a fork server: it imports this package once and forks each worker from that clean, single-threaded
-process. A plain fork of the training process would copy its threads' locks (progress bar, OpenMP, CUDA) and can hang;
-a plain spawn would import torch again for every worker. The cost is the usual one: a program that makes a loader with
-workers at import time needs `if __name__ == "__main__":`. Each worker runs one torch thread and ignores Ctrl-C: the
-training process alone decides when to stop.
+Workers are those of `core.workers`: one that a video's decoder crashes or hangs is replaced, the video is named and its
+sample replaced as any unreadable video's is, so the run goes on and stays a function of its seed. (With 0 workers the
+decoder runs in the training process, and its crash cannot be contained.)
 """
 
 from __future__ import annotations
@@ -12,23 +10,27 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from rspnet.core.errors import RSPNetError, TooManySkippedError
+from rspnet.core.workers import Death, Replace, ordered_map
 from rspnet.data.augment import augment, augment_taking
 from rspnet.data.datasets import ClipPairDataset, EvalClipDataset, EvalSample, NoSample, PairSample
-from rspnet.data.sampler import PairSampler
+from rspnet.data.sampler import PairRequest, PairSampler
 from rspnet.data.skipped import Skip, SkipLog
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
 _PREFETCH = 2
+_HANG_SECONDS = 300.0  # for one video; a slow network may need a minute, no decoder does
+_KILLS = 3  # a process that the system kills (out of memory) is started again, but not for ever
+_PRELOAD = ("rspnet.data.loader",)
 
 Item = TypeVar("Item")
 
@@ -132,12 +134,80 @@ def make_views(
     return query, key_same, key_other
 
 
+PairTask = tuple[list[PairRequest], dict[int, str]]
+"""One batch's requests, and the videos (by index) known to end the process that reads them, with reasons."""
+
+
+class PairReader:
+    """Makes batches in a worker."""
+
+    def __init__(self, dataset: ClipPairDataset) -> None:
+        self.dataset = dataset
+
+    def __call__(self, task: PairTask) -> PairBatch | NoSample:
+        """The batch of some requests."""
+        _one_thread_in_workers()
+        requests, deadly = task
+        return collate([self.dataset.sample(request, deadly) for request in requests])
+
+
+class EvalReader:
+    """Makes evaluation views in a worker."""
+
+    def __init__(self, dataset: EvalClipDataset) -> None:
+        self.dataset = dataset
+
+    def __call__(self, index: int) -> EvalSample:
+        """The views of one video."""
+        _one_thread_in_workers()
+        return self.dataset[index]
+
+
+class Coroner:
+    """Finds out which video a worker died of."""
+
+    def __init__(self) -> None:
+        self.deadly: dict[int, str] = {}
+        self._kills: Counter[int] = Counter()
+
+    def blames(self, death: Death) -> bool:
+        """Whether the death is a video's fault, which is then in `deadly`; if not, reading again may succeed.
+
+        Raises:
+            RSPNetError: the machine's fault: out of shared memory, or killed again and again.
+        """
+        if death.signal == signal.SIGBUS:
+            raise RSPNetError(_shared_memory_advice("ran out while workers were reading"))
+        if death.note < 0 or (death.signal in (signal.SIGKILL, signal.SIGTERM) and not death.hung):
+            self._kills[death.note] += 1
+            if death.note < 0 and self._kills[death.note] >= _KILLS:
+                raise RSPNetError(
+                    f"loader workers ended {_KILLS} times ({death.reason}) while reading no video: out of memory? "
+                    "use fewer workers (--data.num_workers)"
+                )
+            if self._kills[death.note] < _KILLS:
+                return False
+        self.deadly[death.note] = death.reason
+        return True
+
+
 class PairLoader:
     """An iterable of `PairBatch`, one for each of the sampler's steps; see `make_loader`."""
 
-    def __init__(self, loader: Iterable[PairBatch | NoSample], skip_log: SkipLog | None) -> None:
-        self._loader = loader
+    def __init__(
+        self,
+        dataset: ClipPairDataset,
+        sampler: Iterable[list[PairRequest]],
+        *,
+        num_workers: int,
+        skip_log: SkipLog | None,
+        pin_memory: bool,
+    ) -> None:
+        self._dataset = dataset
+        self._sampler = sampler
+        self._num_workers = num_workers
         self._skip_log = skip_log
+        self._pin_memory = pin_memory
 
     def __iter__(self) -> Iterator[PairBatch]:
         """Batches in step order, after noting their skipped videos.
@@ -146,7 +216,7 @@ class PairLoader:
             TooManySkippedError: the log's limit is passed, or no usable video was found for a sample.
             RSPNetError: shared memory ran out.
         """
-        for batch in _named_failures(self._loader):
+        for batch in _named_failures(self._batches()):
             if self._skip_log is not None:
                 self._skip_log.add(batch.skipped)
             if isinstance(batch, NoSample):
@@ -155,7 +225,23 @@ class PairLoader:
                     f"{len(batch.skipped)} videos in a row could not be used for pre-training; "
                     f"the last was {last.name!r}: {last.reason}"
                 )
-            yield batch
+            yield batch.pin_memory() if self._pin_memory else batch
+
+    def _batches(self) -> Iterator[PairBatch | NoSample]:
+        coroner = Coroner()
+
+        def after_death(task: PairTask, death: Death) -> PairTask:
+            coroner.blames(death)
+            return task[0], dict(coroner.deadly)
+
+        return ordered_map(
+            PairReader(self._dataset),
+            ((requests, dict(coroner.deadly)) for requests in self._sampler),
+            workers=self._num_workers,
+            after_death=after_death,
+            hang_seconds=_HANG_SECONDS,
+            preload=_PRELOAD,
+        )
 
 
 def make_loader(
@@ -180,18 +266,7 @@ def make_loader(
     """
     local_batch = sampler.batch_size // sampler.world_size
     _check_shared_memory(num_workers * _PREFETCH * local_batch * dataset.max_sample_bytes(), num_workers)
-    loader: DataLoader[PairSample | NoSample] = DataLoader(
-        dataset,
-        batch_sampler=sampler,
-        collate_fn=collate,
-        num_workers=num_workers,
-        pin_memory=pin_memory,
-        worker_init_fn=ignore_interrupts,
-        multiprocessing_context=_context(num_workers),
-        prefetch_factor=_PREFETCH if num_workers else None,
-    )
-    # DataLoader's type names the samples; what comes out of it is what `collate` makes.
-    return PairLoader(cast(Iterable[PairBatch | NoSample], loader), skip_log)
+    return PairLoader(dataset, sampler, num_workers=num_workers, skip_log=skip_log, pin_memory=pin_memory)
 
 
 def make_eval_loader(dataset: EvalClipDataset, *, num_workers: int) -> Iterator[EvalSample]:
@@ -201,28 +276,29 @@ def make_eval_loader(dataset: EvalClipDataset, *, num_workers: int) -> Iterator[
         RSPNetError: shared memory is short.
     """
     _check_shared_memory(num_workers * _PREFETCH * dataset.max_sample_bytes(), num_workers)
-    loader: DataLoader[EvalSample] = DataLoader(
-        dataset,
-        batch_size=None,
-        num_workers=num_workers,
-        worker_init_fn=ignore_interrupts,
-        multiprocessing_context=_context(num_workers),
-        prefetch_factor=_PREFETCH if num_workers else None,
+    coroner = Coroner()
+
+    def after_death(index: int, death: Death) -> int | Replace[EvalSample]:
+        if not coroner.blames(death):
+            return index
+        record = dataset.records[index]
+        return Replace(EvalSample(record, None, None, Skip(record.name, death.reason)))
+
+    samples: Iterator[EvalSample] = ordered_map(
+        EvalReader(dataset),
+        range(len(dataset)),
+        workers=num_workers,
+        after_death=after_death,
+        hang_seconds=_HANG_SECONDS,
+        preload=_PRELOAD,
     )
-    return _named_failures(loader)
+    return _named_failures(samples)
 
 
-def ignore_interrupts(_worker: int) -> None:
-    """Leave Ctrl-C to the training process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _context(num_workers: int) -> multiprocessing.context.BaseContext | None:
-    if num_workers == 0:
-        return None
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["rspnet.data.loader"])
-    return context
+def _one_thread_in_workers() -> None:
+    """Workers are the parallelism; threads of their own would only compete."""
+    if multiprocessing.parent_process() is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
 
 
 def _named_failures(loader: Iterable[Item]) -> Iterator[Item]:

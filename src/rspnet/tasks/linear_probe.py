@@ -34,7 +34,7 @@ class LinearFit:
     """Scores of test videos by logistic regression.
 
     Attributes:
-        scores: log-probabilities float64 [N, C]; -inf for a class without training videos.
+        scores: log-probabilities float64 [N, C]; -inf where a probability rounds to 0.
         strength: the C that was chosen.
         cross_validated: accuracy of that C in cross-validation on training videos; None where there was none.
     """
@@ -100,7 +100,8 @@ def fit_linear(
             model, strength = search.best_estimator_, float(search.best_params_["logisticregression__C"])
             accuracy = float(search.best_score_)
     scores = np.full((len(test), num_classes), -np.inf)
-    scores[:, model.classes_] = model.predict_log_proba(test)
+    with np.errstate(divide="ignore"):  # the logarithm of a probability that rounds to 0 is minus infinity
+        scores[:, model.classes_] = model.predict_log_proba(test)
     return LinearFit(scores, strength, accuracy)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def draw_film(path: Path, rows: Sequence[Row], *, fps: float) -> None:
     """
     lines = [np.concatenate([pictures for _, pictures in _lines(frames, maps)], axis=2) for _, frames, maps in rows]
     film = np.concatenate(lines, axis=1)
-    rounds = max(1, round(_MIN_FILM_SECONDS * fps / len(film)))
+    rounds = math.ceil(_MIN_FILM_SECONDS * fps / len(film))
     write_video(path, (frame for _ in range(rounds) for frame in film), fps=fps)
 
 

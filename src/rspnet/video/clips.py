@@ -165,7 +165,7 @@ def draw_window(times: Seconds, *, length: int, rng: np.random.Generator, fps: f
         raise RSPNetError(f"too short: {len(frames)} frames{rate}, a window needs {length}")
     start = int(rng.integers(num_starts))
     if not _is_true(times, start, length, fps):
-        starts = np.flatnonzero(_true_windows(times, length, fps))
+        starts = np.flatnonzero(true_windows(times, length, fps))
         if len(starts) == 0:
             raise RSPNetError(
                 f"timestamps are not evenly spaced in any window of {length} frames (gaps or variable frame rate)"
@@ -182,7 +182,8 @@ def _is_true(times: Seconds, start: int, length: int, fps: float | None) -> bool
     return bool(true_ticks(times, fps)[start : start + length].all())
 
 
-def _true_windows(times: Seconds, length: int, fps: float | None) -> NDArray[np.bool_]:
+def true_windows(times: Seconds, length: int, fps: float | None) -> NDArray[np.bool_]:
+    """Which windows of `length` ticks show their true speed, native (`fps` None) or resampled: bool, by first tick."""
     if fps is None:
         return uniform_windows(times, length)
     return np.asarray(np.lib.stride_tricks.sliding_window_view(true_ticks(times, fps), length).all(axis=1))

@@ -149,7 +149,7 @@ def to_records(
         raise RSPNetError(f"{kind} in {str(root)!r}: the annotations name no {split} video")
     if missing and not (allow_missing and records):
         first = missing[0]
-        cure = "; --data.allow_missing leaves them out" if records else ""
+        cure = "; --data.allow_missing=true leaves them out" if records else ""
         raise RSPNetError(
             f"{kind} in {str(root)!r}: {len(missing)} of {total} {split} videos are missing, the first of class "
             f"{first.class_name!r}, expected at {str(first.path)!r} (or with another video ending){cure}"

@@ -1,0 +1,178 @@
+"""Options of `rspnet finetune`, `evaluate` and `predict`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rspnet.config.base import BackboneName, Device, Precision, positional, require
+from rspnet.config.labelled import LabelledDataConfig
+from rspnet.config.pretrain import EngineConfig, OptimConfig
+
+
+@dataclass(frozen=True)
+class LabelledClipsConfig:
+    """How clips are cut from the videos, in training and in testing."""
+
+    num_frames: int = 16
+    """Frames of one clip, T."""
+    stride: int = 1
+    """Frames from one frame of a clip to the next."""
+    fps: float | None = None
+    """Read the videos at this rate by time; native frames without it."""
+    spread: bool = False
+    """Take the frames from all over the video instead of a window (Something-Something V2)."""
+    size: int = 112
+    """Height and width of a clip in pixels."""
+    crop_area: tuple[float, float] = (0.25, 1.0)
+    """Least and greatest share of the picture that a training crop covers."""
+    flip: bool = True
+    """Mirror half of the training clips; off where left and right matter."""
+    batch_size: int = 32
+    """Clips in one step over all ranks together."""
+    balanced: bool = False
+    """Draw every class equally often."""
+    test_clips: int = 10
+    """Evenly spaced clips of a test video; their scores are averaged."""
+    test_crops: Literal[1, 3] = 1
+    """Squares of each clip: the centre, or three along the longer side."""
+    num_workers: int | None = None
+    """Processes per rank that read videos."""
+    max_skipped: float = 0.05
+    """Largest share of unreadable training videos before the run ends with exit code 3."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "stride", "batch_size", "test_clips"):
+            require(getattr(self, name) >= 1, f"--clips.{name} {getattr(self, name)}: must be at least 1")
+        require(self.size >= 16, f"--clips.size {self.size}: must be at least 16 pixels")
+        require(self.fps is None or self.fps > 0, f"--clips.fps {self.fps}: must be above 0")
+        low, high = self.crop_area
+        require(0 < low <= high <= 1, f"--clips.crop_area {list(self.crop_area)}: two shares, the smaller first")
+        require(self.num_workers is None or self.num_workers >= 0, f"--clips.num_workers {self.num_workers}: below 0")
+        require(0 <= self.max_skipped <= 1, f"--clips.max_skipped {self.max_skipped}: a share, 0 to 1")
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """The network and how much of it learns."""
+
+    init: str | None = None
+    """Weights to start from: a checkpoint of pretrain or finetune, or a published file; random without it."""
+    backbone: BackboneName | None = None
+    """Video network; the default is that of `init`, or r3d_18."""
+    input: Literal["rgb", "difference"] | None = None
+    """What it sees: frames or their temporal differences; the default is that of `init`, or rgb."""
+    dropout: float | None = None
+    """Share of pooled features dropped in training; the default is what is published (S3D-G 0.5, others 0)."""
+    freeze: int = 0
+    """Stages, from the input, that are not trained."""
+    layer_decay: float = 1.0
+    """Learning rate of each stage as a share of that of the stage after it (1: the same everywhere)."""
+    label_smoothing: float = 0.0
+    """Share of the target given to all classes alike."""
+
+    def __post_init__(self) -> None:
+        require(self.dropout is None or 0 <= self.dropout < 1, f"--model.dropout {self.dropout}: must be in 0..1")
+        require(self.freeze >= 0, f"--model.freeze {self.freeze}: must not be negative")
+        require(0 < self.layer_decay <= 1, f"--model.layer_decay {self.layer_decay}: must be above 0, at most 1")
+        smooth = self.label_smoothing
+        require(0 <= smooth < 1, f"--model.label_smoothing {smooth}: must be in 0..1")
+
+
+@dataclass(frozen=True)
+class FinetuneConfig:
+    """Train a video classifier on labelled videos, from pre-trained weights or from scratch, and test it.
+
+    Example: rspnet finetune --recipe finetune/ucf101-r3d_18 --data.root UCF101 --model.init last.ckpt --out runs/ucf
+    """
+
+    data: LabelledDataConfig
+    out: str
+    """Run folder: checkpoints, logs, config.yaml, result.json, predictions and confusion.png go there."""
+    clips: LabelledClipsConfig = LabelledClipsConfig()
+    model: ClassifierConfig = ClassifierConfig()
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(scale_lr=False))
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    protocol: Literal["last", "validation", "official"] = "last"
+    """Which epoch is reported: the last; the best on a validation split carved from training; or (official, as the
+    public code, and labelled so in the result) the best on the test split itself."""
+    validation_share: float = 0.0
+    """Share of every class's training videos that is carved off for an early look after each epoch."""
+    look_clips: int = 1
+    """Clips of a video in these looks."""
+    epochs: int = 30
+    """Passes over the training videos."""
+    max_steps: int | None = None
+    """End after this many steps instead (the schedule then spans them)."""
+    seed: int = 0
+    """Every random draw derives from it."""
+    resume: bool = False
+    """Go on exactly where the last checkpoint in `out` ends; starts anew where there is none."""
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, f"--epochs {self.epochs}: must be at least 1")
+        require(self.look_clips >= 1, f"--look_clips {self.look_clips}: must be at least 1")
+        require(self.max_steps is None or self.max_steps >= 1, f"--max_steps {self.max_steps}: must be at least 1")
+        share = self.validation_share
+        require(0 <= share < 1, f"--validation_share {share}: must be at least 0 and below 1")
+        require(self.protocol != "validation" or share > 0, "--protocol validation needs --validation_share (say 0.1)")
+        require(
+            self.protocol != "official" or share == 0, "--protocol official has no validation split: drop the share"
+        )
+        ranks = self.engine.devices * self.engine.num_nodes
+        require(
+            self.clips.batch_size % ranks == 0 and self.clips.batch_size // ranks >= 2,
+            f"--clips.batch_size {self.clips.batch_size}: must divide by {ranks} ranks and leave each 2 or more",
+        )
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Test a fine-tuned run again, as it was tested or under another view.
+
+    Example: rspnet evaluate runs/ucf --test_crops 3 --out runs/ucf-3crops
+    """
+
+    run: str = positional("Run folder of rspnet finetune.")
+    out: str | None = None
+    """Run folder of this evaluation; the default is `evaluate` in the run's folder."""
+    root: str | None = None
+    """Folder of the data set, where it has moved."""
+    test_clips: int | None = None
+    """Evenly spaced clips of a video; the default is the run's."""
+    test_crops: Literal[1, 3] | None = None
+    """Squares of each clip; the default is the run's."""
+    num_workers: int | None = None
+    """Processes that read videos."""
+    device: Device = "auto"
+    """Where to run."""
+    precision: Precision = "auto"
+    """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
+
+    def __post_init__(self) -> None:
+        require(self.test_clips is None or self.test_clips >= 1, f"--test_clips {self.test_clips}: must be at least 1")
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Name the classes of new videos with a fine-tuned network.
+
+    Example: rspnet predict runs/ucf my_video.mp4
+    """
+
+    model: str = positional("Run folder of rspnet finetune, or one of its checkpoints.")
+    videos: list[str] = positional("Video files or folders of videos.", nargs="+")
+    top: int = 5
+    """Classes to print."""
+    test_clips: int | None = None
+    """Evenly spaced clips of a video; the default is the run's."""
+    num_workers: int = 0
+    """Processes that read videos."""
+    device: Device = "auto"
+    """Where to run."""
+    precision: Precision = "auto"
+    """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
+
+    def __post_init__(self) -> None:
+        require(self.top >= 1, f"--top {self.top}: must be at least 1")
+        require(self.test_clips is None or self.test_clips >= 1, f"--test_clips {self.test_clips}: must be at least 1")

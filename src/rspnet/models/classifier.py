@@ -1,0 +1,95 @@
+"""A backbone with an average pool and a linear classifier (METHOD section 4)."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from rspnet.core.errors import ConfigError
+from rspnet.models.base import Backbone
+
+PUBLISHED_DROPOUT = {"s3dg": 0.5}
+"""Dropout before the classifier where METHOD section 3 has one."""
+
+
+class Classifier(nn.Module):
+    """Clips to class scores.
+
+    Args:
+        backbone: the network.
+        num_classes: C.
+        dropout: share of pooled features that are dropped in training.
+        frozen_stages: stages of the backbone, from its input, that are never changed (batch-norm statistics included).
+
+    Raises:
+        ConfigError: more stages to freeze than there are.
+    """
+
+    def __init__(self, backbone: Backbone, *, num_classes: int, dropout: float, frozen_stages: int = 0) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(backbone.num_features, num_classes)
+        nn.init.normal_(self.linear.weight, std=0.01)
+        nn.init.zeros_(self.linear.bias)
+        parts = stages(backbone)
+        if frozen_stages > len(parts):
+            raise ConfigError(f"--model.freeze {frozen_stages}: {backbone.name} has {len(parts)} stages")
+        self._frozen = [module for stage in parts[:frozen_stages] for module in stage]
+        for module in self._frozen:
+            module.requires_grad_(False)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What a checkpoint needs to build the same module again."""
+        return {
+            "backbone": self.backbone.name,
+            "input": self.backbone.input,
+            "num_classes": self.linear.out_features,
+            "dropout": self.dropout.p,
+        }
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Class scores (logits) float32 [B, C] of normalised clips [B, 3, T, H, W], whatever autocast says."""
+        features = self.backbone.forward_features(clips)
+        pooled = features.mean(dim=(2, 3, 4), dtype=torch.promote_types(features.dtype, torch.float32))
+        with torch.autocast(clips.device.type, enabled=False):
+            return cast(Tensor, self.linear(self.dropout(pooled.to(self.linear.weight.dtype))))
+
+    def train(self, mode: bool = True) -> Classifier:
+        """As every module's, but the batch norms of frozen stages stay as they are."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+
+def stages(backbone: Backbone) -> list[list[nn.Module]]:
+    """The backbone's parts from input to output; a batch norm belongs to the layer before it."""
+    parts: list[list[nn.Module]] = []
+    for module in backbone.children():
+        if isinstance(module, _BatchNorm) and parts:
+            parts[-1].append(module)
+        else:
+            parts.append([module])
+    return parts
+
+
+def parameter_groups(classifier: Classifier, *, layer_decay: float) -> list[dict[str, Any]]:
+    """Trainable parameters by depth for the optimiser, each group with its `lr_scale`.
+
+    The classifier has scale 1, the last stage `layer_decay`, the one before `layer_decay`² and so on. With a decay of
+    1 there is one group.
+    """
+    if layer_decay == 1:
+        return [{"params": [p for p in classifier.parameters() if p.requires_grad], "lr_scale": 1.0}]
+    groups = [{"params": list(classifier.linear.parameters()), "lr_scale": 1.0}]
+    for depth, stage in zip(count(1), reversed(stages(classifier.backbone)), strict=False):
+        found = [p for module in stage for p in module.parameters() if p.requires_grad]
+        if found:
+            groups.append({"params": found, "lr_scale": layer_decay**depth})
+    return groups

@@ -1,0 +1,330 @@
+"""The library on disk: three LanceDB tables, written so that a crash at any moment costs one batch at most.
+
+`about` has one row: which model and settings made the library. `files` has a row for every video that is done (or
+cannot be read), `clips` one for every window. A batch first loses its old clips, then gets its clips, then its file
+rows; each step is one atomic commit. A file without a row in `files`, or with another size and time there, is not
+done: whatever clips it has are removed before it is done again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.search.windows import ClipSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA = 1
+ANN_FROM_CLIPS = 50_000
+"""Below this many clips a search compares with every one: exact, and as fast."""
+_NAMES_AT_ONCE = 500
+_COMPACT_FRAGMENTS = 32
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class About:
+    """What made a library.
+
+    Attributes:
+        model: the checkpoint's path when the library was made.
+        weights_sha256: of that file.
+        precision: of the computation.
+        dim: length of each head's vectors.
+        num_features: length of the backbone's.
+        clip: how videos are cut.
+    """
+
+    model: str
+    weights_sha256: str
+    precision: str
+    dim: int
+    num_features: int
+    clip: ClipSettings
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """A video of the library; `reason` says why it (or a part of it) could not be read, and is empty otherwise."""
+
+    path: str
+    content: str
+    bytes: int
+    mtime_ns: int
+    duration_s: float
+    clips: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class ClipRows:
+    """The windows of one video: numbers, times and vectors of equal length."""
+
+    path: str
+    content: str
+    fps: float
+    width: int
+    height: int
+    window: NDArray[np.int64]
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+    motion: Vectors
+    appearance: Vectors
+    features: Vectors
+
+
+class Store:
+    """An open library.
+
+    Args:
+        uri: a folder, or an object-store address that LanceDB takes (s3://, gs://, az://).
+
+    Raises:
+        RSPNetError: there is no library at `uri`, or it is of another version of this package.
+        ConfigError: LanceDB is not installed.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._db = _connect(uri)
+        if not {"about", "files", "clips"} <= set(_table_names(self._db)):
+            raise RSPNetError(f"{uri!r} is no library of videos: make one with rspnet index DIR --store {uri}")
+        self._about, self._files, self._clips = (self._db.open_table(name) for name in ("about", "files", "clips"))
+        content = json.loads(self._about.to_arrow()["json"][0].as_py())
+        if content.pop("schema") != SCHEMA:
+            raise RSPNetError(f"library {uri!r} was made by another version of rspnet: index the videos anew")
+        self.about = About(**{**content, "clip": ClipSettings(**content["clip"])})
+
+    @classmethod
+    def open_or_create(cls, uri: str, about: About) -> Store:
+        """The library at `uri`; a new one if there is none.
+
+        Raises:
+            ConfigError: the library was made by another model or with other settings; names both.
+        """
+        db = _connect(uri)
+        if not {"about", "files", "clips"} <= set(_table_names(db)):
+            _create(db, about)
+        store = cls(uri)
+        store.refuse_other(about)
+        return store
+
+    def refuse_other(self, about: About) -> None:
+        """Raise `ConfigError` unless the library was made by this model with these settings."""
+        self.refuse_other_model(about.model, about.weights_sha256)
+        own, wanted = (asdict(item.clip) | {"precision": item.precision} for item in (self.about, about))
+        for name, value in wanted.items():
+            if own[name] != value:
+                raise ConfigError(
+                    f"library {self.uri!r} was made with --{name} {own[name]}, not {value}: keep it, or name a new --store"
+                )
+
+    def refuse_other_model(self, model: str, weights_sha256: str) -> None:
+        """Raise `ConfigError` unless the library was made by this checkpoint file."""
+        if weights_sha256 != self.about.weights_sha256:
+            raise ConfigError(
+                f"library {self.uri!r} was made by model {self.about.model!r} "
+                f"(sha256 {self.about.weights_sha256[:12]}), not by {model!r} (sha256 {weights_sha256[:12]}): "
+                "use that model, or name a new --store"
+            )
+
+    def __len__(self) -> int:
+        """Number of clips."""
+        return int(self._clips.count_rows())
+
+    def files(self) -> dict[str, FileRow]:
+        """All file rows by path."""
+        return {row["path"]: FileRow(**row) for row in self._files.to_arrow().to_pylist()}
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def replace(self, files: Sequence[FileRow], clips: Sequence[ClipRows]) -> None:
+        """Write a batch of videos, in the place of what the library has of them."""
+        paths = [file.path for file in files]
+        known = set(self.files())
+        if known.intersection(paths):
+            self._delete(self._clips, paths)
+        if clips:
+            self._clips.add(_clip_table(clips, self.about))
+        if known.intersection(paths):
+            self._delete(self._files, paths)
+        if files:
+            self._files.add(_file_table(files))
+
+    def remove(self, paths: Sequence[str]) -> None:
+        """Forget videos."""
+        self._delete(self._clips, paths)
+        self._delete(self._files, paths)
+
+    def touch(self, files: Sequence[FileRow]) -> None:
+        """Note a new time of change for videos whose content is the old one."""
+        self._delete(self._files, [file.path for file in files])
+        if files:
+            self._files.add(_file_table(files))
+
+    def remove_unfinished(self) -> None:
+        """Remove clips of videos without a file row: what a killed run left."""
+        known = self.files()
+        found = self._clips.search().select(["path"]).to_arrow()["path"].unique().to_pylist()
+        self._delete(self._clips, [path for path in found if path not in known])
+
+    def tidy(self) -> None:
+        """Merge small pieces on disk; past `ANN_FROM_CLIPS` clips build the approximate index, or bring it up to date."""
+        for table in (self._files, self._clips):
+            if table.stats().fragment_stats.num_fragments > _COMPACT_FRAGMENTS:
+                table.optimize()
+        count = len(self)
+        if count < ANN_FROM_CLIPS:
+            return
+        if not self.is_indexed():
+            partitions = max(1, round(count**0.5))
+            self._clips.create_index(metric="dot", index_type="IVF_FLAT", num_partitions=partitions)
+            self._clips.create_scalar_index("path")
+        else:
+            self._clips.optimize()
+
+    def is_indexed(self) -> bool:
+        """Whether there is an approximate index."""
+        return any("vector" in index.columns for index in self._clips.list_indices())
+
+    def _delete(self, table: Any, paths: Sequence[str]) -> None:
+        for condition in _conditions("path", paths):
+            table.delete(condition)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def nearest(self, query: Vectors, *, limit: int, not_content: str | None = None) -> list[tuple[str, float]]:
+        """The clips with the greatest dot product with one query vector [2D]: (path, dot product), best first.
+
+        Exact without an index, approximate with one.
+        """
+        search = self._clips.search(query, vector_column_name="vector").distance_type("dot")
+        if not_content is not None:
+            search = search.where(f"content != '{not_content}'", prefilter=True)
+        if self.is_indexed():
+            search = search.nprobes(self._nprobes())
+        found = search.select(["path", "_distance"]).limit(limit).to_arrow()
+        # LanceDB's dot "distance" is 1 - dot product.
+        return [(path, 1 - far) for path, far in zip(*(found[n].to_pylist() for n in ("path", "_distance")), strict=True)]
+
+    def _nprobes(self) -> int:
+        return max(20, round(len(self) ** 0.5 / 8))
+
+    def clips_of(self, paths: Sequence[str]) -> Iterator[ClipRows]:
+        """The windows of some videos, in the order of their windows; backbone features are left empty."""
+        columns = ["path", "content", "fps", "width", "height", "window", "start_s", "end_s", "vector"]
+        for condition in _conditions("path", paths):
+            table = self._clips.search().where(condition).select(columns).to_arrow().sort_by("window")
+            names = np.asarray(table["path"].to_pylist(), dtype=object)
+            vectors = _matrix(table["vector"])
+            for path in dict.fromkeys(names):
+                rows = np.flatnonzero(names == path)
+                own = {name: table[name].to_numpy()[rows] for name in ("window", "start_s", "end_s")}
+                one = {name: table[name][int(rows[0])].as_py() for name in ("path", "content", "fps", "width", "height")}
+                motion, appearance = np.split(vectors[rows], 2, axis=1)
+                empty = np.zeros((len(rows), 0), np.float32)
+                yield ClipRows(**one, **own, motion=motion, appearance=appearance, features=empty)
+
+
+def joined(motion: Vectors, appearance: Vectors, *, alpha: float | None = None) -> Vectors:
+    """[n, 2D] of motion and appearance vectors [n, D]; with alpha the query's, so that a dot product is the score.
+
+    (alpha m_q, (1 - alpha) a_q) . (m, a) = alpha cos_m + (1 - alpha) cos_a for unit vectors.
+    """
+    shares = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    return np.concatenate([shares[0] * motion, shares[1] * appearance], axis=1).astype(np.float32)
+
+
+def _connect(uri: str) -> Any:
+    try:
+        import lancedb
+    except ModuleNotFoundError as error:
+        raise ConfigError("libraries need LanceDB: install the extra, pip install 'rspnet[search]'") from error
+    if "://" not in uri and os.path.exists(uri) and not os.path.isdir(uri):
+        raise ConfigError(f"library {uri!r} is a file: name a folder")
+    try:
+        return lancedb.connect(uri)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise RSPNetError(f"cannot open library {uri!r}: {' '.join(str(error).split())}") from error
+
+
+def _table_names(db: Any) -> list[str]:
+    return list(db.list_tables().tables)
+
+
+def _create(db: Any, about: About) -> None:
+    """The tables; `about` comes last, so that a library without it is not one and is made anew."""
+    db.create_table("clips", _clip_table([], about), mode="overwrite")
+    db.create_table("files", _file_table([]), mode="overwrite")
+    import pyarrow as pa
+
+    content = json.dumps({"schema": SCHEMA, **asdict(about)})
+    db.create_table("about", pa.table({"json": [content]}), mode="overwrite")
+
+
+def _conditions(column: str, values: Sequence[str]) -> Iterator[str]:
+    """SQL that names some values, a few hundred at a time."""
+    for start in range(0, len(values), _NAMES_AT_ONCE):
+        quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values[start : start + _NAMES_AT_ONCE])
+        yield f"{column} IN ({quoted})"
+
+
+def _file_table(files: Sequence[FileRow]) -> pa.Table:
+    import pyarrow as pa
+
+    types: Mapping[str, Any] = {
+        "path": pa.string(),
+        "content": pa.string(),
+        "bytes": pa.int64(),
+        "mtime_ns": pa.int64(),
+        "duration_s": pa.float64(),
+        "clips": pa.int64(),
+        "reason": pa.string(),
+    }
+    return pa.Table.from_pylist([asdict(file) for file in files], schema=pa.schema(list(types.items())))
+
+
+def _clip_table(clips: Sequence[ClipRows], about: About) -> pa.Table:
+    import pyarrow as pa
+
+    def vectors(rows: Sequence[Vectors], width: int) -> pa.Array:
+        flat = np.concatenate([np.zeros((0, width), np.float32), *rows]).reshape(-1)
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), width)
+
+    def repeated(name: str, kind: pa.DataType) -> pa.Array:
+        return pa.array([getattr(video, name) for video in clips for _ in video.window], kind)
+
+    def joined_up(name: str, kind: pa.DataType) -> pa.Array:
+        return pa.array([value for video in clips for value in getattr(video, name).tolist()], kind)
+
+    columns = {
+        "path": repeated("path", pa.string()),
+        "content": repeated("content", pa.string()),
+        "window": joined_up("window", pa.int64()),
+        "start_s": joined_up("start_s", pa.float64()),
+        "end_s": joined_up("end_s", pa.float64()),
+        "fps": repeated("fps", pa.float64()),
+        "width": repeated("width", pa.int64()),
+        "height": repeated("height", pa.int64()),
+        "vector": vectors([joined(video.motion, video.appearance) for video in clips], 2 * about.dim),
+        "features": vectors([video.features for video in clips], about.num_features),
+        "model": pa.array([about.weights_sha256] * sum(len(video.window) for video in clips), pa.string()),
+    }
+    return pa.table(columns)
+
+
+def _matrix(column: Any) -> Vectors:
+    """A column of equally long lists as float32 [n, width]."""
+    whole = column.combine_chunks()
+    return np.asarray(whole.flatten().to_numpy(), np.float32).reshape(-1, whole.type.list_size)
+
+

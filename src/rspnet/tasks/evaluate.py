@@ -1,0 +1,140 @@
+"""Testing a classifier on the test split; `rspnet evaluate` repeats it for a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from rspnet.config.finetune import EvaluateConfig, LabelledClipsConfig
+from rspnet.config.labelled import LabelledDataConfig
+from rspnet.core.errors import RSPNetError
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.skipped import Skip, SkipLog
+from rspnet.engine.runtime import available_cores, pick_device, pick_precision
+from rspnet.tasks.classifiers import Trained, clip_shape, open_classifier, shared_scores
+from rspnet.tasks.features import weights_sha256
+from rspnet.tasks.labelled_data import labelled_records
+from rspnet.tasks.predictions import CONFUSION, Predictions, as_results, data_stamp, draw_confusion, save_predictions
+from rspnet.tasks.run_folder import open_run_folder, write_result
+
+UNREADABLE = "unreadable_test.csv"
+Section = TypeVar("Section")
+
+
+def evaluate(config: EvaluateConfig) -> None:
+    """Run the command: the run's checkpoint on the run's test split.
+
+    Raises:
+        RSPNetError: no fine-tuned run, or data that cannot be read.
+    """
+    trained = open_classifier(config.run)
+    data, clips = read_sections(trained.config)
+    data = replace(data, root=config.root or data.root)
+    clips = replace(
+        clips, test_clips=config.test_clips or clips.test_clips, test_crops=config.test_crops or clips.test_crops
+    )
+    folder = open_run_folder(config.out or str(trained.path.parent / "evaluate"), config)
+    device = pick_device(config.device)
+    workers = max(1, available_cores() // 2) if config.num_workers is None else config.num_workers
+    machine = {"device": device, "precision": pick_precision(config.precision, device), "num_workers": workers}
+    model = trained.model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    records = labelled_records(data, "test")
+    kept, scores, skipped = shared_scores(model, records, scoring_view(clips), machine)
+    stamp = finetune_stamp(trained, clips, precision=str(machine["precision"]))
+    stamp |= data_stamp(data, train=trained.config["train_videos"], test=len(kept))
+    write_scores(
+        folder,
+        (kept, scores, skipped),
+        class_names=trained.class_names,
+        protocol=stamp,
+        command="evaluate",
+        extra={"checkpoint": str(trained.path)},
+    )
+
+
+def read_sections(config: Mapping[str, Any]) -> tuple[LabelledDataConfig, LabelledClipsConfig]:
+    """The sections `data` and `clips` of a checkpoint's configuration."""
+    return _section(LabelledDataConfig, config["data"]), _section(LabelledClipsConfig, config["clips"])
+
+
+def _section(kind: type[Section], values: Mapping[str, Any]) -> Section:
+    names = [item.name for item in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: tuple(v) if isinstance(v := values[name], list) else v for name in names})
+
+
+def scoring_view(clips: LabelledClipsConfig, *, num_clips: int | None = None) -> dict[str, Any]:
+    """The arguments of `CropClipDataset` for testing."""
+    return {
+        "shape": clip_shape(clips),
+        "num_clips": num_clips or clips.test_clips,
+        "num_crops": 1 if num_clips else clips.test_crops,
+    }
+
+
+def finetune_stamp(trained: Trained, clips: LabelledClipsConfig, *, precision: str) -> dict[str, Any]:
+    """What a result says of a fine-tuned classifier and of the view it was tested under."""
+    config = trained.config
+    return {
+        "method": "finetune",
+        "selection": config["protocol"],
+        "backbone": trained.model.backbone.name,
+        "input": trained.model.backbone.input,
+        "num_frames": clips.num_frames,
+        "stride": clips.stride,
+        "fps": clips.fps,
+        "spread": clips.spread,
+        "size": clips.size,
+        "num_clips": clips.test_clips,
+        "num_crops": clips.test_crops,
+        "precision": precision,
+        "weights_sha256": weights_sha256(trained.model),
+        "init_sha256": trained.init_sha256,
+        "seed": config["seed"],
+        "training": {name: config[name] for name in ("clips", "model", "optim", "epochs", "max_steps")},
+    }
+
+
+def write_scores(
+    folder: Path,
+    scored: tuple[Sequence[VideoRecord], NDArray[np.float32], Sequence[Skip]],
+    *,
+    class_names: Sequence[str],
+    protocol: dict[str, Any],
+    command: str,
+    extra: Mapping[str, Any],
+) -> None:
+    """Write predictions, confusion matrix and result.json, and show the scores.
+
+    Raises:
+        RSPNetError: not one test video could be read.
+    """
+    records, scores, skipped = scored
+    total = len(records) + len(skipped)
+    if skipped:
+        SkipLog(folder / UNREADABLE, num_videos=total, max_share=1.0).add(skipped)
+    if not records:
+        raise RSPNetError(f"none of {total} test videos could be read: see {str(folder / UNREADABLE)!r}")
+    predictions = Predictions(records, scores, class_names)
+    table = predictions.table(seed=protocol["seed"])
+    results = {
+        "scores": as_results(table),
+        "predictions": save_predictions(folder, predictions.columns()),
+        "unreadable_test_videos": len(skipped),
+        **extra,
+    }
+    draw_confusion(folder / CONFUSION, predictions.confusion(), class_names)
+    write_result(folder, command=command, protocol=protocol, results=results)
+    shown = Table("", "score %", "95 % interval", title=f"{len(records)} test videos, {protocol['selection']} epoch")
+    for name, row in table.items():
+        shown.add_row(name, f"{100 * row.value:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}")
+    console = Console(stderr=True)
+    console.print(shown)
+    console.print(f"{len(skipped)} unreadable; details: {folder}", highlight=False)

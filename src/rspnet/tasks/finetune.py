@@ -1,0 +1,355 @@
+"""`rspnet finetune`: train a classifier on labelled videos and test it (METHOD section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from rich.console import Console
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from rspnet.config.finetune import FinetuneConfig
+from rspnet.core.distributed import gather_objects
+from rspnet.core.errors import ConfigError
+from rspnet.core.rng import numpy_rng
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.augment import normalise
+from rspnet.data.labelled.read import class_names
+from rspnet.data.labelled_clips import LabelledBatch, LabelledClipDataset, LabelledSampler, labelled_batches
+from rspnet.data.presets import AugmentPreset
+from rspnet.data.skipped import Skip, SkipLog
+from rspnet.engine.checkpoint import LAST, CheckpointFolder, save_checkpoint
+from rspnet.engine.classification import top_k_hits
+from rspnet.engine.loop import Loop
+from rspnet.engine.optim import Schedule, make_optimizer, scaled_learning_rate
+from rspnet.engine.report import Reporter
+from rspnet.engine.runtime import make_fabric, pick_device, pick_precision, pick_threads_and_workers
+from rspnet.engine.stop import STOPPED_EXIT_CODE
+from rspnet.models.classifier import parameter_groups
+from rspnet.pretext.statistics import average_statistics_over_ranks
+from rspnet.tasks.classifiers import TASK, clip_shape, make_classifier, open_classifier, shared_scores
+from rspnet.tasks.evaluate import finetune_stamp, scoring_view, write_scores
+from rspnet.tasks.labelled_data import labelled_records
+from rspnet.tasks.linear_probe import groups_of
+from rspnet.tasks.predictions import data_stamp, labels_of
+from rspnet.tasks.run_folder import open_run_folder, plain
+
+BEST = "best.ckpt"
+SHOWN = {"loss": "loss", "top1": "top-1"}
+
+
+def finetune(config: FinetuneConfig) -> int:
+    """Run the command. Returns its exit code: 0 at the end, 130 where it was stopped (and can be resumed)."""
+    train, test = (labelled_records(config.data, split) for split in ("train", "test"))
+    device = pick_device(config.engine.device)
+    precision = pick_precision(config.engine.precision, device)
+    fabric = make_fabric(
+        device=device, precision=precision, devices=config.engine.devices, num_nodes=config.engine.num_nodes
+    )
+    return Finetuning(config, train, test, fabric, precision).run()
+
+
+def carve_validation(
+    records: list[VideoRecord], share: float, *, seed: int
+) -> tuple[list[VideoRecord], list[VideoRecord]]:
+    """(training, validation): `share` of every class's videos by seed, whole UCF101 groups where names tell them.
+
+    Raises:
+        ConfigError: a class would be left without a training video.
+    """
+    if share == 0:
+        return records, []
+    units = groups_of(records) or [record.name for record in records]
+    chosen: set[str] = set()
+    for label in sorted(set(labels_of(records).tolist())):
+        own = sorted({unit for unit, record in zip(units, records, strict=True) if record.label == label})
+        count = max(1, round(share * len(own)))
+        if count >= len(own):
+            raise ConfigError(
+                f"--validation_share {share}: leaves class {label} ({len(own)} videos or groups) no training video"
+            )
+        chosen |= {own[place] for place in numpy_rng(seed, "validation", label).permutation(len(own))[:count]}
+    marked = list(zip(units, records, strict=True))
+    return [r for unit, r in marked if unit not in chosen], [r for unit, r in marked if unit in chosen]
+
+
+class Finetuning:
+    """One process's part of a fine-tuning: everything built, then `run`."""
+
+    def __init__(
+        self, config: FinetuneConfig, train: list[VideoRecord], test: list[VideoRecord], fabric: Fabric, precision: str
+    ) -> None:
+        self.config, self.fabric, self.precision, self.test = config, fabric, precision, test
+        self.console = Console(stderr=True, quiet=not fabric.is_global_zero)
+        self.class_names = class_names(train, test)
+        self.train, self.validation = carve_validation(train, config.validation_share, seed=config.seed)
+        self.checkpoints = CheckpointFolder(Path(config.out), keep=config.engine.keep)
+        saved = self._saved_state()
+        self.model, self.init_sha256 = make_classifier(
+            config.model, num_classes=len(self.class_names), seed=config.seed
+        )
+        self.folder = open_run_folder(config.out, config) if fabric.is_global_zero else Path(config.out)
+        fabric.barrier()
+        threads, self.workers = pick_threads_and_workers(
+            threads=config.engine.threads,
+            workers=config.clips.num_workers,
+            device=fabric.device,
+            processes=config.engine.devices,
+        )
+        torch.set_num_threads(threads)
+        self.skipped = SkipLog(
+            self.folder / "skipped.csv", num_videos=len(self.train), max_share=config.clips.max_skipped
+        )
+        self._pending: list[Skip] = []
+        self.looks: list[dict[str, float]] = []
+        self._set_up(saved)
+
+    def _saved_state(self) -> dict[str, Any] | None:
+        """The last checkpoint where a resume was asked for; refuses to overwrite a run or to resume another one."""
+        last = self.checkpoints.folder / LAST
+        if not self.config.resume:
+            if last.exists():
+                raise ConfigError(f"--out {self.config.out!r} already holds a run: add --resume, or name a new folder")
+            return None
+        saved = self.checkpoints.load_last()
+        if saved is not None:
+            refuse_other_settings(saved["config"], self._plain())
+        return saved
+
+    def _plain(self) -> dict[str, Any]:
+        return plain(self.config) | {"train_videos": len(self.train)}
+
+    def _set_up(self, saved: Mapping[str, Any] | None) -> None:
+        config, fabric = self.config, self.fabric
+        start = 0 if saved is None else saved["step"]
+        if saved is not None:
+            self.model.load_state_dict(saved["model"])
+            self.skipped.load_state_dict(saved["skipped"])
+            self.looks = saved["looks"]
+        layout = torch.channels_last_3d if config.engine.channels_last else torch.contiguous_format
+        self.model.to(fabric.device, memory_format=layout)  # type: ignore[call-overload]
+        if config.engine.compile:
+            self.model.compile()
+        sampler = self._sampler(start=0, total=0)
+        total = config.max_steps or config.epochs * sampler.steps_per_epoch
+        schedule = self._schedule(total, sampler.steps_per_epoch)
+        network = fabric.setup_module(self.model)
+        self.network = cast(torch.nn.Module, network)
+        self.optimizer = cast(Any, fabric.setup_optimizers(self._optimizer(schedule.peak)))
+        reporter = Reporter(
+            self.folder,
+            total_steps=total,
+            clips_per_step=config.clips.batch_size,
+            log_every=config.engine.log_every,
+            shown=SHOWN,
+            loggers=config.engine.loggers,
+            step=start,
+            active=fabric.is_global_zero,
+        )
+        self.loop = Loop(
+            fabric=fabric,
+            model=self.network,
+            optimizer=self.optimizer,
+            learning_rate=schedule,
+            train_step=self.train_step,
+            save=self.save,
+            reporter=reporter,
+            seed=config.seed,
+            total_steps=total,
+            steps_per_epoch=sampler.steps_per_epoch,
+            checkpoint_every=config.engine.checkpoint_every,
+            clip_grad_norm=config.optim.clip_grad_norm,
+            step=start,
+        )
+        if saved is not None:
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.loop.meters.load_state_dict(saved["meters"], device=fabric.device)
+            fabric.strategy.precision.load_state_dict(saved["precision"])
+
+    def _schedule(self, total: int, steps_per_epoch: int) -> Schedule:
+        optim = self.config.optim
+        scaled = scaled_learning_rate(optim.lr, batch_size=self.config.clips.batch_size)
+        return Schedule(
+            peak=scaled if optim.scale_lr else optim.lr,
+            kind=optim.schedule,
+            total_steps=total,
+            steps_per_epoch=steps_per_epoch,
+            unit=optim.schedule_unit,
+            warmup_steps=optim.warmup_steps,
+            milestones=optim.milestones,
+        )
+
+    def _optimizer(self, lr: float) -> torch.optim.Optimizer:
+        optim = self.config.optim
+        return make_optimizer(
+            cast(Any, parameter_groups(self.model, layer_decay=self.config.model.layer_decay)),
+            name=optim.name,
+            lr=lr,
+            momentum=optim.momentum,
+            weight_decay=optim.weight_decay,
+            fused=self.fabric.device.type == "cuda",
+        )
+
+    def _sampler(self, *, start: int, total: int) -> LabelledSampler:
+        return LabelledSampler(
+            labels_of(self.train).tolist(),
+            batch_size=self.config.clips.batch_size,
+            seed=self.config.seed,
+            total_steps=total,
+            start_step=start,
+            balanced=self.config.clips.balanced,
+            rank=self.fabric.global_rank,
+            world_size=self.fabric.world_size,
+        )
+
+    def run(self) -> int:
+        """Train to the end or until stopped, test, and write the result. Returns the exit code."""
+        videos = f"{len(self.train)} training, {len(self.validation)} validation, {len(self.test)} test videos"
+        self.console.print(
+            f"{videos}, {len(self.class_names)} classes; {self.loop.total_steps} steps of "
+            f"{self.config.clips.batch_size} clips; {self.model.backbone.name} on {self.fabric.device.type}, "
+            f"{self.precision}",
+            highlight=False,
+        )
+        if self.config.protocol == "official":
+            self.console.print(
+                "[yellow]note:[/] --protocol official picks the epoch on the test split", highlight=False
+            )
+        if self.loop.step:
+            self.console.print(f"resuming at step {self.loop.step}", highlight=False)
+        self.model.train()
+        if not self.loop.run(self._batches()):
+            self.console.print(f"stopped at step {self.loop.step}; go on with --resume", highlight=False)
+            return STOPPED_EXIT_CODE
+        self._test()
+        return 0
+
+    def _batches(self) -> Iterator[LabelledBatch]:
+        clips = self.config.clips
+        preset = AugmentPreset(crop_area=clips.crop_area, flip_p=0.5 if clips.flip else 0.0)
+        dataset = LabelledClipDataset(self.train, shape=clip_shape(clips), preset=preset, seed=self.config.seed)
+        sampler = self._sampler(start=self.loop.step, total=self.loop.total_steps)
+        return labelled_batches(dataset, sampler, num_workers=self.workers)
+
+    def train_step(self, batch: LabelledBatch, step: int) -> Mapping[str, Tensor]:
+        """Forward and backward of one batch; gradients are left on the classifier."""
+        self._pending += batch.skipped
+        if self.fabric.world_size == 1 or step % self.config.engine.log_every == 0:
+            self._share_skipped()
+        for group in self.optimizer.param_groups:  # the loop has just set all groups to the schedule's rate
+            group["lr"] *= group["lr_scale"]
+        clips = normalise(batch.clips.to(self.fabric.device))
+        labels = batch.labels.to(self.fabric.device)
+        logits = self.network(clips).float()
+        loss = cross_entropy(logits, labels, label_smoothing=self.config.model.label_smoothing)
+        self.fabric.backward(loss)
+        average_statistics_over_ranks(self.model)
+        return {"loss": loss.detach(), "top1": (logits.argmax(dim=1) == labels).float().mean()}
+
+    def _share_skipped(self) -> None:
+        """Every rank learns what all ranks skipped, so that all end together where it is too much."""
+        pending, self._pending = gather_objects(self._pending), []
+        self.skipped.add(skip for part in pending for skip in part)
+
+    def save(self, step: int, epoch_ends: bool) -> None:
+        """Look at the validation (or, official, test) split after an epoch; checkpoint everything for a resume."""
+        self._share_skipped()
+        self.loop.meters.average_over_ranks()
+        looked_at = self.test if self.config.protocol == "official" else self.validation
+        is_best = bool(epoch_ends and looked_at) and self._look(looked_at, step)
+        if self.fabric.is_global_zero:
+            content = {
+                "task": TASK,
+                "step": step,
+                "config": self._plain(),
+                "model_config": self.model.config,
+                "class_names": self.class_names,
+                "init_sha256": self.init_sha256,
+                "model": self.model.state_dict(),
+                "looks": self.looks,
+            }
+            if is_best and self.config.protocol != "last":
+                save_checkpoint(self.folder / BEST, content)
+            state = {
+                "optimizer": self.optimizer.state_dict(),
+                "precision": self.fabric.strategy.precision.state_dict(),
+                "meters": self.loop.meters.state_dict(),
+                "skipped": self.skipped.state_dict(),
+            }
+            self.checkpoints.save(content | state, step=step, numbered=epoch_ends)
+        self.fabric.barrier()
+
+    def _look(self, records: list[VideoRecord], step: int) -> bool:
+        """Note top-1 on `records` with few clips; whether it is the best so far (of equals the first)."""
+        kept, scores, _ = self._scores(records, num_clips=self.config.look_clips)
+        self.model.train()
+        top1 = float(top_k_hits(scores, labels_of(kept), 1).mean()) if kept else 0.0
+        is_best = all(top1 > look["top1"] for look in self.looks)
+        self.looks.append({"epoch": step / self.loop.steps_per_epoch, "step": step, "top1": top1})
+        split = "test" if records is self.test else "validation"
+        self.console.print(f"epoch {self.looks[-1]['epoch']:g}: {split} top-1 {top1:.3f}", highlight=False)
+        return is_best
+
+    def _scores(self, records: list[VideoRecord], *, num_clips: int | None = None) -> Any:
+        self.model.eval()
+        machine = {"device": self.fabric.device, "precision": self.precision, "num_workers": self.workers}
+        return shared_scores(self.model, records, scoring_view(self.config.clips, num_clips=num_clips), machine)
+
+    def _test(self) -> None:
+        """Test the epoch that the protocol reports, and write the result."""
+        reported = LAST if self.config.protocol == "last" else BEST
+        trained = open_classifier(str(self.folder / reported))
+        self.model.load_state_dict(trained.model.state_dict())
+        scored = self._scores(self.test)
+        if not self.fabric.is_global_zero:
+            return
+        selected_on = {"last": None, "validation": "validation", "official": "test"}[self.config.protocol]
+        stamp = finetune_stamp(trained, self.config.clips, precision=self.precision)
+        stamp |= data_stamp(self.config.data, train=len(self.train), test=len(scored[0]))
+        write_scores(
+            self.folder,
+            scored,
+            class_names=self.class_names,
+            protocol=stamp,
+            command="finetune",
+            extra={
+                "checkpoint": reported,
+                "epoch_selected_on": selected_on,
+                "looks": self.looks,
+                "validation_videos": len(self.validation),
+                "skipped_training_videos": len(self.skipped),
+            },
+        )
+
+
+_MACHINE = {
+    "data": ("root",),
+    "clips": ("num_workers", "max_skipped", "test_clips", "test_crops"),
+    "model": ("init",),
+    "optim": (),
+}
+
+
+def refuse_other_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise unless `wanted` trains exactly as the run in `saved` did (machine and test settings may differ).
+
+    Raises:
+        ConfigError: names the first option that differs, with both values.
+    """
+    pairs = [
+        (f"{section}.{name}", saved[section].get(name), value)
+        for section, free in _MACHINE.items()
+        for name, value in wanted[section].items()
+        if name not in free
+    ]
+    names = ("protocol", "validation_share", "look_clips", "epochs", "max_steps", "seed", "train_videos")
+    pairs += [(name, saved.get(name), wanted[name]) for name in names]
+    for name, old, new in pairs:
+        if old != new:
+            raise ConfigError(
+                f"--resume: {name} is {new} but the run was started with {old}; keep it, or start a new run folder"
+            )

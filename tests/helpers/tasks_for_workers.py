@@ -1,0 +1,33 @@
+"""Tasks for worker processes: these must be importable by name there."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from rspnet.core.workers import note
+
+
+def square(task: int) -> int:
+    time.sleep(0.01 * (task % 3))
+    return task * task
+
+
+def risky(task: int | str) -> int | str:
+    note(42)
+    if task == "abort":
+        os.abort()
+    if task == "leave":
+        os._exit(3)
+    if task == "hang":
+        time.sleep(60)
+    if task == "raise":
+        raise KeyError("as asked")
+    return task
+
+
+def busy(task: int) -> int:
+    for step in range(8):
+        note(step)
+        time.sleep(0.25)
+    return task
