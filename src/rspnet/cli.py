@@ -38,6 +38,9 @@ COMMANDS: dict[str, Command] = {
     "predict": Command(
         "rspnet.config.finetune:PredictConfig", "rspnet.tasks.predict:predict", "name the classes of new videos"
     ),
+    "compare": Command(
+        "rspnet.config.compare:CompareConfig", "rspnet.tasks.compare:compare", "put results side by side, paired tests"
+    ),
     "probe": Command(
         "rspnet.config.probe:ProbeConfig", "rspnet.tasks.probe:probe", "judge frozen features: linear, kNN, few labels"
     ),
@@ -49,6 +52,17 @@ COMMANDS: dict[str, Command] = {
     "roi": Command("rspnet.config.roi:RoiConfig", "rspnet.tasks.roi:roi", "show where two clips are alike"),
     "doctor": Command(
         "rspnet.config.doctor:DoctorConfig", "rspnet.tasks.doctor:doctor", "find what is wrong with your videos"
+    ),
+    "index": Command(
+        "rspnet.config.search:IndexConfig", "rspnet.search.index:index", "make a folder of videos searchable"
+    ),
+    "search": Command(
+        "rspnet.config.search:SearchConfig", "rspnet.search.command:search_command", "find videos by motion and look"
+    ),
+    "transcode": Command(
+        "rspnet.config.transcode:TranscodeConfig",
+        "rspnet.tasks.transcode:transcode",
+        "rewrite videos small and quick to read",
     ),
     "demo": Command(
         "rspnet.config.tools:DemoConfig", "rspnet.tasks.demo:demo", "see it learn, in minutes, without any data"

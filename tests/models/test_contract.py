@@ -85,3 +85,15 @@ def test_unknown_names() -> None:
         create_backbone("c3d", input="gray")
     with pytest.raises(ConfigError, match=r"'deep'.*linear, mlp, conv"):
         create_head("deep", num_features=8, dim=2)
+
+
+def test_float64_clips_and_weights_need_no_care_of_the_caller() -> None:
+    backbone = create_backbone("r3d_10_slim").eval()
+    clips = torch.randn(1, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        single = backbone.forward_features(clips)
+        from_double_clips = backbone.forward_features(clips.double())
+        double = backbone.double().forward_features(clips)
+    assert (single.dtype, from_double_clips.dtype, double.dtype) == (torch.float32, torch.float32, torch.float64)
+    assert torch.equal(single, from_double_clips)
+    torch.testing.assert_close(double.float(), single, rtol=1e-4, atol=1e-4)

@@ -39,7 +39,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "empty.mp4").touch()
     (root / "text.avi").write_text("no video\n" * 50)
     write_barcode_video(root / "short.mp4", 10, size=SIZE)
-    write("cut.mp4", options={"movflags": "faststart"})
+    write("cut.mp4")
     data = (root / "cut.mp4").read_bytes()
     (root / "cut.mp4").write_bytes(data[: len(data) * 2 // 3])
     data = bytearray(write("damaged.avi", codec="mpeg4", gop=100).read_bytes())
@@ -50,8 +50,6 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_video(root / "doubled.mp4", noisy([index // 2 for index in range(FRAMES)]), options={"bf": "0"})
     write_video(root / "stutter.mp4", noisy([index - index // 10 for index in range(FRAMES)]), options={"bf": "0"})
     write_video(root / "still.mp4", noisy([3] * FRAMES))
-    write("copy.mkv", times=range(FRAMES))
-    (root / "copy.mkv").unlink()
     (root / "a-copy.mp4").write_bytes((root / "good.mp4").read_bytes())
     write("turned.mp4", rotation=90)
     write("deep.mkv", codec="ffv1", pix_fmt="yuv444p10le")
@@ -65,7 +63,7 @@ EXPECTED = {
     "empty.mp4": {"unreadable"},
     "text.avi": {"unreadable"},
     "short.mp4": {"short"},
-    "cut.mp4": {"cut-off", "damaged"},
+    "cut.mp4": {"cut-off", "unreadable"},
     "damaged.avi": {"damaged"},
     "vfr.mp4": {"uneven"},
     "lost.mp4": {"uneven"},
@@ -96,7 +94,7 @@ def test_every_finding(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     result = json.loads((out / "result.json").read_text())["results"]
     assert result["videos"] == len(EXPECTED)
     assert result["usable"] == len(USABLE)
-    assert result["findings"]["unreadable"] == 2
+    assert result["findings"]["unreadable"] == 3
     reports = [Report.from_dict(values) for values in json.loads((out / "report.json").read_text())]
     assert {report.name: report.is_usable for report in reports} == {name: name in USABLE for name in EXPECTED}
     assert details["short.mp4"] == "10 frames, a window needs 32"

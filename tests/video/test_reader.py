@@ -307,3 +307,21 @@ def test_a_p_frame_that_claims_to_be_unused_is_not_left_out(tmp_path: Path, code
                 except DecodeError as error:
                     named += f"frame {index} of {FRAMES} is damaged" in str(error)
     assert named > 0
+
+
+def test_frames_without_their_key_frame_are_damaged(make: Any, tmp_path: Path) -> None:
+    path = make("bframes.avi")[0]
+    with open_video(path) as video:
+        first = bytes((video._kept or ())[0])
+    broken = tmp_path / "beheaded.avi"
+    broken.write_bytes(path.read_bytes().replace(b"00dc" + len(first).to_bytes(4, "little") + first, b"JUNK" * 2))
+    with open_video(broken) as video:
+        sound = []
+        for index in range(len(video)):
+            try:
+                assert read_barcode(video.frames_at([index])[0]) == index + FRAMES - len(video)
+                sound.append(index)
+            except DecodeError:
+                continue
+        assert 0 < len(sound) < len(video)
+        assert sound[0] >= 9

@@ -38,7 +38,7 @@ KINDS = {
     "uneven": "frames are not evenly spaced in time",
     "repeated": "frames only repeat the one before: a false speed",
     "static": "nothing moves: no speed to see",
-    "duplicate": "the same pictures as an earlier video",
+    "duplicate": "the same pictures as another video of the list",
     "leak": "the same pictures as a video of the other list",
     "rotated": "turned or mirrored by a display matrix (applied when read)",
     "pixel-format": "not 8 bits with 4:2:0 colours",
@@ -208,13 +208,15 @@ def _spread(length: int) -> Sequence[int]:
 def find_shared(reports: Sequence[Report], others: Sequence[Report]) -> list[Report]:
     """The reports with duplicates among them, and with what they share with `others`, added as findings."""
     elsewhere = {other.content: other.name for other in others if other.content}
-    first: dict[str, str] = {}
+    kept: dict[str, str] = {}
+    for report in sorted(reports, key=lambda report: not report.is_usable):  # the first usable one is kept
+        kept.setdefault(report.content, report.name)
     found = []
     for report in reports:
         if report.content in elsewhere:
             report = report.with_finding("leak", f"as {elsewhere[report.content]!r}", usable=False)
-        if report.content and first.setdefault(report.content, report.name) != report.name:
-            report = report.with_finding("duplicate", f"of {first[report.content]!r}", usable=False)
+        if report.content and kept[report.content] != report.name:
+            report = report.with_finding("duplicate", f"of {kept[report.content]!r}", usable=False)
         found.append(report)
     return found
 

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Literal
 
 import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
 InputKind = Literal["rgb", "difference"]
@@ -27,7 +28,13 @@ class Backbone(nn.Module):
         self.input = input
 
     def forward_features(self, clips: Tensor) -> Tensor:
-        """Last feature map [B, C, T', H', W'] of clips [B, 3, T, H, W] (normalised RGB, whatever `input` is)."""
+        """Last feature map [B, C, T', H', W'] of clips [B, 3, T, H, W] (normalised RGB, whatever `input` is).
+
+        Where clips or weights are float64, the clips are converted to the weights' format.
+        """
+        weights = next(self.parameters()).dtype
+        if torch.float64 in (clips.dtype, weights):
+            clips = clips.to(weights)
         if self.input == "difference":
             clips = clips[:, :, 1:] - clips[:, :, :-1]
         return self._feature_map(clips)

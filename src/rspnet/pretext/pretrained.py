@@ -46,6 +46,8 @@ def load_pretrained_with_report(path: str | os.PathLike[str]) -> tuple[RSPNet, L
 def from_published(arch: str, state: dict[str, Tensor], *, source: str) -> tuple[RSPNet, LoadReport]:
     """A model with the weights of a published pre-training file's `arch` and `model` entries, in train mode.
 
+    The model takes the file's number format (float32 in the published files, float64 in exact tests).
+
     Raises:
         CheckpointError: unknown arch, a fine-tuned file, or keys and shapes other than the published ones.
     """
@@ -62,7 +64,7 @@ def from_published(arch: str, state: dict[str, Tensor], *, source: str) -> tuple
         queue_size=queue.shape[0],
         feature_dim=queue.shape[1],
         size=224 if arch == "s3dg" else 112,
-    )
+    ).to(queue.dtype)
     load_strictly(model, renamed, source=source)
     return model, report
 

@@ -27,6 +27,8 @@ SCHEMA = 1
 ANN_FROM_CLIPS = 50_000
 """Below this many clips a search compares with every one: exact, and as fast."""
 _NAMES_AT_ONCE = 500
+# Queries by motion or appearance alone need many: the partitions are made of both (docs: recall by share probed).
+_PROBED_SHARE = 0.4
 _COMPACT_FRAGMENTS = 32
 Vectors = NDArray[np.float32]
 
@@ -102,6 +104,7 @@ class Store:
         content = json.loads(self._about.to_arrow()["json"][0].as_py())
         if content.pop("schema") != SCHEMA:
             raise RSPNetError(f"library {uri!r} was made by another version of rspnet: index the videos anew")
+        self._indexed = self._has_index()
         self.about = About(**{**content, "clip": ClipSettings(**content["clip"])})
 
     @classmethod
@@ -185,15 +188,17 @@ class Store:
         count = len(self)
         if count < ANN_FROM_CLIPS:
             return
-        if not self.is_indexed():
-            partitions = max(1, round(count**0.5))
-            self._clips.create_index(metric="dot", index_type="IVF_FLAT", num_partitions=partitions)
-            self._clips.create_scalar_index("path")
-        else:
+        if self._indexed:
             self._clips.optimize()
+            return
+        from lancedb.index import BTree, IvfFlat
 
-    def is_indexed(self) -> bool:
-        """Whether there is an approximate index."""
+        partitions = round(count**0.5)
+        self._clips.create_index("vector", config=IvfFlat(distance_type="dot", num_partitions=partitions))
+        self._clips.create_index("path", config=BTree())
+        self._indexed = True
+
+    def _has_index(self) -> bool:
         return any("vector" in index.columns for index in self._clips.list_indices())
 
     def _delete(self, table: Any, paths: Sequence[str]) -> None:
@@ -210,14 +215,13 @@ class Store:
         search = self._clips.search(query, vector_column_name="vector").distance_type("dot")
         if not_content is not None:
             search = search.where(f"content != '{not_content}'", prefilter=True)
-        if self.is_indexed():
-            search = search.nprobes(self._nprobes())
+        if self._indexed:
+            search = search.nprobes(max(1, round(_PROBED_SHARE * len(self) ** 0.5)))
         found = search.select(["path", "_distance"]).limit(limit).to_arrow()
         # LanceDB's dot "distance" is 1 - dot product.
-        return [(path, 1 - far) for path, far in zip(*(found[n].to_pylist() for n in ("path", "_distance")), strict=True)]
-
-    def _nprobes(self) -> int:
-        return max(20, round(len(self) ** 0.5 / 8))
+        return [
+            (path, 1 - far) for path, far in zip(*(found[n].to_pylist() for n in ("path", "_distance")), strict=True)
+        ]
 
     def clips_of(self, paths: Sequence[str]) -> Iterator[ClipRows]:
         """The windows of some videos, in the order of their windows; backbone features are left empty."""
@@ -229,7 +233,9 @@ class Store:
             for path in dict.fromkeys(names):
                 rows = np.flatnonzero(names == path)
                 own = {name: table[name].to_numpy()[rows] for name in ("window", "start_s", "end_s")}
-                one = {name: table[name][int(rows[0])].as_py() for name in ("path", "content", "fps", "width", "height")}
+                one = {
+                    name: table[name][int(rows[0])].as_py() for name in ("path", "content", "fps", "width", "height")
+                }
                 motion, appearance = np.split(vectors[rows], 2, axis=1)
                 empty = np.zeros((len(rows), 0), np.float32)
                 yield ClipRows(**one, **own, motion=motion, appearance=appearance, features=empty)
@@ -245,6 +251,7 @@ def joined(motion: Vectors, appearance: Vectors, *, alpha: float | None = None) 
 
 
 def _connect(uri: str) -> Any:
+    os.environ.setdefault("LANCE_LOG", "error")  # its warnings are about its own interfaces
     try:
         import lancedb
     except ModuleNotFoundError as error:
@@ -326,5 +333,3 @@ def _matrix(column: Any) -> Vectors:
     """A column of equally long lists as float32 [n, width]."""
     whole = column.combine_chunks()
     return np.asarray(whole.flatten().to_numpy(), np.float32).reshape(-1, whole.type.list_size)
-
-

@@ -50,9 +50,11 @@ def doctor(config: DoctorConfig) -> int:
     workers = config.num_workers or available_cores()
     inspector = Inspector(num_frames=config.num_frames, speeds=tuple(config.speeds), fps=config.fps)
     seen = list(inspect_all([*records, *others], inspector, memory=folder / _MEMORY, workers=workers))
-    reports = find_shared(seen[: len(records)], seen[len(records) :])
+    reports = seen[: len(records)]
     if config.write_list is not None:
         reports = [report if is_listable(Path(report.path)) else _unlistable(report) for report in reports]
+    reports = find_shared(reports, seen[len(records) :])
+    if config.write_list is not None:
         write_usable(Path(config.write_list), records, reports)
     write_text(folder / "report.csv", as_csv(reports))
     write_json(folder / "report.json", [asdict(report) for report in reports])

@@ -68,10 +68,12 @@ class PacketTable:
         """Per frame, the last key packet that comes before it (or is it) both in decode order and in display order.
 
         A leading frame of an open group of pictures is decoded after a key packet that is shown after it and may need
-        the group before: for such a frame this gives the key packet before that one.
+        the group before: for such a frame this gives the key packet before that one. Where there is none, 0, and the
+        frame is one of `self.unfounded`: its key packet is missing, and decoders show grey soup without a complaint.
         """
         sort_keys = self._sort_keys()
         starts = np.zeros(len(self), dtype=np.int64)
+        self.unfounded: set[int] = set()
         open_keys: list[int] = []
         for number, packet in enumerate(self.packets):
             if packet.is_key:
@@ -83,6 +85,8 @@ class PacketTable:
                 if sort_keys[key] <= sort_keys[number]:
                     starts[frame] = key
                     break
+            else:
+                self.unfounded.add(int(frame))
         return starts
 
     def _sort_keys(self) -> npt.NDArray[np.float64]:
@@ -122,11 +126,11 @@ class PacketTable:
         return runs
 
     def first_doubtful(self, run: Run, damaged: Sequence[int]) -> int | None:
-        """The first frame of the run that is damaged or may depend on a damaged packet, or None."""
+        """The first frame of the run that is damaged, or may depend on a damaged or missing packet, or None."""
         hurt = np.array(sorted(damaged), dtype=np.int64)
         for frame in run.frames:
             start, packet = self.start_of_frame[frame], self.packet_of_frame[frame]
-            if ((hurt >= start) & (hurt <= packet)).any():
+            if frame in self.unfounded or ((hurt >= start) & (hurt <= packet)).any():
                 return frame
         return None
 

@@ -1,0 +1,84 @@
+"""Options of `rspnet index` and `rspnet search`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rspnet.config.base import Device, Precision, positional, require
+
+
+@dataclass(frozen=True)
+class IndexConfig:
+    """Make a folder of videos searchable; run it again after changes, only new or changed videos are done.
+
+    Example: rspnet index my_videos --store library --model runs/first/last.ckpt
+    """
+
+    store: str
+    """The library: a folder, or an object-store address (s3://, gs://, az://)."""
+    model: str
+    """Checkpoint (last.ckpt) or published .pth.tar file."""
+    folder: str = positional("Folder of videos; videos that have left it leave the library.")
+    window_s: float = 2.0
+    """Seconds of video behind one vector."""
+    hop_s: float = 1.0
+    """Seconds from one window to the next."""
+    clips: int = 2
+    """Clips, evenly spread over a window, whose vectors are averaged."""
+    num_frames: int | None = None
+    """Frames of a clip; the default is what the network was trained with."""
+    stride: int = 1
+    """Frames from one frame of a clip to the next."""
+    size: int | None = None
+    """Height and width of a clip in pixels; the default is what the network was trained with."""
+    batch_size: int = 8
+    """Clips that go through the network together."""
+    num_workers: int | None = None
+    """Processes that read videos."""
+    device: Device = "auto"
+    """Where to run."""
+    precision: Precision = "auto"
+    """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
+
+    def __post_init__(self) -> None:
+        for name in ("clips", "stride", "batch_size"):
+            require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
+        require(self.window_s > 0, f"--window_s {self.window_s}: must be above 0")
+        require(0 < self.hop_s <= self.window_s, f"--hop_s {self.hop_s}: must be above 0 and at most --window_s")
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """Find the parts of a library's videos that move like a query, look like it, or both.
+
+    Example: rspnet search library query.mp4 --alpha 0.8 -k 5 --out hits.png
+    """
+
+    store: str = positional("The library that rspnet index made.")
+    query: str = positional("A video.")
+    start: float = 0.0
+    """Second at which the query starts in its video."""
+    end: float | None = None
+    """Second at which it ends; the default is the video's end."""
+    alpha: float = 0.5
+    """1 searches by motion, 0 by appearance; the score is alpha * motion + (1 - alpha) * appearance."""
+    k: int = 10
+    """Videos to find."""
+    not_same_video: bool = False
+    """Leave out the query's own video (any file with the same content)."""
+    model: str | None = None
+    """The library's checkpoint; the default is where it was when the library was made."""
+    out: str | None = None
+    """hits.json, hits.png (a contact sheet), or a run folder for both; only printed without it."""
+    explain: bool = False
+    """Also show why the best hit is alike (roi.png and roi.mp4; needs a run folder)."""
+    device: Device = "auto"
+    """Where to run."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.alpha <= 1, f"--alpha {self.alpha}: must be from 0 (appearance) to 1 (motion)")
+        require(self.k >= 1, f"--k {self.k}: must be at least 1")
+        require(self.start >= 0, f"--start {self.start}: must not be negative")
+        require(self.end is None or self.end > self.start, f"--end {self.end}: must be after --start {self.start}")
+        folder = self.out is not None and not self.out.endswith((".json", ".png"))
+        require(folder or not self.explain, "--explain: name a run folder with --out")

@@ -1,0 +1,36 @@
+"""Options of `rspnet transcode`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rspnet.config.base import positional, require
+
+
+@dataclass(frozen=True)
+class TranscodeConfig:
+    """Rewrite videos small and quick to read: H.264, few pixels, many key frames, no sound.
+
+    Every file keeps its folder and its whole name, so annotation lists (.csv, .txt; copied along) stay right: a name
+    that ends in .avi then holds an MP4, which this package and FFmpeg tell by content. Frames, their order and their
+    times stay the same and are checked after writing. Call it again to go on where it was stopped.
+
+    Example: rspnet transcode kinetics kinetics-256
+    """
+
+    source: str = positional("Folder of videos.")
+    target: str = positional("Folder to write to.")
+    short_side: int = 256
+    """Pixels of the shorter side; smaller videos are not enlarged."""
+    key_every: int = 16
+    """Frames from one key frame to the next: the fewer, the quicker to enter and the larger the file."""
+    crf: int = 20
+    """Quality of x264: 0 is lossless, 51 the worst."""
+    num_workers: int | None = None
+    """Processes; the default is one for each core."""
+
+    def __post_init__(self) -> None:
+        require(self.short_side >= 16, f"--short_side {self.short_side}: must be at least 16 pixels")
+        require(self.key_every >= 1, f"--key_every {self.key_every}: must be at least 1")
+        require(0 <= self.crf <= 51, f"--crf {self.crf}: 0 to 51")
+        require(self.num_workers is None or self.num_workers >= 1, f"--num_workers {self.num_workers}: at least 1")

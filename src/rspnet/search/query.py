@@ -1,0 +1,189 @@
+"""Searching a library: a query video to ranked, located hits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rspnet.core.errors import CheckpointError, DecodeError, RSPNetError
+from rspnet.core.files import sha256_of
+from rspnet.data.skipped import Skip
+from rspnet.search.align import best_alignment
+from rspnet.search.cutting import PieceDataset, cut_video, pieces_of, window_means
+from rspnet.search.hits import Hit
+from rspnet.search.store import ClipRows, Store, joined
+from rspnet.tasks.embedder import Embedder
+
+_CANDIDATES_PER_HIT = 8
+_MIN_CANDIDATES = 64
+
+
+@dataclass(frozen=True)
+class Query:
+    """A video, or a part of one, as a library sees it.
+
+    Attributes:
+        start_s: float64 [n], start of each window.
+        end_s: float64 [n], end of each window.
+        motion: float32 [n, D], unit vectors.
+        appearance: float32 [n, D], unit vectors.
+        content: SHA-256 of the file, empty if unknown.
+    """
+
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+    motion: NDArray[np.float32]
+    appearance: NDArray[np.float32]
+    content: str = ""
+
+
+class Library:
+    """A library of videos that `rspnet index` made, open for searching.
+
+    Args:
+        uri: the folder or object-store address.
+        model: the checkpoint it was made with; by default where that was at the time.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        RSPNetError: there is no library, or its checkpoint is missing or another one.
+
+    Example:
+        >>> hits = Library("library").search("query.mp4", alpha=0.8, k=5)  # [Hit(path=..., start_s=3.0, ...), ...]
+    """
+
+    def __init__(self, uri: str, *, model: str | None = None, device: Literal["auto", "cpu", "cuda"] = "auto") -> None:
+        self.store = Store(uri)
+        path = model or self.store.about.model
+        if not Path(path).is_file():
+            raise CheckpointError(
+                f"library {uri!r} needs its model, {path!r}, which is not there: name it with --model"
+            )
+        self.store.refuse_other_model(path, sha256_of(Path(path)))
+        about = self.store.about
+        clip = about.clip
+        self.embedder = Embedder(
+            path,
+            num_frames=clip.num_frames,
+            stride=clip.stride,
+            size=clip.size,
+            device=device,
+            precision=about.precision,
+        )
+
+    def search(
+        self,
+        video: str | os.PathLike[str],
+        *,
+        start_s: float = 0.0,
+        end_s: float | None = None,
+        alpha: float = 0.5,
+        k: int = 10,
+        not_same_video: bool = False,
+    ) -> list[Hit]:
+        """The k videos with the part most like the query, best first.
+
+        Args:
+            video: the query's file.
+            start_s: second at which the query starts.
+            end_s: second at which it ends; None is the video's end.
+            alpha: 1 searches by motion, 0 by appearance.
+            k: hits wanted; fewer if the library has fewer videos.
+            not_same_video: leave out files whose content is the query's.
+
+        Raises:
+            DecodeError: the query cannot be read.
+            RSPNetError: it starts behind its end.
+        """
+        query = self.embed(video, start_s=start_s, end_s=end_s)
+        return search(self.store, query, alpha=alpha, k=k, not_same_video=not_same_video)
+
+    def embed(self, video: str | os.PathLike[str], *, start_s: float = 0.0, end_s: float | None = None) -> Query:
+        """The windows of a query; raises as `search`."""
+        settings = self.store.about.clip
+        cut = cut_video(Path(video), settings, start_s=start_s, end_s=end_s)
+        parts = []
+        for result in self.embedder.stream_clips(PieceDataset(pieces_of(cut), settings)):
+            if isinstance(result, Skip):
+                raise DecodeError(video, result.reason)
+            parts.append(result)
+        heads = (np.concatenate([getattr(part, head) for part in parts]) for head in ("motion", "appearance"))
+        motion, appearance = (window_means(vectors, settings.clips, unit=True) for vectors in heads)
+        return Query(cut.windows.start_s, cut.windows.end_s, motion, appearance, sha256_of(Path(video)))
+
+
+def search(store: Store, query: Query, *, alpha: float, k: int, not_same_video: bool = False) -> list[Hit]:
+    """The k videos with the part most like the query, best first; ties by path.
+
+    Every query window names its nearest clips; each video among these is then aligned with the query as a whole.
+
+    Raises:
+        RSPNetError: alpha or k out of range.
+    """
+    if not 0 <= alpha <= 1:
+        raise RSPNetError(f"alpha is {alpha}; it must be from 0 (appearance) to 1 (motion)")
+    if k < 1:
+        raise RSPNetError(f"k is {k}; it must be at least 1")
+    paths = _candidates(store, query, alpha=alpha, k=k, not_content=query.content if not_same_video else None)
+    hits = [locate(query, video, alpha=alpha, hop_s=store.about.clip.hop_s) for video in store.clips_of(paths)]
+    return sorted(hits, key=lambda hit: (-hit.score, hit.path))[:k]
+
+
+def _candidates(store: Store, query: Query, *, alpha: float, k: int, not_content: str | None) -> Sequence[str]:
+    """The videos of the clips nearest to each query window; asks for more clips until there are k videos."""
+    limit = max(_MIN_CANDIDATES, _CANDIDATES_PER_HIT * k)
+    total = len(store)
+    vectors = joined(query.motion, query.appearance, alpha=alpha)
+    while True:
+        found: dict[str, None] = {}
+        for vector in vectors:
+            found.update(dict.fromkeys(p for p, _ in store.nearest(vector, limit=limit, not_content=not_content)))
+        if len(found) >= k or limit >= total:
+            return list(found)
+        limit *= 4
+
+
+def locate(query: Query, video: ClipRows, *, alpha: float, hop_s: float) -> Hit:
+    """The part of one video that is most like the query.
+
+    Args:
+        query: its windows.
+        video: the windows of a video of the library.
+        alpha: weight of motion.
+        hop_s: seconds from one window to the next.
+    """
+    motion, appearance = (
+        _by_window(mine.astype(np.float64) @ theirs.astype(np.float64).T, video.window)
+        for mine, theirs in ((query.motion, video.motion), (query.appearance, video.appearance))
+    )
+    best = best_alignment(alpha * motion + (1 - alpha) * appearance)
+    (q_first, q_last), (v_first, v_last) = best.query, best.video
+    pairs = (np.arange(q_first, q_last + 1), np.arange(v_first, v_last + 1))
+    shares = [float(part[pairs].sum()) / len(query.motion) for part in (motion, appearance)]
+    origin = float(video.start_s[0]) - hop_s * float(video.window[0])
+    start = max(origin, origin + hop_s * (v_first + best.drift))
+    length = float(query.end_s[q_last] - query.start_s[q_first])
+    stop = float(video.end_s[-1])
+    return Hit(
+        path=video.path,
+        start_s=round(max(origin, min(start, stop - length)), 6),
+        end_s=round(min(start + length, stop), 6),
+        score=alpha * shares[0] + (1 - alpha) * shares[1],
+        motion=shares[0],
+        appearance=shares[1],
+        windows=q_last - q_first + 1,
+        fps=video.fps,
+    )
+
+
+def _by_window(similarity: NDArray[np.float64], window: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[q, n] to [q, last window + 1]: windows that could not be read count 0."""
+    whole = np.zeros((len(similarity), int(window[-1]) + 1))
+    whole[:, window] = similarity
+    return whole

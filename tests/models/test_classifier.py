@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rspnet.core.errors import ConfigError
+from rspnet.models.classifier import Classifier, parameter_groups, stages
+from rspnet.models.registry import create_backbone
+
+
+def make(**options) -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(create_backbone("r3d_10_slim"), **{"num_classes": 5, "dropout": 0.0, **options})
+
+
+def test_logits_are_the_linear_map_of_the_mean_feature():
+    model, clips = make().eval(), torch.randn(2, 3, 4, 32, 32)
+    with torch.no_grad():
+        maps = model.backbone.forward_features(clips)
+        expected = maps.mean(dim=(2, 3, 4)) @ model.linear.weight.T + model.linear.bias
+        torch.testing.assert_close(model(clips), expected)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert model(clips).dtype == torch.float32
+
+
+def test_dropout_only_in_training():
+    model, clips = make(dropout=0.5), torch.randn(2, 3, 4, 32, 32)
+    model.backbone.eval()
+    with torch.no_grad():
+        assert not torch.equal(model(clips), model(clips))
+        model.eval()
+        assert torch.equal(model(clips), model(clips))
+
+
+@pytest.mark.parametrize("name", ["c3d", "r3d_18", "r2plus1d_vcop", "r2plus1d_18", "s3dg"])
+def test_stages_hold_every_parameter_once(name):
+    with torch.device("meta"):
+        backbone = create_backbone(name)
+    found = [id(p) for stage in stages(backbone) for module in stage for p in module.parameters()]
+    assert sorted(found) == sorted(id(p) for p in backbone.parameters())
+    assert len(stages(backbone)) == {"c3d": 8, "s3dg": 12}.get(name, 5)
+
+
+def test_frozen_stages_do_not_change_at_all():
+    model = make(frozen_stages=2).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = torch.optim.SGD(parameter_groups(model, layer_decay=0.5), lr=0.1, weight_decay=0.1)
+    for _ in range(2):
+        model(torch.randn(4, 3, 4, 32, 32)).square().sum().backward()
+        optimizer.step()
+    changed = {name.split(".")[1] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"layer2", "layer3", "layer4", "weight", "bias"}
+    with pytest.raises(ConfigError, match="r3d_10_slim has 5 stages"):
+        make(frozen_stages=6)
+
+
+def test_layer_decay_falls_with_depth():
+    model = make(frozen_stages=1)
+    groups = parameter_groups(model, layer_decay=0.5)
+    assert [group["lr_scale"] for group in groups] == [1.0, 0.5, 0.25, 0.125, 0.0625]
+    assert groups[1]["params"][0] is next(model.backbone.layer4.parameters())
+    grouped = sum(p.numel() for group in groups for p in group["params"])
+    assert grouped == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    (whole,) = parameter_groups(model, layer_decay=1.0)
+    assert sum(p.numel() for p in whole["params"]) == grouped
