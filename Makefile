@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench fuzz clean
 
 demo: .venv/installed
 	$(BIN)/rspnet demo --out demo-run
@@ -19,6 +19,9 @@ check: .venv/installed-dev
 bench: .venv/installed
 	$(BIN)/rspnet bench step --out runs/bench-step
 	$(BIN)/rspnet bench data --out runs/bench-data
+
+fuzz: .venv/installed-dev
+	PYTHONPATH=tests $(BIN)/python -m helpers.fuzz --cases 20000
 
 clean:
 	rm -rf .venv demo-run runs

@@ -41,6 +41,15 @@ COMMANDS: dict[str, Command] = {
     "compare": Command(
         "rspnet.config.compare:CompareConfig", "rspnet.tasks.compare:compare", "put results side by side, paired tests"
     ),
+    "convert": Command(
+        "rspnet.config.convert:ConvertConfig", "rspnet.tasks.convert:convert", "read weights of other programs"
+    ),
+    "weights": Command(
+        "rspnet.config.weights:WeightsConfig", "rspnet.tasks.weights:weights", "list or download published weights"
+    ),
+    "export": Command(
+        "rspnet.config.export:ExportConfig", "rspnet.tasks.export:export", "write a network for use elsewhere"
+    ),
     "probe": Command(
         "rspnet.config.probe:ProbeConfig", "rspnet.tasks.probe:probe", "judge frozen features: linear, kNN, few labels"
     ),
@@ -160,6 +169,8 @@ def expand(words: Sequence[str], *, flags: Collection[str]) -> list[str]:
         name, equals, value = word.partition("=")
         if name.startswith("--"):
             name = "--" + name[2:].replace("-", "_")
+        elif name == "-k":
+            name = "--k"
         following = words[place + 1] if place + 1 < len(words) else ""
         if expanded[-1:] == ["--recipe"]:
             expanded[-1:] = ["--config", str(recipe_path(word))]

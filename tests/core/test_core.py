@@ -30,12 +30,18 @@ def test_seeds_depend_on_every_key_and_on_order() -> None:
     assert torch.equal(torch.rand(4, generator=torch_rng(1, "a")), torch.rand(4, generator=torch_rng(1, "a")))
 
 
+def write_half(path: Path, error: Exception) -> None:
+    """Fail in the middle of an atomic write."""
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_half(path, RuntimeError())
     assert path.read_text() == "old"
     assert [item.name for item in tmp_path.iterdir()] == ["file.txt"]
 
@@ -47,9 +53,8 @@ def test_writing_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(RSPNetError, match="No space left"), atomic_path(tmp_path / "file") as temporary:
-        temporary.write_text("half")
-        raise OSError(28, os.strerror(28))
+    with pytest.raises(RSPNetError, match="No space left"):
+        write_half(tmp_path / "file", OSError(28, os.strerror(28)))
     assert not list(tmp_path.iterdir())
 
 

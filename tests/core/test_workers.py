@@ -88,7 +88,7 @@ def test_workers_ignore_ctrl_c() -> None:
 
 
 def test_workers_that_cannot_start_are_an_error_at_once() -> None:
-    with pytest.raises(RuntimeError, match="before its first task"):
+    with pytest.raises(RuntimeError, match="before their first task"):
         list(ordered_map(unexpected_here, GOOD, workers=1, after_death=unexpected, hang_seconds=60))
 
 

@@ -47,13 +47,13 @@ def test_mean_class_accuracy_weighs_classes_alike():
 def test_an_interval_covers_as_often_as_it_says():
     rng = np.random.default_rng(1)
     covered = 0
-    for seed in range(60):
+    for seed in range(30):
         labels = np.zeros(80, dtype=np.int64)
         right = rng.random(80) < 0.7
         scores = np.stack([np.where(right, 1.0, 0.0), np.where(right, 0.0, 1.0)], axis=1)
         row = score_table(scores, labels, seed=seed)["top1"]
         covered += row.low <= 0.7 <= row.high
-    assert covered >= 51
+    assert covered >= 25
 
 
 def test_a_class_never_trained_is_named():

@@ -20,6 +20,10 @@ def bench(config: BenchConfig) -> None:
         results = bench_step(
             backbone=config.backbone, batch_size=config.batch_size, repeats=config.repeats, threads=config.threads
         )
+    elif config.name == "search":
+        from rspnet.bench.search import bench_search
+
+        results = bench_search()
     else:
         results = bench_data(paths=[Path(video) for video in config.videos] or None, repeats=config.repeats)
     print_results(results, title=f"rspnet bench {config.name}")

@@ -23,8 +23,8 @@ class IndexConfig:
     """Seconds of video behind one vector."""
     hop_s: float = 1.0
     """Seconds from one window to the next."""
-    clips: int = 2
-    """Clips, evenly spread over a window, whose vectors are averaged."""
+    clips: int = 1
+    """Clips of a window, from the middles of as many equal parts, whose vectors are averaged."""
     num_frames: int | None = None
     """Frames of a clip; the default is what the network was trained with."""
     stride: int = 1

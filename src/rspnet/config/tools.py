@@ -46,7 +46,9 @@ class BenchConfig:
     Example: rspnet bench step --backbone s3dg
     """
 
-    name: Literal["step", "data"] = positional("step: a whole pre-training step; data: video file to augmented clips.")
+    name: Literal["step", "data", "search"] = positional(
+        "step: a whole pre-training step; data: video file to augmented clips; search: a library of 200,000 clips."
+    )
     backbone: BackboneName = "r3d_18"
     """Network of the step bench."""
     batch_size: int = 4

@@ -30,6 +30,7 @@ Result = TypeVar("Result")
 
 _QUEUED = 2  # tasks a worker holds: one at work, one waiting, so that it never idles between them
 _GRACE_SECONDS = 5.0
+_FAILED_STARTS = 5
 _progress: Any = None  # in a worker: two shared numbers, how often `note` was called and with what
 
 
@@ -129,6 +130,7 @@ class _Pool(Generic[Task, Result]):
         self._again: deque[tuple[int, Task]] = deque()
         self._done: dict[int, Result] = {}
         self._given = 0
+        self._failed_starts = 0
         self._workers: list[_Worker[Task]] = []
         try:
             for _ in range(workers):
@@ -195,7 +197,8 @@ class _Pool(Generic[Task, Result]):
             self._receive(pipes[pipe])  # type: ignore[index]
         now = monotonic()
         for worker in list(self._workers):
-            if worker.pipe in ready or not worker.queue or worker.seen != worker.progress[0]:
+            starting = worker.progress[0] == 0
+            if worker.pipe in ready or not worker.queue or starting or worker.seen != worker.progress[0]:
                 worker.seen, worker.since = worker.progress[0], now
             elif now - worker.since > self._hang_seconds:
                 worker.process.kill()
@@ -216,7 +219,13 @@ class _Pool(Generic[Task, Result]):
         _bury(worker)
         self._workers.remove(worker)
         if worker.progress[0] == 0:
-            raise RuntimeError("a worker process ended before its first task: its own error is printed above")
+            # A Ctrl-C that comes before the process can ignore it is forgiven; what cannot start at all is not.
+            self._failed_starts += 1
+            if self._failed_starts >= _FAILED_STARTS:
+                raise RuntimeError("worker processes end before their first task: their own error is printed above")
+            self._again.extend(worker.queue)
+            self._workers.append(self._start())
+            return
         code = worker.process.exitcode or 0
         death = Death(note=int(worker.progress[1]), signal=max(0, -code), hung=hung)
         if worker.queue:

@@ -18,13 +18,24 @@ from rspnet.data.augment import ClipDraw, centre_square, draw_clip
 from rspnet.data.presets import AugmentPreset
 from rspnet.data.sampler import PairRequest
 from rspnet.data.skipped import Skip
-from rspnet.video.clips import Indices, draw_window, even_clips, speed_union, tick_frames, window_length
+from rspnet.video.clips import (
+    MAX_REPEATED,
+    Indices,
+    draw_window,
+    even_clips,
+    repeated_share,
+    speed_union,
+    tick_frames,
+    window_length,
+)
 from rspnet.video.reader import VideoReader, View, open_video
 
 Keys = tuple[int | str, ...]
 
 # Videos tried for one sample before giving up: at 5 % bad videos, ten in a row come once in 10^13 samples.
 _MAX_ATTEMPTS = 10
+# Windows drawn from one video before it is taken for frozen: a scene may rest for a while.
+_MAX_DRAWS = 4
 
 
 @dataclass(frozen=True)
@@ -66,8 +77,8 @@ class NoSample:
 class ClipPairDataset(Dataset[PairSample | NoSample]):
     """Query and key windows of videos (METHOD: steps 1 and 2), each a function of its request and the seed alone.
 
-    A video that cannot be decoded, is too short for a window or has no evenly timed window is replaced by another one,
-    drawn from (seed, epoch, index, repeat, attempt), and named in the sample's `skipped`.
+    A video that cannot be decoded, is too short for a window, has no evenly timed window or is frozen is replaced by
+    another one, drawn from (seed, epoch, index, repeat, attempt), and named in the sample's `skipped`.
 
     Args:
         records: the videos.
@@ -141,6 +152,16 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         return NoSample(tuple(skipped))
 
     def _read(
+        self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
+    ) -> PairSample:
+        for draw in range(_MAX_DRAWS):
+            sample = self._draw_sample(video, request, keys if draw == 0 else (*keys, draw), index, skipped)
+            clips = (sample.query, sample.key[sample.key_same], sample.key[sample.key_other])
+            if max(repeated_share(clip.numpy()) for clip in clips) < MAX_REPEATED:
+                return sample
+        raise RSPNetError(f"frozen or duplicated frames in all {_MAX_DRAWS} pairs of windows drawn: no true speed")
+
+    def _draw_sample(
         self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
     ) -> PairSample:
         union = speed_union(self.num_frames, request.speed, request.other_speed)

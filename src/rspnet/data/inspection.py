@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,14 @@ from numpy.typing import NDArray
 
 from rspnet.core.errors import DecodeError
 from rspnet.core.workers import note
-from rspnet.video.clips import tick_frames, true_windows, uniform_windows, window_length
+from rspnet.video.clips import MAX_REPEATED, repeated_share, tick_frames, true_windows, uniform_windows, window_length
 from rspnet.video.probe import is_cut_off, probe_video
 from rspnet.video.reader import VideoReader, View, open_video
 
-REPEATED_SHARE = 0.25
-"""From this share of frames that only repeat the one before on, a video's speed is false: it is not usable."""
 MENTIONED_SHARE = 0.05
 _THUMBNAIL = 64
 _CHUNK_FRAMES = 1024
-# In levels of 0..255, mean over a thumbnail: less change than this between two frames is a repeated picture, and less
-# over a whole video is a still. Camera noise alone gives about 0.1 after the averaging of the thumbnail.
-_REPEATED_CHANGE = 0.01
+# Levels of 0..255, mean over a thumbnail, that no frame of a still differs from its first one by.
 _STATIC_CHANGE = 0.5
 
 KINDS = {
@@ -187,14 +182,13 @@ def _thumbnails(video: VideoReader) -> tuple[NDArray[np.uint8], str]:
 def _motion(thumbnails: NDArray[np.uint8]) -> Iterator[tuple[str, str, bool]]:
     if len(thumbnails) < 2:
         return
-    change = np.array([_difference(before, after) for before, after in pairwise(thumbnails)])
     reach = max(_difference(thumbnails[0], thumbnails[place]) for place in _spread(len(thumbnails)))
-    if max(reach, float(np.quantile(change, 0.95))) < _STATIC_CHANGE:
+    if reach < _STATIC_CHANGE:
         yield "static", f"pictures change by {reach:.2f} of 255 levels", False
         return
-    share = float((change < _REPEATED_CHANGE).mean())
+    share = repeated_share(thumbnails)
     if share >= MENTIONED_SHARE:
-        yield "repeated", f"{share:.0%} of its frames", share < REPEATED_SHARE
+        yield "repeated", f"{share:.0%} of its frames", share < MAX_REPEATED
 
 
 def _difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from rspnet.config.search import SearchConfig
 from rspnet.core.errors import RSPNetError
@@ -106,8 +106,8 @@ def _middle(path: Path, start_s: float, end_s: float | None) -> float:
 
 
 def _print(hits: Sequence[Hit]) -> None:
-    table = Table("", "score", "motion", "appearance", "from", "to", "video")
+    table = Table("", "score", "motion", "appearance", "from", "to", Column("video", overflow="fold"))
     for rank, hit in enumerate(hits, start=1):
         scores = (f"{value:.3f}" for value in (hit.score, hit.motion, hit.appearance))
         table.add_row(str(rank), *scores, f"{hit.start_s:.2f} s", f"{hit.end_s:.2f} s", hit.path)
-    Console().print(table, soft_wrap=True)
+    Console().print(table)

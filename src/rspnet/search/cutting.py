@@ -111,4 +111,4 @@ def window_means(vectors: NDArray[np.float32], clips: int, *, unit: bool) -> NDA
     means = vectors.reshape(-1, clips, vectors.shape[1]).mean(axis=1, dtype=np.float64)
     if unit:
         means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    return means.astype(np.float32)
+    return np.asarray(means, np.float32)

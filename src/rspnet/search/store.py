@@ -9,9 +9,11 @@ done: whatever clips it has are removed before it is done again.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,6 +107,7 @@ class Store:
         if content.pop("schema") != SCHEMA:
             raise RSPNetError(f"library {uri!r} was made by another version of rspnet: index the videos anew")
         self._indexed = self._has_index()
+        self._probes = self._count_probes()
         self.about = About(**{**content, "clip": ClipSettings(**content["clip"])})
 
     @classmethod
@@ -128,7 +131,8 @@ class Store:
         for name, value in wanted.items():
             if own[name] != value:
                 raise ConfigError(
-                    f"library {self.uri!r} was made with --{name} {own[name]}, not {value}: keep it, or name a new --store"
+                    f"library {self.uri!r} was made with --{name} {own[name]}, not {value}: "
+                    "keep it, or name a new --store"
                 )
 
     def refuse_other_model(self, model: str, weights_sha256: str) -> None:
@@ -181,9 +185,9 @@ class Store:
         self._delete(self._clips, [path for path in found if path not in known])
 
     def tidy(self) -> None:
-        """Merge small pieces on disk; past `ANN_FROM_CLIPS` clips build the approximate index, or bring it up to date."""
+        """Merge small pieces on disk; past `ANN_FROM_CLIPS` clips build the approximate index or update it."""
         for table in (self._files, self._clips):
-            if table.stats().fragment_stats.num_fragments > _COMPACT_FRAGMENTS:
+            if table.stats()["fragment_stats"]["num_fragments"] > _COMPACT_FRAGMENTS:
                 table.optimize()
         count = len(self)
         if count < ANN_FROM_CLIPS:
@@ -196,7 +200,10 @@ class Store:
         partitions = round(count**0.5)
         self._clips.create_index("vector", config=IvfFlat(distance_type="dot", num_partitions=partitions))
         self._clips.create_index("path", config=BTree())
-        self._indexed = True
+        self._indexed, self._probes = True, self._count_probes()
+
+    def _count_probes(self) -> int:
+        return max(1, round(_PROBED_SHARE * math.sqrt(len(self))))
 
     def _has_index(self) -> bool:
         return any("vector" in index.columns for index in self._clips.list_indices())
@@ -216,7 +223,7 @@ class Store:
         if not_content is not None:
             search = search.where(f"content != '{not_content}'", prefilter=True)
         if self._indexed:
-            search = search.nprobes(max(1, round(_PROBED_SHARE * len(self) ** 0.5)))
+            search = search.nprobes(self._probes)
         found = search.select(["path", "_distance"]).limit(limit).to_arrow()
         # LanceDB's dot "distance" is 1 - dot product.
         return [
@@ -251,12 +258,12 @@ def joined(motion: Vectors, appearance: Vectors, *, alpha: float | None = None) 
 
 
 def _connect(uri: str) -> Any:
-    os.environ.setdefault("LANCE_LOG", "error")  # its warnings are about its own interfaces
+    os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings are about its own interfaces
     try:
         import lancedb
     except ModuleNotFoundError as error:
         raise ConfigError("libraries need LanceDB: install the extra, pip install 'rspnet[search]'") from error
-    if "://" not in uri and os.path.exists(uri) and not os.path.isdir(uri):
+    if "://" not in uri and Path(uri).exists() and not Path(uri).is_dir():
         raise ConfigError(f"library {uri!r} is a file: name a folder")
     try:
         return lancedb.connect(uri)

@@ -24,6 +24,8 @@ from rspnet.data.skipped import Skip
 from rspnet.engine.checkpoint import LAST, load_checkpoint
 from rspnet.models.base import Backbone
 from rspnet.models.classifier import PUBLISHED_DROPOUT, Classifier
+from rspnet.models.exported import DESCRIPTION, load_exported
+from rspnet.models.foreign import find_backbone
 from rspnet.models.registry import create_backbone
 from rspnet.models.weights import load_strictly, read_weights_file
 from rspnet.pretext.pretrained import load_pretrained
@@ -31,6 +33,7 @@ from rspnet.tasks.features import weights_sha256
 from rspnet.tasks.run_folder import RESULT
 
 TASK = "finetune"
+BACKBONE_TASK = "backbone"
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _CLIPS_AT_ONCE = 8
 
@@ -79,14 +82,31 @@ def make_classifier(config: ClassifierConfig, *, num_classes: int, seed: int) ->
 
 
 def read_backbone(path: str) -> Backbone:
-    """The backbone of a pre-training checkpoint (ours or published) or of a fine-tuned classifier of ours.
+    """The backbone of any weights: pre-training (ours or published), classifier of ours, converted, foreign, exported.
 
     Raises:
-        CheckpointError: the file is missing, damaged, foreign or does not fit.
+        CheckpointError: the file is missing, damaged, of no known network or does not fit.
     """
-    if Path(path).is_dir() or read_weights_file(path).get("task") == TASK:
+    if Path(path).is_dir():
+        exported = (Path(path) / DESCRIPTION).is_file()
+        return load_exported(path)[0].backbone if exported else open_classifier(path).model.backbone
+    content = read_weights_file(path)
+    source = f"checkpoint {path!r}"
+    if content.get("task") == TASK:
         return open_classifier(path).model.backbone
-    return load_pretrained(path).backbone
+    if content.get("task") == BACKBONE_TASK:
+        settings = content["model_config"]
+        backbone = create_backbone(settings["backbone"], input=settings["input"])
+        load_strictly(backbone, content["model"], source=source)
+        return backbone
+    return load_pretrained(path).backbone if is_pretraining(content) else find_backbone(content, source=source)[0]
+
+
+def is_pretraining(content: Mapping[str, Any]) -> bool:
+    """Whether a file's dictionary is a pre-training checkpoint of ours or of the paper's code."""
+    model = content.get("model")
+    published = isinstance(content.get("arch"), str) and isinstance(model, dict) and "queue" in model
+    return content.get("format") == "rspnet" or published
 
 
 def open_classifier(path: str) -> Trained:

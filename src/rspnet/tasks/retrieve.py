@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,13 +23,13 @@ from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import draw_clip
 from rspnet.data.datasets import EvalClipDataset, EvalSample
-from rspnet.data.labelled.read import read_labelled
 from rspnet.data.presets import AugmentPreset
 from rspnet.data.skipped import Skip, SkipLog
 from rspnet.engine.metrics import average_precisions, bootstrap_interval, hits_at_k
 from rspnet.engine.runtime import available_cores
 from rspnet.tasks.embedder import Embedder
 from rspnet.tasks.feature_cache import FeatureCache, default_cache_folder
+from rspnet.tasks.labelled_data import labelled_records
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 from rspnet.video.clips import even_clips, tick_frames
 from rspnet.video.reader import View, open_video
@@ -98,8 +98,7 @@ def retrieve(config: RetrieveConfig) -> None:
         RSPNetError: bad data or checkpoint, or a split without one readable video.
     """
     protocol = PROTOCOLS[config.protocol]
-    source = asdict(config.data)
-    train, test = (read_labelled(**source, split=split) for split in ("train", "test"))
+    train, test = labelled_records(config.data, "train"), labelled_records(config.data, "test")
     if protocol.drops_last_batch:
         train = drop_incomplete_batch(train, config.official_batch)
     embedder = Embedder(

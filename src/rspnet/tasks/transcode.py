@@ -75,8 +75,9 @@ def transcode(config: TranscodeConfig) -> int:
         if isinstance(result, Skip):
             log.add([result])
             continue
-        entry = {"key": _key(record, config), "size": result.bytes_after, "before": result.bytes_before}
-        done[entry["key"]] = entry
+        key = _key(record, config)
+        entry = {"key": key, "size": result.bytes_after, "before": result.bytes_before}
+        done[key] = entry
         with (folder / _DONE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
     _copy_lists(source, target)
@@ -120,7 +121,7 @@ def _key(record: VideoRecord, config: TranscodeConfig) -> str:
 
 def _is_done(record: VideoRecord, target: Path, done: dict[str, dict[str, Any]], config: TranscodeConfig) -> bool:
     try:
-        return (target / record.name).stat().st_size == done[_key(record, config)]["size"]
+        return bool((target / record.name).stat().st_size == done[_key(record, config)]["size"])
     except (OSError, KeyError):
         return False
 

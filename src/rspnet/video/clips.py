@@ -6,6 +6,7 @@ a video is resampled by time; a *clip* at speed v takes the ticks 0, v, 2v, ... 
 NOTE: the public code loops or stretches short videos, which makes the speed label false, and sizes the window by the
 first speed of a list. Here the window is sized by the largest speed, a short video raises in pre-training, and a
 window whose timestamps are not evenly spaced (a gap, variable frame rate) raises too: no sample carries a false speed.
+Pictures that repeat the one before are false speed as well: see `MAX_REPEATED` and `repeated_share`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ _MAX_DEVIATION = 0.5
 # ... and no interval may be as long as this many typical ones: a lost frame doubles its interval.
 _MAX_INTERVAL = 1.75
 _ROUNDING = 1e-6
+# Levels of 0..255 by which the pictures of a frozen video differ, and share of the change beside it of a repeated one.
+_NO_CHANGE = 0.02
+_SMALL_CHANGE = 0.1
+MAX_REPEATED = 0.4
+"""A clip in which this share of the frames repeats the one before shows a false speed: a rate doubled by repeating
+every frame has a half. Film shown at video rates (24 to 30 frames a second) has a fifth, and keeps its order of speeds.
+"""
 
 
 def window_length(num_frames: int, speeds: Sequence[int]) -> int:
@@ -164,26 +172,41 @@ def draw_window(times: Seconds, *, length: int, rng: np.random.Generator, fps: f
         rate = "" if fps is None else f" at {fps:g} fps"
         raise RSPNetError(f"too short: {len(frames)} frames{rate}, a window needs {length}")
     start = int(rng.integers(num_starts))
-    if not _is_true(times, start, length, fps):
-        starts = np.flatnonzero(true_windows(times, length, fps))
+    # Most videos are even: looking at the one window drawn is cheaper than at all.
+    sound = uniform_windows(times[start : start + length], length)[0] if fps is None else False
+    if not sound:
+        true = true_windows(times, length, fps)
+        if true[start]:
+            return frames[start : start + length]
+        starts = np.flatnonzero(true)
         if len(starts) == 0:
             raise RSPNetError(
                 f"timestamps are not evenly spaced in any window of {length} frames (gaps or variable frame rate)"
                 if fps is None
-                else f"gaps in the timestamps leave no window of {length} frames at {fps:g} fps"
+                else f"gaps in the timestamps, or a low frame rate, leave no window of {length} frames at {fps:g} fps"
             )
         start = int(starts[rng.integers(len(starts))])
     return frames[start : start + length]
-
-
-def _is_true(times: Seconds, start: int, length: int, fps: float | None) -> bool:
-    if fps is None:
-        return bool(uniform_windows(times[start : start + length], length)[0])
-    return bool(true_ticks(times, fps)[start : start + length].all())
 
 
 def true_windows(times: Seconds, length: int, fps: float | None) -> NDArray[np.bool_]:
     """Which windows of `length` ticks show their true speed, native (`fps` None) or resampled: bool, by first tick."""
     if fps is None:
         return uniform_windows(times, length)
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(true_ticks(times, fps), length).all(axis=1))
+    near = np.lib.stride_tricks.sliding_window_view(true_ticks(times, fps), length).all(axis=1)
+    repeats = np.lib.stride_tricks.sliding_window_view(np.diff(tick_frames(times, fps)) == 0, length - 1).mean(axis=1)
+    return np.asarray(near & (repeats < MAX_REPEATED))
+
+
+def repeated_share(pictures: NDArray[np.uint8]) -> float:
+    """The share of the steps of a clip [T, H, W, 3] that only repeat a picture (frozen or duplicated frames).
+
+    A step is one if it changes next to nothing, or a tenth of what a step beside it changes: coding leaves small
+    differences between two copies of one picture. A scene that rests for a while counts at its ends only.
+    """
+    if len(pictures) < 2:
+        return 0.0
+    thinned = pictures[:, ::2, ::2].astype(np.int16)
+    change = np.abs(np.diff(thinned, axis=0)).reshape(len(pictures) - 1, -1).mean(axis=1)
+    beside = np.maximum(np.append(change[1:], 0), np.append(0, change[:-1]))
+    return float(((change < _NO_CHANGE) | (change < _SMALL_CHANGE * beside)).mean())

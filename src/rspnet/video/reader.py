@@ -26,7 +26,7 @@ from av.video.frame import VideoFrame
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.video.orientation import Orientation, frame_orientation
 from rspnet.video.packets import PacketInfo, PacketTable, Run
-from rspnet.video.source import KEEP_BYTES, MAX_SIDE, demux, describe, open_container
+from rspnet.video.source import KEEP_BYTES, check_size, demux, describe, file_identity, open_container
 from rspnet.video.views import Converter, Pixels, View, ViewSink, check_view
 
 __all__ = ["VIDEO_SUFFIXES", "VideoReader", "View", "open_video"]
@@ -61,6 +61,7 @@ class VideoReader:
         self.path = Path(os.fsdecode(path))
         self._container, self._stream = open_container(self.path)
         try:
+            self._identity = file_identity(self.path)
             self._context: Any = self._stream.codec_context
             self._has_stamps = self._container.format.name not in _STAMPLESS_CONTAINERS
             self._kept: list[Packet[Any]] | None = []
@@ -192,6 +193,8 @@ class VideoReader:
         if self._kept is not None:
             yield from self._kept[start:]
             return
+        if file_identity(self.path) != self._identity:
+            raise DecodeError(self.path, "the file changed while it was read")
         container, stream = open_container(self.path)
         with container:
             for number, packet in enumerate(demux(self.path, container, stream)):
@@ -284,6 +287,8 @@ class VideoReader:
             start = int(self._table.start_of_frame[0])
             first = Run(start, int(self._table.packet_of_frame[0]) + 1, (0,))
             self._feed(first, self._table, lambda index, frame: found.append(self._frame_geometry(index, frame)))
+            if not found and not (self._context.height and self._context.width):
+                raise DecodeError(self.path, "its first frame cannot be decoded, and nothing else tells its size")
             self._shape = found[0] if found else (self._context.height, self._context.width, Orientation(0, False))
         return self._shape
 
@@ -291,8 +296,7 @@ class VideoReader:
         orientation = frame_orientation(frame)
         if orientation is None:
             raise DecodeError(self.path, f"frame {index} is rotated by {frame.rotation} degrees, no multiple of 90")
-        if max(frame.width, frame.height) > MAX_SIDE:
-            raise DecodeError(self.path, f"frame {index} is {frame.width}x{frame.height}, more than {MAX_SIDE} a side")
+        check_size(self.path, frame.width, frame.height)
         size = (frame.width, frame.height) if orientation.quarter_turns % 2 else (frame.height, frame.width)
         return *size, orientation
 

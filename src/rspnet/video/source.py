@@ -16,8 +16,10 @@ from av.video.stream import VideoStream
 from rspnet.core.errors import DecodeError
 from rspnet.video.packets import PacketInfo
 
+# What a file may ask for: pictures of twice 8K (a decoder then needs some 100 MB) and two days at 30 frames a second.
 MAX_SIDE = 16384
-MAX_PACKETS = 20_000_000
+MAX_PIXELS = 2**26
+MAX_PACKETS = 5_000_000
 KEEP_BYTES = 64 * 2**20
 """Packets of a stream up to this size stay in memory; a longer stream is demuxed again from its start when needed."""
 
@@ -50,7 +52,7 @@ def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
         raise DecodeError(path, "a folder, not a file" if stat.S_ISDIR(status.st_mode) else "not a regular file")
     if status.st_size == 0:
         raise DecodeError(path, "the file is empty")
-    options = {"protocol_whitelist": "file", "max_pixels": str(MAX_SIDE * MAX_SIDE)}
+    options = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
     try:
         # The prefix keeps FFmpeg from reading a protocol ("concat:", "http:") out of a file's name.
         container = av.open(f"file:{os.fspath(path)}", mode="r", options=options, metadata_errors="replace")
@@ -61,6 +63,19 @@ def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
     except BaseException:
         container.close()
         raise
+
+
+def file_identity(path: Path) -> tuple[int, int, int, int]:
+    """Tells a file from another one that took its name, and from itself with other content.
+
+    Raises:
+        DecodeError: there is no such file any more.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DecodeError(path, error.strerror or str(error)) from None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _video_stream(path: Path, container: InputContainer) -> VideoStream:
@@ -74,16 +89,24 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     context: Any = stream.codec_context
     if context is None:
         raise DecodeError(path, "no decoder for its video codec")
-    if not (0 <= context.width <= MAX_SIDE and 0 <= context.height <= MAX_SIDE):
-        raise DecodeError(
-            path, f"its pictures are {context.width}x{context.height}, more than the {MAX_SIDE}x{MAX_SIDE} read here"
-        )
+    check_size(path, context.width, context.height)
     # Loader workers are the parallelism; a decoder's own threads would add delay and memory to every one of them.
     context.thread_type = "NONE"
     context.thread_count = 1
     context.copy_opaque = True
-    context.options = {"err_detect": "explode", "max_pixels": str(MAX_SIDE * MAX_SIDE)}
+    context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
     return stream
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """Refuse pictures that would need more memory than any camera's.
+
+    Raises:
+        DecodeError: a side or the number of pixels is over the limit.
+    """
+    if not (0 <= width <= MAX_SIDE and 0 <= height <= MAX_SIDE and width * height <= MAX_PIXELS):
+        limit = f"{MAX_SIDE} a side or {MAX_PIXELS / 1e6:.0f} million pixels"
+        raise DecodeError(path, f"its pictures are {width}x{height}: more than {limit}")
 
 
 def demux(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Packet[Any]]:

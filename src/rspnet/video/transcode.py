@@ -20,6 +20,7 @@ from rspnet.core.workers import note
 from rspnet.video.reader import VideoReader, View, open_video
 
 _TICKS_PER_SECOND = 90_000
+_LARGEST_SHIFT_SECONDS = 0.001
 _CHUNK_FRAMES = 64
 _THUMBNAIL = 32
 # Mean levels of 0..255 that a frame's thumbnail may lose by coding, and that another frame must differ by to be told
@@ -42,7 +43,7 @@ def transcode_video(
 ) -> Transcoded:
     """Write `source` as H.264 in MP4 (whatever the ending of `target`), without sound, atomically and checked.
 
-    Rotation is applied. Every frame keeps its place and its presentation time (to 1/90,000 s).
+    Rotation is applied. Every frame keeps its place and its presentation time (to 1 ms).
 
     Args:
         source: any readable video.
@@ -58,9 +59,7 @@ def transcode_video(
     options = {"preset": "veryfast", "crf": str(crf), "g": str(key_every), "x264-params": "log-level=none"}
     with open_video(source) as video, atomic_path(target) as temporary:
         size = _even_size(video.height, video.width, short_side)
-        stamps = np.round(video.times * _TICKS_PER_SECOND).astype(np.int64)
-        if (np.diff(stamps) <= 0).any():
-            raise RSPNetError(f"cannot transcode {str(source)!r}: two of its frames have one presentation time")
+        stamps = _ascending(np.round(video.times * _TICKS_PER_SECOND).astype(np.int64))
         with av.open(f"file:{temporary}", "w", format="mp4") as container:
             stream = _add_stream(container, Fraction(video.fps).limit_denominator(1001), size, options)
             for index, picture in enumerate(_pictures(video, size)):
@@ -80,6 +79,12 @@ def _add_stream(container: OutputContainer, rate: Fraction, size: tuple[int, int
     stream.time_base = Fraction(1, _TICKS_PER_SECOND)
     stream.codec_context.thread_count = 1
     return stream
+
+
+def _ascending(stamps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Stamps that never fall, moved on by a tick where two are equal: MP4 has no room for two frames at one time."""
+    places = np.arange(len(stamps))
+    return np.maximum.accumulate(stamps - places) + places
 
 
 def _even_size(height: int, width: int, short_side: int) -> tuple[int, int]:
@@ -102,7 +107,7 @@ def _check_same(video: VideoReader, written: Path, source: Path) -> None:
         problem = None
         if len(copy) != len(video):
             problem = f"{len(copy)} frames instead of {len(video)}"
-        elif np.abs(copy.times - video.times).max() > 2 / _TICKS_PER_SECOND:
+        elif np.abs(copy.times - video.times).max() > _LARGEST_SHIFT_SECONDS:
             problem = "other presentation times"
         else:
             thumbnail = (_THUMBNAIL, _THUMBNAIL)

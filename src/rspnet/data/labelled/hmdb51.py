@@ -22,7 +22,14 @@ def entries(request: Request) -> Iterator[Entry]:
     root = request.root
     annotations = first_folder(
         root,
-        ["testTrainMulti_7030_splits", "test_train_splits/testTrainMulti_7030_splits", "splits", "annotations", "."],
+        [
+            "testTrainMulti_7030_splits",
+            "test_train_splits/testTrainMulti_7030_splits",
+            "splits",
+            "annotations",
+            "metafile",
+            ".",
+        ],
         holds="HMDB51's files CLASS_test_split1.txt",
     )
     videos = first_folder(root, ["hmdb51_org", "hmdb51", "videos", "."], holds="HMDB51's class folders")

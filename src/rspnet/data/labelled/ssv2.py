@@ -11,10 +11,25 @@ from rspnet.core.errors import RSPNetError
 from rspnet.data.labelled.layout import Entry, Request, first_file, first_folder, read_json
 
 _NAMES = {
-    "train": ["something-something-v2-train.json", "labels/train.json", "train.json"],
-    "test": ["something-something-v2-validation.json", "labels/validation.json", "validation.json"],
+    "train": [
+        "something-something-v2-train.json",
+        "annotations/something-something-v2-train.json",
+        "labels/train.json",
+        "train.json",
+    ],
+    "test": [
+        "something-something-v2-validation.json",
+        "annotations/something-something-v2-validation.json",
+        "labels/validation.json",
+        "validation.json",
+    ],
 }
-_CLASSES = ["something-something-v2-labels.json", "labels/labels.json", "labels.json"]
+_CLASSES = [
+    "something-something-v2-labels.json",
+    "annotations/something-something-v2-labels.json",
+    "labels/labels.json",
+    "labels.json",
+]
 
 
 def entries(request: Request) -> Iterator[Entry]:

@@ -1,0 +1,24 @@
+"""Options of `rspnet convert`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rspnet.config.base import positional
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """Turn a weights file of another program into a checkpoint of ours, and say what became of every key.
+
+    Reads the paper's published files (pre-training and fine-tuned), torchvision's r2plus1d_18, and state dicts of known
+    networks under any prefix. Code in a file is never executed.
+
+    Example: rspnet convert model_best_s3dg_200epoch.pth.tar --out s3dg.ckpt
+    """
+
+    file: str = positional("Weights file.")
+    out: str | None = None
+    """Checkpoint to write, and beside it OUT.report.json; without it only the report is printed."""
+    keys: bool = False
+    """Print every key, not only counts and reasons."""

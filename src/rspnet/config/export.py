@@ -1,0 +1,25 @@
+"""Options of `rspnet export`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rspnet.config.base import positional
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Write a network for use without this package's training code, after checking that it computes the same.
+
+    safetensors: model.safetensors + model.json (opened by `rspnet.models.exported.load_exported`); program: model.pt2
+    (torch.export); onnx: model.onnx. The batch size of programs and ONNX is free, frames and size are fixed.
+
+    Example: rspnet export runs/first/last.ckpt --format onnx --out exported
+    """
+
+    model: str = positional("Checkpoint of pretrain, finetune or convert, run folder of finetune, or published file.")
+    out: str = "exported"
+    """Folder for the files; model.json there says what goes in and what comes out."""
+    format: Literal["safetensors", "program", "onnx"] = "safetensors"
+    """Which kind of file; onnx and safetensors are the extra `rspnet[export]`."""

@@ -1,0 +1,102 @@
+"""Networks as other programs use them: clips to named outputs, with weights as safetensors + JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rspnet.core.errors import CheckpointError
+from rspnet.models.base import Backbone
+from rspnet.models.classifier import Classifier
+from rspnet.models.heads import Encoder, create_head
+from rspnet.models.registry import create_backbone
+from rspnet.models.weights import load_strictly
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+class FeatureNet(nn.Module):
+    """Clips to pooled features, and with heads to their unit vectors.
+
+    Args:
+        backbone: the network.
+        encoder: the backbone with its heads, None for features only.
+    """
+
+    def __init__(self, backbone: Backbone, encoder: Encoder | None = None) -> None:
+        super().__init__()
+        self.network: Encoder | Backbone = backbone if encoder is None else encoder
+
+    @property
+    def backbone(self) -> Backbone:
+        """The network without heads."""
+        return self.network.backbone if isinstance(self.network, Encoder) else self.network
+
+    def forward(self, clips: Tensor) -> tuple[Tensor, ...]:
+        """Normalised clips [B, 3, T, H, W] to features [B, C] and, with heads, appearance and motion [B, D]."""
+        if isinstance(self.network, Encoder):
+            maps = self.network.backbone.forward_features(clips)
+            return (maps.mean(dim=(2, 3, 4)), *self.network.embed_features(maps))
+        return (self.network.forward_features(clips).mean(dim=(2, 3, 4)),)
+
+
+Network = Classifier | FeatureNet
+
+
+def output_names(network: Network) -> list[str]:
+    """What the outputs are, in order."""
+    if isinstance(network, Classifier):
+        return ["logits"]
+    return ["features", "appearance", "motion"] if isinstance(network.network, Encoder) else ["features"]
+
+
+def build_network(description: dict[str, Any]) -> Network:
+    """The network a description names, with fresh weights, in eval mode.
+
+    Args:
+        description: `kind` ("classifier", "encoder" or "backbone"), `backbone`, `input`; `num_classes` of a
+            classifier; `head` and `feature_dim` of an encoder.
+    """
+    backbone = create_backbone(description["backbone"], input=description["input"])
+    if description["kind"] == "classifier":
+        return Classifier(backbone, num_classes=description["num_classes"], dropout=0.0).eval()
+    if description["kind"] == "backbone":
+        return FeatureNet(backbone).eval()
+    heads = [
+        create_head(description["head"], num_features=backbone.num_features, dim=description["feature_dim"])
+        for _ in range(2)
+    ]
+    return FeatureNet(backbone, Encoder(backbone, *heads)).eval()
+
+
+def load_exported(folder: str | os.PathLike[str]) -> tuple[Network, dict[str, Any]]:
+    """The network of `model.safetensors` and `model.json`, on the CPU in eval mode, and its description.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or the two do not belong together.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    place = Path(folder)
+    try:
+        description = json.loads((place / DESCRIPTION).read_text(encoding="utf-8"))
+        state = load_file(place / WEIGHTS)
+        network = build_network(description)
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"cannot open the exported model in {str(place)!r}: {first}") from error
+    load_strictly(network, state, source=f"exported model {str(place)!r}")
+    return network, description
+
+
+def largest_difference(expected: tuple[Tensor, ...] | Tensor, found: tuple[Tensor, ...] | Tensor) -> float:
+    """The largest absolute difference between two models' outputs; infinite where one is not finite."""
+    first, second = ((part,) if isinstance(part, Tensor) else tuple(part) for part in (expected, found))
+    gaps = [float((a - b).abs().max()) for a, b in zip(first, second, strict=True)]
+    return max(gap if gap == gap else torch.inf for gap in gaps)

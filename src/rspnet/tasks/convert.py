@@ -1,0 +1,74 @@
+"""`rspnet convert`: weights files of other programs as checkpoints of ours, with a report of every key."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rspnet.config.convert import ConvertConfig
+from rspnet.core.errors import ConfigError
+from rspnet.core.files import sha256_of, write_json
+from rspnet.engine.checkpoint import save_checkpoint
+from rspnet.models.foreign import find_backbone
+from rspnet.models.weights import LoadReport, read_weights_file
+from rspnet.pretext.pretrained import load_pretrained_with_report
+from rspnet.tasks.classifiers import BACKBONE_TASK, TASK, is_pretraining
+
+
+def convert(config: ConvertConfig) -> None:
+    """Run the command.
+
+    Raises:
+        RSPNetError: a file that cannot be read or fits no network, or one that needs no conversion.
+    """
+    source = Path(config.file)
+    if config.out is not None and Path(config.out).absolute() == source.absolute():
+        raise ConfigError(f"--out {config.out!r} is the file itself: name a new one")
+    content, report, what = converted(source)
+    print(f"{source}: {what}")
+    print_report(report, every_key=config.keys)
+    if config.out is None:
+        return
+    save_checkpoint(Path(config.out), content)
+    keys = {"used": list(report.used), "skipped": report.skipped, "missing": list(report.missing)}
+    origin = {"source": source.name, "source_sha256": sha256_of(source), "content": what}
+    write_json(f"{config.out}.report.json", origin | keys)
+    print(f"wrote {config.out}")
+
+
+def converted(source: Path) -> tuple[dict[str, Any], LoadReport, str]:
+    """(content of our checkpoint, report, one phrase on what the file is).
+
+    Raises:
+        RSPNetError: see `convert`.
+    """
+    content = read_weights_file(source)
+    if content.get("format") == "rspnet" and content.get("task") in (TASK, BACKBONE_TASK):
+        raise ConfigError(f"{str(source)!r} is a checkpoint of ours already: nothing to convert")
+    if is_pretraining(content):
+        model, report = load_pretrained_with_report(source)
+        entry = {"task": "pretrain", "model_config": model.config, "model": model.state_dict()}
+        return entry, report, f"RSPNet pre-training of {model.backbone.name}, both heads"
+    backbone, report = find_backbone(content, source=f"weights {str(source)!r}")
+    entry = {
+        "task": BACKBONE_TASK,
+        "model_config": {"backbone": backbone.name, "input": backbone.input},
+        "model": backbone.state_dict(),
+    }
+    return entry, report, f"backbone {backbone.name}, no heads"
+
+
+def print_report(report: LoadReport, *, every_key: bool) -> None:
+    """Print how many keys were used, skipped (by reason) and missing; on request each of them."""
+    print(f"  used {len(report.used)}, skipped {len(report.skipped)}, missing {len(report.missing)}")
+    if every_key:
+        for key in report.used:
+            print(f"  used     {key}")
+        for key, reason in report.skipped.items():
+            print(f"  skipped  {key}: {reason}")
+    else:
+        for reason, count in Counter(report.skipped.values()).items():
+            print(f"  skipped {count}: {reason}")
+    for key in report.missing:
+        print(f"  missing  {key} (left at its initial value)")

@@ -1,0 +1,151 @@
+"""`rspnet export`: networks as safetensors, torch.export programs or ONNX, each checked against the original."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rspnet.config.export import ExportConfig
+from rspnet.core.errors import CheckpointError, ConfigError
+from rspnet.core.files import atomic_path, write_json
+from rspnet.core.rng import torch_rng
+from rspnet.data.presets import MEAN, STD
+from rspnet.models.exported import (
+    DESCRIPTION,
+    WEIGHTS,
+    FeatureNet,
+    Network,
+    largest_difference,
+    load_exported,
+    output_names,
+)
+from rspnet.models.weights import read_weights_file
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.tasks.classifiers import TASK, is_pretraining, open_classifier, read_backbone
+
+TOLERANCE = 1e-4
+_NEEDED = {"safetensors": ["safetensors"], "program": [], "onnx": ["onnx", "onnxruntime", "onnxscript"]}
+_FILES = {"safetensors": WEIGHTS, "program": "model.pt2", "onnx": "model.onnx"}
+Outputs = tuple[Tensor, ...]
+
+
+def export(config: ExportConfig) -> None:
+    """Run the command.
+
+    Raises:
+        RSPNetError: a bad checkpoint, a missing extra, or an export that computes something else.
+    """
+    missing = [name for name in _NEEDED[config.format] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"--format {config.format} needs {', '.join(missing)}: pip install 'rspnet[export]'")
+    network, description = open_network(config.model)
+    folder = Path(config.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / _FILES[config.format]
+    shape = description["clip_shape"]
+    write_json(folder / DESCRIPTION, description | {"format": config.format, "outputs": output_names(network)})
+    gap = {"safetensors": _safetensors, "program": _program, "onnx": _onnx}[config.format](network, path, shape)
+    print(f"wrote {path}: outputs {', '.join(output_names(network))}; largest difference {gap:.1e}")
+
+
+def open_network(model: str) -> tuple[Network, dict[str, Any]]:
+    """The network of a checkpoint in eval mode on the CPU, float32, and its description (see `build_network`).
+
+    Raises:
+        CheckpointError: see `read_backbone`.
+    """
+    common: dict[str, Any] = {"mean": MEAN, "std": STD, "layout": "clips [batch, 3, frames, height, width], RGB 0..1"}
+    content = {"task": TASK} if Path(model).is_dir() else read_weights_file(model)
+    network: Network
+    if content.get("task") == TASK:
+        trained = open_classifier(model)
+        clips = trained.config["clips"]
+        shape = [3, clips["num_frames"], clips["size"], clips["size"]]
+        names = {"num_classes": len(trained.class_names), "class_names": trained.class_names}
+        network, kind, backbone = trained.model, "classifier", trained.model.backbone
+    elif is_pretraining(content) and content.get("task") != "backbone":
+        pretrained = load_pretrained(model)
+        settings = pretrained.config
+        shape = [3, settings["num_frames"], settings["size"], settings["size"]]
+        names = {"head": settings["head"], "feature_dim": settings["feature_dim"]}
+        backbone, kind = pretrained.backbone, "encoder"
+        network = FeatureNet(backbone, pretrained.encoder_q)
+    else:
+        backbone = read_backbone(model)
+        side = 224 if backbone.name == "s3dg" else 112
+        shape, names, kind, network = [3, 16, side, side], {}, "backbone", FeatureNet(backbone)
+    own = {"kind": kind, "backbone": backbone.name, "input": backbone.input, "clip_shape": shape}
+    return network.float().eval(), own | names | common
+
+
+def _safetensors(network: Network, path: Path, shape: list[int]) -> float:
+    from safetensors.torch import save_file
+
+    state = {name: value.contiguous() for name, value in network.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(state, temporary)
+    loaded, _ = load_exported(path.parent)
+    return _checked(network, loaded, path, shape)
+
+
+def _program(network: Network, path: Path, shape: list[int]) -> float:
+    program = _traced(network, shape)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.export.save(program, file)
+    return _checked(network, torch.export.load(path).module(), path, shape)
+
+
+def _onnx(network: Network, path: Path, shape: list[int]) -> float:
+    import onnxruntime
+
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is not there
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside the exporter
+        program = torch.onnx.export(
+            _traced(network, shape),
+            dynamo=True,
+            input_names=["clips"],
+            output_names=output_names(network),
+            verbose=False,
+        )
+    assert program is not None
+    with atomic_path(path) as temporary:
+        program.save(temporary)
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+
+    def run(clips: Tensor) -> Outputs:
+        return tuple(torch.from_numpy(part) for part in session.run(None, {"clips": clips.numpy()}))
+
+    return _checked(network, run, path, shape)
+
+
+def _traced(network: Network, shape: list[int]) -> Any:
+    """The network as a torch.export program with a free batch size."""
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    return torch.export.export(network, (torch.zeros(2, *shape),), dynamic_shapes=({0: batch},))
+
+
+@torch.no_grad()
+def _checked(network: Network, other: Callable[[Tensor], Any], path: Path, shape: list[int]) -> float:
+    """The largest difference on random clips, in batches of 1 and 3.
+
+    Raises:
+        CheckpointError: it is above 1e-4; the file is removed.
+    """
+    gap = 0.0
+    for batch in (1, 3):
+        clips = torch.randn(batch, *shape, generator=torch_rng("export", batch))
+        gap = max(gap, largest_difference(network(clips), other(clips)))
+    if gap > TOLERANCE:
+        path.unlink()
+        raise CheckpointError(
+            f"export {str(path)!r} refused: it differs from the model by {gap:.1e}, above {TOLERANCE}"
+        )
+    return gap

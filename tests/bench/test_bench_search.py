@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import pytest
+
+from rspnet.bench.search import bench_search
+from rspnet.search import store
+
+pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+
+
+def test_an_indexed_library_finds_what_an_exact_search_finds(monkeypatch):
+    monkeypatch.setattr(store, "ANN_FROM_CLIPS", 3000)
+    result = bench_search(num_clips=4000, queries=10)
+    assert result["clips"] == 4000
+    assert [row["alpha"] for row in result["rows"]] == [0.0, 0.5, 1.0]
+    for row in result["rows"]:
+        assert row["recall_at_10"] >= 0.9
+        assert 0 < row["p50_ms"] <= row["p99_ms"]

@@ -1,0 +1,149 @@
+"""What real folders hold besides sound videos, and files that go away or change while they are used."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import av
+import pytest
+from helpers.videos import read_barcode, write_barcode_video
+
+from rspnet.core.errors import DecodeError
+from rspnet.data.annotations import VideoRecord, read_folder
+from rspnet.data.datasets import ClipPairDataset, PairSample
+from rspnet.data.presets import PRESETS
+from rspnet.data.sampler import PairRequest
+from rspnet.video import reader as reader_module
+from rspnet.video.reader import open_video
+
+REQUEST = PairRequest(0, 0, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return write_barcode_video(tmp_path_factory.mktemp("good") / "good.mp4", 30, size=(64, 64), gop=30).read_bytes()
+
+
+def pairs(records: list[VideoRecord]) -> ClipPairDataset:
+    return ClipPairDataset(records, num_frames=4, speeds=[2], size=32, preset=PRESETS["published"], seed=0)
+
+
+def test_odd_names_are_read_and_named(tmp_path: Path, good: bytes) -> None:
+    names = [
+        b"two  spaces .mp4",
+        b"new\nline.mp4",
+        b"bytes\xff\xfe.mp4",
+        b"-flag.mp4",
+        b"a:b|c.mp4",
+        "é漢.MP4".encode(),
+    ]
+    for name in names:
+        (tmp_path / os.fsdecode(name)).write_bytes(good)
+    records = read_folder(tmp_path)
+    assert {os.fsencode(record.name) for record in records} == set(names)
+    data = pairs(records)
+    for index in range(len(data)):
+        sample = data[PairRequest(index, 0, 1, 2)]
+        assert isinstance(sample, PairSample)
+        assert (sample.index, sample.skipped) == (index, ())
+
+
+def test_what_lies_beside_videos_is_left_alone(tmp_path: Path, good: bytes) -> None:
+    (tmp_path / "a.mp4").write_bytes(good)
+    for name in ("a.mp4.json", "a.srt", "Thumbs.db", "._a.mp4", ".a.mp4", "a.mp4.part"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.mp4").mkdir()
+    (tmp_path / "dangling.mp4").symlink_to(tmp_path / "nothing")
+    (tmp_path / "empty.mp4").touch()
+    records = {record.name: record for record in read_folder(tmp_path)}
+    assert set(records) == {"a.mp4", "dangling.mp4", "empty.mp4"}
+    for name, why in (("dangling.mp4", "No such file or directory"), ("empty.mp4", "the file is empty")):
+        sample = pairs([records[name], records["a.mp4"]])[REQUEST]
+        assert isinstance(sample, PairSample)
+        assert {(skip.name, skip.reason) for skip in sample.skipped} == {(name, why)}
+
+
+def test_links_may_lead_out_of_the_folder(tmp_path: Path, good: bytes) -> None:
+    """The policy of SECURITY.md: a data folder is its owner's, who may link to other disks."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "far.mp4").write_bytes(good)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "near.mp4").symlink_to(tmp_path / "elsewhere" / "far.mp4")
+    (tmp_path / "data" / "circle.mp4").symlink_to(tmp_path / "data" / "circle.mp4")
+    assert [record.name for record in read_folder(tmp_path / "data")] == ["circle.mp4", "near.mp4"]
+    with open_video(tmp_path / "data" / "near.mp4") as video:
+        assert len(video) == 30
+    with pytest.raises(DecodeError, match="Too many levels of symbolic links"):
+        open_video(tmp_path / "data" / "circle.mp4")
+
+
+def test_permission_denied_is_named(tmp_path: Path, good: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.mp4").write_bytes(good)
+
+    def denied(*_: object, **__: object) -> None:  # tests may run as root, to whom nothing is denied
+        raise av.error.PermissionError(13, "Permission denied", "mine.mp4")
+
+    monkeypatch.setattr(av, "open", denied)
+    with pytest.raises(DecodeError, match=r"mine.mp4'.*Permission denied"):
+        open_video(tmp_path / "mine.mp4")
+
+
+def test_a_file_that_vanishes_is_replaced_and_named(tmp_path: Path, good: bytes) -> None:
+    for name in ("gone.mp4", "here.mp4"):
+        (tmp_path / name).write_bytes(good)
+    data = pairs(read_folder(tmp_path))
+    (tmp_path / "gone.mp4").unlink()
+    sample = data[REQUEST]
+    assert isinstance(sample, PairSample)
+    assert sample.index == 1
+    assert {(skip.name, skip.reason) for skip in sample.skipped} == {("gone.mp4", "No such file or directory")}
+
+
+@pytest.mark.parametrize("keep_bytes", [0, 10**9])
+def test_a_file_replaced_while_it_is_read(
+    tmp_path: Path, good: bytes, monkeypatch: pytest.MonkeyPatch, keep_bytes: int
+) -> None:
+    """Its packets come from memory, or it is refused: never frames of the other file."""
+    monkeypatch.setattr(reader_module, "KEEP_BYTES", keep_bytes)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(good)
+    with open_video(path) as video:
+        (tmp_path / "b.mp4").write_bytes(good[: len(good) // 2])
+        (tmp_path / "b.mp4").replace(path)
+        if keep_bytes:
+            assert read_barcode(video.frames_at([20])[0]) == 20
+        else:
+            with pytest.raises(DecodeError, match="changed while it was read"):
+                video.frames_at([20])
+        path.unlink()
+        if not keep_bytes:
+            with pytest.raises(DecodeError, match="No such file"):
+                video.frames_at([20])
+
+
+def test_a_slow_file_gives_the_same(tmp_path: Path, good: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.mp4").write_bytes(good)
+    data = pairs(read_folder(tmp_path))
+    quick = data[REQUEST]
+    real = reader_module.demux
+
+    def slow(*arguments: object) -> object:
+        for packet in real(*arguments):  # type: ignore[arg-type]
+            time.sleep(0.005)
+            yield packet
+
+    monkeypatch.setattr(reader_module, "demux", slow)
+    late = data[REQUEST]
+    assert isinstance(quick, PairSample)
+    assert isinstance(late, PairSample)
+    assert quick.query.equal(late.query)
+
+
+def test_a_folder_of_many_files_is_listed_quickly(tmp_path: Path) -> None:
+    for number in range(20_000):
+        (tmp_path / f"{number:06}.mp4").touch()
+    started = time.process_time()
+    assert len(read_folder(tmp_path)) == 20_000
+    assert time.process_time() - started < 2.5  # 0.25 s where it was written

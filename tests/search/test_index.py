@@ -1,0 +1,210 @@
+"""`rspnet index` and `rspnet search` on real files: repeatable, safe to kill, located hits."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from helpers.tiny_model import save_tiny_checkpoint
+
+from rspnet.cli import main
+from rspnet.data.procedural import plan_clips, render_frames
+from rspnet.search import Hit, Library
+from rspnet.search.store import Store
+from rspnet.video.writer import write_video
+
+pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+
+FPS = 10
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """Four short videos (3.2 s), one long one that shows the third from 7 s on, and a checkpoint."""
+    root = tmp_path_factory.mktemp("material")
+    scenes = [render_frames(clip) for clip in plan_clips(num_videos=8, seed=5, num_frames=32, size=48)]
+    (root / "videos" / "deep er").mkdir(parents=True)
+    for number, name in enumerate(("a.mp4", "b's.avi", "c.mp4", "deep er/d.mp4")):
+        write_video(root / "videos" / name, scenes[number], fps=FPS)
+    before, after = np.concatenate(scenes[4:7])[:70], scenes[7]
+    write_video(root / "videos" / "long.mp4", np.concatenate([before, scenes[2], after]), fps=FPS)
+    save_tiny_checkpoint(root / "model.ckpt")
+    save_tiny_checkpoint(root / "other.ckpt", seed=1)
+    return root
+
+
+@pytest.fixture
+def videos(material, tmp_path):
+    """A copy of the videos to change at will."""
+    shutil.copytree(material / "videos", tmp_path / "videos")
+    return tmp_path / "videos"
+
+
+def run_index(material: Path, videos: Path, *options: str, model: str = "model.ckpt", code: int = 0) -> Store | None:
+    store = str(videos.parents[videos.name == "deep er"] / "library")
+    fixed = ["--num_workers=0", "--precision=fp32"]
+    words = ["index", str(videos), f"--store={store}", f"--model={material / model}", *fixed, *options]
+    assert main(words) == code
+    return Store(store) if code == 0 else None
+
+
+def content(store: Store) -> list:
+    """Every clip's row without its order."""
+    rows = store._clips.to_arrow().to_pylist()
+    return sorted(rows, key=lambda row: (row["path"], row["window"]))
+
+
+def test_indexing_again_does_only_what_changed(material, videos, capsys):
+    store = run_index(material, videos)
+    assert "5 videos done, 0 unchanged" in capsys.readouterr().err
+    windows = {Path(path).name: row.clips for path, row in store.files().items()}
+    assert windows == {"a.mp4": 3, "b's.avi": 3, "c.mp4": 3, "d.mp4": 3, "long.mp4": 13}
+    before = content(store)
+    assert len(before) == len(store) == 25
+    assert {row["model"] for row in before} == {store.about.weights_sha256}
+    assert all(abs(np.linalg.norm(row["vector"]) - 2**0.5) < 1e-5 for row in before)
+    assert content(run_index(material, videos)) == before
+    assert "0 videos done, 5 unchanged" in capsys.readouterr().err
+
+    shutil.copyfile(videos / "a.mp4", videos / "c.mp4")  # changed
+    (videos / "b's.avi").unlink()  # gone
+    os.utime(videos / "deep er" / "d.mp4", ns=(7, 7))  # touched only
+    (videos / "new.mp4").write_bytes((videos / "long.mp4").read_bytes())
+    after = content(run_index(material, videos))
+    assert "2 videos done, 3 unchanged, 1 removed" in capsys.readouterr().err
+    by_name = {name: [row["vector"] for row in after if Path(row["path"]).name == name] for name in ("a.mp4", "c.mp4")}
+    assert by_name["a.mp4"] == by_name["c.mp4"]
+    assert {Path(row["path"]).name for row in after} == {"a.mp4", "c.mp4", "d.mp4", "long.mp4", "new.mp4"}
+    run_index(material, videos)
+    assert "0 videos done, 5 unchanged" in capsys.readouterr().err
+
+
+def test_only_the_indexed_folders_files_leave(material, videos):
+    run_index(material, videos)
+    (videos / "a.mp4").unlink()
+    store = Store(str(videos.parent / "library"))
+    run_index(material, videos / "deep er")
+    assert len(store.files()) == 5
+
+
+@pytest.mark.parametrize("step", ["clips", "files"])
+def test_a_killed_run_is_completed_by_the_next(material, videos, step):
+    """Kill -9 right after the batch's clips, or right after its file rows, were written."""
+    store = videos.parent / "library"
+    program = f"""
+import os, signal, sys
+from rspnet.cli import main
+from rspnet.search import index, store
+index._BATCH_VIDEOS = 2
+replace, count = store.Store.replace, 0
+def fatal(self, files, clips):
+    global count
+    count += 1
+    if count == 2:
+        if {step == "clips"}:
+            self._clips.add(store._clip_table(clips, self.about))
+        else:
+            replace(self, files, clips)
+        os.kill(os.getpid(), signal.SIGKILL)
+    replace(self, files, clips)
+store.Store.replace = fatal
+main(["index", {str(videos)!r}, "--store={store}", {f"--model={material / 'model.ckpt'}"!r}, "--num_workers=0",
+      "--precision=fp32"])
+"""
+    ended = subprocess.run([sys.executable, "-c", program], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert len(Store(str(store)).files()) == (2 if step == "clips" else 4)
+    completed = content(run_index(material, videos))
+    shutil.rmtree(store)
+    assert completed == content(run_index(material, videos))
+
+
+def test_unreadable_files_are_named_kept_in_mind_and_tried_again_when_changed(material, videos, capsys):
+    (videos / "broken.mp4").write_bytes(b"no video")
+    store = run_index(material, videos)
+    said = capsys.readouterr().err
+    assert "could not read" in said
+    assert "broken.mp4" in said
+    assert "1 unreadable" in said
+    assert store.files()[str(videos / "broken.mp4")].reason
+    run_index(material, videos)
+    assert "0 videos done, 6 unchanged" in capsys.readouterr().err
+    shutil.copyfile(videos / "a.mp4", videos / "broken.mp4")
+    store = run_index(material, videos)
+    assert store.files()[str(videos / "broken.mp4")].clips == 3
+
+
+def test_another_model_is_refused_by_name(material, videos, capsys):
+    run_index(material, videos / "deep er")
+    run_index(material, videos, model="other.ckpt", code=2)
+    error = capsys.readouterr().err
+    assert "model.ckpt" in error
+    assert "other.ckpt" in error
+    words = ["search", str(videos.parent / "library"), str(videos / "a.mp4"), f"--model={material / 'other.ckpt'}"]
+    assert main(words) == 2
+    assert "other.ckpt" in capsys.readouterr().err
+
+
+def test_a_planted_clip_is_found_in_a_long_video(material, videos):
+    store = run_index(material, videos, "--clips=3")
+    hits = Library(store.uri).search(videos / "c.mp4", alpha=0.5, k=2)
+    assert all(isinstance(hit, Hit) for hit in hits)
+    assert Path(hits[0].path).name == "c.mp4"
+    assert hits[0].score == pytest.approx(1, abs=1e-5)
+    planted = next(hit for hit in Library(store.uri).search(videos / "c.mp4", k=5) if hit.path.endswith("long.mp4"))
+    start, end = 7.0, 10.2  # on the grid of windows: these weights are random
+    overlap = min(planted.end_s, end) - max(planted.start_s, start)
+    assert overlap / (max(planted.end_s, end) - min(planted.start_s, start)) >= 0.7
+
+
+def test_the_search_command_writes_hits_sheet_and_explanation(material, videos, tmp_path, capsys):
+    store = run_index(material, videos)
+    words = ["search", store.uri, str(videos / "c.mp4"), "--alpha", "0.25", "-k", "3", "--not-same-video"]
+    assert main([*words, f"--out={tmp_path / 'run'}", "--explain"]) == 0
+    assert "score" in capsys.readouterr().out
+    hits = json.loads((tmp_path / "run" / "hits.json").read_text())["hits"]
+    assert len(hits) == 3
+    assert not any(hit["path"].endswith("/c.mp4") for hit in hits)
+    scores = [hit["score"] for hit in hits]
+    assert scores == sorted(scores, reverse=True)
+    for hit in hits:
+        assert hit["score"] == 0.25 * hit["motion"] + 0.75 * hit["appearance"]
+        assert 0 <= hit["start_s"] < hit["end_s"]
+    for name in ("hits.png", "roi.png"):
+        assert matplotlib.image.imread(tmp_path / "run" / name).shape[0] > 200
+    assert (tmp_path / "run" / "roi.mp4").stat().st_size > 1000
+    assert main([*words, f"--out={tmp_path / 'only.json'}", "--start=1", "--end=2.5"]) == 0
+    assert json.loads((tmp_path / "only.json").read_text())["end"] == 2.5
+    assert main([*words, f"--out={tmp_path / 'only.png'}"]) == 0
+    assert matplotlib.image.imread(tmp_path / "only.png").shape[0] > 200
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--alpha=1.5"], "--alpha 1.5: must be from 0 (appearance) to 1 (motion)"),
+        (["--start=9"], "--start 9.0 lies behind the video's end, 3.20 s"),
+        (["--start=2", "--end=1"], "--end 1.0: must be after --start 2.0"),
+        (["--explain"], "--explain: name a run folder with --out"),
+        (["--model=nowhere.ckpt"], "needs its model, 'nowhere.ckpt', which is not there"),
+    ],
+)
+def test_bad_input_is_one_line(material, tmp_path_factory, capsys, options, message):
+    folder = material / "videos" / "deep er"
+    store = material / "library"
+    if not store.exists():
+        words = [str(folder), f"--store={store}", f"--model={material / 'model.ckpt'}", "--num_workers=0"]
+        assert main(["index", *words]) == 0
+        capsys.readouterr()
+    assert main(["search", str(store), str(folder / "d.mp4"), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

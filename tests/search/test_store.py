@@ -1,0 +1,185 @@
+"""The store with hand-made vectors: exact scores, replaced, removed and unfinished videos, foreign models."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from helpers.libraries import about, clip_rows, file_row, unit_rows
+
+from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.search import store as module
+from rspnet.search.query import Query, search
+from rspnet.search.store import Store, joined
+
+pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+
+
+def filled(tmp_path, *, videos=12, windows=5, dim=8):
+    store = Store.open_or_create(str(tmp_path / "lib"), about(dim=dim))
+    rows = [clip_rows(f"/v/{n}'s.mp4", windows, dim=dim, seed=n) for n in range(videos)]
+    store.replace([file_row(row) for row in rows], rows)
+    return store, rows
+
+
+def query_of(row, *, content=""):
+    return Query(row.start_s, row.end_s, row.motion, row.appearance, content)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_scores_are_exact_and_hits_are_those_of_a_plain_search(tmp_path, alpha):
+    store, rows = filled(tmp_path)
+    motion, appearance = unit_rows(1, 8, seed=90), unit_rows(1, 8, seed=91)
+    query = Query(np.array([0.0]), np.array([2.0]), motion, appearance)
+    hits = search(store, query, alpha=alpha, k=12)
+    expected = []
+    for row in rows:
+        m, a = row.motion.astype(float) @ motion[0], row.appearance.astype(float) @ appearance[0]
+        best = int(np.argmax(alpha * m + (1 - alpha) * a))
+        expected.append((-(alpha * m[best] + (1 - alpha) * a[best]), row.path, m[best], a[best]))
+    expected.sort()
+    assert [hit.path for hit in hits] == [path for _, path, *_ in expected]
+    for hit, (_, _, m, a) in zip(hits, expected, strict=True):
+        assert hit.score == alpha * hit.motion + (1 - alpha) * hit.appearance  # not one bit off
+        assert hit.motion == pytest.approx(m, abs=1e-6)
+        assert hit.appearance == pytest.approx(a, abs=1e-6)
+
+
+def test_the_stores_dot_product_is_the_score(tmp_path):
+    store, rows = filled(tmp_path)
+    motion, appearance = unit_rows(1, 8, seed=90), unit_rows(1, 8, seed=91)
+    found = store.nearest(joined(motion, appearance, alpha=0.3)[0], limit=60)
+    assert len(found) == 60
+    every = [
+        0.3 * m @ motion[0] + 0.7 * a @ appearance[0] for r in rows for m, a in zip(r.motion, r.appearance, strict=True)
+    ]
+    np.testing.assert_allclose([score for _, score in found], sorted(every, reverse=True), atol=1e-6)
+
+
+def test_alpha_chooses_between_two_kinds_of_likeness(tmp_path):
+    store, rows = filled(tmp_path)
+    query = replace(query_of(rows[3]), appearance=rows[7].appearance)
+    assert search(store, query, alpha=1, k=1)[0].path == rows[3].path
+    assert search(store, query, alpha=0, k=1)[0].path == rows[7].path
+
+
+def test_not_same_video_leaves_out_every_copy(tmp_path):
+    store, rows = filled(tmp_path)
+    copy = replace(rows[3], path="/elsewhere/copy.mp4")
+    store.replace([file_row(copy)], [copy])
+    query = query_of(rows[3], content=rows[3].content)
+    assert {hit.path for hit in search(store, query, alpha=0.5, k=2)} == {rows[3].path, copy.path}
+    others = search(store, query, alpha=0.5, k=50, not_same_video=True)
+    assert len(others) == 11
+    assert not {rows[3].path, copy.path} & {hit.path for hit in others}
+
+
+def test_a_clip_planted_in_a_long_video_is_located(tmp_path):
+    store, rows = filled(tmp_path)
+    rng = np.random.default_rng(0)
+    planted = clip_rows("/v/long.mp4", 120, dim=8, seed=77)
+    for name in ("motion", "appearance"):
+        noisy = getattr(rows[2], name) + 0.1 * rng.standard_normal((5, 8)).astype(np.float32)
+        getattr(planted, name)[71:76] = noisy / np.linalg.norm(noisy, axis=1, keepdims=True)
+    store.replace([file_row(planted)], [planted])
+    hit = next(hit for hit in search(store, query_of(rows[2]), alpha=0.5, k=2) if hit.path == planted.path)
+    assert hit.windows == 5
+    overlap = min(hit.end_s, 77) - max(hit.start_s, 71)  # 5 windows of 2 s, 1 s apart: 6 seconds
+    assert overlap / (max(hit.end_s, 77) - min(hit.start_s, 71)) >= 0.9
+
+
+def test_windows_that_could_not_be_read_do_not_shift_the_others(tmp_path):
+    store, rows = filled(tmp_path, videos=1, windows=9)
+    kept = np.array([0, 1, 5, 6, 7])
+    names = ("window", "start_s", "end_s", "motion", "appearance", "features")
+    holey = replace(rows[0], path="/v/holey.mp4", **{name: getattr(rows[0], name)[kept] for name in names})
+    store.replace([file_row(holey)], [holey])
+    query = Query(np.arange(3.0), np.arange(3.0) + 2, rows[0].motion[5:8], rows[0].appearance[5:8])
+    hit = next(hit for hit in search(store, query, alpha=0.5, k=2) if hit.path == holey.path)
+    assert hit.start_s == pytest.approx(5, abs=0.5)
+    assert hit.score == pytest.approx(1, abs=1e-6)
+
+
+def test_replacing_removing_and_touching(tmp_path):
+    store, rows = filled(tmp_path)
+    assert len(store) == 60
+    shorter = clip_rows(rows[0].path, 2, dim=8, seed=500)
+    store.replace([file_row(shorter)], [shorter])
+    assert len(store) == 57
+    assert store.files()[rows[0].path].content == shorter.content
+    store.remove([rows[1].path])
+    assert rows[1].path not in store.files()
+    assert len(store) == 52
+    store.touch([replace(store.files()[rows[2].path], mtime_ns=99)])
+    assert store.files()[rows[2].path].mtime_ns == 99
+    assert len(store.files()) == 11
+    (again,) = Store(store.uri).clips_of([rows[5].path])
+    np.testing.assert_array_equal(again.motion, rows[5].motion)
+    np.testing.assert_array_equal(again.appearance, rows[5].appearance)
+
+
+def test_clips_without_a_file_row_are_removed(tmp_path):
+    store, rows = filled(tmp_path)
+    store._files.delete("path = '/v/4''s.mp4'")
+    store.remove_unfinished()
+    assert len(store) == 55
+    assert not list(store.clips_of([rows[4].path]))
+
+
+def test_other_models_and_settings_are_refused_by_name(tmp_path):
+    store, _ = filled(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"was made by model 'a.ckpt' \(sha256 0123\), not by 'b.ckpt' \(sha256 ffff\)"
+    ):
+        Store.open_or_create(store.uri, replace(about(), model="b.ckpt", weights_sha256="ffff"))
+    other = replace(about().clip, hop_s=0.5)
+    with pytest.raises(ConfigError, match=r"was made with --hop_s 1.0, not 0.5"):
+        Store.open_or_create(store.uri, replace(about(), clip=other))
+    moved = replace(about(), model="elsewhere/a.ckpt")
+    assert Store.open_or_create(store.uri, moved).about.model == "a.ckpt"
+
+
+def test_what_is_no_library(tmp_path):
+    with pytest.raises(RSPNetError, match="is no library of videos: make one with rspnet index"):
+        Store(str(tmp_path / "none"))
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigError, match="is a file: name a folder"):
+        Store(str(tmp_path / "file"))
+    store, _ = filled(tmp_path)
+    store._about.delete("true")
+    store._about.add([{"json": json.dumps({"schema": 99, **asdict(about())})}])
+    with pytest.raises(RSPNetError, match="another version of rspnet"):
+        Store(store.uri)
+
+
+def test_a_library_that_was_not_finished_being_made_is_made_anew(tmp_path):
+    store, _ = filled(tmp_path)
+    store._db.drop_table("about")
+    assert len(Store.open_or_create(store.uri, about())) == 0
+
+
+def test_a_large_library_is_indexed_and_found_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ANN_FROM_CLIPS", 500)
+    store, rows = filled(tmp_path, videos=60, windows=10)
+    assert not store._indexed
+    store.tidy()
+    assert Store(store.uri)._indexed
+    for row in rows[::10]:
+        for alpha in (0.0, 0.5, 1.0):
+            hit = search(store, query_of(row), alpha=alpha, k=1)[0]
+            assert (hit.path, hit.start_s) == (row.path, 0.0)
+            assert hit.score == pytest.approx(1, abs=1e-6)
+    extra = clip_rows("/v/extra.mp4", 10, dim=8, seed=999)
+    store.replace([file_row(extra)], [extra])
+    assert search(store, query_of(extra), alpha=0.5, k=1)[0].path == extra.path  # before the index knows it
+    store.tidy()
+    assert search(store, query_of(extra), alpha=0.5, k=1)[0].path == extra.path
+
+
+@pytest.mark.parametrize(("alpha", "k", "message"), [(1.5, 1, "alpha is 1.5"), (0.5, 0, "k is 0")])
+def test_arguments_out_of_range(tmp_path, alpha, k, message):
+    store, rows = filled(tmp_path, videos=1)
+    with pytest.raises(RSPNetError, match=message):
+        search(store, query_of(rows[0]), alpha=alpha, k=k)

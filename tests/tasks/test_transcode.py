@@ -1,0 +1,107 @@
+"""Transcoded videos hold the same frames at the same times, and a stopped call goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.videos import read_barcode, write_barcode_video
+
+from rspnet.cli import main
+from rspnet.core.errors import RSPNetError
+from rspnet.data.annotations import read_folder, read_list
+from rspnet.video import transcode as transcode_module
+from rspnet.video.reader import open_video
+from rspnet.video.transcode import transcode_video
+
+FRAMES = 40
+STAMPS = [index + 4 * (index // 7) for index in range(FRAMES)]
+SETTINGS = {"short_side": 120, "key_every": 16, "crf": 20}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    (folder / "a class").mkdir(parents=True)
+    (folder / "other").mkdir()
+    write_barcode_video(folder / "a class" / "bframes.avi", FRAMES, codec="mpeg4", options={"bf": "2"})
+    write_barcode_video(folder / "other" / "vfr.mkv", FRAMES, times=STAMPS, options={"bf": "3"}, gop=100)
+    write_barcode_video(folder / "other" / "small.mp4", FRAMES, size=(64, 49), codec="mpeg4")
+    (folder / "other" / "broken.mp4").write_bytes(b"no video")
+    (folder / "list.csv").write_text("path,label\na class/bframes.avi,0\nother/vfr.mkv,1\n")
+    return folder
+
+
+def test_a_folder(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "target"
+    arguments = ["transcode", str(source), str(target), "--short-side", "120", "--num-workers", "2"]
+    assert main(arguments) == 1  # one of them is no video
+    assert "3 videos, 1 skipped" in capsys.readouterr().err
+    assert (target / ".transcode" / "skipped.csv").read_text().splitlines()[1].startswith("other/broken.mp4,")
+    assert [record.name for record in read_folder(target)] == [
+        "a class/bframes.avi",
+        "other/small.mp4",
+        "other/vfr.mkv",
+    ]
+    assert [record.label for record in read_list(target / "list.csv")] == [0, 1]
+    for record in read_list(target / "list.csv"):
+        with open_video(source / record.name) as before, open_video(record.path) as after:
+            assert (after.height, after.width) == (120, 160)
+            assert [
+                read_barcode(np.repeat(np.repeat(frame, 2, 0), 2, 1)) for frame in after.frames_at(range(FRAMES))
+            ] == [*range(FRAMES)]
+            np.testing.assert_allclose(after.times, before.times, atol=1e-3)
+            table = after._table
+            assert max(np.diff([n for n, packet in enumerate(table.packets) if packet.is_key])) <= 16
+    with open_video(target / "other" / "small.mp4") as small:
+        assert (small.height, small.width) == (48, 64)
+    results = json.loads((target / ".transcode" / "result.json").read_text())["results"]
+    assert (results["videos"], results["written_now"], results["skipped"]) == (3, 3, 1)
+    assert results["bytes_after"] == sum(record.path.stat().st_size for record in read_folder(target))
+    assert results["window_ms_after"] > 0
+
+    # Again: only what changed or is missing.
+    (target / "other" / "small.mp4").unlink()
+    os.utime(source / "a class" / "bframes.avi", ns=(1, 1))
+    stamp = (target / "other" / "vfr.mkv").stat().st_mtime_ns
+    assert main(arguments) == 1
+    results = json.loads((target / ".transcode" / "result.json").read_text())["results"]
+    assert (results["videos"], results["written_now"]) == (3, 2)
+    assert (target / "other" / "vfr.mkv").stat().st_mtime_ns == stamp
+
+
+def test_a_failed_check_leaves_no_file(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = transcode_module._pictures
+
+    def shifted(video: object, size: tuple[int, int]) -> object:
+        pictures = list(real(video, size))  # type: ignore[arg-type]
+        return iter(pictures[1:] + pictures[:1] if size == (120, 160) else pictures)
+
+    monkeypatch.setattr(transcode_module, "_pictures", shifted)
+    with pytest.raises(RSPNetError, match=r"another picture at frame 0"):
+        transcode_video(source / "a class" / "bframes.avi", tmp_path / "out.mp4", **SETTINGS)
+    assert not list(tmp_path.glob("*out*"))
+
+
+def test_equal_stamps_move_on_by_a_tick() -> None:
+    stamps = np.array([0, 3000, 3000, 3000, 6000])
+    assert transcode_module._ascending(stamps).tolist() == [0, 3000, 3001, 3002, 6000]
+
+
+def test_rotation_is_applied(tmp_path: Path) -> None:
+    path = write_barcode_video(tmp_path / "turned.mp4", 8, rotation=90)
+    transcode_video(path, tmp_path / "straight.mp4", **{**SETTINGS, "short_side": 240})
+    with open_video(path) as before, open_video(tmp_path / "straight.mp4") as after:
+        assert (after.height, after.width) == (before.height, before.width) == (320, 240)
+        assert np.abs(after.frames_at([5]).astype(int) - before.frames_at([5])).mean() < 8
+
+
+@pytest.mark.parametrize("target", ["source", "source/inside", "."])
+def test_overlapping_folders_are_refused(
+    source: Path, target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["transcode", str(source), str(tmp_path / target)]) == 2
+    assert "outside each other" in capsys.readouterr().err
