@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Collection, Sequence
-from dataclasses import fields
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 from rspnet.core.errors import ConfigError, RSPNetError
@@ -148,8 +148,7 @@ def parse(command: str, words: Sequence[str]) -> Any:
         parser.add_argument(item.name, type=get_args(hints[item.name])[0] if many else hints[item.name], **options)
     parser.add_class_arguments(config, as_group=False, skip={item.name for item in placed})
     try:
-        flags = {f"--{item.name}" for item in fields(config) if hints[item.name] is bool}
-        parsed = parser.parse_args(expand(words, flags=flags))
+        parsed = parser.parse_args(expand(words, flags=set(flags_of(config))))
         values = parser.instantiate(parsed)
         return config(**{item.name: values[item.name] for item in fields(config)})
     except ArgumentError as error:
@@ -160,6 +159,15 @@ def parse(command: str, words: Sequence[str]) -> Any:
             cause = cause.__cause__ or cause.__context__
         message = " ".join(str(error).split())
         raise ConfigError(f"{message} (rspnet {command} --help explains every option)") from None
+
+
+def flags_of(config: type, prefix: str = "--") -> Iterator[str]:
+    """The yes-or-no options of a configuration and of those inside it."""
+    for name, hint in get_type_hints(config).items():
+        if hint is bool:
+            yield prefix + name
+        elif isinstance(hint, type) and is_dataclass(hint):
+            yield from flags_of(hint, f"{prefix}{name}.")
 
 
 def expand(words: Sequence[str], *, flags: Collection[str]) -> list[str]:

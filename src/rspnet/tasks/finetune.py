@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from rspnet.config.finetune import FinetuneConfig
-from rspnet.core.distributed import gather_objects
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
@@ -21,12 +20,9 @@ from rspnet.data.augment import normalise
 from rspnet.data.labelled.read import class_names
 from rspnet.data.labelled_clips import LabelledBatch, LabelledClipDataset, LabelledSampler, labelled_batches
 from rspnet.data.presets import AugmentPreset
-from rspnet.data.skipped import Skip, SkipLog
+from rspnet.data.skipped import SkipLog
 from rspnet.engine.checkpoint import LAST, CheckpointFolder, save_checkpoint
 from rspnet.engine.classification import top_k_hits
-from rspnet.engine.loop import Loop
-from rspnet.engine.optim import Schedule, make_optimizer, scaled_learning_rate
-from rspnet.engine.report import Reporter
 from rspnet.engine.runtime import make_fabric, pick_device, pick_precision, pick_threads_and_workers
 from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.models.classifier import parameter_groups
@@ -37,6 +33,15 @@ from rspnet.tasks.labelled_data import labelled_records
 from rspnet.tasks.linear_probe import groups_of
 from rspnet.tasks.predictions import data_stamp, labels_of
 from rspnet.tasks.run_folder import open_run_folder, plain
+from rspnet.tasks.training import (
+    SKIPPED,
+    SkippedVideos,
+    Training,
+    make_schedule,
+    place_model,
+    refuse_other_settings,
+    saved_run,
+)
 
 BEST = "best.ckpt"
 SHOWN = {"loss": "loss", "top1": "top-1"}
@@ -88,7 +93,9 @@ class Finetuning:
         self.class_names = class_names(train, test)
         self.train, self.validation = carve_validation(train, config.validation_share, seed=config.seed)
         self.checkpoints = CheckpointFolder(Path(config.out), keep=config.engine.keep)
-        saved = self._saved_state()
+        saved = saved_run(self.checkpoints, resume=config.resume)
+        if saved is not None:
+            refuse_other_settings(settings_of_result(saved["config"], self._plain()))
         self.model, self.init_sha256 = make_classifier(
             config.model, num_classes=len(self.class_names), seed=config.seed
         )
@@ -101,98 +108,47 @@ class Finetuning:
             processes=config.engine.devices,
         )
         torch.set_num_threads(threads)
-        self.skipped = SkipLog(
-            self.folder / "skipped.csv", num_videos=len(self.train), max_share=config.clips.max_skipped
-        )
-        self._pending: list[Skip] = []
+        log = SkipLog(self.folder / SKIPPED, num_videos=len(self.train), max_share=config.clips.max_skipped)
+        self.skipped = SkippedVideos(log, world_size=fabric.world_size, share_every=config.engine.log_every)
         self.looks: list[dict[str, float]] = []
         self._set_up(saved)
-
-    def _saved_state(self) -> dict[str, Any] | None:
-        """The last checkpoint where a resume was asked for; refuses to overwrite a run or to resume another one."""
-        last = self.checkpoints.folder / LAST
-        if not self.config.resume:
-            if last.exists():
-                raise ConfigError(f"--out {self.config.out!r} already holds a run: add --resume, or name a new folder")
-            return None
-        saved = self.checkpoints.load_last()
-        if saved is not None:
-            refuse_other_settings(saved["config"], self._plain())
-        return saved
 
     def _plain(self) -> dict[str, Any]:
         return plain(self.config) | {"train_videos": len(self.train)}
 
     def _set_up(self, saved: Mapping[str, Any] | None) -> None:
         config, fabric = self.config, self.fabric
-        start = 0 if saved is None else saved["step"]
         if saved is not None:
             self.model.load_state_dict(saved["model"])
-            self.skipped.load_state_dict(saved["skipped"])
+            self.skipped.log.load_state_dict(saved["skipped"])
             self.looks = saved["looks"]
-        layout = torch.channels_last_3d if config.engine.channels_last else torch.contiguous_format
-        self.model.to(fabric.device, memory_format=layout)  # type: ignore[call-overload]
+        place_model(self.model, device=fabric.device, channels_last=config.engine.channels_last)
         if config.engine.compile:
             self.model.compile()
-        sampler = self._sampler(start=0, total=0)
-        total = config.max_steps or config.epochs * sampler.steps_per_epoch
-        schedule = self._schedule(total, sampler.steps_per_epoch)
-        network = fabric.setup_module(self.model)
-        self.network = cast(torch.nn.Module, network)
-        self.optimizer = cast(Any, fabric.setup_optimizers(self._optimizer(schedule.peak)))
-        reporter = Reporter(
-            self.folder,
-            total_steps=total,
-            clips_per_step=config.clips.batch_size,
-            log_every=config.engine.log_every,
-            shown=SHOWN,
-            loggers=config.engine.loggers,
-            step=start,
-            active=fabric.is_global_zero,
+        steps_per_epoch = self._sampler(start=0, total=0).steps_per_epoch
+        self.training = Training(
+            fabric,
+            self.model,
+            parameters=parameter_groups(self.model, layer_decay=config.model.layer_decay),
+            schedule=make_schedule(
+                config.optim,
+                batch_size=config.clips.batch_size,
+                total_steps=config.max_steps or config.epochs * steps_per_epoch,
+                steps_per_epoch=steps_per_epoch,
+            ),
+            optim=config.optim,
+            engine=config.engine,
+            seed=config.seed,
         )
-        self.loop = Loop(
-            fabric=fabric,
-            model=self.network,
-            optimizer=self.optimizer,
-            learning_rate=schedule,
+        self.training.set_loop(
+            self.folder,
             train_step=self.train_step,
             save=self.save,
-            reporter=reporter,
-            seed=config.seed,
-            total_steps=total,
-            steps_per_epoch=sampler.steps_per_epoch,
-            checkpoint_every=config.engine.checkpoint_every,
-            clip_grad_norm=config.optim.clip_grad_norm,
-            step=start,
+            shown=SHOWN,
+            clips_per_step=config.clips.batch_size,
+            saved=saved,
         )
-        if saved is not None:
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.loop.meters.load_state_dict(saved["meters"], device=fabric.device)
-            fabric.strategy.precision.load_state_dict(saved["precision"])
-
-    def _schedule(self, total: int, steps_per_epoch: int) -> Schedule:
-        optim = self.config.optim
-        scaled = scaled_learning_rate(optim.lr, batch_size=self.config.clips.batch_size)
-        return Schedule(
-            peak=scaled if optim.scale_lr else optim.lr,
-            kind=optim.schedule,
-            total_steps=total,
-            steps_per_epoch=steps_per_epoch,
-            unit=optim.schedule_unit,
-            warmup_steps=optim.warmup_steps,
-            milestones=optim.milestones,
-        )
-
-    def _optimizer(self, lr: float) -> torch.optim.Optimizer:
-        optim = self.config.optim
-        return make_optimizer(
-            cast(Any, parameter_groups(self.model, layer_decay=self.config.model.layer_decay)),
-            name=optim.name,
-            lr=lr,
-            momentum=optim.momentum,
-            weight_decay=optim.weight_decay,
-            fused=self.fabric.device.type == "cuda",
-        )
+        self.loop = self.training.loop
 
     def _sampler(self, *, start: int, total: int) -> LabelledSampler:
         return LabelledSampler(
@@ -237,27 +193,20 @@ class Finetuning:
 
     def train_step(self, batch: LabelledBatch, step: int) -> Mapping[str, Tensor]:
         """Forward and backward of one batch; gradients are left on the classifier."""
-        self._pending += batch.skipped
-        if self.fabric.world_size == 1 or step % self.config.engine.log_every == 0:
-            self._share_skipped()
-        for group in self.optimizer.param_groups:  # the loop has just set all groups to the schedule's rate
+        self.skipped.note(batch.skipped, step)
+        for group in self.training.optimizer.param_groups:  # the loop has just set all groups to the schedule's rate
             group["lr"] *= group["lr_scale"]
         clips = normalise(batch.clips.to(self.fabric.device))
         labels = batch.labels.to(self.fabric.device)
-        logits = self.network(clips).float()
+        logits = self.training.network(clips).float()
         loss = cross_entropy(logits, labels, label_smoothing=self.config.model.label_smoothing)
         self.fabric.backward(loss)
         average_statistics_over_ranks(self.model)
         return {"loss": loss.detach(), "top1": (logits.argmax(dim=1) == labels).float().mean()}
 
-    def _share_skipped(self) -> None:
-        """Every rank learns what all ranks skipped, so that all end together where it is too much."""
-        pending, self._pending = gather_objects(self._pending), []
-        self.skipped.add(skip for part in pending for skip in part)
-
     def save(self, step: int, epoch_ends: bool) -> None:
         """Look at the validation (or, official, test) split after an epoch; checkpoint everything for a resume."""
-        self._share_skipped()
+        self.skipped.share()
         self.loop.meters.average_over_ranks()
         looked_at = self.test if self.config.protocol == "official" else self.validation
         is_best = bool(epoch_ends and looked_at) and self._look(looked_at, step)
@@ -274,12 +223,7 @@ class Finetuning:
             }
             if is_best and self.config.protocol != "last":
                 save_checkpoint(self.folder / BEST, content)
-            state = {
-                "optimizer": self.optimizer.state_dict(),
-                "precision": self.fabric.strategy.precision.state_dict(),
-                "meters": self.loop.meters.state_dict(),
-                "skipped": self.skipped.state_dict(),
-            }
+            state = {"skipped": self.skipped.log.state_dict(), **self.training.state()}
             self.checkpoints.save(content | state, step=step, numbered=epoch_ends)
         self.fabric.barrier()
 
@@ -321,7 +265,7 @@ class Finetuning:
                 "epoch_selected_on": selected_on,
                 "looks": self.looks,
                 "validation_videos": len(self.validation),
-                "skipped_training_videos": len(self.skipped),
+                "skipped_training_videos": len(self.skipped.log),
             },
         )
 
@@ -334,22 +278,11 @@ _MACHINE = {
 }
 
 
-def refuse_other_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raise unless `wanted` trains exactly as the run in `saved` did (machine and test settings may differ).
-
-    Raises:
-        ConfigError: names the first option that differs, with both values.
-    """
-    pairs = [
-        (f"{section}.{name}", saved[section].get(name), value)
-        for section, free in _MACHINE.items()
-        for name, value in wanted[section].items()
-        if name not in free
-    ]
-    names = ("protocol", "validation_share", "look_clips", "epochs", "max_steps", "seed", "train_videos")
-    pairs += [(name, saved.get(name), wanted[name]) for name in names]
-    for name, old, new in pairs:
-        if old != new:
-            raise ConfigError(
-                f"--resume: {name} is {new} but the run was started with {old}; keep it, or start a new run folder"
-            )
+def settings_of_result(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """(option, old, new) of every option that the trained weights depend on; machine and test settings may change."""
+    for section, free in _MACHINE.items():
+        for name, value in wanted[section].items():
+            if name not in free:
+                yield f"{section}.{name}", saved[section].get(name), value
+    for name in ("protocol", "validation_share", "look_clips", "epochs", "max_steps", "seed", "train_videos"):
+        yield name, saved.get(name), wanted[name]

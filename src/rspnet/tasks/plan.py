@@ -12,9 +12,10 @@ from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.errors import ConfigError
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
-from rspnet.engine.optim import Schedule, scaled_learning_rate
+from rspnet.engine.optim import Schedule
 from rspnet.engine.runtime import pick_device, pick_precision, pick_threads_and_workers
 from rspnet.pretext.rspnet import RSPNet
+from rspnet.tasks.training import make_schedule
 
 MANY_FALSE_NEGATIVES = 0.25
 
@@ -71,15 +72,7 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         num_videos=num_videos,
         steps_per_epoch=steps_per_epoch,
         total_steps=total,
-        schedule=Schedule(
-            peak=scaled_learning_rate(optim.lr, batch_size=data.batch_size) if optim.scale_lr else optim.lr,
-            kind=optim.schedule,
-            total_steps=total,
-            steps_per_epoch=steps_per_epoch,
-            unit=optim.schedule_unit,
-            warmup_steps=optim.warmup_steps,
-            milestones=optim.milestones,
-        ),
+        schedule=make_schedule(optim, batch_size=data.batch_size, total_steps=total, steps_per_epoch=steps_per_epoch),
         device=device,
         precision=pick_precision(engine.precision, device),
         threads=threads,

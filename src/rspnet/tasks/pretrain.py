@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,7 +15,6 @@ from rich.console import Console
 from torch import Tensor
 
 from rspnet.config.pretrain import PretrainConfig
-from rspnet.core.distributed import gather_objects
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
@@ -23,20 +22,17 @@ from rspnet.data.datasets import ClipPairDataset
 from rspnet.data.loader import PairBatch, make_loader, make_views
 from rspnet.data.presets import augment_preset
 from rspnet.data.sampler import PairSampler
-from rspnet.data.skipped import Skip, SkipLog
+from rspnet.data.skipped import SkipLog
 from rspnet.engine.checkpoint import LAST, CheckpointFolder
 from rspnet.engine.curves import METRICS, read_curves
-from rspnet.engine.loop import Loop
-from rspnet.engine.optim import make_optimizer
-from rspnet.engine.report import Reporter
 from rspnet.engine.runtime import make_fabric
 from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.pretext.rspnet import PretextOutput, RSPNet
 from rspnet.pretext.speed import SpeedViews
 from rspnet.tasks.plan import Plan, find_videos, make_plan, print_plan
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
+from rspnet.tasks.training import SKIPPED, SkippedVideos, Training, place_model, refuse_other_settings, saved_run
 
-SKIPPED = "skipped.csv"
 METRIC_NAMES = [item.name for item in fields(PretextOutput)]
 SHOWN = {"loss": "loss", "appearance_loss": "A-VID", "motion_loss": "RSP", "motion_accuracy": "RSP acc"}
 
@@ -72,78 +68,45 @@ class Pretraining:
         self.config, self.records, self.plan, self.fabric = config, records, plan, fabric
         self.console = Console(stderr=True, quiet=not fabric.is_global_zero)
         self.checkpoints = CheckpointFolder(Path(config.out), keep=config.engine.keep)
-        saved = self._saved_state()
+        saved = saved_run(self.checkpoints, resume=config.resume)
+        if saved is not None:
+            refuse_other_settings(settings_of_result(saved["config"], plain(config)))
         self.folder = open_run_folder(config.out, config) if fabric.is_global_zero else Path(config.out)
         fabric.barrier()
         torch.set_num_threads(plan.threads)
         self.preset = replace(augment_preset(config.data.augmentation), noise_std=config.data.noise_std)
+        log = SkipLog(self.folder / SKIPPED, num_videos=len(records), max_share=config.data.max_skipped)
+        self.skipped = SkippedVideos(log, world_size=fabric.world_size, share_every=config.engine.log_every)
         self.model = build_model(config)
-        self.skipped = SkipLog(self.folder / SKIPPED, num_videos=len(records), max_share=config.data.max_skipped)
-        self._pending: list[Skip] = []
         self._set_up(saved)
 
-    def _saved_state(self) -> dict[str, Any] | None:
-        """The last checkpoint where a resume was asked for; refuses to overwrite a run or to resume another one."""
-        last = self.checkpoints.folder / LAST
-        if not self.config.resume:
-            if last.exists():
-                raise ConfigError(f"--out {self.config.out!r} already holds a run: add --resume, or name a new folder")
-            return None
-        saved = self.checkpoints.load_last()
-        if saved is not None:
-            refuse_other_settings(saved["config"], plain(self.config))
-        return saved
-
     def _set_up(self, saved: Mapping[str, Any] | None) -> None:
-        config, plan, fabric = self.config, self.plan, self.fabric
+        config, fabric = self.config, self.fabric
         if saved is not None:
             self.model.load_state_dict(saved["model"])
-            self.skipped.load_state_dict(saved["skipped"])
-        layout = torch.channels_last_3d if config.engine.channels_last else torch.contiguous_format
-        self.model.to(fabric.device, memory_format=layout)  # type: ignore[call-overload]
+            self.skipped.log.load_state_dict(saved["skipped"])
+        place_model(self.model, device=fabric.device, channels_last=config.engine.channels_last)
         if config.engine.compile:
             self.model.encoder_q.compile()
             self.model.encoder_k.compile()
-        self.encoder = fabric.setup_module(self.model.encoder_q)
-        optimizer = make_optimizer(
-            self.model.encoder_q.parameters(),
-            name=config.optim.name,
-            lr=plan.schedule.peak,
-            momentum=config.optim.momentum,
-            weight_decay=config.optim.weight_decay,
-            fused=fabric.device.type == "cuda",
+        self.training = Training(
+            fabric,
+            self.model.encoder_q,
+            parameters=self.model.encoder_q.parameters(),
+            schedule=self.plan.schedule,
+            optim=config.optim,
+            engine=config.engine,
+            seed=config.seed,
         )
-        self.optimizer = cast(Any, fabric.setup_optimizers(optimizer))
-        start = saved["step"] if saved is not None else 0
-        reporter = Reporter(
+        self.training.set_loop(
             self.folder,
-            total_steps=plan.total_steps,
-            clips_per_step=config.data.batch_size,
-            log_every=config.engine.log_every,
-            shown=SHOWN,
-            loggers=config.engine.loggers,
-            step=start,
-            active=fabric.is_global_zero,
-        )
-        self.loop = Loop(
-            fabric=fabric,
-            model=self.encoder,
-            optimizer=self.optimizer,
-            learning_rate=plan.schedule,
             train_step=self.train_step,
             save=self.save,
-            reporter=reporter,
-            seed=config.seed,
-            total_steps=plan.total_steps,
-            steps_per_epoch=plan.steps_per_epoch,
-            checkpoint_every=config.engine.checkpoint_every,
-            clip_grad_norm=config.optim.clip_grad_norm,
-            step=start,
+            shown=SHOWN,
+            clips_per_step=config.data.batch_size,
+            saved=saved,
         )
-        if saved is not None:
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.loop.meters.load_state_dict(saved["meters"], device=fabric.device)
-            fabric.strategy.precision.load_state_dict(saved["precision"])
+        self.loop = self.training.loop
 
     def run(self) -> int:
         """Train to the end or until stopped, and write the result. Returns the exit code."""
@@ -190,11 +153,11 @@ class Pretraining:
 
     def train_step(self, batch: PairBatch, step: int) -> Mapping[str, Tensor]:
         """Forward and backward of one batch, a virtual rank at a time; gradients are left on the query encoder."""
-        self._note_skipped(batch.skipped, step)
+        self.skipped.note(batch.skipped, step)
         batch = batch.to(self.fabric.device, non_blocking=True)
         views = SpeedViews(*make_views(batch, noise_std=self.preset.noise_std))
         outputs = self.model.group_outputs(
-            views, step_seed=derive_seed(self.config.seed, "shuffle", step), encode=self.encoder
+            views, step_seed=derive_seed(self.config.seed, "shuffle", step), encode=self.training.network
         )
         groups = self.config.model.virtual_ranks
         totals: dict[str, Tensor] = {}
@@ -215,21 +178,11 @@ class Pretraining:
         """Ranks exchange gradients only in the last virtual rank's backward pass."""
         if last or self.fabric.world_size == 1:
             return nullcontext()
-        return self.fabric.no_backward_sync(self.encoder)
-
-    def _note_skipped(self, skipped: list[Skip], step: int) -> None:
-        self._pending += skipped
-        if self.fabric.world_size == 1 or step % self.config.engine.log_every == 0:
-            self._share_skipped()
-
-    def _share_skipped(self) -> None:
-        """Every rank learns what all ranks skipped, so that all end together where it is too much."""
-        pending, self._pending = gather_objects(self._pending), []
-        self.skipped.add(skip for part in pending for skip in part)
+        return self.fabric.no_backward_sync(cast(Any, self.training.network))
 
     def save(self, step: int, epoch_ends: bool) -> None:
         """Checkpoint everything an exact resume needs."""
-        self._share_skipped()
+        self.skipped.share()
         self.loop.meters.average_over_ranks()
         if self.fabric.is_global_zero:
             content = {
@@ -238,10 +191,8 @@ class Pretraining:
                 "config": plain(self.config),
                 "model_config": self.model.config,
                 "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "precision": self.fabric.strategy.precision.state_dict(),
-                "meters": self.loop.meters.state_dict(),
-                "skipped": self.skipped.state_dict(),
+                "skipped": self.skipped.log.state_dict(),
+                **self.training.state(),
             }
             self.checkpoints.save(content, step=step, numbered=epoch_ends)
         self.fabric.barrier()
@@ -255,34 +206,21 @@ class Pretraining:
             "last": {name: float(value) for name, value in last.items()},
             "seconds_since_start_or_resume": round(seconds, 1),
             "videos": len(self.records),
-            "skipped": len(self.skipped),
+            "skipped": len(self.skipped.log),
             "checkpoint": LAST,
         }
         write_result(self.folder, command="pretrain", protocol=protocol, results=results)
         self.console.print(f"done: {self.folder / LAST}", highlight=False)
 
 
-RESUME_MAY_CHANGE: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
-    "data": lambda data: {k: v for k, v in data.items() if k not in ("num_workers", "max_skipped", "root", "list")},
-    "model": dict,
-    "optim": dict,
-}
+_MACHINE_SETTINGS = ("num_workers", "max_skipped", "root", "list")
 
 
-def refuse_other_settings(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    """Raise unless `wanted` trains exactly as the run in `saved` did (machine settings may differ).
-
-    Raises:
-        ConfigError: names the first option that differs, with both values.
-    """
-    for section, relevant in RESUME_MAY_CHANGE.items():
-        old, new = relevant(saved[section]), relevant(wanted[section])
-        for name in new:
-            if old.get(name) != new[name]:
-                raise ConfigError(
-                    f"--resume: --{section}.{name} is {new[name]} but the run was started with {old.get(name)}; "
-                    "keep it, or start a new run folder"
-                )
+def settings_of_result(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """(option, old, new) of every option that the trained weights depend on; machine settings may change."""
+    for section in ("data", "model", "optim"):
+        for name, value in wanted[section].items():
+            if name not in _MACHINE_SETTINGS:
+                yield f"{section}.{name}", saved[section].get(name), value
     for name in ("seed", "epochs", "max_steps"):
-        if saved[name] != wanted[name]:
-            raise ConfigError(f"--resume: --{name} is {wanted[name]} but the run was started with {saved[name]}")
+        yield name, saved[name], wanted[name]
