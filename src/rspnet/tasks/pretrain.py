@@ -210,7 +210,8 @@ class Pretraining:
             "checkpoint": LAST,
         }
         write_result(self.folder, command="pretrain", protocol=protocol, results=results)
-        self.console.print(f"done: {self.folder / LAST}", highlight=False)
+        left_out = f"; {len(self.skipped.log)} of {len(self.records)} videos left out, see {SKIPPED}"
+        self.console.print(f"done: {self.folder / LAST}{left_out if len(self.skipped.log) else ''}", highlight=False)
 
 
 _MACHINE_SETTINGS = ("num_workers", "max_skipped", "root", "list")
