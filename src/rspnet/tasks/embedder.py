@@ -106,10 +106,12 @@ class Embedder:
 
     def stream(self, records: Sequence[VideoRecord]) -> Iterator[VideoFeatures | Skip]:
         """Features of every video in turn, or why there are none."""
-        return self.stream_clips(
-            EvalClipDataset(
-                records, num_frames=self.num_frames, stride_frames=self.stride, num_clips=self.num_clips, size=self.size
-            )
+        return self.stream_clips(self.dataset(records))
+
+    def dataset(self, records: Sequence[VideoRecord]) -> EvalClipDataset:
+        """The clips that this embedder takes of videos."""
+        return EvalClipDataset(
+            records, num_frames=self.num_frames, stride_frames=self.stride, num_clips=self.num_clips, size=self.size
         )
 
     def stream_clips(self, dataset: EvalClipDataset) -> Iterator[VideoFeatures | Skip]:

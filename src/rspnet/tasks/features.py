@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import nn
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import track
 from rspnet.data.annotations import VideoRecord
+from rspnet.data.datasets import EvalClipDataset
 from rspnet.data.skipped import Skip, SkipLog
 from rspnet.tasks.embedder import Embedder
 from rspnet.tasks.feature_cache import FeatureCache
@@ -45,29 +46,56 @@ def embedder_view(embedder: Embedder) -> dict[str, Any]:
     }
 
 
-def video_features(
-    embedder: Embedder, records: Sequence[VideoRecord], *, cache_folder: Path, weights: str, log: SkipLog, what: str
-) -> tuple[list[VideoRecord], NDArray[np.float32]]:
-    """The readable records and their mean clip features float32 [N, C]; unreadable ones are noted in `log`.
+class FeatureMaker:
+    """Mean clip features of videos: from the cache where it has them, by the network where not.
 
-    Raises:
-        RSPNetError: not one is readable.
+    Args:
+        embedder: network and view.
+        cache_folder: see `FeatureCache`.
+        log: told of unreadable videos.
+
+    Attributes:
+        weights_sha256: of the network.
+        from_cache: videos so far that the cache had.
     """
-    cache = FeatureCache(cache_folder, weights_sha256=weights, view=embedder_view(embedder))
-    known: dict[Path, NDArray[np.float32]] = {}
-    for record in records:
-        vector = cache.get(record.path)
-        if vector is not None:
-            known[record.path] = vector
-    missing = [record for record in records if record.path not in known]
-    if missing:
-        for result in track(embedder.stream(missing), total=len(missing), what=what):
+
+    def __init__(self, embedder: Embedder, *, cache_folder: Path, log: SkipLog) -> None:
+        self.embedder, self.cache_folder, self.log = embedder, cache_folder, log
+        self.weights_sha256 = weights_sha256(embedder.model.backbone)
+        self.from_cache = 0
+
+    def vectors(
+        self,
+        records: Sequence[VideoRecord],
+        *,
+        what: str,
+        dataset_of: Callable[[list[VideoRecord]], EvalClipDataset] | None = None,
+        view: Mapping[str, Any] | None = None,
+    ) -> tuple[list[VideoRecord], NDArray[np.float32]]:
+        """The readable records in their order and their vectors float32 [N, C].
+
+        Args:
+            records: the videos.
+            what: what to call them in progress and errors.
+            dataset_of: cuts clips of those that the cache lacks; by default the embedder's evenly spaced squares.
+            view: names all that `dataset_of` changes, for the cache's key.
+
+        Raises:
+            RSPNetError: not one of them is readable.
+        """
+        made_from = embedder_view(self.embedder) | dict(view or {})
+        cache = FeatureCache(self.cache_folder, weights_sha256=self.weights_sha256, view=made_from)
+        known = {record.path: vector for record in records if (vector := cache.get(record.path)) is not None}
+        self.from_cache += len(known)
+        missing = [record for record in records if record.path not in known]
+        made = self.embedder.stream_clips((dataset_of or self.embedder.dataset)(missing)) if missing else ()
+        for result in track(made, total=len(missing), what=what):
             if isinstance(result, Skip):
-                log.add([result])
+                self.log.add([result])
                 continue
             known[result.record.path] = result.features.mean(axis=0)
             cache.put(result.record.path, known[result.record.path])
-    kept = [record for record in records if record.path in known]
-    if not kept:
-        raise RSPNetError(f"none of {len(records)} {what} could be read: see {str(log.path)!r}")
-    return kept, np.stack([known[record.path] for record in kept])
+        kept = [record for record in records if record.path in known]
+        if not kept:
+            raise RSPNetError(f"none of {len(records)} {what} could be read: see {str(self.log.path)!r}")
+        return kept, np.stack([known[record.path] for record in kept])

@@ -24,7 +24,7 @@ from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.tasks.embedder import Embedder
 from rspnet.tasks.feature_cache import default_cache_folder
-from rspnet.tasks.features import embedder_view, video_features, weights_sha256
+from rspnet.tasks.features import FeatureMaker, embedder_view
 from rspnet.tasks.labelled_data import labelled_records
 from rspnet.tasks.linear_probe import FewLabels, few_label_point, fit_linear, groups_of, nearest_scores, require_sklearn
 from rspnet.tasks.predictions import (
@@ -51,12 +51,12 @@ def probe(config: ProbeConfig) -> None:
     train, test = (labelled_records(config.data, split) for split in ("train", "test"))
     names = class_names(train, test)
     embedder = make_embedder(config)
-    weights = weights_sha256(embedder.model.backbone)
     folder = open_run_folder(config.out, config)
     log = SkipLog(folder / "skipped.csv", num_videos=len(train) + len(test), max_share=1.0)
     cache = Path(config.cache) if config.cache else default_cache_folder()
-    train, x = video_features(embedder, train, cache_folder=cache, weights=weights, log=log, what="training videos")
-    test, y = video_features(embedder, test, cache_folder=cache, weights=weights, log=log, what="test videos")
+    maker = FeatureMaker(embedder, cache_folder=cache, log=log)
+    train, x = maker.vectors(train, what="training videos")
+    test, y = maker.vectors(test, what="test videos")
     labels, test_labels = labels_of(train), labels_of(test)
     linear = fit_linear(
         x, labels, y, num_classes=len(names), folds=config.folds, seed=config.seed, groups=groups_of(train)
@@ -72,7 +72,7 @@ def probe(config: ProbeConfig) -> None:
         for count in track(counts, total=len(counts), what="few-label points")
     ]
     stamp = embedder_view(embedder) | data_stamp(config.data, train=len(train), test=len(test))
-    stamp |= {"weights_sha256": weights, "random_init": config.random_init, "seed": config.seed}
+    stamp |= {"weights_sha256": maker.weights_sha256, "random_init": config.random_init, "seed": config.seed}
     stamp |= {"folds": config.folds, "neighbours": config.neighbours, "temperature": config.temperature}
     results: dict[str, Any] = {
         "scores": {name: row for kind, part in found.items() for name, row in _scores(kind, part, config.seed).items()},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,7 @@ from rich.table import Table
 
 from rspnet.config.retrieve import RetrieveConfig
 from rspnet.core.errors import DecodeError, RSPNetError
-from rspnet.core.files import sha256_of, write_text
-from rspnet.core.progress import track
+from rspnet.core.files import write_text
 from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import draw_clip
@@ -28,7 +27,8 @@ from rspnet.data.skipped import Skip, SkipLog
 from rspnet.engine.metrics import average_precisions, bootstrap_interval, hits_at_k
 from rspnet.engine.runtime import available_cores
 from rspnet.tasks.embedder import Embedder
-from rspnet.tasks.feature_cache import FeatureCache, default_cache_folder
+from rspnet.tasks.feature_cache import default_cache_folder
+from rspnet.tasks.features import FeatureMaker, embedder_view
 from rspnet.tasks.labelled_data import labelled_records
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 from rspnet.video.clips import even_clips, tick_frames
@@ -69,6 +69,11 @@ class VideoSet:
 
     records: list[VideoRecord]
     vectors: torch.Tensor
+
+    @classmethod
+    def of(cls, records: list[VideoRecord], vectors: NDArray[np.float32]) -> VideoSet:
+        """Records with NumPy vectors."""
+        return cls(records, torch.from_numpy(vectors))
 
     @property
     def labels(self) -> torch.Tensor:
@@ -114,11 +119,30 @@ def retrieve(config: RetrieveConfig) -> None:
         precision=config.precision,
     )
     folder = open_run_folder(config.out, config)
-    maker = FeatureMaker(config, embedder, SkipLog(folder / "skipped.csv", num_videos=len(train + test), max_share=1.0))
-    gallery = maker.video_set(train, view=protocol.gallery_view, split="training")
-    queries = maker.video_set(test, view="centre", split="test")
+    log = SkipLog(folder / "skipped.csv", num_videos=len(train + test), max_share=1.0)
+    cache = Path(config.cache) if config.cache else default_cache_folder()
+    maker = FeatureMaker(embedder, cache_folder=cache, log=log)
+    gallery = gallery_set(maker, train, protocol, seed=config.seed)
+    queries = VideoSet.of(*maker.vectors(test, what="test videos"))
     scores = score(queries, gallery)
     _write(config, maker, scores, folder, gallery=gallery, queries=queries)
+
+
+def gallery_set(maker: FeatureMaker, records: list[VideoRecord], protocol: Protocol, *, seed: int) -> VideoSet:
+    """The gallery in the protocol's view."""
+    what = "training videos"
+    if protocol.gallery_view == "centre":
+        return VideoSet.of(*maker.vectors(records, what=what))
+    e = maker.embedder
+    shape = {"num_frames": e.num_frames, "stride_frames": e.stride, "num_clips": e.num_clips, "size": e.size}
+    return VideoSet.of(
+        *maker.vectors(
+            records,
+            what=what,
+            dataset_of=lambda missing: TrainingViewDataset(missing, seed=seed, **shape),
+            view={"view": "training", "seed": seed},
+        )
+    )
 
 
 def drop_incomplete_batch(records: list[VideoRecord], batch: int) -> list[VideoRecord]:
@@ -172,57 +196,6 @@ def per_class_rows(scores: RetrievalScores, names: dict[int, str]) -> list[dict[
     return rows
 
 
-class FeatureMaker:
-    """Turns splits into vectors: from the cache where it has them, by the network where not."""
-
-    def __init__(self, config: RetrieveConfig, embedder: Embedder, log: SkipLog) -> None:
-        self.embedder, self.log, self.seed = embedder, log, config.seed
-        self.weights_sha256 = sha256_of(Path(config.model))
-        self.cache_folder = Path(config.cache) if config.cache else default_cache_folder()
-        self.from_cache = 0
-
-    def view(self, kind: str) -> dict[str, Any]:
-        """Everything but weights and file that a vector depends on."""
-        names = ("num_clips", "num_frames", "stride", "size", "pooling", "precision")
-        seed = {"seed": self.seed} if kind == "training" else {}
-        return {name: getattr(self.embedder, name) for name in names} | {"view": kind} | seed
-
-    def video_set(self, records: list[VideoRecord], *, view: Literal["centre", "training"], split: str) -> VideoSet:
-        """Mean clip features of every readable video, in the order of the records.
-
-        Raises:
-            RSPNetError: not one of them is readable.
-        """
-        cache = FeatureCache(self.cache_folder, weights_sha256=self.weights_sha256, view=self.view(view))
-        known = {record.path: vector for record in records if (vector := cache.get(record.path)) is not None}
-        self.from_cache += len(known)
-        missing = [record for record in records if record.path not in known]
-        made = track(self._features(missing, view), total=len(missing), what=f"{split} videos")
-        for result in made:
-            if isinstance(result, Skip):
-                self.log.add([result])
-                continue
-            path, vector = result
-            cache.put(path, vector)
-            known[path] = vector
-        kept = [record for record in records if record.path in known]
-        if not kept:
-            raise RSPNetError(f"none of {len(records)} {split} videos could be read: see {str(self.log.path)!r}")
-        return VideoSet(kept, torch.from_numpy(np.stack([known[record.path] for record in kept])))
-
-    def _features(self, records: Sequence[VideoRecord], view: str) -> Iterator[tuple[Path, Any] | Skip]:
-        if not records:
-            return
-        e = self.embedder
-        shape = {"num_frames": e.num_frames, "stride_frames": e.stride, "num_clips": e.num_clips, "size": e.size}
-        if view == "training":
-            dataset: EvalClipDataset = TrainingViewDataset(records, **shape, seed=self.seed)
-        else:
-            dataset = EvalClipDataset(records, **shape)
-        for result in e.stream_clips(dataset):
-            yield result if isinstance(result, Skip) else (result.record.path, result.features.mean(axis=0))
-
-
 class TrainingViewDataset(EvalClipDataset):
     """Evenly spaced clips, each through its own random training crop and flip: the public code's gallery."""
 
@@ -266,7 +239,7 @@ def _write(
     write_text(folder / PER_CLASS, text.getvalue())
     figures = summary(scores, seed=config.seed)
     chosen = PROTOCOLS[config.protocol]
-    stamp = {**maker.view("centre"), "protocol": config.protocol, "gallery_view": chosen.gallery_view}
+    stamp = {**embedder_view(maker.embedder), "protocol": config.protocol, "gallery_view": chosen.gallery_view}
     stamp |= {"data": plain(config)["data"], "seed": config.seed, "weights_sha256": maker.weights_sha256}
     if chosen.drops_last_batch:
         stamp["official_batch"] = config.official_batch
