@@ -17,9 +17,9 @@ class DemoConfig:
 
     out: str = "demo-run"
     """Run folder: videos, checkpoint, contact sheet and result.json go there."""
-    steps: int = 300
+    steps: int = 600
     """Training steps."""
-    num_videos: int = 320
+    num_videos: int = 400
     """Procedural videos to write."""
     seed: int = 0
     """Seed of the videos and of the training."""

@@ -85,10 +85,12 @@ def make_videos(folder: Path, config: DemoConfig, console: Console) -> list[Proc
 def training(folder: Path, config: DemoConfig) -> PretrainConfig:
     """The demo's pre-training: ours for small compute, not the published recipe (see docs/small-scale.md)."""
     return PretrainConfig(
-        data=PairDataConfig(root=str(folder / "videos" / "train"), num_frames=8, size=48, batch_size=32, noise_std=0.0),
+        data=PairDataConfig(
+            root=str(folder / "videos" / "train"), num_frames=8, size=48, batch_size=32, noise_std=0.03
+        ),
         model=ModelConfig(backbone="r3d_10_slim", input="difference", queue_size=64, momentum=0.99),
         optim=OptimConfig(name="adamw", lr=1e-3, scale_lr=False, schedule_unit="step"),
-        engine=EngineConfig(loggers=("csv",), log_every=20, checkpoint_every=100),
+        engine=EngineConfig(loggers=("csv",), log_every=20, checkpoint_every=100, threads=1),
         out=str(folder / "run"),
         max_steps=config.steps,
         seed=config.seed,
@@ -165,3 +167,5 @@ def _print_table(
     for name, value in after.items():
         table.add_row(name, f"{chance[name]:.2f}", f"{before[name]:.2f}", f"[bold]{value:.2f}[/]")
     console.print(table)
+    queries = len(split_records(records, "test"))
+    console.print(f"({queries} held-out videos: a recall that differs by less than {queries**-0.5:.2f} may be chance)")
