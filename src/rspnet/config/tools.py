@@ -17,7 +17,7 @@ class DemoConfig:
 
     out: str = "demo-run"
     """Run folder: videos, checkpoint, contact sheet and result.json go there."""
-    steps: int = 600
+    steps: int = 400
     """Training steps."""
     num_videos: int = 400
     """Procedural videos to write."""

@@ -86,7 +86,7 @@ def training(folder: Path, config: DemoConfig) -> PretrainConfig:
     """The demo's pre-training: ours for small compute, not the published recipe (see docs/small-scale.md)."""
     return PretrainConfig(
         data=PairDataConfig(
-            root=str(folder / "videos" / "train"), num_frames=8, size=48, batch_size=32, noise_std=0.03
+            root=str(folder / "videos" / "train"), num_frames=8, size=48, batch_size=32
         ),
         model=ModelConfig(backbone="r3d_10_slim", input="difference", queue_size=64, momentum=0.99),
         optim=OptimConfig(name="adamw", lr=1e-3, scale_lr=False, schedule_unit="step"),
