@@ -85,9 +85,7 @@ def make_videos(folder: Path, config: DemoConfig, console: Console) -> list[Proc
 def training(folder: Path, config: DemoConfig) -> PretrainConfig:
     """The demo's pre-training: ours for small compute, not the published recipe (see docs/small-scale.md)."""
     return PretrainConfig(
-        data=PairDataConfig(
-            root=str(folder / "videos" / "train"), num_frames=8, size=48, batch_size=32
-        ),
+        data=PairDataConfig(root=str(folder / "videos" / "train"), num_frames=8, size=48, batch_size=32),
         model=ModelConfig(backbone="r3d_10_slim", input="difference", queue_size=64, momentum=0.99),
         optim=OptimConfig(name="adamw", lr=1e-3, scale_lr=False, schedule_unit="step"),
         engine=EngineConfig(loggers=("csv",), log_every=20, checkpoint_every=100, threads=1),
