@@ -87,3 +87,17 @@ def test_onnx_of_every_backbone_equals_the_network(name, tmp_path):
 def test_classifier_is_described():
     network = build_network({"kind": "classifier", "backbone": "r3d_10_slim", "input": "rgb", "num_classes": 7})
     assert network(torch.zeros(1, 3, 4, 32, 32)).shape == (1, 7)
+
+
+def test_an_export_with_heads_is_loaded_as_a_pretrained_model(checkpoint, tmp_path):
+    assert main(["export", str(checkpoint), "--out", str(tmp_path / "out"), "--format", "safetensors"]) == 0
+    clips = torch.randn(2, 3, 4, 32, 32, generator=torch.Generator().manual_seed(1))
+    original = load_pretrained(checkpoint)
+    for path in (tmp_path / "out", tmp_path / "out" / "model.safetensors"):
+        loaded = load_pretrained(path)
+        with torch.no_grad():
+            assert torch.equal(loaded.encoder_q(clips).motion, original.encoder_q(clips).motion)
+            assert torch.equal(loaded.encoder_q(clips).appearance, original.encoder_q(clips).appearance)
+    (tmp_path / "out" / "model.safetensors").write_bytes(b"short")
+    with pytest.raises(CheckpointError, match="cannot open the exported model"):
+        load_pretrained(tmp_path / "out")

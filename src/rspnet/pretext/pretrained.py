@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from rspnet.core.errors import CheckpointError, ConfigError
+from rspnet.models.exported import DESCRIPTION, WEIGHTS, FeatureNet, load_exported
+from rspnet.models.heads import Encoder
 from rspnet.models.weights import PUBLISHED_BACKBONES, LoadReport, convert_published, load_strictly, read_weights_file
 from rspnet.pretext.rspnet import RSPNet
 
@@ -18,8 +21,8 @@ SCHEMA = 1
 def load_pretrained(path: str | os.PathLike[str]) -> RSPNet:
     """The pre-trained model of a checkpoint file, on the CPU, in eval mode.
 
-    Reads our checkpoints and the paper's published pre-training files (`model_best_<arch>_<n>epoch.pth.tar`). Code in
-    a file is never executed.
+    Reads our checkpoints, folders that `rspnet export` wrote as safetensors, and the paper's published pre-training
+    files (`model_best_<arch>_<n>epoch.pth.tar`). Code in a file is never executed.
 
     Raises:
         CheckpointError: the file is missing, damaged, asks to run code, is foreign or does not fit.
@@ -29,6 +32,9 @@ def load_pretrained(path: str | os.PathLike[str]) -> RSPNet:
 
 def load_pretrained_with_report(path: str | os.PathLike[str]) -> tuple[RSPNet, LoadReport]:
     """`load_pretrained`, and what became of every key of the file."""
+    exported = Path(path).parent if Path(path).name == WEIGHTS else Path(path)
+    if (exported / DESCRIPTION).exists():
+        return from_export(exported)
     content = read_weights_file(path)
     source = f"checkpoint {str(path)!r}"
     if content.get("format") == "rspnet":
@@ -41,6 +47,27 @@ def load_pretrained_with_report(path: str | os.PathLike[str]) -> tuple[RSPNet, L
             f"(its entries: {', '.join(sorted(map(str, content))[:6]) or 'none'})"
         )
     return model.eval(), report
+
+
+def from_export(folder: Path) -> tuple[RSPNet, LoadReport]:
+    """A model in eval mode with the exported query encoder in both encoders; exports hold no key queue.
+
+    Raises:
+        CheckpointError: no export of a pre-trained network with its heads, a damaged one, or safetensors is missing.
+    """
+    try:
+        network, description = load_exported(folder)
+    except ModuleNotFoundError as error:
+        raise CheckpointError(f"reading {str(folder)!r} needs the extra: pip install 'rspnet[export]'") from error
+    if not isinstance(network, FeatureNet) or not isinstance(network.network, Encoder):
+        raise CheckpointError(f"{str(folder)!r} is an export without the two heads, so it is no pre-trained RSPNet")
+    _, num_frames, size, _ = description["clip_shape"]
+    settings = {name: description[name] for name in ("input", "head", "feature_dim")}
+    model = RSPNet(description["backbone"], **settings, queue_size=1, num_frames=num_frames, size=size)
+    state = network.network.state_dict()
+    model.encoder_q.load_state_dict(state)
+    model.encoder_k.load_state_dict(state)
+    return model.eval(), LoadReport(used=tuple(state))
 
 
 def from_published(arch: str, state: dict[str, Tensor], *, source: str) -> tuple[RSPNet, LoadReport]:
