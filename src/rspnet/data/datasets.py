@@ -101,10 +101,7 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         seed: int,
         fps: float | None = None,
     ) -> None:
-        if size < 1:
-            raise ConfigError(f"size must be >= 1 pixel, not {size}")
-        if fps is not None and not fps > 0:
-            raise ConfigError(f"fps must be > 0, not {fps}")
+        _check_pixels_and_rate(size, fps)
         self.records = list(records)
         self.num_frames = num_frames
         self.window = window_length(num_frames, [1, *speeds])
@@ -234,10 +231,7 @@ class EvalClipDataset(Dataset[EvalSample]):
         for name, value in (("num_frames", num_frames), ("stride_frames", stride_frames), ("num_clips", num_clips)):
             if value < 1:
                 raise ConfigError(f"{name} must be >= 1, not {value}")
-        if size < 1:
-            raise ConfigError(f"size must be >= 1 pixel, not {size}")
-        if fps is not None and not fps > 0:
-            raise ConfigError(f"fps must be > 0, not {fps}")
+        _check_pixels_and_rate(size, fps)
         self.records = list(records)
         self.num_frames = num_frames
         self.stride_frames = stride_frames
@@ -275,3 +269,10 @@ class EvalClipDataset(Dataset[EvalSample]):
             return EvalSample(record, None, None, Skip(record.name, error.why))
         clips = torch.as_tensor(pixels)[torch.from_numpy(where.reshape(-1))]
         return EvalSample(record, clips.view(*frames.shape, *clips.shape[1:]), torch.from_numpy(frames), None)
+
+
+def _check_pixels_and_rate(size: int, fps: float | None) -> None:
+    if size < 1:
+        raise ConfigError(f"size must be >= 1 pixel, not {size}")
+    if fps is not None and not fps > 0:
+        raise ConfigError(f"fps must be > 0, not {fps}")

@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 
+from rspnet.core.checkpoint_format import FORMAT, SCHEMA
 from rspnet.core.errors import CheckpointError
 from rspnet.core.files import atomic_path
 
-FORMAT = "rspnet"
-SCHEMA = 1
 LAST = "last.ckpt"
 
 

@@ -8,14 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
+from rspnet.core.checkpoint_format import FORMAT, SCHEMA
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.models.exported import DESCRIPTION, WEIGHTS, FeatureNet, load_exported
 from rspnet.models.heads import Encoder
 from rspnet.models.weights import PUBLISHED_BACKBONES, LoadReport, convert_published, load_strictly, read_weights_file
 from rspnet.pretext.rspnet import RSPNet
-
-SCHEMA = 1
-"""Version of our checkpoint's layout."""
 
 
 def load_pretrained(path: str | os.PathLike[str]) -> RSPNet:
@@ -37,7 +35,7 @@ def load_pretrained_with_report(path: str | os.PathLike[str]) -> tuple[RSPNet, L
         return from_export(exported)
     content = read_weights_file(path)
     source = f"checkpoint {str(path)!r}"
-    if content.get("format") == "rspnet":
+    if content.get("format") == FORMAT:
         model, report = _from_own(content, source)
     elif isinstance(content.get("arch"), str) and isinstance(content.get("model"), dict):
         model, report = from_published(content["arch"], content["model"], source=source)
