@@ -122,6 +122,20 @@ def test_unreadable_videos_are_named_and_end_the_run_past_the_limit(
     assert json.loads((tmp_path / "lenient" / "result.json").read_text())["results"]["skipped"] == 1
 
 
+def test_a_folder_without_one_usable_video_ends_with_every_tried_one_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    for number in range(8):
+        (folder / f"bad{number}.mp4").write_bytes(b"no video")
+    assert run(folder, tmp_path / "run", "--data.max_skipped=1") == 3
+    assert "videos in a row could not be used" in capsys.readouterr().err
+    rows = (tmp_path / "run" / "skipped.csv").read_text().splitlines()
+    assert len(rows) > 1
+    assert all(row.startswith("bad") for row in rows[1:])
+
+
 def test_dry_run_prints_the_plan_and_writes_nothing(
     videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

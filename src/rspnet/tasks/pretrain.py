@@ -147,8 +147,13 @@ class Pretraining:
             rank=self.fabric.global_rank,
             world_size=self.fabric.world_size,
         )
+        alone = self.fabric.world_size == 1  # several ranks share their skips instead, so that they end together
         return make_loader(
-            dataset, sampler, num_workers=self.plan.workers, pin_memory=self.fabric.device.type == "cuda"
+            dataset,
+            sampler,
+            num_workers=self.plan.workers,
+            skip_log=self.skipped.log if alone else None,
+            pin_memory=self.fabric.device.type == "cuda",
         )
 
     def train_step(self, batch: PairBatch, step: int) -> Mapping[str, Tensor]:
