@@ -46,3 +46,10 @@ class Queue:
 
 def momentum_update(key: np.ndarray, query: np.ndarray, momentum: float) -> np.ndarray:
     return momentum * key + (1 - momentum) * query
+
+
+def cross_entropy(scores: np.ndarray, labels: np.ndarray) -> float:
+    total = 0.0
+    for row, label in zip(scores, labels, strict=True):
+        total += math.log(sum(math.exp(float(score) - float(row[label])) for score in row))
+    return total / len(labels)

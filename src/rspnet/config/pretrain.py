@@ -55,8 +55,12 @@ class PairDataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network and the two pretext tasks."""
+    """The network and the pretext task."""
 
+    method: Literal["rspnet", "pace", "speednet", "moco", "order"] = "rspnet"
+    """What is learned. rspnet: RSP and A-VID (the paper), weighted below. The others are baselines to compare with:
+    pace tells a clip's speed among 1 and data.speeds; speednet whether a clip is sped up; moco is instance
+    discrimination at speed 1; order puts clips of a video in order."""
     backbone: BackboneName = "r3d_18"
     """Video network that is learned."""
     input: Literal["rgb", "difference"] = "rgb"
@@ -75,6 +79,8 @@ class ModelConfig:
     """Weight of the A-VID loss."""
     motion_weight: float = 1.0
     """Weight of the RSP loss."""
+    order_clips: int = 3
+    """Clips that method order puts in order (2 to 4); with half a clip between them all must fit a video."""
     virtual_ranks: int = 1
     """Compute what this many ranks would: groups for batch norm and shuffle-BN; also accumulates gradients."""
 
@@ -86,6 +92,9 @@ class ModelConfig:
         weights = (self.appearance_weight, self.motion_weight)
         require(min(weights) >= 0, f"--model.appearance_weight, motion_weight {weights}: must not be negative")
         require(max(weights) > 0, "--model.appearance_weight and motion_weight are both 0: nothing to learn")
+        without = self.method != "rspnet" and weights != (1.0, 1.0)
+        require(not without, f"--model.appearance_weight, motion_weight weigh RSP and A-VID; {self.method} has neither")
+        require(2 <= self.order_clips <= 4, f"--model.order_clips {self.order_clips}: must be 2, 3 or 4")
         require(self.virtual_ranks >= 1, f"--model.virtual_ranks {self.virtual_ranks}: must be at least 1")
 
 
@@ -191,6 +200,9 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         require(self.epochs >= 1, f"--epochs {self.epochs}: must be at least 1")
         require(self.max_steps is None or self.max_steps >= 1, f"--max_steps {self.max_steps}: must be at least 1")
+        method, speeds = self.model.method, self.data.speeds
+        one_speed = method in ("moco", "order")
+        require(not one_speed or speeds == (2,), f"--data.speeds {list(speeds)}: {method} plays all clips at speed 1")
         groups = self.model.virtual_ranks * self.engine.devices * self.engine.num_nodes
         size = self.data.batch_size
         require(size % groups == 0, f"--data.batch_size {size}: must divide by ranks x virtual ranks = {groups}")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,11 +32,12 @@ from rspnet.video.clips import (
 from rspnet.video.reader import VideoReader, View, open_video
 
 Keys = tuple[int | str, ...]
+Sample = TypeVar("Sample")
 
 # Videos tried for one sample before giving up: at 5 % bad videos, ten in a row come once in 10^13 samples.
 _MAX_ATTEMPTS = 10
-# Windows drawn from one video before it is taken for frozen: a scene may rest for a while.
-_MAX_DRAWS = 4
+MAX_DRAWS = 4
+"""Windows drawn from one video before it is taken for frozen: a scene may rest for a while."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,41 @@ class NoSample:
     skipped: tuple[Skip, ...]
 
 
+Read = Callable[[VideoReader, Keys, int, tuple[Skip, ...]], Sample]
+"""(open video, keys of its draws, its index, videos given up before it) -> its sample."""
+
+
+def first_usable(
+    records: Sequence[VideoRecord], first: int, keys: Keys, deadly: Mapping[int, str], read: Read[Sample]
+) -> Sample | NoSample:
+    """The sample of video `first`, or of the first usable one of those drawn in its place from (keys, attempt).
+
+    Args:
+        records: the videos.
+        first: the video asked for.
+        keys: of the sample; `read` gets them with the attempt's number.
+        deadly: videos (by index) not to be opened because they end the process, with reasons; see `core.workers`.
+        read: makes a sample of an open video, or raises an RSPNetError where it cannot be used.
+    """
+    skipped: list[Skip] = []
+    for attempt in range(_MAX_ATTEMPTS):
+        own: Keys = (*keys, attempt)
+        index = first if attempt == 0 else int(numpy_rng(*own, "video").integers(len(records)))
+        record = records[index]
+        if index in deadly:
+            skipped.append(Skip(record.name, deadly[index]))
+            continue
+        note(index)
+        try:
+            with open_video(record.path) as video:
+                return read(video, own, index, tuple(skipped))
+        except DecodeError as error:
+            skipped.append(Skip(record.name, error.why))
+        except RSPNetError as error:
+            skipped.append(Skip(record.name, str(error)))
+    return NoSample(tuple(skipped))
+
+
 class ClipPairDataset(Dataset[PairSample | NoSample]):
     """Query and key windows of videos (METHOD: steps 1 and 2), each a function of its request and the seed alone.
 
@@ -101,7 +138,7 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         seed: int,
         fps: float | None = None,
     ) -> None:
-        _check_pixels_and_rate(size, fps)
+        check_pixels_and_rate(size, fps)
         self.records = list(records)
         self.num_frames = num_frames
         self.window = window_length(num_frames, [1, *speeds])
@@ -130,33 +167,22 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
             deadly: videos (by index) not to be opened because they end the process, with reasons; see `core.workers`.
         """
         assert max(request.speed, request.other_speed) * self.num_frames <= self.window
-        skipped: list[Skip] = []
-        for attempt in range(_MAX_ATTEMPTS):
-            keys: Keys = (self.seed, "pair", request.epoch, request.index, request.repeat, attempt)
-            index = request.index if attempt == 0 else int(numpy_rng(*keys, "video").integers(len(self)))
-            record = self.records[index]
-            if index in deadly:
-                skipped.append(Skip(record.name, deadly[index]))
-                continue
-            note(index)
-            try:
-                with open_video(record.path) as video:
-                    return self._read(video, request, keys, index, tuple(skipped))
-            except DecodeError as error:
-                skipped.append(Skip(record.name, error.why))
-            except RSPNetError as error:
-                skipped.append(Skip(record.name, str(error)))
-        return NoSample(tuple(skipped))
+
+        def read(video: VideoReader, keys: Keys, index: int, skipped: tuple[Skip, ...]) -> PairSample:
+            return self._read(video, request, keys, index, skipped)
+
+        keys: Keys = (self.seed, "pair", request.epoch, request.index, request.repeat)
+        return first_usable(self.records, request.index, keys, deadly, read)
 
     def _read(
         self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
     ) -> PairSample:
-        for draw in range(_MAX_DRAWS):
+        for draw in range(MAX_DRAWS):
             sample = self._draw_sample(video, request, keys if draw == 0 else (*keys, draw), index, skipped)
             clips = (sample.query, sample.key[sample.key_same], sample.key[sample.key_other])
             if max(repeated_share(clip.numpy()) for clip in clips) < MAX_REPEATED:
                 return sample
-        raise RSPNetError(f"frozen or duplicated frames in all {_MAX_DRAWS} pairs of windows drawn: no true speed")
+        raise RSPNetError(f"frozen or duplicated frames in all {MAX_DRAWS} pairs of windows drawn: no true speed")
 
     def _draw_sample(
         self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
@@ -231,7 +257,7 @@ class EvalClipDataset(Dataset[EvalSample]):
         for name, value in (("num_frames", num_frames), ("stride_frames", stride_frames), ("num_clips", num_clips)):
             if value < 1:
                 raise ConfigError(f"{name} must be >= 1, not {value}")
-        _check_pixels_and_rate(size, fps)
+        check_pixels_and_rate(size, fps)
         self.records = list(records)
         self.num_frames = num_frames
         self.stride_frames = stride_frames
@@ -271,7 +297,8 @@ class EvalClipDataset(Dataset[EvalSample]):
         return EvalSample(record, clips.view(*frames.shape, *clips.shape[1:]), torch.from_numpy(frames), None)
 
 
-def _check_pixels_and_rate(size: int, fps: float | None) -> None:
+def check_pixels_and_rate(size: int, fps: float | None) -> None:
+    """Raise a ConfigError for a size or rate that no clip can have."""
     if size < 1:
         raise ConfigError(f"size must be >= 1 pixel, not {size}")
     if fps is not None and not fps > 0:

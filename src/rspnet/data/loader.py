@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from torch import Tensor
 from rspnet.core.errors import RSPNetError, TooManySkippedError
 from rspnet.core.workers import Death, Replace, ordered_map
 from rspnet.data.augment import augment, augment_taking
+from rspnet.data.clip_sets import ClipBatch, ClipSample, ClipSetDataset, stack_clips
+from rspnet.data.clip_tasks import ClipRequest, ClipSampler
 from rspnet.data.datasets import ClipPairDataset, EvalClipDataset, EvalSample, NoSample, PairSample
 from rspnet.data.sampler import PairRequest, PairSampler
 from rspnet.data.skipped import Skip, SkipLog
@@ -33,6 +35,7 @@ _KILLS = 3  # a process that the system kills (out of memory) is started again, 
 _PRELOAD = ("rspnet.data.loader",)
 
 Item = TypeVar("Item")
+Batch = TypeVar("Batch")
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,17 @@ class PairBatch:
         )
 
 
-def collate(samples: Sequence[PairSample | NoSample]) -> PairBatch | NoSample:
-    """Stack samples; one that found no usable video makes the whole batch a `NoSample`."""
-    usable: list[PairSample] = []
-    for sample in samples:
-        if isinstance(sample, NoSample):
-            return sample
-        usable.append(sample)
+def collate(samples: Sequence[PairSample | ClipSample | NoSample]) -> PairBatch | ClipBatch | NoSample:
+    """Stack samples of one kind; one that found no usable video makes the whole batch a `NoSample`."""
+    nothing = next((sample for sample in samples if isinstance(sample, NoSample)), None)
+    if nothing is not None:
+        return nothing
+    clip_sets = [sample for sample in samples if isinstance(sample, ClipSample)]
+    return stack_clips(clip_sets) if clip_sets else stack_pairs([s for s in samples if isinstance(s, PairSample)])
+
+
+def stack_pairs(usable: Sequence[PairSample]) -> PairBatch:
+    """Samples as a batch."""
     return PairBatch(
         query=torch.stack([sample.query for sample in usable]),
         key=torch.stack([sample.key for sample in usable]),
@@ -134,17 +141,17 @@ def make_views(
     return query, key_same, key_other
 
 
-PairTask = tuple[list[PairRequest], dict[int, str]]
+PairTask = tuple[list[Any], dict[int, str]]
 """One batch's requests, and the videos (by index) known to end the process that reads them, with reasons."""
 
 
 class PairReader:
     """Makes batches in a worker."""
 
-    def __init__(self, dataset: ClipPairDataset) -> None:
+    def __init__(self, dataset: ClipPairDataset | ClipSetDataset) -> None:
         self.dataset = dataset
 
-    def __call__(self, task: PairTask) -> PairBatch | NoSample:
+    def __call__(self, task: PairTask) -> PairBatch | ClipBatch | NoSample:
         """The batch of some requests."""
         _one_thread_in_workers()
         requests, deadly = task
@@ -191,13 +198,13 @@ class Coroner:
         return True
 
 
-class PairLoader:
-    """An iterable of `PairBatch`, one for each of the sampler's steps; see `make_loader`."""
+class PairLoader(Generic[Batch]):
+    """An iterable of batches, one for each of the sampler's steps; see `make_loader`."""
 
     def __init__(
         self,
-        dataset: ClipPairDataset,
-        sampler: Iterable[list[PairRequest]],
+        dataset: ClipPairDataset | ClipSetDataset,
+        sampler: Iterable[list[PairRequest]] | Iterable[list[ClipRequest]],
         *,
         num_workers: int,
         skip_log: SkipLog | None,
@@ -209,7 +216,7 @@ class PairLoader:
         self._skip_log = skip_log
         self._pin_memory = pin_memory
 
-    def __iter__(self) -> Iterator[PairBatch]:
+    def __iter__(self) -> Iterator[Batch]:
         """Batches in step order, after noting their skipped videos.
 
         Raises:
@@ -227,7 +234,7 @@ class PairLoader:
                 )
             yield batch.pin_memory() if self._pin_memory else batch
 
-    def _batches(self) -> Iterator[PairBatch | NoSample]:
+    def _batches(self) -> Iterator[Any]:
         coroner = Coroner()
 
         def after_death(task: PairTask, death: Death) -> PairTask:
@@ -244,6 +251,7 @@ class PairLoader:
         )
 
 
+@overload
 def make_loader(
     dataset: ClipPairDataset,
     sampler: PairSampler,
@@ -251,7 +259,28 @@ def make_loader(
     num_workers: int,
     skip_log: SkipLog | None = None,
     pin_memory: bool = False,
-) -> PairLoader:
+) -> PairLoader[PairBatch]: ...
+
+
+@overload
+def make_loader(
+    dataset: ClipSetDataset,
+    sampler: ClipSampler,
+    *,
+    num_workers: int,
+    skip_log: SkipLog | None = None,
+    pin_memory: bool = False,
+) -> PairLoader[ClipBatch]: ...
+
+
+def make_loader(
+    dataset: ClipPairDataset | ClipSetDataset,
+    sampler: PairSampler | ClipSampler,
+    *,
+    num_workers: int,
+    skip_log: SkipLog | None = None,
+    pin_memory: bool = False,
+) -> PairLoader[Any]:
     """A loader of the sampler's batches; what it gives does not depend on the number of workers.
 
     Args:

@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from rspnet.core.errors import ConfigError
 from rspnet.models.base import Backbone
+from rspnet.models.heads import pool
 
 PUBLISHED_DROPOUT = {"s3dg": 0.5}
 """Dropout before the classifier where METHOD section 3 has one."""
@@ -55,8 +56,7 @@ class Classifier(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         """Class scores (logits) float32 [B, C] of normalised clips [B, 3, T, H, W], whatever autocast says."""
-        features = self.backbone.forward_features(clips)
-        pooled = features.mean(dim=(2, 3, 4), dtype=torch.promote_types(features.dtype, torch.float32))
+        pooled = pool(self.backbone.forward_features(clips))
         with torch.autocast(clips.device.type, enabled=False):
             return cast(Tensor, self.linear(self.dropout(pooled.to(self.linear.weight.dtype))))
 

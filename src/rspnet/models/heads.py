@@ -31,7 +31,7 @@ class LinearHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[B, C, T', H', W'] -> [B, dim], not normalised."""
-        return _project(self.linear, _pool(features))
+        return _project(self.linear, pool(features))
 
 
 class MLPHead(nn.Module):
@@ -44,7 +44,7 @@ class MLPHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[B, C, T', H', W'] -> [B, dim], not normalised."""
-        return _project(self.linear, F.relu(_project(self.hidden, _pool(features))))
+        return _project(self.linear, F.relu(_project(self.hidden, pool(features))))
 
 
 class ConvHead(nn.Module):
@@ -58,7 +58,7 @@ class ConvHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[B, C, T', H', W'] -> [B, dim], not normalised."""
-        return _project(self.linear, _pool(self.conv2(F.relu(self.conv1(features)))))
+        return _project(self.linear, pool(self.conv2(F.relu(self.conv1(features)))))
 
 
 _HEADS: dict[HeadKind, type[nn.Module]] = {"linear": LinearHead, "mlp": MLPHead, "conv": ConvHead}
@@ -93,7 +93,20 @@ class Encoder(nn.Module):
         return Embeddings(_unit(self.appearance_head(features)), _unit(self.motion_head(features)))
 
 
-def _pool(features: Tensor) -> Tensor:
+class ProjectionEncoder(nn.Module):
+    """Backbone with one head."""
+
+    def __init__(self, backbone: Backbone, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Clips [B, 3, T, H, W] to unit vectors [B, D] in at least float32."""
+        return _unit(self.head(self.backbone.forward_features(clips)))
+
+
+def pool(features: Tensor) -> Tensor:
     """Global average [B, C] of [B, C, T', H', W'], summed in float32 where the map is of lower precision."""
     return features.mean(dim=(2, 3, 4), dtype=torch.promote_types(features.dtype, torch.float32))
 

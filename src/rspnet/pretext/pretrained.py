@@ -1,4 +1,4 @@
-"""Opening a pre-trained RSPNet: our own checkpoints and the paper's published ones."""
+"""Opening a pre-trained model: our own checkpoints (of any method) and the paper's published ones."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.models.exported import DESCRIPTION, WEIGHTS, FeatureNet, load_exported
 from rspnet.models.heads import Encoder
 from rspnet.models.weights import PUBLISHED_BACKBONES, LoadReport, convert_published, load_strictly, read_weights_file
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.methods import create_method
 from rspnet.pretext.rspnet import RSPNet
 
 
-def load_pretrained(path: str | os.PathLike[str]) -> RSPNet:
-    """The pre-trained model of a checkpoint file, on the CPU, in eval mode.
+def load_pretrained(path: str | os.PathLike[str]) -> PretextModel:
+    """The pre-trained model of a checkpoint file, on the CPU, in eval mode: an `RSPNet`, or a baseline's model.
 
     Reads our checkpoints, folders that `rspnet export` wrote as safetensors, and the paper's published pre-training
     files (`model_best_<arch>_<n>epoch.pth.tar`). Code in a file is never executed.
@@ -28,13 +30,14 @@ def load_pretrained(path: str | os.PathLike[str]) -> RSPNet:
     return load_pretrained_with_report(path)[0]
 
 
-def load_pretrained_with_report(path: str | os.PathLike[str]) -> tuple[RSPNet, LoadReport]:
+def load_pretrained_with_report(path: str | os.PathLike[str]) -> tuple[PretextModel, LoadReport]:
     """`load_pretrained`, and what became of every key of the file."""
     exported = Path(path).parent if Path(path).name == WEIGHTS else Path(path)
     if (exported / DESCRIPTION).exists():
         return from_export(exported)
     content = read_weights_file(path)
     source = f"checkpoint {str(path)!r}"
+    model: PretextModel
     if content.get("format") == FORMAT:
         model, report = _from_own(content, source)
     elif isinstance(content.get("arch"), str) and isinstance(content.get("model"), dict):
@@ -94,7 +97,7 @@ def from_published(arch: str, state: dict[str, Tensor], *, source: str) -> tuple
     return model, report
 
 
-def _from_own(content: dict[Any, Any], source: str) -> tuple[RSPNet, LoadReport]:
+def _from_own(content: dict[Any, Any], source: str) -> tuple[PretextModel, LoadReport]:
     """A model from our own checkpoint's dictionary."""
     if content.get("schema") != SCHEMA:
         raise CheckpointError(
@@ -104,7 +107,7 @@ def _from_own(content: dict[Any, Any], source: str) -> tuple[RSPNet, LoadReport]
     if not isinstance(config, dict) or not isinstance(state, dict):
         raise CheckpointError(f"{source} is damaged: no 'model' or no 'model_config' in it")
     try:
-        model = RSPNet(**config)
+        model = create_method(config)
     except (TypeError, ConfigError) as error:
         raise CheckpointError(f"{source} has a model_config that does not fit: {error}") from error
     load_strictly(model, state, source=source)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from rspnet.core.distributed import gather_batch, world_size
+from rspnet.core.distributed import gather_batch
 from rspnet.core.errors import ConfigError
 from rspnet.losses.info_nce import info_nce
 from rspnet.losses.ranking import margin_ranking, ranking_accuracy
 from rspnet.models.base import Backbone, InputKind
 from rspnet.models.heads import Embeddings, Encoder, HeadKind, create_head
 from rspnet.models.registry import create_backbone
+from rspnet.pretext.base import PretextModel, check_groups, check_ranges, mean_output
+from rspnet.pretext.keys import encode_keys
 from rspnet.pretext.momentum import update_momentum_encoder
 from rspnet.pretext.queue import KeyQueue
-from rspnet.pretext.shuffle import global_permutation, shuffle, unshuffle
 from rspnet.pretext.speed import SpeedViews
 from rspnet.pretext.statistics import GroupStatistics, average_statistics_over_ranks
 
@@ -49,7 +49,7 @@ class PretextOutput:
     motion_accuracy: Tensor
 
 
-class RSPNet(nn.Module):
+class RSPNet(PretextModel):
     """Query encoder, momentum (key) encoder and key queue; see METHOD.md section 2 for the order of a step.
 
     Args:
@@ -105,7 +105,9 @@ class RSPNet(nn.Module):
             "num_frames": num_frames,
             "size": size,
         }
-        _check_config(self._config)
+        check_ranges(self._config)
+        if appearance_weight == 0 and motion_weight == 0:
+            raise ConfigError("appearance_weight and motion_weight are both 0: there would be nothing to learn")
         network = create_backbone(backbone, input=input)
         self.encoder_q = Encoder(
             network,
@@ -119,6 +121,11 @@ class RSPNet(nn.Module):
     def config(self) -> dict[str, Any]:
         """The constructor's arguments: `RSPNet(**model.config)` is a model of the same structure."""
         return dict(self._config)
+
+    @property
+    def trained(self) -> nn.Module:
+        """The query encoder."""
+        return self.encoder_q
 
     @property
     def backbone(self) -> Backbone:
@@ -148,13 +155,14 @@ class RSPNet(nn.Module):
             ConfigError: a batch that does not split into the virtual ranks.
         """
         groups = self._config["virtual_ranks"]
-        if len(views.query) % groups:
-            raise ConfigError(f"a batch of {len(views.query)} clips does not split into virtual_ranks {groups}")
+        check_groups(len(views.query), groups)
         if self.training:
             update_momentum_encoder(self.encoder_k, self.encoder_q, momentum=self._config["momentum"])
         # The order matters for the running statistics only; it is the public code's.
-        other = self._keys(views.key_other, step_seed=step_seed, stream="other speed")
-        same = self._keys(views.key_same, step_seed=step_seed, stream="same speed")
+        other, same = (
+            Embeddings(*encode_keys(self.encoder_k, clips, groups=groups, step_seed=step_seed, stream=stream))
+            for clips, stream in ((views.key_other, "other speed"), (views.key_same, "same speed"))
+        )
         # A copy: a backward pass may still need these negatives when new keys are queued.
         negatives = self.queue.keys.clone()
         statistics = GroupStatistics(self.encoder_q)
@@ -170,27 +178,7 @@ class RSPNet(nn.Module):
 
     def forward(self, views: SpeedViews, *, step_seed: int = 0) -> PretextOutput:
         """The mean output over the virtual ranks, with the graph of all of them; see `group_outputs`."""
-        outputs = list(self.group_outputs(views, step_seed=step_seed))
-        names = [item.name for item in fields(PretextOutput)]
-        return PretextOutput(**{name: torch.stack([getattr(out, name) for out in outputs]).mean() for name in names})
-
-    @torch.no_grad()
-    def _keys(self, clips: Tensor, *, step_seed: int, stream: str) -> Embeddings:
-        """Keys of clips [B, 3, T, H, W] by the key encoder with shuffle-BN, in the order of the clips."""
-        groups = self._config["virtual_ranks"]
-        # One group in all: a permutation could not change its statistics.
-        mixed = self.training and groups * world_size() > 1
-        permutation = global_permutation(len(clips) * world_size(), step_seed=step_seed, stream=stream)
-        if mixed:
-            clips = shuffle(clips, permutation)
-        statistics = GroupStatistics(self.encoder_k)
-        outputs: list[Embeddings] = []
-        for part in clips.chunk(groups):
-            with statistics.group():
-                outputs.append(self.encoder_k(part))
-        statistics.finish()
-        vectors = [torch.cat(parts) for parts in zip(*outputs, strict=True)]
-        return Embeddings(*(unshuffle(part, permutation) if mixed else part for part in vectors))
+        return mean_output(list(self.group_outputs(views, step_seed=step_seed)))
 
     def _losses(self, query: Embeddings, same: Embeddings, other: Embeddings, negatives: Tensor) -> PretextOutput:
         """Both losses and their metrics for one group (paper, equations 3, 5 and 6)."""
@@ -211,21 +199,3 @@ class RSPNet(nn.Module):
             appearance_top5_other=(other_term.rank < 5).float().mean(),
             motion_accuracy=ranking_accuracy(query.motion, same.motion, other.motion),
         )
-
-
-def _check_config(config: dict[str, Any]) -> None:
-    """Raise a ConfigError for an argument out of its range (names, queue size: where they are used)."""
-    rules: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
-        ("feature_dim", "at least 1", lambda value: value >= 1),
-        ("momentum", "from 0 to 1", lambda value: 0 <= value <= 1),
-        ("temperature", "above 0", lambda value: value > 0),
-        ("margin", "at least 0", lambda value: value >= 0),
-        ("appearance_weight", "at least 0", lambda value: value >= 0),
-        ("motion_weight", "at least 0", lambda value: value >= 0),
-        ("virtual_ranks", "at least 1", lambda value: value >= 1),
-    )
-    for name, rule, holds in rules:
-        if not holds(config[name]):
-            raise ConfigError(f"{name} is {config[name]}, but must be {rule}")
-    if config["appearance_weight"] == 0 and config["motion_weight"] == 0:
-        raise ConfigError("appearance_weight and motion_weight are both 0: there would be nothing to learn")

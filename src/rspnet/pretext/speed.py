@@ -1,4 +1,4 @@
-"""The three views one training step sees of every video."""
+"""The views one training step sees of every video."""
 
 from __future__ import annotations
 
@@ -16,3 +16,10 @@ class SpeedViews(NamedTuple):
     query: Tensor
     key_same: Tensor
     key_other: Tensor
+
+
+class ClipViews(NamedTuple):
+    """Float clips of one batch of videos for a task with labels: n of [B, 3, T, H, W], and int64 labels [B]."""
+
+    clips: tuple[Tensor, ...]
+    label: Tensor

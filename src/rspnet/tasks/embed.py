@@ -49,7 +49,7 @@ def embed(config: EmbedConfig) -> None:
             found.append(result)
     if not found:
         raise RSPNetError(f"none of {len(records)} videos could be read: see {str(folder / 'skipped.csv')!r}")
-    columns = clip_columns(found) if config.level == "clip" else video_columns(found)
+    columns = _present(clip_columns(found) if config.level == "clip" else video_columns(found))
     path = folder / f"features.{config.format}"
     save_columns(path, columns)
     settings = {name: value for name, value in plain(config).items() if name not in ("videos", "out", "num_workers")}
@@ -86,6 +86,11 @@ def clip_columns(found: list[VideoFeatures]) -> dict[str, Any]:
         "appearance": np.concatenate([item.appearance for item in found]),
         "motion": np.concatenate([item.motion for item in found]),
     }
+
+
+def _present(columns: dict[str, Any]) -> dict[str, Any]:
+    """Without the heads' columns where the network has no such heads."""
+    return {name: column for name, column in columns.items() if column.shape[1:] != (0,)}
 
 
 def save_columns(path: Path, columns: dict[str, Any]) -> None:

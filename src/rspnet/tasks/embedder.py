@@ -20,6 +20,7 @@ from rspnet.data.datasets import EvalClipDataset
 from rspnet.data.loader import make_eval_loader
 from rspnet.data.skipped import Skip
 from rspnet.engine.runtime import pick_device, pick_precision
+from rspnet.pretext.base import PretextModel
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet
 
@@ -35,8 +36,8 @@ class VideoFeatures:
         record: the video.
         frames: int64 [n, T], the frames each clip is made of.
         features: float32 [n, C], the backbone's last feature map pooled over time and space, per clip.
-        appearance: float32 [n, D], unit vectors of the A-VID head.
-        motion: float32 [n, D], unit vectors of the RSP head.
+        appearance: float32 [n, D], unit vectors of the A-VID head; D = 0 for a network that was pre-trained without it.
+        motion: float32 [n, D], unit vectors of the RSP head; likewise.
     """
 
     record: VideoRecord
@@ -67,7 +68,7 @@ class Embedder:
 
     def __init__(
         self,
-        model: RSPNet | str | os.PathLike[str],
+        model: PretextModel | str | os.PathLike[str],
         *,
         num_clips: int = 10,
         num_frames: int | None = None,
@@ -79,7 +80,7 @@ class Embedder:
         device: Literal["auto", "cpu", "cuda"] = "auto",
         precision: str = "auto",
     ) -> None:
-        loaded = model if isinstance(model, RSPNet) else load_pretrained(model)
+        loaded = model if isinstance(model, PretextModel) else load_pretrained(model)
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
         self.model = loaded.to(self.device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
@@ -133,7 +134,8 @@ class Embedder:
         autocast = _AUTOCAST.get(self.precision)
         with torch.autocast(self.device.type, dtype=autocast, enabled=autocast is not None):
             maps = self.model.backbone.forward_features(views)
-            heads = self.model.encoder_q.embed_features(maps)
+            nothing = maps.new_zeros(len(maps), 0, dtype=torch.float32)
+            heads = self.model.encoder_q.embed_features(maps) if isinstance(self.model, RSPNet) else (nothing, nothing)
         pooled = maps.float().mean(dim=(2, 3, 4)) if self.pooling == "average" else maps.float().amax(dim=(2, 3, 4))
-        features, appearance, motion = (part.cpu().numpy() for part in (pooled, heads.appearance, heads.motion))
+        features, appearance, motion = (part.cpu().numpy() for part in (pooled, *heads))
         return features, appearance, motion

@@ -28,6 +28,7 @@ from rspnet.models.exported import (
 )
 from rspnet.models.weights import read_weights_file
 from rspnet.pretext.pretrained import load_pretrained
+from rspnet.pretext.rspnet import RSPNet
 from rspnet.tasks.classifiers import TASK, is_pretraining, open_classifier, read_backbone
 
 TOLERANCE = 1e-4
@@ -74,9 +75,10 @@ def open_network(model: str) -> tuple[Network, dict[str, Any]]:
         pretrained = load_pretrained(model)
         settings = pretrained.config
         shape = [3, settings["num_frames"], settings["size"], settings["size"]]
-        names = {"head": settings["head"], "feature_dim": settings["feature_dim"]}
-        backbone, kind = pretrained.backbone, "encoder"
-        network = FeatureNet(backbone, pretrained.encoder_q)
+        backbone, kind, names, network = pretrained.backbone, "backbone", {}, FeatureNet(pretrained.backbone)
+        if isinstance(pretrained, RSPNet):
+            names = {"head": settings["head"], "feature_dim": settings["feature_dim"]}
+            kind, network = "encoder", FeatureNet(backbone, pretrained.encoder_q)
     else:
         backbone = read_backbone(model)
         side = 224 if backbone.name == "s3dg" else 112

@@ -14,7 +14,7 @@ from rspnet.data.annotations import VideoRecord, read_folder, read_list
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
 from rspnet.engine.optim import Schedule
 from rspnet.engine.runtime import pick_device, pick_precision, pick_threads_and_workers
-from rspnet.pretext.rspnet import RSPNet
+from rspnet.pretext.base import PretextModel
 from rspnet.tasks.training import make_schedule
 
 MANY_FALSE_NEGATIVES = 0.25
@@ -63,7 +63,8 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         threads=engine.threads, workers=data.num_workers, device=device, processes=engine.devices
     )
     warnings = []
-    if config.model.appearance_weight and config.model.queue_size > MANY_FALSE_NEGATIVES * num_videos:
+    discriminates = config.model.method in ("rspnet", "moco") and config.model.appearance_weight > 0
+    if discriminates and config.model.queue_size > MANY_FALSE_NEGATIVES * num_videos:
         warnings.append(
             f"the queue of {config.model.queue_size} keys is more than a quarter of {num_videos} videos: it fills with "
             "keys of the same videos (false negatives); lower --model.queue_size"
@@ -82,13 +83,13 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
     )
 
 
-def print_plan(plan: Plan, config: PretrainConfig, model: RSPNet, console: Console) -> None:
+def print_plan(plan: Plan, config: PretrainConfig, model: PretextModel, console: Console) -> None:
     """Print the plan as a table."""
     rows = {
         "videos": f"{plan.num_videos:,}",
         "clip": f"{config.data.num_frames} frames x {config.data.size}², speeds 1 and {list(config.data.speeds)}",
         "network": f"{config.model.backbone} ({config.model.input}), "
-        f"{sum(p.numel() for p in model.encoder_q.parameters()) / 1e6:.1f} M parameters",
+        f"{sum(p.numel() for p in model.trained.parameters()) / 1e6:.1f} M parameters, method {config.model.method}",
         "steps": f"{plan.total_steps:,} of {config.data.batch_size} clips ({plan.steps_per_epoch:,} an epoch)",
         "learning rate": f"{plan.schedule.peak:g} ({config.optim.name}, {config.optim.schedule})",
         "machine": f"{plan.world_size} x {plan.device.type}, {plan.precision}, {plan.threads} threads, "
@@ -101,13 +102,17 @@ def print_plan(plan: Plan, config: PretrainConfig, model: RSPNet, console: Conso
     console.print(table)
 
 
-def memory_estimate(plan: Plan, config: PretrainConfig, model: RSPNet) -> int:
-    """Bytes a process needs for activations, weights, gradients, optimiser and queue."""
+def memory_estimate(plan: Plan, config: PretrainConfig, model: PretextModel) -> int:
+    """Bytes a process needs for activations, weights, gradients, optimiser, key encoder and queue."""
     shape = (3, config.data.num_frames, config.data.size, config.data.size)
     group = config.data.batch_size // (plan.world_size * config.model.virtual_ranks)
     share = 1.0 if plan.precision == "fp32" else 0.5
     copies = 2 if config.optim.name == "adamw" else 1
-    key_encoder = sum(parameter.numel() for parameter in model.encoder_k.parameters()) * 4
+    frozen = _numbers(model) - _numbers(model.trained)
     activations = int(saved_activation_bytes(model.backbone, shape) * group * share)
-    queue = model.queue.keys.numel() * 4
-    return activations + state_bytes(model.encoder_q, optimizer_copies=copies) + key_encoder + queue
+    return activations + state_bytes(model.trained, optimizer_copies=copies) + frozen * 4
+
+
+def _numbers(module: torch.nn.Module) -> int:
+    """Numbers that a module's parameters and buffers hold."""
+    return sum(value.numel() for value in module.state_dict().values())

@@ -1,4 +1,4 @@
-"""`rspnet pretrain`: learn a video network from unlabelled videos by RSP and A-VID."""
+"""`rspnet pretrain`: learn a video network from unlabelled videos by RSP and A-VID, or by a baseline's task."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
+from rspnet.data.clip_sets import ClipBatch, ClipSetDataset, augment_clips
+from rspnet.data.clip_tasks import ClipSampler, ClipTask
 from rspnet.data.datasets import ClipPairDataset
 from rspnet.data.loader import PairBatch, make_loader, make_views
 from rspnet.data.presets import augment_preset
@@ -27,14 +29,16 @@ from rspnet.engine.checkpoint import LAST, CheckpointFolder
 from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.runtime import make_fabric
 from rspnet.engine.stop import STOPPED_EXIT_CODE
-from rspnet.pretext.rspnet import PretextOutput, RSPNet
-from rspnet.pretext.speed import SpeedViews
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.methods import create_method
+from rspnet.pretext.speed import ClipViews, SpeedViews
 from rspnet.tasks.plan import Plan, find_videos, make_plan, print_plan
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 from rspnet.tasks.training import SKIPPED, SkippedVideos, Training, place_model, refuse_other_settings, saved_run
 
-METRIC_NAMES = [item.name for item in fields(PretextOutput)]
 SHOWN = {"loss": "loss", "appearance_loss": "A-VID", "motion_loss": "RSP", "motion_accuracy": "RSP acc"}
+SHOWN |= {"top1": "top-1", "accuracy": "accuracy"}
+_MOCO_SETTINGS = ("head", "queue_size", "momentum", "temperature")
 
 
 def pretrain(config: PretrainConfig) -> int:
@@ -50,12 +54,25 @@ def pretrain(config: PretrainConfig) -> int:
     return Pretraining(config, records, plan, fabric).run()
 
 
-def build_model(config: PretrainConfig) -> RSPNet:
+def build_model(config: PretrainConfig) -> PretextModel:
     """The model with the initial weights that the seed gives."""
     torch.manual_seed(derive_seed(config.seed, "initial weights"))
-    model = config.model
-    settings = {item.name: getattr(model, item.name) for item in fields(model)}
-    return RSPNet(**settings, num_frames=config.data.num_frames, size=config.data.size)
+    model, task = config.model, clip_task(config)
+    settings: dict[str, Any] = {item.name: getattr(model, item.name) for item in fields(model)}
+    if task is None:
+        del settings["method"], settings["order_clips"]
+    else:
+        own = ("method", "backbone", "input", "virtual_ranks", *(_MOCO_SETTINGS if task.name == "moco" else ()))
+        settings = {name: settings[name] for name in own}
+        if task.name != "moco":
+            settings |= {"num_classes": task.num_classes, "num_clips": task.num_clips}
+    return create_method(settings | {"num_frames": config.data.num_frames, "size": config.data.size})
+
+
+def clip_task(config: PretrainConfig) -> ClipTask | None:
+    """The baseline's task, or None for RSPNet's own pair of tasks."""
+    method = config.model.method
+    return None if method == "rspnet" else ClipTask(method, config.data.speeds, config.model.order_clips)
 
 
 class Pretraining:
@@ -87,12 +104,12 @@ class Pretraining:
             self.skipped.log.load_state_dict(saved["skipped"])
         place_model(self.model, device=fabric.device, channels_last=config.engine.channels_last)
         if config.engine.compile:
-            self.model.encoder_q.compile()
-            self.model.encoder_k.compile()
+            for part in self.model.children():
+                part.compile()
         self.training = Training(
             fabric,
-            self.model.encoder_q,
-            parameters=self.model.encoder_q.parameters(),
+            self.model.trained,
+            parameters=self.model.trained.parameters(),
             schedule=self.plan.schedule,
             optim=config.optim,
             engine=config.engine,
@@ -127,15 +144,8 @@ class Pretraining:
 
     def _batches(self) -> Any:
         data = self.config.data
-        dataset = ClipPairDataset(
-            self.records,
-            num_frames=data.num_frames,
-            speeds=data.speeds,
-            size=data.size,
-            fps=data.fps,
-            preset=self.preset,
-            seed=self.config.seed,
-        )
+        clips = {name: getattr(data, name) for name in ("num_frames", "size", "fps")}
+        clips |= {"preset": self.preset, "seed": self.config.seed}
         sampler = PairSampler(
             len(self.records),
             batch_size=data.batch_size,
@@ -148,21 +158,23 @@ class Pretraining:
             world_size=self.fabric.world_size,
         )
         alone = self.fabric.world_size == 1  # several ranks share their skips instead, so that they end together
-        return make_loader(
-            dataset,
-            sampler,
-            num_workers=self.plan.workers,
-            skip_log=self.skipped.log if alone else None,
-            pin_memory=self.fabric.device.type == "cuda",
-        )
+        options: dict[str, Any] = {
+            "num_workers": self.plan.workers,
+            "skip_log": self.skipped.log if alone else None,
+            "pin_memory": self.fabric.device.type == "cuda",
+        }
+        task = clip_task(self.config)
+        if task is None:
+            return make_loader(ClipPairDataset(self.records, speeds=data.speeds, **clips), sampler, **options)
+        return make_loader(ClipSetDataset(self.records, task=task, **clips), ClipSampler(sampler, task), **options)
 
-    def train_step(self, batch: PairBatch, step: int) -> Mapping[str, Tensor]:
-        """Forward and backward of one batch, a virtual rank at a time; gradients are left on the query encoder."""
+    def train_step(self, batch: PairBatch | ClipBatch, step: int) -> Mapping[str, Tensor]:
+        """Forward and backward of one batch, a virtual rank at a time; gradients are left on the trained network."""
         self.skipped.note(batch.skipped, step)
-        batch = batch.to(self.fabric.device, non_blocking=True)
-        views = SpeedViews(*make_views(batch, noise_std=self.preset.noise_std))
         outputs = self.model.group_outputs(
-            views, step_seed=derive_seed(self.config.seed, "shuffle", step), encode=self.training.network
+            views_of(batch.to(self.fabric.device, non_blocking=True), noise_std=self.preset.noise_std),
+            step_seed=derive_seed(self.config.seed, "shuffle", step),
+            encode=self.training.network,
         )
         groups = self.config.model.virtual_ranks
         totals: dict[str, Tensor] = {}
@@ -172,7 +184,7 @@ class Pretraining:
                 with self.fabric.autocast():
                     output = next(outputs)
                 self.fabric.backward(output.loss / groups)
-            for name in METRIC_NAMES:
+            for name in (item.name for item in fields(output)):
                 share = getattr(output, name).detach() / groups
                 totals[name] = totals[name] + share if name in totals else share
         exhausted = next(outputs, None)
@@ -217,6 +229,13 @@ class Pretraining:
         write_result(self.folder, command="pretrain", protocol=protocol, results=results)
         left_out = f"; {len(self.skipped.log)} of {len(self.records)} videos left out, see {SKIPPED}"
         self.console.print(f"done: {self.folder / LAST}{left_out if len(self.skipped.log) else ''}", highlight=False)
+
+
+def views_of(batch: PairBatch | ClipBatch, *, noise_std: float) -> SpeedViews | ClipViews:
+    """A batch's clips as its method wants them, augmented where they are."""
+    if isinstance(batch, ClipBatch):
+        return ClipViews(augment_clips(batch, noise_std=noise_std), batch.label)
+    return SpeedViews(*make_views(batch, noise_std=noise_std))
 
 
 _MACHINE_SETTINGS = ("num_workers", "max_skipped", "root", "list")

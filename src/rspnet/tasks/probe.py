@@ -20,8 +20,8 @@ from rspnet.core.rng import derive_seed
 from rspnet.data.labelled.read import class_names
 from rspnet.data.skipped import SkipLog
 from rspnet.engine.runtime import available_cores
+from rspnet.pretext.methods import create_method
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.pretext.rspnet import RSPNet
 from rspnet.tasks.embedder import Embedder
 from rspnet.tasks.feature_cache import default_cache_folder
 from rspnet.tasks.features import FeatureMaker, embedder_view
@@ -94,7 +94,7 @@ def make_embedder(config: ProbeConfig) -> Embedder:
     model = load_pretrained(config.model)
     if config.random_init:
         torch.manual_seed(derive_seed(config.seed, "initial weights"))
-        model = RSPNet(**model.config).eval()
+        model = create_method(model.config).eval()
     return Embedder(
         model,
         num_clips=config.num_clips,

@@ -17,6 +17,7 @@ from rspnet.core.errors import RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.data.augment import centre_square, normalise
 from rspnet.engine.runtime import pick_device
+from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.roi import roi_maps
 from rspnet.pretext.rspnet import RSPNet
@@ -70,7 +71,7 @@ def roi(config: RoiConfig) -> None:
     Raises:
         RSPNetError: an unreadable video, a bad checkpoint, or one whose heads are not linear.
     """
-    model = load_pretrained(config.model).to(pick_device(config.device))
+    model = require_heads(load_pretrained(config.model), task="roi").to(pick_device(config.device))
     num_frames, size = config.num_frames or model.config["num_frames"], config.size or model.config["size"]
     shape = {"num_frames": num_frames, "stride": config.stride, "size": size}
     first = read_clip(Path(config.first), start_s=config.first_start, **shape)

@@ -71,6 +71,21 @@ def speed_union(num_frames: int, first_speed: int, second_speed: int) -> SpeedUn
     return SpeedUnion(offsets, np.searchsorted(offsets, first), np.searchsorted(offsets, second))
 
 
+def ordered_ticks(num_frames: int, num_clips: int) -> Indices:
+    """Ticks of clips at speed 1 that follow one another in a window: int64 [num_clips, num_frames].
+
+    Half a clip's length lies between two clips, so that their order cannot be read off a frame they nearly share
+    (clip-order prediction leaves 8 frames between clips of 16).
+    """
+    starts = np.arange(num_clips, dtype=np.int64) * (num_frames + num_frames // 2)
+    return starts[:, None] + clip_indices(0, num_frames, 1)[None]
+
+
+def ordered_length(num_frames: int, num_clips: int) -> int:
+    """Ticks a window must hold for `ordered_ticks`."""
+    return int(ordered_ticks(num_frames, num_clips)[-1, -1]) + 1
+
+
 def even_clips(total_ticks: int, *, num_frames: int, stride_frames: int, num_clips: int) -> Indices:
     """Ticks of `num_clips` clips spread evenly over a video, for evaluation: int64 [num_clips, num_frames].
 

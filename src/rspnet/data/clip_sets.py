@@ -1,0 +1,186 @@
+"""Samples of several clips with a label, for the pretext tasks beside RSP and A-VID."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from rspnet.core.errors import RSPNetError
+from rspnet.core.rng import numpy_rng
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.augment import augment, draw_clip
+from rspnet.data.clip_tasks import ClipPlan, ClipRequest, ClipTask
+from rspnet.data.datasets import MAX_DRAWS, Keys, NoSample, check_pixels_and_rate, first_usable
+from rspnet.data.presets import AugmentPreset
+from rspnet.data.skipped import Skip
+from rspnet.video.clips import MAX_REPEATED, Indices, clip_indices, draw_window, ordered_ticks, repeated_share
+from rspnet.video.reader import VideoReader, View
+
+
+@dataclass(frozen=True)
+class ClipSample:
+    """The clips of one video, each with its own crop and colours, before colours are changed.
+
+    Attributes:
+        clips: n of uint8 [T, S, S, 3].
+        jitter: n of float32 [JITTER_SIZE].
+        seeds: noise seed of each.
+        label: class number.
+        index: the video that was read in the end.
+        skipped: videos given up for this sample, with reasons.
+    """
+
+    clips: tuple[Tensor, ...]
+    jitter: tuple[Tensor, ...]
+    seeds: tuple[int, ...]
+    label: int
+    index: int
+    skipped: tuple[Skip, ...]
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """Samples of one step on one rank; what each part means is said in `ClipSample`.
+
+    Attributes:
+        clips: n of uint8 [B, T, S, S, 3].
+        jitter: n of float32 [B, JITTER_SIZE], always on the CPU.
+        seeds: n of int64 [B], always on the CPU.
+        label: int64 [B].
+        index: int64 [B], videos, always on the CPU.
+        skipped: videos given up on the way to this batch.
+    """
+
+    clips: tuple[Tensor, ...]
+    jitter: tuple[Tensor, ...]
+    seeds: tuple[Tensor, ...]
+    label: Tensor
+    index: Tensor
+    skipped: list[Skip]
+
+    def __len__(self) -> int:
+        """Samples in the batch."""
+        return len(self.label)
+
+    def pin_memory(self) -> ClipBatch:
+        """The batch in page-locked memory, for a copy that does not block."""
+        return replace(self, clips=tuple(clip.pin_memory() for clip in self.clips), label=self.label.pin_memory())
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> ClipBatch:
+        """The batch with its pixels and labels on `device`."""
+        clips = tuple(clip.to(device, non_blocking=non_blocking) for clip in self.clips)
+        return replace(self, clips=clips, label=self.label.to(device, non_blocking=non_blocking))
+
+
+class ClipSetDataset(Dataset[ClipSample | NoSample]):
+    """Clips of videos for one task, each sample a function of its request and the seed alone.
+
+    A video that cannot be used is replaced, as in `ClipPairDataset`, by one drawn from (seed, epoch, index, repeat,
+    attempt), and named in the sample's `skipped`.
+
+    Args:
+        records: the videos.
+        task: what is asked of them.
+        num_frames: T, frames of a clip.
+        size: S, height and width of the clips in pixels.
+        preset: how crop, flip and colours of each clip are drawn.
+        seed: the run's seed.
+        fps: read the videos at this rate by time, or None for their native frames.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[VideoRecord],
+        *,
+        task: ClipTask,
+        num_frames: int,
+        size: int,
+        preset: AugmentPreset,
+        seed: int,
+        fps: float | None = None,
+    ) -> None:
+        check_pixels_and_rate(size, fps)
+        self.records = list(records)
+        self.task = task
+        self.num_frames = num_frames
+        self.window = task.window(num_frames)
+        self.size = size
+        self.preset = preset
+        self.seed = seed
+        self.fps = fps
+
+    def __len__(self) -> int:
+        """Number of videos."""
+        return len(self.records)
+
+    def max_sample_bytes(self) -> int:
+        """A sample's pixels in bytes."""
+        return self.task.num_clips * self.num_frames * self.size * self.size * 3
+
+    def sample(self, request: ClipRequest, deadly: Mapping[int, str]) -> ClipSample | NoSample:
+        """The sample of a request; see `ClipPairDataset.sample`."""
+
+        def read(video: VideoReader, keys: Keys, index: int, skipped: tuple[Skip, ...]) -> ClipSample:
+            for draw in range(MAX_DRAWS):
+                sample = self._draw_sample(video, request.plan, keys if draw == 0 else (*keys, draw), index, skipped)
+                if max(repeated_share(clip.numpy()) for clip in sample.clips) < MAX_REPEATED:
+                    return sample
+            raise RSPNetError(f"frozen or duplicated frames in all {MAX_DRAWS} sets of clips drawn: nothing to tell")
+
+        keys: Keys = (self.seed, "clips", request.epoch, request.index, request.repeat)
+        return first_usable(self.records, request.index, keys, deadly, read)
+
+    def _draw_sample(
+        self, video: VideoReader, plan: ClipPlan, keys: Keys, index: int, skipped: tuple[Skip, ...]
+    ) -> ClipSample:
+        draws, views = [], []
+        for place, frames in enumerate(self._frames(video, plan, keys)):
+            draw = draw_clip(self.preset, height=video.height, width=video.width, rng=numpy_rng(*keys, "looks", place))
+            draws.append(draw)
+            views.append(View(frames.tolist(), box=draw.box, size=(self.size, self.size), flip=draw.flip))
+        return ClipSample(
+            clips=tuple(torch.as_tensor(pixels) for pixels in video.read_views(views)),
+            jitter=tuple(torch.from_numpy(draw.jitter) for draw in draws),
+            seeds=tuple(draw.noise_seed for draw in draws),
+            label=plan.label,
+            index=index,
+            skipped=skipped,
+        )
+
+    def _frames(self, video: VideoReader, plan: ClipPlan, keys: Keys) -> list[Indices]:
+        """The frames of each clip as shown: int64 [T] each."""
+        if plan.order:
+            window = draw_window(video.times, length=self.window, rng=numpy_rng(*keys, "window"), fps=self.fps)
+            ticks = ordered_ticks(self.num_frames, len(plan.order))
+            return [window[ticks[place]] for place in plan.order]
+        clips = []
+        for place, speed in enumerate(plan.speeds):
+            rng = numpy_rng(*keys, "window", place)
+            window = draw_window(video.times, length=self.window, rng=rng, fps=self.fps)
+            clips.append(window[clip_indices(0, self.num_frames, speed)])
+        return clips
+
+
+def stack_clips(samples: Sequence[ClipSample]) -> ClipBatch:
+    """Samples of one task as a batch."""
+    places = range(len(samples[0].clips))
+    return ClipBatch(
+        clips=tuple(torch.stack([sample.clips[place] for sample in samples]) for place in places),
+        jitter=tuple(torch.stack([sample.jitter[place] for sample in samples]) for place in places),
+        seeds=tuple(torch.tensor([sample.seeds[place] for sample in samples]) for place in places),
+        label=torch.tensor([sample.label for sample in samples]),
+        index=torch.tensor([sample.index for sample in samples]),
+        skipped=[skip for sample in samples for skip in sample.skipped],
+    )
+
+
+def augment_clips(batch: ClipBatch, *, noise_std: float = 0.0) -> tuple[Tensor, ...]:
+    """The batch's clips, augmented where they are: n of [B, 3, T, S, S], channels_last_3d strides."""
+    return tuple(
+        augment(clips, jitter, noise_std=noise_std, seeds=seeds)
+        for clips, jitter, seeds in zip(batch.clips, batch.jitter, batch.seeds, strict=True)
+    )

@@ -1,0 +1,156 @@
+"""Pretext tasks that are classification: absolute speed, sped up or not, order of clips.
+
+- "pace": at which of several speeds does a clip play? (absolute speed; Wang et al. 2020, the paper's counterpart)
+- "speednet": is a clip sped up? (after SpeedNet, Benaim et al. 2020)
+- "order": in which order do clips of a video belong? (after VCOP, Xu et al. 2019)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rspnet.core.errors import ConfigError
+from rspnet.models.base import Backbone, InputKind
+from rspnet.models.classifier import Classifier
+from rspnet.models.heads import pool
+from rspnet.models.registry import create_backbone
+from rspnet.pretext.base import PretextModel, check_groups, check_ranges, mean_output
+from rspnet.pretext.speed import ClipViews
+from rspnet.pretext.statistics import GroupStatistics, average_statistics_over_ranks
+
+
+@dataclass(frozen=True)
+class ClassificationOutput:
+    """What one step, or one virtual rank of it, yields; both 0-dim, `accuracy` detached.
+
+    Attributes:
+        loss: cross-entropy.
+        accuracy: share of samples whose class has the highest score; ties count against.
+    """
+
+    loss: Tensor
+    accuracy: Tensor
+
+
+class OrderClassifier(nn.Module):
+    """Scores of the orders of n clips from their features two by two: linear, ReLU, all pairs together, linear."""
+
+    def __init__(self, backbone: Backbone, *, num_clips: int, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pairs = list(combinations(range(num_clips), 2))
+        self.hidden = nn.Linear(2 * backbone.num_features, backbone.num_features)
+        self.linear = nn.Linear(len(self.pairs) * backbone.num_features, num_classes)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Clips [n * B, 3, T, H, W], all first ones before all second ones, to scores float32 [B, num_classes]."""
+        features = pool(self.backbone.forward_features(clips))
+        places = features.chunk(1 + self.pairs[-1][-1])
+        with torch.autocast(clips.device.type, enabled=False):
+            pairs = [F.relu(self.hidden(torch.cat([places[a], places[b]], dim=1))) for a, b in self.pairs]
+            return cast(Tensor, self.linear(torch.cat(pairs, dim=1)))
+
+
+class ClipClassification(PretextModel):
+    """A backbone with a classifier, trained by cross-entropy on labels that the data give for free.
+
+    Args:
+        method: which of the tasks of this module; the data path's `ClipTask` of that name makes its clips and labels.
+        backbone: name of the backbone.
+        num_classes: different labels.
+        num_clips: clips of one sample: 1, or those to put in order.
+        input: what the backbone sees: "rgb", or "difference" of consecutive frames.
+        virtual_ranks: groups a process cuts its batch into, as in `RSPNet`.
+        num_frames: frames of the clips it is trained on; only a note for those who use the weights.
+        size: height and width of those clips in pixels; likewise.
+
+    Raises:
+        ConfigError: an argument out of its range.
+    """
+
+    def __init__(
+        self,
+        method: Literal["pace", "speednet", "order"],
+        backbone: str,
+        *,
+        num_classes: int,
+        num_clips: int = 1,
+        input: InputKind = "rgb",  # noqa: A002
+        virtual_ranks: int = 1,
+        num_frames: int = 16,
+        size: int = 112,
+    ) -> None:
+        super().__init__()
+        self._config: dict[str, Any] = {
+            "method": method,
+            "backbone": backbone,
+            "num_classes": num_classes,
+            "num_clips": num_clips,
+            "input": input,
+            "virtual_ranks": virtual_ranks,
+            "num_frames": num_frames,
+            "size": size,
+        }
+        check_ranges(self._config)
+        if num_classes < 2 or num_clips < 1:
+            raise ConfigError(f"{method}: {num_classes} classes of {num_clips} clips leave nothing to tell apart")
+        network = create_backbone(backbone, input=input)
+        self.network: Classifier | OrderClassifier = (
+            Classifier(network, num_classes=num_classes, dropout=0.0)
+            if num_clips == 1
+            else OrderClassifier(network, num_clips=num_clips, num_classes=num_classes)
+        )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The method's name and the constructor's other arguments."""
+        return dict(self._config)
+
+    @property
+    def trained(self) -> nn.Module:
+        """Backbone and classifier."""
+        return self.network
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone below the classifier."""
+        return self.network.backbone
+
+    def group_outputs(
+        self,
+        views: ClipViews,
+        *,
+        step_seed: int,  # noqa: ARG002 - nothing is shuffled
+        encode: Callable[..., Any] | None = None,
+    ) -> Iterator[ClassificationOutput]:
+        """One training step; see `PretextModel.group_outputs`."""
+        groups = self._config["virtual_ranks"]
+        check_groups(len(views.label), groups)
+        statistics = GroupStatistics(self.network)
+        parts = zip(*(clip.chunk(groups) for clip in views.clips), strict=True)
+        for clips, label in zip(parts, views.label.chunk(groups), strict=True):
+            with statistics.group():
+                scores = (encode or self.network)(torch.cat(clips) if len(clips) > 1 else clips[0])
+            with torch.autocast(scores.device.type, enabled=False):
+                loss = F.cross_entropy(scores, label)
+            yield ClassificationOutput(loss, _accuracy(scores.detach(), label))
+        statistics.finish()
+        if self.training:
+            average_statistics_over_ranks(self.network)
+
+    def forward(self, views: ClipViews, *, step_seed: int = 0) -> ClassificationOutput:
+        """The mean output over the virtual ranks, with the graph of all of them."""
+        return mean_output(list(self.group_outputs(views, step_seed=step_seed)))
+
+
+def _accuracy(scores: Tensor, label: Tensor) -> Tensor:
+    """Share of rows of scores [B, C] whose own class is above all others, 0-dim."""
+    own = scores.gather(1, label[:, None])
+    return ((scores >= own).sum(dim=1) == 1).float().mean()
