@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rspnet.cli import COMMANDS, parse
+from rspnet.cli import COMMANDS, parse, split_command
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,12 +21,12 @@ def test_readme_shows_commands() -> None:
 
 @pytest.mark.parametrize("line", SHOWN)
 def test_every_shown_command_parses(line: str) -> None:
-    _, command, *words = shlex.split(line)
-    parse(command, words)
+    _, *words = shlex.split(line)
+    parse(*split_command(words))
 
 
 def test_every_command_has_a_row_and_every_row_a_command() -> None:
-    rows = re.findall(r"^\| `rspnet (\w+)", README, flags=re.MULTILINE)
+    rows = re.findall(r"^\| `rspnet ([\w ]+)`", README, flags=re.MULTILINE)
     assert sorted(rows) == sorted(COMMANDS)
 
 

@@ -53,6 +53,11 @@ COMMANDS: dict[str, Command] = {
     "probe": Command(
         "rspnet.config.probe:ProbeConfig", "rspnet.tasks.probe:probe", "judge frozen features: linear, kNN, few labels"
     ),
+    "study disentangle": Command(
+        "rspnet.config.disentangle:DisentangleConfig",
+        "rspnet.tasks.disentangle:disentangle",
+        "ask features what they hold, and RSP what it goes by",
+    ),
     "subset": Command(
         "rspnet.config.labelled:SubsetConfig",
         "rspnet.tasks.labelled_data:make_subset",
@@ -97,16 +102,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"rspnet {version('rspnet')}")
         return 0
     try:
-        if words[0] not in COMMANDS:
-            raise ConfigError(f"unknown command {words[0]!r}: one of {', '.join(COMMANDS)}")
-        config = parse(words[0], words[1:])
-        return int(resolve(COMMANDS[words[0]].task)(config) or 0)
+        command, rest = split_command(words)
+        config = parse(command, rest)
+        return int(resolve(COMMANDS[command].task)(config) or 0)
     except RSPNetError as error:
         print(f"rspnet: error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("rspnet: stopped", file=sys.stderr)
         return 130
+
+
+def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The command, of one word or two, and the words after it.
+
+    Raises:
+        ConfigError: there is no such command.
+    """
+    for length in (2, 1):
+        command = " ".join(words[:length])
+        if command in COMMANDS:
+            return command, list(words[length:])
+    raise ConfigError(f"unknown command {words[0]!r}: one of {', '.join(COMMANDS)}")
 
 
 def resolve(name: str) -> Any:
@@ -117,7 +134,7 @@ def resolve(name: str) -> Any:
 
 def overview() -> str:
     """The text of `rspnet --help`."""
-    rows = "\n".join(f"  {name:<10} {command.summary}" for name, command in COMMANDS.items())
+    rows = "\n".join(f"  {name:<17} {command.summary}" for name, command in COMMANDS.items())
     return (
         "usage: rspnet COMMAND [options]\n\n"
         "Video representations without labels, by relative speed perception (RSPNet, AAAI 2021).\n\n"

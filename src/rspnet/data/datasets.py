@@ -125,6 +125,7 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         preset: how crop, flip and colours are drawn.
         seed: the run's seed.
         fps: read the videos at this rate by time, or None for their native frames.
+        max_repeated: clips with at least this share of repeated pictures are refused; above 1 takes even stills.
     """
 
     def __init__(
@@ -137,6 +138,7 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         preset: AugmentPreset,
         seed: int,
         fps: float | None = None,
+        max_repeated: float = MAX_REPEATED,
     ) -> None:
         check_pixels_and_rate(size, fps)
         self.records = list(records)
@@ -146,6 +148,7 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         self.preset = preset
         self.seed = seed
         self.fps = fps
+        self.max_repeated = max_repeated
 
     def __len__(self) -> int:
         """Number of videos."""
@@ -180,7 +183,7 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         for draw in range(MAX_DRAWS):
             sample = self._draw_sample(video, request, keys if draw == 0 else (*keys, draw), index, skipped)
             clips = (sample.query, sample.key[sample.key_same], sample.key[sample.key_other])
-            if max(repeated_share(clip.numpy()) for clip in clips) < MAX_REPEATED:
+            if max(repeated_share(clip.numpy()) for clip in clips) < self.max_repeated:
                 return sample
         raise RSPNetError(f"frozen or duplicated frames in all {MAX_DRAWS} pairs of windows drawn: no true speed")
 

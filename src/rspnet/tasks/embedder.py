@@ -20,6 +20,7 @@ from rspnet.data.datasets import EvalClipDataset
 from rspnet.data.loader import make_eval_loader
 from rspnet.data.skipped import Skip
 from rspnet.engine.runtime import pick_device, pick_precision
+from rspnet.models.heads import Embeddings
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet
@@ -130,12 +131,21 @@ class Embedder:
     @torch.no_grad()
     def encode(self, clips: Tensor) -> tuple[Vectors, Vectors, Vectors]:
         """uint8 [n, T, H, W, 3] -> pooled features [n, C], appearance and motion vectors [n, D]."""
-        views = normalise(clips.to(self.device))
+        maps, heads = self._encode(normalise(clips.to(self.device)))
+        pooled = maps.float().mean(dim=(2, 3, 4)) if self.pooling == "average" else maps.float().amax(dim=(2, 3, 4))
+        features, appearance, motion = (part.cpu().numpy() for part in (pooled, *heads))
+        return features, appearance, motion
+
+    @torch.no_grad()
+    def encode_views(self, views: Tensor) -> Embeddings:
+        """Unit vectors [B, D] of both heads for normalised clips [B, 3, T, H, W] on the embedder's device."""
+        return self._encode(views)[1]
+
+    def _encode(self, views: Tensor) -> tuple[Tensor, Embeddings]:
+        """Feature maps, and the heads' vectors (of length 0 for a method without the two heads)."""
         autocast = _AUTOCAST.get(self.precision)
         with torch.autocast(self.device.type, dtype=autocast, enabled=autocast is not None):
             maps = self.model.backbone.forward_features(views)
             nothing = maps.new_zeros(len(maps), 0, dtype=torch.float32)
-            heads = self.model.encoder_q.embed_features(maps) if isinstance(self.model, RSPNet) else (nothing, nothing)
-        pooled = maps.float().mean(dim=(2, 3, 4)) if self.pooling == "average" else maps.float().amax(dim=(2, 3, 4))
-        features, appearance, motion = (part.cpu().numpy() for part in (pooled, *heads))
-        return features, appearance, motion
+            two_heads = isinstance(self.model, RSPNet)
+            return maps, self.model.encoder_q.embed_features(maps) if two_heads else Embeddings(nothing, nothing)

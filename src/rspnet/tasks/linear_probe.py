@@ -44,12 +44,12 @@ class LinearFit:
     cross_validated: float | None
 
 
-def require_sklearn() -> None:
+def require_sklearn(command: str = "rspnet probe") -> None:
     """Raise where the extra `probe` is not installed."""
     try:
         import sklearn  # noqa: F401
     except ModuleNotFoundError as error:
-        raise ConfigError("rspnet probe needs scikit-learn: pip install 'rspnet[probe]'") from error
+        raise ConfigError(f"{command} needs scikit-learn: pip install 'rspnet[probe]'") from error
 
 
 def groups_of(records: Sequence[VideoRecord]) -> list[str] | None:

@@ -1,0 +1,58 @@
+"""Options of `rspnet study disentangle`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rspnet.config.base import Device, Precision, require
+
+
+@dataclass(frozen=True)
+class DisentangleConfig:
+    """Ask a pre-trained network what its features hold, and by which traces its RSP head tells the speed.
+
+    Linear probes of speed, direction, motion, texture, colour and background on the backbone and on both heads; RSP
+    accuracy on copies that keep the motion but not the traces that could stand in for it. Needs no data.
+
+    Example: rspnet study disentangle --model runs/first/last.ckpt --out disentangle
+    """
+
+    model: str
+    """Checkpoint (last.ckpt) or published .pth.tar file."""
+    out: str = "disentangle"
+    """Run folder: report.md, report.png, result.json and config.yaml go there."""
+    random_init: bool = False
+    """Use the same network with fresh weights drawn from the seed: the control."""
+    videos: str | None = None
+    """Folder of your own videos for the shortcut tests; without it procedural videos are made."""
+    num_videos: int = 360
+    """Procedural videos of the linear probes; a third is for test, and half as many more show directions."""
+    shortcut_videos: int = 200
+    """Videos of the shortcut tests, one pair of windows each."""
+    speed: int = 2
+    """The fast speed of the shortcut tests; the slow one is 1."""
+    num_clips: int = 4
+    """Evenly spaced clips of a video whose mean vector the probes see."""
+    folds: int = 3
+    """Folds of the cross-validation, on training videos only, that chooses each probe's regularisation."""
+    cache: str | None = None
+    """Folder of written videos kept between runs; the default is rspnet/videos in the user's cache folder."""
+    seed: int = 0
+    """Seed of videos, windows, folds and fresh weights."""
+    batch_size: int = 16
+    """Clips that go through the network together."""
+    num_workers: int = 0
+    """Processes that read videos for the probes."""
+    device: Device = "auto"
+    """Where to run."""
+    precision: Precision = "auto"
+    """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_clips", "batch_size"):
+            require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
+        require(self.num_videos >= 48, f"--num_videos {self.num_videos}: must be at least 48")
+        require(self.shortcut_videos >= 8, f"--shortcut_videos {self.shortcut_videos}: must be at least 8")
+        require(self.speed >= 2, f"--speed {self.speed}: must be at least 2")
+        require(self.folds >= 2, f"--folds {self.folds}: must be at least 2")
+        require(self.num_workers >= 0, f"--num_workers {self.num_workers}: must not be negative")
