@@ -22,8 +22,9 @@ from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.copies import Source, write_all_copies
 from rspnet.data.factor_set import plan_factor_set, write_factor_set
 from rspnet.data.procedural import plan_clips, render_frames
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.methods import create_method, require_heads
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.pretext.rspnet import RSPNet
 from rspnet.tasks.disentangle_report import draw_report, report_text
 from rspnet.tasks.embedder import Embedder
 from rspnet.tasks.factor_probes import Probe, probe_factors, video_spaces
@@ -51,7 +52,7 @@ def disentangle(config: DisentangleConfig) -> None:
     folder = open_run_folder(config.out, config)
     probes = _probes(config, embedder)
     lines, energy, count = _shortcuts(config, embedder)
-    stamp = embedder_view(embedder) | {"weights_sha256": weights_sha256(embedder.model.encoder_q), "seed": config.seed}
+    stamp = embedder_view(embedder) | {"weights_sha256": weights_sha256(embedder.model.trained), "seed": config.seed}
     stamp |= {"random_init": config.random_init, "videos": config.videos or "procedural", "speed": config.speed}
     stamp |= {"probe_videos": config.num_videos, "shortcut_videos": count, "folds": config.folds}
     results: dict[str, Any] = {
@@ -69,10 +70,10 @@ def disentangle(config: DisentangleConfig) -> None:
 
 
 def _embedder(config: DisentangleConfig) -> Embedder:
-    model = load_pretrained(config.model)
+    model: PretextModel = require_heads(load_pretrained(config.model), task="study disentangle")
     if config.random_init:
         torch.manual_seed(derive_seed(config.seed, "initial weights"))
-        model = RSPNet(**model.config).eval()
+        model = create_method(model.config).eval()
     return Embedder(
         model,
         num_clips=config.num_clips,
