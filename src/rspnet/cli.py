@@ -78,6 +78,9 @@ COMMANDS: dict[str, Command] = {
         "rspnet.tasks.transcode:transcode",
         "rewrite videos small and quick to read",
     ),
+    "report": Command(
+        "rspnet.config.report:ReportConfig", "rspnet.tasks.report.command:report", "show a run in one HTML file"
+    ),
     "demo": Command(
         "rspnet.config.tools:DemoConfig", "rspnet.tasks.demo:demo", "see it learn, in minutes, without any data"
     ),

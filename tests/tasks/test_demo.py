@@ -22,6 +22,9 @@ def test_demo_runs_to_its_picture(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert results["before"] != results["after"]
     assert (out / "neighbours.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "run" / "last.ckpt").exists()
+    page = (out / "report.html").read_text()
+    assert "RSP accuracy" in page
+    assert page.count("<svg") == 6
     assert {path.suffix for path in (out / "videos" / "train").rglob("*.*")} == {".mp4", ".avi"}
     text = " ".join(capsys.readouterr().err.split())
     assert "64 procedural videos" in text

@@ -183,6 +183,13 @@ def normalise(frames: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.addcmul(shift, frames, scale).to(dtype).permute(0, 4, 1, 2, 3)
 
 
+def denormalise(views: Tensor) -> NDArray[np.uint8]:
+    """Normalised clips [B, 3, T, H, W] as pixels to look at, uint8 [B, T, H, W, 3]; what is out of range is cut off."""
+    mean, std = (torch.tensor(values, device=views.device) for values in (MEAN, STD))
+    pixels = (views.detach().float().permute(0, 2, 3, 4, 1) * std + mean) * 255
+    return np.asarray(pixels.round().clamp(0, 255).to(torch.uint8).cpu().numpy())
+
+
 def _augmented(
     frames: Tensor, jitter: Tensor, noise_std: float, seeds: Tensor | None
 ) -> Iterator[tuple[slice, Tensor]]:

@@ -1,4 +1,4 @@
-"""`rspnet demo`: make videos, pre-train on them in minutes, and show what was learned. Needs no data."""
+"""`rspnet demo`: make videos, pre-train on them in minutes, and report what was learned. Needs no data."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from rspnet.pretext.pretrained import load_pretrained
 from rspnet.tasks.contact_sheet import SheetClip, SheetRow, contact_sheet
 from rspnet.tasks.embedder import Embedder
 from rspnet.tasks.pretrain import build_model, pretrain
+from rspnet.tasks.report.command import write_report
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 from rspnet.tasks.snapshot import recall_at_1, speed_accuracy, video_vectors
 
@@ -33,6 +34,7 @@ SHEET = "neighbours.png"
 CLIPS_PER_VIDEO = 4
 SPEED_ROUNDS = 4
 SHEET_QUERIES, SHEET_HITS = 6, 5
+REPORT_VIDEOS = 64
 
 
 def demo(config: DemoConfig) -> int:
@@ -56,7 +58,8 @@ def demo(config: DemoConfig) -> int:
     draw_neighbours(folder / SHEET, embedder, records)
     results = {"before": before, "after": after, "seconds": round(perf_counter() - started, 1)}
     write_result(folder, command="demo", protocol=plain(settings), results=results)
-    console.print(f"\npicture     {folder / SHEET}\ncheckpoint  {Path(settings.out) / LAST}", highlight=False)
+    page = write_report(folder, num_videos=REPORT_VIDEOS)
+    console.print(f"\nreport      {page}\ncheckpoint  {Path(settings.out) / LAST}", highlight=False)
     console.print(f"try next    rspnet embed {Path(settings.out) / LAST} YOUR_VIDEOS --out features", highlight=False)
     return 0
 

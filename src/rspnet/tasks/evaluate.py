@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +23,9 @@ from rspnet.tasks.classifiers import Trained, clip_shape, open_classifier, share
 from rspnet.tasks.features import weights_sha256
 from rspnet.tasks.labelled_data import labelled_records
 from rspnet.tasks.predictions import CONFUSION, Predictions, as_results, data_stamp, draw_confusion, save_predictions
-from rspnet.tasks.run_folder import open_run_folder, write_result
+from rspnet.tasks.run_folder import open_run_folder, section_from, write_result
 
 UNREADABLE = "unreadable_test.csv"
-Section = TypeVar("Section")
 
 
 def evaluate(config: EvaluateConfig) -> None:
@@ -62,12 +61,7 @@ def evaluate(config: EvaluateConfig) -> None:
 
 def read_sections(config: Mapping[str, Any]) -> tuple[LabelledDataConfig, LabelledClipsConfig]:
     """The sections `data` and `clips` of a checkpoint's configuration."""
-    return _section(LabelledDataConfig, config["data"]), _section(LabelledClipsConfig, config["clips"])
-
-
-def _section(kind: type[Section], values: Mapping[str, Any]) -> Section:
-    names = [item.name for item in fields(kind)]  # type: ignore[arg-type]
-    return kind(**{name: tuple(v) if isinstance(v := values[name], list) else v for name in names})
+    return section_from(LabelledDataConfig, config["data"]), section_from(LabelledClipsConfig, config["clips"])
 
 
 def scoring_view(clips: LabelledClipsConfig, *, num_clips: int | None = None) -> dict[str, Any]:

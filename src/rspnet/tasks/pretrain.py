@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from torch import Tensor
 
-from rspnet.config.pretrain import PretrainConfig
+from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
@@ -75,6 +75,17 @@ def clip_task(config: PretrainConfig) -> ClipTask | None:
     return None if method == "rspnet" else ClipTask(method, config.data.speeds, config.model.order_clips)
 
 
+def pair_dataset(data: PairDataConfig, records: Sequence[VideoRecord], *, seed: int) -> ClipPairDataset:
+    """Where the samples of a pre-training by RSP and A-VID come from."""
+    return ClipPairDataset(records, speeds=data.speeds, **_clip_options(data, seed=seed))
+
+
+def _clip_options(data: PairDataConfig, *, seed: int) -> dict[str, Any]:
+    """What data sets of every method are told alike."""
+    preset = replace(augment_preset(data.augmentation), noise_std=data.noise_std)
+    return {"num_frames": data.num_frames, "size": data.size, "fps": data.fps, "preset": preset, "seed": seed}
+
+
 class Pretraining:
     """One process's part of a pre-training: everything built, then `run`."""
 
@@ -91,7 +102,6 @@ class Pretraining:
         self.folder = open_run_folder(config.out, config) if fabric.is_global_zero else Path(config.out)
         fabric.barrier()
         torch.set_num_threads(plan.threads)
-        self.preset = replace(augment_preset(config.data.augmentation), noise_std=config.data.noise_std)
         log = SkipLog(self.folder / SKIPPED, num_videos=len(records), max_share=config.data.max_skipped)
         self.skipped = SkippedVideos(log, world_size=fabric.world_size, share_every=config.engine.log_every)
         self.model = build_model(config)
@@ -144,8 +154,6 @@ class Pretraining:
 
     def _batches(self) -> Any:
         data = self.config.data
-        clips = {name: getattr(data, name) for name in ("num_frames", "size", "fps")}
-        clips |= {"preset": self.preset, "seed": self.config.seed}
         sampler = PairSampler(
             len(self.records),
             batch_size=data.batch_size,
@@ -165,14 +173,15 @@ class Pretraining:
         }
         task = clip_task(self.config)
         if task is None:
-            return make_loader(ClipPairDataset(self.records, speeds=data.speeds, **clips), sampler, **options)
+            return make_loader(pair_dataset(data, self.records, seed=self.config.seed), sampler, **options)
+        clips = _clip_options(data, seed=self.config.seed)
         return make_loader(ClipSetDataset(self.records, task=task, **clips), ClipSampler(sampler, task), **options)
 
     def train_step(self, batch: PairBatch | ClipBatch, step: int) -> Mapping[str, Tensor]:
         """Forward and backward of one batch, a virtual rank at a time; gradients are left on the trained network."""
         self.skipped.note(batch.skipped, step)
         outputs = self.model.group_outputs(
-            views_of(batch.to(self.fabric.device, non_blocking=True), noise_std=self.preset.noise_std),
+            views_of(batch.to(self.fabric.device, non_blocking=True), noise_std=self.config.data.noise_std),
             step_seed=derive_seed(self.config.seed, "shuffle", step),
             encode=self.training.network,
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
@@ -17,6 +18,7 @@ from rspnet.core.files import write_json, write_text
 
 CONFIG = "config.yaml"
 RESULT = "result.json"
+Section = TypeVar("Section")
 
 
 def open_run_folder(out: str, config: Any) -> Path:
@@ -46,6 +48,16 @@ def _listed(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _listed(inner) for key, inner in value.items()}
     return [_listed(inner) for inner in value] if isinstance(value, tuple | list) else value
+
+
+def section_from(kind: type[Section], values: Mapping[str, Any]) -> Section:
+    """A section of a configuration from plain values; an option that they lack takes its default.
+
+    Raises:
+        ConfigError: a value that the section does not allow.
+    """
+    names = [item.name for item in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: tuple(v) if isinstance(v := values[name], list) else v for name in names if name in values})
 
 
 def write_result(folder: Path, *, command: str, protocol: dict[str, Any], results: dict[str, Any]) -> None:
