@@ -13,7 +13,7 @@ from rspnet.config.pretrain import PairDataConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.data.augment import denormalise
 from rspnet.data.datasets import NoSample
-from rspnet.data.loader import collate, make_views
+from rspnet.data.loader import make_views, stack_pairs
 from rspnet.data.sampler import PairSampler
 from rspnet.tasks.plan import find_videos
 from rspnet.tasks.pretrain import pair_dataset
@@ -84,12 +84,12 @@ def first_samples(data: PairDataConfig, *, seed: int) -> list[SeenSample]:
     firsts = {request.speed: request for request in reversed(batch)}
     found = []
     for speed, request in sorted(firsts.items()):
-        made = collate([dataset.sample(request, {})])
-        if isinstance(made, NoSample):
-            raise RSPNetError(f"{made.skipped[-1].name}: {made.skipped[-1].reason}")
-        views = (view[0] for view in make_views(made, noise_std=data.noise_std))
+        sample = dataset.sample(request, {})
+        if isinstance(sample, NoSample):
+            raise RSPNetError(f"{sample.skipped[-1].name}: {sample.skipped[-1].reason}")
+        views = (view[0] for view in make_views(stack_pairs([sample]), noise_std=data.noise_std))
         names = ("query", "same-speed key", "other-speed key")
-        name = records[int(made.index[0])].name
+        name = records[sample.index].name
         found.append(SeenSample(name, speed, request.other_speed, dict(zip(names, views, strict=True))))
     return found
 
