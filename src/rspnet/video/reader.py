@@ -24,6 +24,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from rspnet.core.errors import DecodeError, RSPNetError
+from rspnet.video.mpeg4 import Clock
 from rspnet.video.orientation import Orientation, frame_orientation
 from rspnet.video.packets import PacketInfo, PacketTable, Run
 from rspnet.video.source import KEEP_BYTES, check_size, demux, describe, file_identity, open_container
@@ -65,6 +66,7 @@ class VideoReader:
             self._context: Any = self._stream.codec_context
             self._has_stamps = self._container.format.name not in _STAMPLESS_CONTAINERS
             self._kept: list[Packet[Any]] | None = []
+            self._damaged: set[int] = set()
             self._table = self._read_table()
             self.fps = self._average_fps()
             self._closed = False
@@ -159,15 +161,20 @@ class VideoReader:
     def _read_table(self) -> PacketTable:
         rows: list[PacketInfo] = []
         kept_bytes = 0
+        is_clocked = self._context.name == "mpeg4" and not self._has_stamps
+        clock = Clock(self._context.extradata or b"") if is_clocked else None
         for packet in demux(self.path, self._container, self._stream):
             rows.append(describe(packet, codec=self._context.name))
             kept_bytes += packet.size
+            if clock is not None:
+                clock.take(packet)
             if self._kept is not None:
                 self._kept.append(packet)
                 if kept_bytes > KEEP_BYTES:
                     self._kept = None
-        table = PacketTable(rows)
-        if (not self._has_stamps and self._context.name in _PYRAMID_CODECS) or table.needs_scan():
+        timed = None if clock is None else clock.corrected(rows)
+        table = PacketTable(timed or rows)
+        if timed is None and ((not self._has_stamps and self._context.name in _PYRAMID_CODECS) or table.needs_scan()):
             table = PacketTable(rows, display_order=self._scan(table))
         if not len(table):
             raise DecodeError(self.path, "no decodable frame in it")
@@ -215,11 +222,24 @@ class VideoReader:
 
     def _sound(self, run: Run, deliver: Callable[[int, VideoFrame], None]) -> int | None:
         order, damaged = self._feed(run, self._table, deliver)
-        doubtful = self._table.first_doubtful(run, sorted(damaged))
+        if damaged:
+            self._renew_decoder()
+        if run.start == 0:  # nothing was missing, so what is damaged here always is; a decoder need not notice again
+            self._damaged |= damaged
+        doubtful = self._table.first_doubtful(run, sorted(damaged | self._damaged))
         if doubtful is None and not self._has_stamps:
             shown = [int(self._table.frame_of_packet[number]) for number in order]
             doubtful = next((frame for frame, after in pairwise(shown) if after <= frame), None)
         return doubtful
+
+    def _renew_decoder(self) -> None:
+        """Take a new decoder: flushing does not clear all that damage leaves in one, which may crash it later."""
+        container, stream = open_container(self.path)
+        if file_identity(self.path) != self._identity:
+            container.close()
+            raise DecodeError(self.path, "the file changed while it was read")
+        self._container.close()
+        self._container, self._stream, self._context = container, stream, stream.codec_context
 
     def _feed(self, run: Run, table: PacketTable, deliver: Callable[[int, VideoFrame], None]) -> _FeedResult:
         """Decode one run.

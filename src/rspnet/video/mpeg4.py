@@ -1,0 +1,214 @@
+"""MPEG-4 part 2 tells the time of every picture in its own headers: the truth about an AVI file of it.
+
+AVI has no time stamps, so FFmpeg makes them up from the order of the packets. Where damage removes a packet, those
+behind it move up, and the decoder predicts from the wrong picture without a complaint: soup that looks like a frame.
+The pictures' own clock (ISO/IEC 14496-2, 6.2.3 and 6.2.5) skips a step there. It also tells which packets only hold the
+place of a picture that the encoder left out. UCF101, HMDB51 and much of the web's older video are of this kind.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from av.packet import Packet
+
+from rspnet.video.packets import PacketInfo
+
+_VOP, _GROUP = b"\0\0\1\xb6", b"\0\0\1\xb3"
+# DivX's "packed bitstream", two pictures in one packet and none in the next, is no clock; its encoders sign it.
+_PACKED = re.compile(rb"DivX\d+[bB]\d+p")
+_LAYERS = range(0x20, 0x30)
+_HEADER_BYTES = 40
+# A clock to go by: more than this share of the packets tell a time, and of the steps between times are alike.
+_TRUSTED_SHARE = 0.5
+_MOST_REORDERED = 64  # packets from a reference picture to the next, at most
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a packet's header says of its picture.
+
+    Attributes:
+        is_b: shown before the last picture that others refer to, and nothing refers to it.
+        is_coded: False where the packet only holds the place of a picture that was left out.
+        seconds: whole seconds since the reference picture before it (of a B picture: since the one before that).
+        ticks: and so many ticks.
+        group: seconds that a group header before it sets the clock to, or None.
+    """
+
+    is_b: bool
+    is_coded: bool
+    seconds: int
+    ticks: int
+    group: int | None
+
+
+class Clock:
+    """Reads the packets of one stream in decode order, then puts their table right.
+
+    Args:
+        extradata: the container's copy of the stream header, or nothing.
+    """
+
+    def __init__(self, extradata: bytes) -> None:
+        self._resolution = _resolution(extradata)
+        self._pictures: list[Picture | None] = []
+        self._is_packed = _PACKED.search(extradata) is not None
+        self._holes: set[int] = set()  # packets behind empty ones, with which an encoder leaves a picture out
+        self._last_dts: int | None = None
+
+    def take(self, packet: Packet[Any]) -> None:
+        """Look at the next packet."""
+        if packet.dts is not None and self._last_dts is not None and packet.dts > self._last_dts + 1:
+            self._holes.add(len(self._pictures))
+        self._last_dts = packet.dts
+        data = bytes(packet)
+        self._resolution = self._resolution or _resolution(data)
+        self._pictures.append(_picture(data, self._resolution) if self._resolution else None)
+        self._is_packed = self._is_packed or _PACKED.search(data) is not None
+
+    def corrected(self, rows: Sequence[PacketInfo]) -> list[PacketInfo] | None:
+        """The table's rows with times of the clock, in frames, and with what may need a missing picture marked as cut.
+
+        A packet that tells no time, or a time that was told before, shows nothing. None where the clock makes no
+        sense.
+        """
+        times = _times(self._pictures, self._resolution)
+        shown = sorted({time for time in times if time is not None})
+        steps = np.diff(shown)
+        step = float(np.median(steps)) if len(steps) else 1.0
+        frames = np.maximum(1, np.rint(steps / step)).astype(int)  # that each step lasts
+        is_clock = len(shown) > _TRUSTED_SHARE * len(rows) and (frames == 1).sum() > _TRUSTED_SHARE * len(frames)
+        if self._is_packed or not is_clock:
+            return None
+        place = dict(zip(shown, np.append(0, frames.cumsum()).tolist(), strict=True))
+        gaps = [shown[number] for number in np.flatnonzero(frames > 1)]
+        unplaced = _unplaced(times)
+        hurt = unplaced | self._after(gaps, times, rows)
+        corrected = []
+        for number, (row, time, picture) in enumerate(zip(rows, times, self._pictures, strict=True)):
+            is_shown = row.is_shown and number not in unplaced and picture is not None and picture.is_coded
+            pts = row.pts if time is None else place[time]
+            corrected.append(replace(row, pts=pts, is_shown=is_shown, is_cut=row.is_cut or number in hurt))
+        return corrected
+
+    def _after(self, gaps: Sequence[int], times: Sequence[int | None], rows: Sequence[PacketInfo]) -> set[int]:
+        """Per gap in the clock, the first packet that may refer to a picture missing there.
+
+        Nothing does if that is a B picture, or one that the encoder left out; a key packet refers to nothing.
+        """
+        references = sorted(
+            (time, number)
+            for number, (time, picture) in enumerate(zip(times, self._pictures, strict=True))
+            if time is not None and picture is not None and not picture.is_b
+        )
+        packet_of = {time: number for number, time in reversed(list(enumerate(times)))}
+        hurt = set()
+        for gap in gaps:
+            place = bisect_right(references, (gap, len(times)))
+            known, number = references[place - 1] if place else (gap, -1)
+            if known < gap and place < len(references) and references[place][1] < packet_of[gap]:
+                continue  # the last picture before the gap is a B picture that has both of its references
+            # B pictures shown before the gap come right behind the missing picture and refer to it.
+            near = range(number + 1, min(number + 1 + _MOST_REORDERED, len(times)))
+            first = next((n for n in near if not rows[n].is_key and (times[n] or known) > known), None)
+            if first is not None and not self._holes.intersection(range(number + 1, first + 1)):
+                hurt.add(first)
+        return hurt
+
+
+def _unplaced(times: Sequence[int | None]) -> set[int]:
+    """Packets without a time, or with one that another packet had before."""
+    seen: set[int] = set()
+    found = set()
+    for number, time in enumerate(times):
+        if time is None or time in seen:
+            found.add(number)
+        else:
+            seen.add(time)
+    return found
+
+
+def _times(pictures: Sequence[Picture | None], resolution: int) -> list[int | None]:
+    """Presentation times in ticks, in decode order."""
+    base = before = 0
+    times: list[int | None] = []
+    for picture in pictures:
+        if picture is None:
+            times.append(None)
+            continue
+        if picture.group is not None:
+            base = picture.group
+        if not picture.is_b:
+            before, base = base, base + picture.seconds
+        times.append((before + picture.seconds if picture.is_b else base) * resolution + picture.ticks)
+    return times
+
+
+class _Bits:
+    def __init__(self, data: bytes) -> None:
+        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
+
+    def take(self, count: int) -> int:
+        """The next `count` bits. Raises ValueError at the end."""
+        self._left -= count
+        return self._value >> self._left & (1 << count) - 1  # a negative shift is a ValueError
+
+
+def _resolution(data: bytes) -> int:
+    """Ticks a second by the first layer header in `data`, 0 where there is none."""
+    at = data.find(b"\0\0\1")
+    while at >= 0 and at + 3 < len(data) and data[at + 3] not in _LAYERS:
+        at = data.find(b"\0\0\1", at + 3)
+    if at < 0:
+        return 0
+    bits = _Bits(data[at + 4 : at + _HEADER_BYTES])
+    try:
+        bits.take(9)  # random access, type
+        version = bits.take(7) >> 3 if bits.take(1) else 1
+        if bits.take(4) == 15:  # aspect ratio in full
+            bits.take(16)
+        if bits.take(1):  # control parameters
+            bits.take(3)
+            if bits.take(1):  # buffer
+                bits.take(79)
+        if bits.take(2) == 3 and version != 1:  # shape
+            bits.take(4)
+        bits.take(1)
+        return bits.take(16)
+    except ValueError:
+        return 0
+
+
+def _picture(packet: bytes, resolution: int) -> Picture | None:
+    """The header of the one picture in a packet, or None."""
+    if packet.count(_VOP) != 1:
+        return None
+    at = packet.find(_VOP)
+    group = packet.find(_GROUP, 0, at)
+    bits = _Bits(packet[at + 4 : at + _HEADER_BYTES])
+    try:
+        kind = bits.take(2)
+        seconds = 0
+        while bits.take(1):
+            seconds += 1
+        bits.take(1)
+        ticks = bits.take(max(1, (resolution - 1).bit_length()))
+        bits.take(1)
+        is_coded = bool(bits.take(1))
+        clock = None if group < 0 else _group_seconds(packet[group + 4 : group + 8])
+        return Picture(kind == 2, is_coded, seconds, ticks, clock)
+    except ValueError:
+        return None
+
+
+def _group_seconds(data: bytes) -> int:
+    bits = _Bits(data)
+    hours, minutes = bits.take(5), bits.take(6)
+    bits.take(1)
+    return 3600 * hours + 60 * minutes + bits.take(6)
