@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple, get_args, get_type_hints
 
-from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.errors import ConfigError, OtherRankError, RSPNetError
 from rspnet.recipes import recipe_path
 
 
@@ -108,6 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command, rest = split_command(words)
         config = parse(command, rest)
         return int(resolve(COMMANDS[command].task)(config) or 0)
+    except OtherRankError as error:
+        return error.exit_code
     except RSPNetError as error:
         print(f"rspnet: error: {error}", file=sys.stderr)
         return error.exit_code
@@ -144,7 +146,8 @@ def overview() -> str:
         f"commands:\n{rows}\n\n"
         "rspnet COMMAND --help explains a command and every option.\n"
         "Options may come from YAML files (--config FILE) and recipes (--recipe NAME); later ones win.\n"
-        "Exit codes: 0 done, 2 bad input, 3 too many unreadable videos, 130 stopped by Ctrl-C or SIGTERM."
+        "Exit codes: 0 done, 2 bad input, 3 too many unreadable videos, 4 the training diverged, 5 not enough memory,\n"
+        "130 stopped by Ctrl-C or SIGTERM (go on with --resume)."
     )
 
 

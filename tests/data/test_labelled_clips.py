@@ -76,7 +76,8 @@ def test_a_training_clip_is_a_true_window(records, spread):
     dataset = LabelledClipDataset(records, shape=shape, preset=WHOLE, seed=0)
     starts = set()
     for place in range(12):
-        pixels, label, skipped = dataset.sample(ClipRequest(0, 0, place))
+        pixels, label, file, skipped = dataset.sample(ClipRequest(0, 0, place))
+        assert file == str(records[0].path)
         seen = [read_barcode(frame.repeat(1, axis=1)) for frame in stretched(pixels)]
         assert label == 0
         assert not skipped
@@ -84,7 +85,7 @@ def test_a_training_clip_is_a_true_window(records, spread):
         assert steps == ({6} if spread else {2})
         starts.add(seen[0])
     assert len(starts) > 3
-    pixels, _, _ = dataset.sample(ClipRequest(2, 0, 0))  # 6 frames, 9 needed: the last one is repeated
+    pixels, *_ = dataset.sample(ClipRequest(2, 0, 0))  # 6 frames, 9 needed: the last one is repeated
     if not spread:
         assert [read_barcode(frame) for frame in stretched(pixels)] == [0, 2, 4, 5, 5]
 

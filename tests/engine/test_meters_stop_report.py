@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from rspnet.core.errors import ConfigError
 from rspnet.engine.curves import METRICS, CsvCurves, WandbCurves, read_curves
 from rspnet.engine.meters import Meters
 from rspnet.engine.report import Reporter
-from rspnet.engine.stop import StopRequest
+from rspnet.engine.stop import StopRequest, WaitEnded
 
 
 def test_meters_are_means_since_the_last_reset_and_survive_a_checkpoint() -> None:
@@ -34,10 +36,21 @@ def test_meters_are_means_since_the_last_reset_and_survive_a_checkpoint() -> Non
 def test_the_first_signal_only_sets_a_flag_and_handlers_come_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with StopRequest() as stop:
-        assert not stop.agreed(torch.device("cpu"))
+        assert not stop.received
         os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.agreed(torch.device("cpu"))
+        assert stop.received
+        with pytest.raises(WaitEnded), stop.ends_waiting():
+            raise AssertionError("nothing is waited for once a stop was asked for")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_signal_ends_waiting() -> None:
+    started = time.monotonic()
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    with StopRequest() as stop, pytest.raises(WaitEnded), stop.ends_waiting():
+        time.sleep(30)
+    assert time.monotonic() - started < 5
 
 
 def test_a_second_signal_ends_the_process_at_once() -> None:
@@ -67,7 +80,7 @@ def test_a_resumed_run_rewrites_the_rows_after_its_checkpoint(tmp_path: Path) ->
 
 def test_reporter_writes_curves_and_heartbeat_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reporter = Reporter(
-        tmp_path, total_steps=4, clips_per_step=8, log_every=2, shown={"loss": "loss"}, loggers=("csv", "tensorboard")
+        tmp_path, total_steps=4, clips_per_step=8, shown={"loss": "loss"}, loggers=("csv", "tensorboard")
     )
     with reporter:
         for step in (1, 2):
@@ -81,7 +94,7 @@ def test_reporter_writes_curves_and_heartbeat_lines(tmp_path: Path, capsys: pyte
 
 
 def test_other_ranks_are_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with Reporter(tmp_path, total_steps=2, clips_per_step=8, log_every=1, shown={}, active=False) as reporter:
+    with Reporter(tmp_path, total_steps=2, clips_per_step=8, shown={}, active=False) as reporter:
         reporter.advance(1, waited=0.0, elapsed=1.0)
         reporter.log(1, {"loss": 1.0})
     assert capsys.readouterr().err == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 import yaml
 from helpers.clips_on_disk import TINY, write_videos
+from helpers.stopping import stop_after
 
 from rspnet.cli import main, parse
 from rspnet.engine.checkpoint import LAST, load_checkpoint
@@ -161,19 +163,18 @@ def test_a_large_queue_is_warned_of(videos: Path, tmp_path: Path, capsys: pytest
     assert "queue of 16 keys is more than a quarter of 12 videos" in " ".join(capsys.readouterr().err.split())
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_advice(
+def test_a_loss_that_is_not_finite_ends_the_run_with_advice_and_the_files(
     videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(videos, tmp_path / "run", "--optim.lr=1e30", "--optim.name=sgd") == 2
-    assert "not finite at step" in capsys.readouterr().err
-
-
-def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Make the run receive SIGTERM's flag once `step` steps are done."""
-    from rspnet.engine.stop import StopRequest
-
-    count = iter(range(1, 10_000))
-    monkeypatch.setattr(StopRequest, "agreed", lambda *_: next(count) == step)
+    options = ["--optim.lr=1e30", "--optim.name=sgd", "--engine.checkpoint_every=1"]
+    assert run(videos, tmp_path / "run", *options) == 4
+    assert "the loss is not finite; start anew with a lower --optim.lr" in capsys.readouterr().err
+    rows = list(csv.DictReader((tmp_path / "run" / "bad_batch.csv").read_text().splitlines()))
+    assert {row["loss"] for row in rows} <= {"nan", "inf"}
+    assert {Path(row["file"]) for row in rows} <= set(videos.rglob("*.*"))
+    assert len(rows) % 4 == 0  # whole batches
+    saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert saved["step"] == int(rows[0]["step"])  # the last checkpoint is from before the first bad step
 
 
 def same(one: object, other: object) -> bool:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.clips_on_disk import TINY, write_videos
+from helpers.stopping import stop_after
 from helpers.tiny_model import save_method_checkpoint
 
 from rspnet.cli import main
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
-from rspnet.engine.stop import StopRequest
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,8 @@ def test_a_run_and_a_resumed_run_end_alike(
     method: str, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(videos, tmp_path / "whole", method, "--model.virtual_ranks=2") == 0
-    count = iter(range(1, 10_000))
     with monkeypatch.context() as stopping:
-        stopping.setattr(StopRequest, "agreed", lambda *_: next(count) == 2)
+        stop_after(stopping, 2)
         assert run(videos, tmp_path / "cut", method, "--model.virtual_ranks=2", "--data.num_workers=1") == 130
     assert run(videos, tmp_path / "cut", method, "--model.virtual_ranks=2", "--resume") == 0
     assert f"method {method}" in " ".join(capsys.readouterr().err.split())

@@ -155,14 +155,16 @@ class EngineConfig:
     checkpoint_every: int | None = None
     """Steps between checkpoints besides the one after every epoch."""
     keep: int = 1
-    """How many numbered checkpoints are kept besides `last`."""
+    """Numbered checkpoints of earlier epochs that are kept besides `last`; --resume falls back on them."""
     log_every: int = 10
     """Steps between log lines."""
+    bad_steps: int = 3
+    """Steps in a row whose loss is not finite, or ten times the highest of the first hundred, that end the run."""
     loggers: tuple[Literal["csv", "tensorboard", "wandb"], ...] = ("csv", "tensorboard")
     """Where curves are written; wandb is the extra `rspnet[wandb]`."""
 
     def __post_init__(self) -> None:
-        for name in ("devices", "num_nodes", "log_every"):
+        for name in ("devices", "num_nodes", "log_every", "bad_steps"):
             require(getattr(self, name) >= 1, f"--engine.{name} {getattr(self, name)}: must be at least 1")
         require(self.keep >= 0, f"--engine.keep {self.keep}: must not be negative")
         for name in ("threads", "checkpoint_every"):

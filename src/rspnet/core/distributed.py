@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from rspnet.core.errors import OtherRankError, RSPNetError
 
 
 def is_distributed() -> bool:
@@ -53,3 +56,38 @@ def gather_objects(value: Any) -> list[Any]:
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def highest(value: int, device: torch.device) -> int:
+    """The highest `value` of all ranks, on every rank."""
+    if world_size() == 1:
+        return value
+    shared = torch.tensor(value, device=device)
+    dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+    return int(shared.item())
+
+
+def raise_together(failure: RSPNetError | None) -> None:
+    """End all ranks where any has failed (a collective call): the failed one tells, the others are silent.
+
+    Raises:
+        RSPNetError: this rank's failure.
+        OtherRankError: another rank's.
+    """
+    failures = gather_objects(failure and (str(failure), failure.exit_code))
+    if failure is not None:
+        raise failure
+    for other in failures:
+        if other is not None:
+            raise OtherRankError(*other)
+
+
+def on_rank_zero(action: Callable[[], None]) -> None:
+    """Do something on rank 0 while the others wait; where it fails, all fail (a collective call)."""
+    failure = None
+    if rank() == 0:
+        try:
+            action()
+        except RSPNetError as error:
+            failure = error
+    raise_together(failure)

@@ -7,7 +7,9 @@ fault, the rule it breaks and, where there is one, the cure. The command line pr
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 class RSPNetError(ValueError):
@@ -37,6 +39,30 @@ class CheckpointError(RSPNetError):
 
 
 class TooManySkippedError(RSPNetError):
-    """More videos had to be left out than `--data.max_skipped` allows."""
+    """More videos had to be left out than `--data.max_skipped` allows; `skipped` are the last of them."""
 
     exit_code = 3
+
+    def __init__(self, message: str, *, skipped: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.skipped = list(skipped)
+
+
+class DivergedError(RSPNetError):
+    """The loss became infinite, NaN, or far larger than it was."""
+
+    exit_code = 4
+
+
+class NotEnoughMemoryError(RSPNetError):
+    """A training step does not fit into memory."""
+
+    exit_code = 5
+
+
+class OtherRankError(RSPNetError):
+    """Another rank failed and says why; this one ends with the same exit code, silently."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

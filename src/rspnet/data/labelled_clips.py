@@ -5,6 +5,7 @@ Unlike pre-training nothing here depends on true speed, so a video shorter than 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -139,10 +140,11 @@ class LabelledSampler:
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """Clips of one step on one rank: uint8 [B, T, S, S, 3], int64 labels [B], and videos given up on the way."""
+    """Clips of one step on one rank: uint8 [B, T, S, S, 3], int64 labels [B], their files, videos given up for them."""
 
     clips: Tensor
     labels: Tensor
+    files: list[str]
     skipped: list[Skip]
 
     def __len__(self) -> int:
@@ -165,8 +167,8 @@ class LabelledClipDataset:
     def __init__(self, records: Sequence[VideoRecord], *, shape: ClipShape, preset: AugmentPreset, seed: int) -> None:
         self.records, self.shape, self.preset, self.seed = list(records), shape, preset, seed
 
-    def sample(self, request: ClipRequest, banned: Sequence[Skip] = ()) -> tuple[Pixels, int, list[Skip]]:
-        """A clip uint8 [T, S, S, 3], its label, and the videos given up for it.
+    def sample(self, request: ClipRequest, banned: Sequence[Skip] = ()) -> tuple[Pixels, int, str, list[Skip]]:
+        """A clip uint8 [T, S, S, 3], its label and file, and the videos given up for it.
 
         Raises:
             TooManySkippedError: ten videos in a row cannot be read.
@@ -187,10 +189,11 @@ class LabelledClipDataset:
                 skipped.append(Skip(record.name, error.why))
                 continue
             assert record.label is not None
-            return pixels, record.label, skipped
+            return pixels, record.label, str(record.path), skipped
         last = skipped[-1]
         raise TooManySkippedError(
-            f"{len(skipped)} training videos in a row could not be read; the last was {last.name!r}: {last.reason}"
+            f"{len(skipped)} training videos in a row could not be read; the last was {last.name!r}: {last.reason}",
+            skipped=skipped,
         )
 
     def _read(self, record: VideoRecord, rng: np.random.Generator) -> Pixels:
@@ -218,6 +221,11 @@ class LabelledClipDataset:
 class _Task:
     requests: list[ClipRequest]
     banned: tuple[Skip, ...] = ()
+    again: bool = False
+
+
+_Made = tuple[Pixels, NDArray[np.int64], list[str], list[Skip]]
+"""What a `LabelledBatch` is made of."""
 
 
 @dataclass(frozen=True)
@@ -227,12 +235,13 @@ class _MakeBatch:
     dataset: LabelledClipDataset
     in_worker: bool
 
-    def __call__(self, task: _Task) -> tuple[Pixels, NDArray[np.int64], list[Skip]]:
+    def __call__(self, task: _Task) -> _Made:
         if self.in_worker:
             torch.set_num_threads(1)
         parts = [self.dataset.sample(request, task.banned) for request in task.requests]
-        clips, labels, skipped = zip(*parts, strict=True)
-        return np.stack(clips), np.array(labels, dtype=np.int64), [skip for part in skipped for skip in part]
+        clips, labels, files, skipped = zip(*parts, strict=True)
+        skips = [skip for part in skipped for skip in part]
+        return np.stack(clips), np.array(labels, dtype=np.int64), list(files), skips
 
 
 def labelled_batches(
@@ -240,7 +249,9 @@ def labelled_batches(
 ) -> Iterator[LabelledBatch]:
     """The sampler's batches in order; the same whatever the number of workers. A video that kills one is skipped."""
 
-    def after_death(task: _Task, death: Death) -> _Task | Replace[tuple[Pixels, NDArray[np.int64], list[Skip]]]:
+    def after_death(task: _Task, death: Death) -> _Task | Replace[_Made]:
+        if death.signal in (signal.SIGKILL, signal.SIGTERM) and not death.hung and not task.again:
+            return replace(task, again=True)  # ended from outside (a scheduler, out of memory): no video's fault
         name = dataset.records[death.note].name if death.note >= 0 else ""
         if not name or name in {skip.name for skip in task.banned}:
             raise TooManySkippedError(f"a loader process died without a video to blame: {death.reason}")
@@ -254,8 +265,8 @@ def labelled_batches(
         hang_seconds=_HANG_SECONDS,
         preload=["rspnet.data.labelled_clips"],
     )
-    for clips, labels, skipped in made:
-        yield LabelledBatch(torch.from_numpy(clips), torch.from_numpy(labels), skipped)
+    for clips, labels, files, skipped in made:
+        yield LabelledBatch(torch.from_numpy(clips), torch.from_numpy(labels), files, skipped)
 
 
 def even_squares(height: int, width: int, num_crops: int) -> list[Box]:

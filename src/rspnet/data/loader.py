@@ -230,7 +230,8 @@ class PairLoader(Generic[Batch]):
                 last = batch.skipped[-1]
                 raise TooManySkippedError(
                     f"{len(batch.skipped)} videos in a row could not be used for pre-training; "
-                    f"the last was {last.name!r}: {last.reason}"
+                    f"the last was {last.name!r}: {last.reason}",
+                    skipped=batch.skipped,
                 )
             yield batch.pin_memory() if self._pin_memory else batch
 

@@ -60,8 +60,8 @@ class SkipLog:
             )
 
     def state_dict(self) -> dict[str, str]:
-        """Reasons by name, for a checkpoint."""
-        return dict(self._reasons)
+        """Reasons by name in the order of the names, which does not depend on when ranks told each other."""
+        return dict(sorted(self._reasons.items()))
 
     def load_state_dict(self, state: dict[str, str]) -> None:
         """Continue from a checkpoint's `state_dict`; the file is rewritten if it holds any skip."""

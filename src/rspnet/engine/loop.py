@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -11,22 +11,28 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from rspnet.core.distributed import highest, raise_together
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import derive_seed
 from rspnet.engine.meters import Meters
 from rspnet.engine.report import Reporter
-from rspnet.engine.stop import StopRequest
+from rspnet.engine.stop import StopRequest, WaitEnded
+from rspnet.engine.watch import Watch
 
 Step = Callable[[Any, int], Mapping[str, Tensor]]
 """(batch, step number) -> named 0-dim tensors to report; it runs forward and backward."""
+
+
+_GO_ON, _STOP, _FAIL = 0, 1, 2
 
 
 @dataclass
 class Loop:
     """One training from `step` to `total_steps`.
 
-    `train_step` leaves gradients behind; `save(step, epoch_ends)` writes a checkpoint. Returns from `run` tell whether
-    training reached its end (True) or was asked to stop (False); in both cases the last step is checkpointed.
+    `train_step` leaves gradients behind; `save(step, epoch_ends)` starts writing a checkpoint, `poll` raises where that
+    has failed, `failing` is called on every rank before the failure of any rank's batches is raised. Returns from `run`
+    tell whether training reached its end (True) or was asked to stop (False); in both cases the last step is saved.
     """
 
     fabric: Fabric
@@ -35,57 +41,82 @@ class Loop:
     learning_rate: Callable[[int], float]
     train_step: Step
     save: Callable[[int, bool], None]
-    reporter: Reporter
+    poll: Callable[[], None]
+    failing: Callable[[], None]
+    watch: Watch
     seed: int
     total_steps: int
     steps_per_epoch: int
+    log_every: int
     checkpoint_every: int | None = None
     clip_grad_norm: float | None = None
     step: int = 0
     meters: Meters = field(default_factory=Meters)
 
-    def run(self, batches: Iterable[Any]) -> bool:
+    def run(self, batches: Iterable[Any], reporter: Reporter) -> bool:
         """Train on `batches`, which start at `self.step`.
 
         Raises:
-            RSPNetError: the loss is not finite.
+            DivergedError: the loss is not finite, or has exploded.
+            RSPNetError: the batches or a checkpoint failed, on this rank or on another.
         """
-        with StopRequest() as stop, self.reporter:
-            waiting_since = perf_counter()
-            for batch in batches:
+        source = iter(batches)
+        with StopRequest() as stop, reporter:
+            while self.step < self.total_steps:
+                waiting_since = perf_counter()
+                batch = self._next(source, stop)
+                if batch is None:
+                    self.watch.look(saving=True)
+                    self.save(self.step, False)
+                    return False
                 waited = perf_counter() - waiting_since
                 self._one_step(batch)
                 self.step += 1
                 ends = self.step == self.total_steps
-                log = self.step % self.reporter.log_every == 0 or ends
-                if log:
-                    self._log()
+                log = self.step % self.log_every == 0 or ends
                 epoch_ends = self.step % self.steps_per_epoch == 0 or ends
-                stopping = stop.agreed(self.fabric.device)
                 due = self.checkpoint_every is not None and self.step % self.checkpoint_every == 0
-                if epoch_ends or due or stopping:
+                if log or epoch_ends or due:
+                    self.watch.look(saving=epoch_ends or due)
+                if log:
+                    self._log(reporter)
+                if epoch_ends or due:
                     self.save(self.step, epoch_ends)
-                if stopping and not ends:
-                    return False
-                self.reporter.advance(self.step, waited=waited, elapsed=perf_counter() - waiting_since)
-                waiting_since = perf_counter()
+                reporter.advance(self.step, waited=waited, elapsed=perf_counter() - waiting_since)
         return True
+
+    def _next(self, source: Iterator[Any], stop: StopRequest) -> Any:
+        """The next batch, or None where a rank was asked to stop; all ranks go on, stop or fail together."""
+        batch, failure = None, None
+        try:
+            self.poll()
+            with stop.ends_waiting():
+                batch = next(source)
+        except WaitEnded:
+            pass
+        except RSPNetError as error:
+            failure = error
+        state = _FAIL if failure is not None else _STOP if stop.received else _GO_ON
+        state = highest(state, self.fabric.device)
+        if state == _FAIL:
+            self.failing()
+            raise_together(failure)
+        return batch if state == _GO_ON else None
 
     def _one_step(self, batch: Any) -> None:
         torch.manual_seed(derive_seed(self.seed, "step", self.step, self.fabric.global_rank))
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        self.meters.update(self.train_step(batch, self.step))
+        metrics = self.train_step(batch, self.step)
+        self.meters.update(metrics)
+        self.watch.note(self.step, batch, metrics)
         if self.clip_grad_norm is not None:
             self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.clip_grad_norm)
         self.optimizer.step()
 
-    def _log(self) -> None:
+    def _log(self, reporter: Reporter) -> None:
         means = self.meters.means()
         self.meters.reset()
-        bad = [name for name, value in means.items() if value != value or abs(value) == float("inf")]
-        if bad:
-            raise RSPNetError(f"{', '.join(bad)} not finite at step {self.step}: lower --optim.lr or add warm-up")
         epoch = self.step / self.steps_per_epoch
-        self.reporter.log(self.step, {**means, "lr": self.learning_rate(self.step - 1), "epoch": epoch})
+        reporter.log(self.step, {**means, "lr": self.learning_rate(self.step - 1), "epoch": epoch})

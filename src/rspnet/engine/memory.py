@@ -1,11 +1,18 @@
-"""How much memory a training step will need, computed without running it."""
+"""How much memory a training step will need, computed without running it, and what to say where it was too much."""
 
 from __future__ import annotations
 
 import copy
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from rspnet.core.errors import NotEnoughMemoryError
+
+_SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
 
 
 def saved_activation_bytes(module: nn.Module, clip_shape: tuple[int, int, int, int], *, clips: int = 2) -> int:
@@ -34,3 +41,33 @@ def state_bytes(module: nn.Module, *, optimizer_copies: int) -> int:
     """Float32 bytes of the parameters, their gradients and `optimizer_copies` values each that the optimiser keeps."""
     parameters = sum(parameter.numel() for parameter in module.parameters())
     return parameters * 4 * (2 + optimizer_copies)
+
+
+def classifier_bytes(module: nn.Module, clip_shape: tuple[int, int, int, int], *, clips: int, halved: bool) -> int:
+    """Bytes that training a network with SGD needs: activations of `clips` (2-byte ones if `halved`) and its state."""
+    activations = saved_activation_bytes(module, clip_shape) * clips
+    return activations // (2 if halved else 1) + state_bytes(module, optimizer_copies=1)
+
+
+@contextmanager
+def memory_advice(*, estimate: Callable[[], int], lower: str) -> Iterator[None]:
+    """Turn running out of memory inside into an error that says what to do.
+
+    Args:
+        estimate: bytes a process needs, worked out only where it is wanted.
+        lower: the options that lower it.
+
+    Raises:
+        NotEnoughMemoryError: memory of the machine or of the GPU ran out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(s in str(error) for s in _SIGNS):
+            raise
+        gibibyte = 2**30
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / gibibyte
+        raise NotEnoughMemoryError(
+            f"out of memory: training needs about {estimate() / gibibyte:.1f} GiB a process (an estimate; "
+            f"this one has used up to {used:.1f} GiB of the machine's): {lower}"
+        ) from error

@@ -20,7 +20,6 @@ class Reporter:
         folder: run folder.
         total_steps, step: where the run ends and where it starts now.
         clips_per_step: for the clips/s figure.
-        log_every: steps between log lines.
         shown: names of the metrics on the progress line and their short labels.
         loggers: any of "csv", "tensorboard", "wandb".
         active: False on all ranks but the first.
@@ -32,13 +31,11 @@ class Reporter:
         *,
         total_steps: int,
         clips_per_step: int,
-        log_every: int,
         shown: Mapping[str, str],
         loggers: Iterable[str] = ("csv",),
         step: int = 0,
         active: bool = True,
     ) -> None:
-        self.log_every = log_every
         self.active = active
         self._clips_per_step = clips_per_step
         self._shown = shown

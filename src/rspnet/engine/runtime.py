@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
 
 from rspnet.core.errors import ConfigError
-
-_FABRIC_PRECISION = {"bf16": "bf16-mixed", "fp32": "32-true", "fp16": "16-mixed"}
 
 
 def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
@@ -64,25 +59,3 @@ def pick_threads_and_workers(
     if device.type == "cuda":
         return threads or 1, max(1, cores - 1) if workers is None else workers
     return threads or cores, max(1, cores // 4) if workers is None else workers
-
-
-def make_fabric(*, device: torch.device, precision: str, devices: int, num_nodes: int) -> Fabric:
-    """Launch the processes and return their Fabric.
-
-    Batch-norm statistics are averaged by the method itself every step (see `pretext.statistics`), so DDP need not
-    broadcast buffers.
-    """
-    several = (
-        devices * num_nodes > 1 or "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
-    )
-    strategy: Any = DDPStrategy(broadcast_buffers=False) if several else "auto"
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    fabric = Fabric(
-        accelerator=device.type,
-        devices=devices,
-        num_nodes=num_nodes,
-        strategy=strategy,
-        precision=_FABRIC_PRECISION[precision],  # type: ignore[arg-type]
-    )
-    fabric.launch()
-    return fabric

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Self
 
-import torch
-
-from rspnet.core.distributed import is_distributed
-
 STOPPED_EXIT_CODE = 130
+
+
+class WaitEnded(BaseException):
+    """A stop was asked for while waiting; no `Exception`, so that nothing on the way takes it for a failure."""
 
 
 class StopRequest:
@@ -19,6 +21,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.received = False
+        self._waiting = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -34,11 +37,21 @@ class StopRequest:
         if self.received:
             os._exit(STOPPED_EXIT_CODE)
         self.received = True
+        if self._waiting:
+            self._waiting = False
+            raise WaitEnded
 
-    def agreed(self, device: torch.device) -> bool:
-        """Whether any rank was asked to stop; every rank gets the same answer at the same step."""
-        if not is_distributed():
-            return self.received
-        flag = torch.tensor(float(self.received), device=device)
-        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-        return bool(flag.item())
+    @contextmanager
+    def ends_waiting(self) -> Iterator[None]:
+        """Wait for something inside, however long: a request to stop ends it.
+
+        Raises:
+            WaitEnded: a stop is or was asked for.
+        """
+        self._waiting = True
+        try:
+            if self.received:
+                raise WaitEnded
+            yield
+        finally:
+            self._waiting = False

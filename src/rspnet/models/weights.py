@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rspnet.core.checkpoint_format import FORMAT, has_right_seal, upgrade
 from rspnet.core.errors import CheckpointError
 
 PUBLISHED_BACKBONES: dict[str, str] = {
@@ -79,8 +80,14 @@ class LoadReport:
     missing: tuple[str, ...] = ()
 
 
-def read_weights_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_weights_file(path: str | os.PathLike[str], *, mapped: bool = True) -> dict[str, Any]:
     """The dictionary of a `torch.save` file, on the CPU, without ever executing code from it.
+
+    A checkpoint of ours is checked against its checksum and brought up to the present schema.
+
+    Args:
+        path: the file.
+        mapped: let tensors be views of the file (read once, straight into a model); not for those that are kept.
 
     Raises:
         CheckpointError: missing, empty or damaged file, one that needs pickled code, or not a dictionary.
@@ -89,8 +96,11 @@ def read_weights_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not file.is_file():
         raise CheckpointError(f"cannot read weights {str(file)!r}: {'not a file' if file.exists() else 'no such file'}")
     try:
-        # Only the zip format (torch >= 1.6) can be mapped; a file in it is read once, straight into the model.
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))
+        # Only the zip format (torch >= 1.6) can be mapped.
+        sealed = has_right_seal(file)
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(file))
+    except CheckpointError:
+        raise
     except OSError as error:
         raise CheckpointError(f"cannot read weights {str(file)!r}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
@@ -105,6 +115,8 @@ def read_weights_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise CheckpointError(f"cannot read weights {str(file)!r}: damaged, or not a torch file") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"cannot use weights {str(file)!r}: holds a {type(content).__name__}, not a dictionary")
+    if content.get("format") == FORMAT:
+        return upgrade(content, source=f"checkpoint {str(file)!r}", sealed=sealed)
     return content
 
 

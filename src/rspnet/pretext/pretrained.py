@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rspnet.core.checkpoint_format import FORMAT, SCHEMA
+from rspnet.core.checkpoint_format import FORMAT
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.models.exported import DESCRIPTION, WEIGHTS, FeatureNet, load_exported
 from rspnet.models.heads import Encoder
@@ -99,10 +99,6 @@ def from_published(arch: str, state: dict[str, Tensor], *, source: str) -> tuple
 
 def _from_own(content: dict[Any, Any], source: str) -> tuple[PretextModel, LoadReport]:
     """A model from our own checkpoint's dictionary."""
-    if content.get("schema") != SCHEMA:
-        raise CheckpointError(
-            f"{source} has schema {content.get('schema')!r}, this version of rspnet reads schema {SCHEMA}"
-        )
     config, state = content.get("model_config"), content.get("model")
     if not isinstance(config, dict) or not isinstance(state, dict):
         raise CheckpointError(f"{source} is damaged: no 'model' or no 'model_config' in it")

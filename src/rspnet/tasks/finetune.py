@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from rspnet.config.finetune import FinetuneConfig
+from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
@@ -23,7 +24,9 @@ from rspnet.data.presets import AugmentPreset
 from rspnet.data.skipped import SkipLog
 from rspnet.engine.checkpoint import LAST, CheckpointFolder, save_checkpoint
 from rspnet.engine.classification import top_k_hits
-from rspnet.engine.runtime import make_fabric, pick_device, pick_precision, pick_threads_and_workers
+from rspnet.engine.launch import make_fabric, processes
+from rspnet.engine.memory import classifier_bytes
+from rspnet.engine.runtime import pick_device, pick_precision, pick_threads_and_workers
 from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.models.classifier import parameter_groups
 from rspnet.pretext.statistics import average_statistics_over_ranks
@@ -32,16 +35,17 @@ from rspnet.tasks.evaluate import finetune_stamp, scoring_view, write_scores
 from rspnet.tasks.labelled_data import labelled_records
 from rspnet.tasks.linear_probe import groups_of
 from rspnet.tasks.predictions import data_stamp, labels_of
-from rspnet.tasks.run_folder import open_run_folder, plain
-from rspnet.tasks.training import (
-    SKIPPED,
-    SkippedVideos,
-    Training,
-    make_schedule,
-    place_model,
+from rspnet.tasks.resume import (
+    made_with,
     refuse_other_settings,
+    refuse_other_videos,
     saved_run,
+    training_settings,
+    videos_sha256,
+    what_is_inexact,
 )
+from rspnet.tasks.run_folder import open_run_folder
+from rspnet.tasks.training import SKIPPED, SkippedVideos, Training, make_schedule, place_model
 
 BEST = "best.ckpt"
 SHOWN = {"loss": "loss", "top1": "top-1"}
@@ -93,35 +97,42 @@ class Finetuning:
         self.class_names = class_names(train, test)
         self.train, self.validation = carve_validation(train, config.validation_share, seed=config.seed)
         self.checkpoints = CheckpointFolder(Path(config.out), keep=config.engine.keep)
-        saved = saved_run(self.checkpoints, resume=config.resume)
+        saved = saved_run(self.checkpoints, resume=config.resume, console=self.console)
         if saved is not None:
-            refuse_other_settings(settings_of_result(saved["config"], self._plain()))
+            refuse_other_settings(settings_of_result(saved["config"], self._settings()))
+            refuse_other_videos(saved, self.train)
         self.model, self.init_sha256 = make_classifier(
             config.model, num_classes=len(self.class_names), seed=config.seed
         )
-        self.folder = open_run_folder(config.out, config) if fabric.is_global_zero else Path(config.out)
-        fabric.barrier()
+        self.folder = Path(config.out)
+        on_rank_zero(self._open_folder)
         threads, self.workers = pick_threads_and_workers(
             threads=config.engine.threads,
             workers=config.clips.num_workers,
             device=fabric.device,
-            processes=config.engine.devices,
+            processes=processes(devices=config.engine.devices, num_nodes=config.engine.num_nodes)[0],
         )
         torch.set_num_threads(threads)
+        self.made_with = made_with(fabric, precision=precision)
         log = SkipLog(self.folder / SKIPPED, num_videos=len(self.train), max_share=config.clips.max_skipped)
         self.skipped = SkippedVideos(log, world_size=fabric.world_size, share_every=config.engine.log_every)
         self.looks: list[dict[str, float]] = []
         self._set_up(saved)
 
-    def _plain(self) -> dict[str, Any]:
-        return plain(self.config) | {"train_videos": len(self.train)}
+    def _settings(self) -> dict[str, Any]:
+        return training_settings(self.config) | {"train_videos": len(self.train)}
+
+    def _open_folder(self) -> None:
+        open_run_folder(self.config.out, self.config)
+        self.checkpoints.remove_leftovers()
 
     def _set_up(self, saved: Mapping[str, Any] | None) -> None:
         config, fabric = self.config, self.fabric
         if saved is not None:
             self.model.load_state_dict(saved["model"])
-            self.skipped.log.load_state_dict(saved["skipped"])
             self.looks = saved["looks"]
+            for note in what_is_inexact(saved["made_with"], self.made_with):
+                self.console.print(f"[yellow]note:[/] {note}", highlight=False)
         place_model(self.model, device=fabric.device, channels_last=config.engine.channels_last)
         if config.engine.compile:
             self.model.compile()
@@ -141,13 +152,16 @@ class Finetuning:
             seed=config.seed,
         )
         self.training.set_loop(
-            self.folder,
+            self.checkpoints,
+            self.skipped,
             train_step=self.train_step,
             save=self.save,
             shown=SHOWN,
             clips_per_step=config.clips.batch_size,
-            saved=saved,
+            files_of=lambda batch: batch.files,
         )
+        if saved is not None:
+            self.training.restore(saved)
         self.loop = self.training.loop
 
     def _sampler(self, *, start: int, total: int) -> LabelledSampler:
@@ -178,7 +192,16 @@ class Finetuning:
         if self.loop.step:
             self.console.print(f"resuming at step {self.loop.step}", highlight=False)
         self.model.train()
-        if not self.loop.run(self._batches()):
+        clips = self.config.clips
+        shape = (3, clips.num_frames, clips.size, clips.size)
+        finished = self.training.run(
+            self._batches(),
+            estimate=lambda: classifier_bytes(
+                self.model, shape, clips=clips.batch_size // self.fabric.world_size, halved=self.precision != "fp32"
+            ),
+            lower="lower --clips.batch_size, --clips.size or --clips.num_frames, or start more ranks",
+        )
+        if not finished:
             self.console.print(f"stopped at step {self.loop.step}; go on with --resume", highlight=False)
             return STOPPED_EXIT_CODE
         self._test()
@@ -206,26 +229,23 @@ class Finetuning:
 
     def save(self, step: int, epoch_ends: bool) -> None:
         """Look at the validation (or, official, test) split after an epoch; checkpoint everything for a resume."""
-        self.skipped.share()
-        self.loop.meters.average_over_ranks()
         looked_at = self.test if self.config.protocol == "official" else self.validation
         is_best = bool(epoch_ends and looked_at) and self._look(looked_at, step)
-        if self.fabric.is_global_zero:
-            content = {
-                "task": TASK,
-                "step": step,
-                "config": self._plain(),
-                "model_config": self.model.config,
-                "class_names": self.class_names,
-                "init_sha256": self.init_sha256,
-                "model": self.model.state_dict(),
-                "looks": self.looks,
-            }
-            if is_best and self.config.protocol != "last":
-                save_checkpoint(self.folder / BEST, content)
-            state = {"skipped": self.skipped.log.state_dict(), **self.training.state()}
-            self.checkpoints.save(content | state, step=step, numbered=epoch_ends)
-        self.fabric.barrier()
+        content = {
+            "task": TASK,
+            "step": step,
+            "config": self._settings(),
+            "model_config": self.model.config,
+            "class_names": self.class_names,
+            "init_sha256": self.init_sha256,
+            "model": self.model.state_dict(),
+            "looks": self.looks,
+            "made_with": self.made_with,
+            "videos_sha256": videos_sha256(self.train),
+        }
+        if is_best and self.config.protocol != "last":
+            on_rank_zero(lambda: save_checkpoint(self.folder / BEST, content))
+        self.training.save(content, numbered=epoch_ends)
 
     def _look(self, records: list[VideoRecord], step: int) -> bool:
         """Note top-1 on `records` with few clips; whether it is the best so far (of equals the first)."""

@@ -11,6 +11,7 @@ from rich.table import Table
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.errors import ConfigError
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
+from rspnet.engine.launch import processes
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
 from rspnet.engine.optim import Schedule
 from rspnet.engine.runtime import pick_device, pick_precision, pick_threads_and_workers
@@ -59,8 +60,9 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         )
     total = config.max_steps or config.epochs * steps_per_epoch
     device = pick_device(engine.device)
+    local, nodes = processes(devices=engine.devices, num_nodes=engine.num_nodes)
     threads, workers = pick_threads_and_workers(
-        threads=engine.threads, workers=data.num_workers, device=device, processes=engine.devices
+        threads=engine.threads, workers=data.num_workers, device=device, processes=local
     )
     warnings = []
     discriminates = config.model.method in ("rspnet", "moco") and config.model.appearance_weight > 0
@@ -78,7 +80,7 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         precision=pick_precision(engine.precision, device),
         threads=threads,
         workers=workers,
-        world_size=engine.devices * engine.num_nodes,
+        world_size=local * nodes,
         warnings=tuple(warnings),
     )
 

@@ -14,7 +14,8 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from torch import Tensor
 
-from rspnet.config.pretrain import PairDataConfig, PretrainConfig
+from rspnet.config.pretrain import ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
+from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
@@ -27,14 +28,23 @@ from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import SkipLog
 from rspnet.engine.checkpoint import LAST, CheckpointFolder
 from rspnet.engine.curves import METRICS, read_curves
-from rspnet.engine.runtime import make_fabric
+from rspnet.engine.launch import make_fabric
 from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import create_method
 from rspnet.pretext.speed import ClipViews, SpeedViews
-from rspnet.tasks.plan import Plan, find_videos, make_plan, print_plan
+from rspnet.tasks.plan import Plan, find_videos, make_plan, memory_estimate, print_plan
+from rspnet.tasks.resume import (
+    made_with,
+    refuse_other_settings,
+    refuse_other_videos,
+    saved_run,
+    training_settings,
+    videos_sha256,
+    what_is_inexact,
+)
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
-from rspnet.tasks.training import SKIPPED, SkippedVideos, Training, place_model, refuse_other_settings, saved_run
+from rspnet.tasks.training import SKIPPED, SkippedVideos, Training, place_model
 
 SHOWN = {"loss": "loss", "appearance_loss": "A-VID", "motion_loss": "RSP", "motion_accuracy": "RSP acc"}
 SHOWN |= {"top1": "top-1", "accuracy": "accuracy"}
@@ -96,22 +106,29 @@ class Pretraining:
         self.config, self.records, self.plan, self.fabric = config, records, plan, fabric
         self.console = Console(stderr=True, quiet=not fabric.is_global_zero)
         self.checkpoints = CheckpointFolder(Path(config.out), keep=config.engine.keep)
-        saved = saved_run(self.checkpoints, resume=config.resume)
+        saved = saved_run(self.checkpoints, resume=config.resume, console=self.console)
         if saved is not None:
             refuse_other_settings(settings_of_result(saved["config"], plain(config)))
-        self.folder = open_run_folder(config.out, config) if fabric.is_global_zero else Path(config.out)
-        fabric.barrier()
+            refuse_other_videos(saved, records)
+        self.folder = Path(config.out)
+        on_rank_zero(self._open_folder)
         torch.set_num_threads(plan.threads)
+        self.made_with = made_with(fabric, precision=plan.precision, virtual_ranks=config.model.virtual_ranks)
         log = SkipLog(self.folder / SKIPPED, num_videos=len(records), max_share=config.data.max_skipped)
         self.skipped = SkippedVideos(log, world_size=fabric.world_size, share_every=config.engine.log_every)
         self.model = build_model(config)
         self._set_up(saved)
 
+    def _open_folder(self) -> None:
+        open_run_folder(self.config.out, self.config)
+        self.checkpoints.remove_leftovers()
+
     def _set_up(self, saved: Mapping[str, Any] | None) -> None:
         config, fabric = self.config, self.fabric
         if saved is not None:
             self.model.load_state_dict(saved["model"])
-            self.skipped.log.load_state_dict(saved["skipped"])
+            for note in what_is_inexact(saved["made_with"], self.made_with):
+                self.console.print(f"[yellow]note:[/] {note}", highlight=False)
         place_model(self.model, device=fabric.device, channels_last=config.engine.channels_last)
         if config.engine.compile:
             for part in self.model.children():
@@ -126,13 +143,16 @@ class Pretraining:
             seed=config.seed,
         )
         self.training.set_loop(
-            self.folder,
+            self.checkpoints,
+            self.skipped,
             train_step=self.train_step,
             save=self.save,
             shown=SHOWN,
             clips_per_step=config.data.batch_size,
-            saved=saved,
+            files_of=lambda batch: [str(self.records[index].path) for index in batch.index.tolist()],
         )
+        if saved is not None:
+            self.training.restore(saved)
         self.loop = self.training.loop
 
     def run(self) -> int:
@@ -144,7 +164,12 @@ class Pretraining:
             self.console.print(f"resuming at step {self.loop.step}", highlight=False)
         started = perf_counter()
         self.model.train()
-        finished = self.loop.run(self._batches())
+        finished = self.training.run(
+            self._batches(),
+            estimate=lambda: memory_estimate(self.plan, self.config, self.model),
+            lower="lower --data.batch_size, --data.size or --data.num_frames, raise --model.virtual_ranks, or start "
+            "more ranks",
+        )
         if not finished:
             self.console.print(f"stopped at step {self.loop.step}; go on with --resume", highlight=False)
             return STOPPED_EXIT_CODE
@@ -206,22 +231,17 @@ class Pretraining:
             return nullcontext()
         return self.fabric.no_backward_sync(cast(Any, self.training.network))
 
-    def save(self, step: int, epoch_ends: bool) -> None:
+    def save(self, _step: int, epoch_ends: bool) -> None:
         """Checkpoint everything an exact resume needs."""
-        self.skipped.share()
-        self.loop.meters.average_over_ranks()
-        if self.fabric.is_global_zero:
-            content = {
-                "task": "pretrain",
-                "step": step,
-                "config": plain(self.config),
-                "model_config": self.model.config,
-                "model": self.model.state_dict(),
-                "skipped": self.skipped.log.state_dict(),
-                **self.training.state(),
-            }
-            self.checkpoints.save(content, step=step, numbered=epoch_ends)
-        self.fabric.barrier()
+        content = {
+            "task": "pretrain",
+            "config": training_settings(self.config),
+            "model_config": self.model.config,
+            "model": self.model.state_dict(),
+            "made_with": self.made_with,
+            "videos_sha256": videos_sha256(self.records),
+        }
+        self.training.save(content, numbered=epoch_ends)
 
     def _write_result(self, seconds: float) -> None:
         last = read_curves(self.folder / METRICS)[-1] if "csv" in self.config.engine.loggers else {}
@@ -247,14 +267,14 @@ def views_of(batch: PairBatch | ClipBatch, *, noise_std: float) -> SpeedViews | 
     return SpeedViews(*make_views(batch, noise_std=noise_std))
 
 
-_MACHINE_SETTINGS = ("num_workers", "max_skipped", "root", "list")
+_MACHINE_SETTINGS = ("num_workers", "max_skipped", "root", "list", "virtual_ranks")
 
 
 def settings_of_result(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """(option, old, new) of every option that the trained weights depend on; machine settings may change."""
-    for section in ("data", "model", "optim"):
+    for section, kind in (("data", PairDataConfig), ("model", ModelConfig), ("optim", OptimConfig)):
         for name, value in wanted[section].items():
-            if name not in _MACHINE_SETTINGS:
-                yield f"{section}.{name}", saved[section].get(name), value
+            if name not in _MACHINE_SETTINGS:  # an option that older versions did not have stood at its default
+                yield f"{section}.{name}", saved[section].get(name, getattr(kind, name, None)), value
     for name in ("seed", "epochs", "max_steps"):
         yield name, saved[name], wanted[name]

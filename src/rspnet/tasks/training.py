@@ -1,53 +1,29 @@
-"""What every training command shares: resuming, skipped videos over ranks, the loop and the state of a checkpoint."""
+"""What every training command shares: skipped videos over ranks, the loop and the state of a checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
 
 from rspnet.config.pretrain import EngineConfig, OptimConfig
-from rspnet.core.distributed import gather_objects
-from rspnet.core.errors import ConfigError
+from rspnet.core.distributed import gather_objects, on_rank_zero, rank
+from rspnet.core.errors import OtherRankError, RSPNetError, TooManySkippedError
 from rspnet.data.skipped import Skip, SkipLog
-from rspnet.engine.checkpoint import LAST, CheckpointFolder
+from rspnet.engine.checkpoint import CheckpointFolder
 from rspnet.engine.loop import Loop, Step
+from rspnet.engine.memory import memory_advice
 from rspnet.engine.optim import Schedule, make_optimizer, scaled_learning_rate
 from rspnet.engine.report import Reporter
+from rspnet.engine.watch import Watch
 
 SKIPPED = "skipped.csv"
 
 
-def saved_run(checkpoints: CheckpointFolder, *, resume: bool) -> dict[str, Any] | None:
-    """The last checkpoint where a resume was asked for, None for a new run.
-
-    Raises:
-        ConfigError: the folder holds a run that would be overwritten.
-    """
-    if resume:
-        return checkpoints.load_last()
-    if (checkpoints.folder / LAST).exists():
-        raise ConfigError(f"--out {str(checkpoints.folder)!r} already holds a run: add --resume, or name a new folder")
-    return None
-
-
-def refuse_other_settings(pairs: Iterable[tuple[str, Any, Any]]) -> None:
-    """Raise for the first option whose value at the start of the run differs from the one now.
-
-    Args:
-        pairs: (option, value of the saved run, value now) of all that the result depends on.
-
-    Raises:
-        ConfigError: names the option and both values.
-    """
-    for name, old, new in pairs:
-        if old != new:
-            raise ConfigError(
-                f"--resume: --{name} is {new} but the run was started with {old}; keep it, or start a new run folder"
-            )
+Batch = TypeVar("Batch")
 
 
 class SkippedVideos:
@@ -69,18 +45,35 @@ class SkippedVideos:
             self.share()
 
     def share(self) -> None:
-        """Tell all ranks now (a collective call)."""
+        """Tell all ranks now (a collective call).
+
+        Raises:
+            TooManySkippedError: on every rank, once the limit is passed (OtherRankError on all but the first).
+        """
         pending, self._pending = gather_objects(self._pending), []
-        self.log.add(skip for part in pending for skip in part)
+        try:
+            self.log.add(skip for part in pending for skip in part)
+        except TooManySkippedError as error:
+            if rank() == 0:
+                raise
+            raise OtherRankError(str(error), error.exit_code) from None
+
+    def watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Iterate; the videos of a batch that none could be found for are remembered, too."""
+        try:
+            yield from batches
+        except TooManySkippedError as error:
+            self._pending += error.skipped
+            raise
 
 
 class Training:
-    """A network with optimiser, loop and reporter under Fabric, restored from a checkpoint where there is one.
+    """A network with optimiser, loop, reporter and checkpoints under Fabric, restored where there is a checkpoint.
 
     Attributes:
         network: the module as Fabric wraps it; call this one in the training step.
         optimizer: as Fabric wraps it.
-        loop: call `loop.run(batches)`.
+        loop: where the training is.
     """
 
     def __init__(
@@ -110,27 +103,19 @@ class Training:
 
     def set_loop(
         self,
-        folder: Path,
+        checkpoints: CheckpointFolder,
+        skipped: SkippedVideos,
         *,
         train_step: Step,
         save: Callable[[int, bool], None],
         shown: Mapping[str, str],
         clips_per_step: int,
-        saved: Mapping[str, Any] | None,
+        files_of: Callable[[Any], Sequence[str]],
     ) -> None:
-        """Make the loop; `saved` is a checkpoint with what `state` returned."""
-        engine, schedule = self._engine, self._schedule
-        start = 0 if saved is None else saved["step"]
-        reporter = Reporter(
-            folder,
-            total_steps=schedule.total_steps,
-            clips_per_step=clips_per_step,
-            log_every=engine.log_every,
-            shown=shown,
-            loggers=engine.loggers,
-            step=start,
-            active=self.fabric.is_global_zero,
-        )
+        """Make the loop; `save` is to call the method of that name here."""
+        engine, schedule, folder = self._engine, self._schedule, checkpoints.folder
+        self._checkpoints, self._skipped = checkpoints, skipped
+        self._reporting: dict[str, Any] = {"clips_per_step": clips_per_step, "shown": shown}
         self.loop = Loop(
             fabric=self.fabric,
             model=self.network,
@@ -138,26 +123,68 @@ class Training:
             learning_rate=schedule,
             train_step=train_step,
             save=save,
-            reporter=reporter,
+            poll=checkpoints.poll,
+            failing=skipped.share,
+            watch=Watch(folder, patience=engine.bad_steps, files_of=files_of),
             seed=self._seed,
             total_steps=schedule.total_steps,
             steps_per_epoch=schedule.steps_per_epoch,
             checkpoint_every=engine.checkpoint_every,
+            log_every=engine.log_every,
             clip_grad_norm=self._optim.clip_grad_norm,
-            step=start,
         )
-        if saved is not None:
-            self.optimizer.load_state_dict(saved["optimizer"])
-            self.loop.meters.load_state_dict(saved["meters"], device=self.fabric.device)
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take over what `save` wrote."""
+        self.loop.step = saved["step"]
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.loop.meters.load_state_dict(saved["meters"], device=self.fabric.device)
+        self._skipped.log.load_state_dict(saved["skipped"])
+        if "watch" in saved:
+            self.loop.watch.load_state_dict(saved["watch"])
+        if saved["precision"]:  # empty unless the run was in fp16
             self.fabric.strategy.precision.load_state_dict(saved["precision"])
 
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint needs besides model, step and skipped videos."""
-        return {
+    def run(self, batches: Iterable[Any], *, estimate: Callable[[], int], lower: str) -> bool:
+        """Run the loop on `batches` and wait for the last checkpoint; whether it came to its end (else: was stopped).
+
+        Args:
+            batches: start at the loop's step.
+            estimate: bytes of memory a process needs.
+            lower: what to lower where that is too much.
+        """
+        reporter = Reporter(
+            self._checkpoints.folder,
+            total_steps=self.loop.total_steps,
+            loggers=self._engine.loggers,
+            step=self.loop.step,
+            active=self.fabric.is_global_zero,
+            **self._reporting,
+        )
+        try:
+            with memory_advice(estimate=estimate, lower=lower):
+                finished = self.loop.run(self._skipped.watched(batches), reporter)
+        except BaseException:
+            with suppress(RSPNetError):  # what ended the run is told, not that its last checkpoint failed, too
+                self._checkpoints.wait()
+            raise
+        on_rank_zero(self._checkpoints.wait)
+        return finished
+
+    def save(self, content: Mapping[str, Any], *, numbered: bool) -> None:
+        """Start writing a checkpoint of `content` and everything the training itself needs (a collective call)."""
+        self._skipped.share()
+        self.loop.meters.average_over_ranks()
+        step = self.loop.step
+        state = {
+            "step": step,
+            "skipped": self._skipped.log.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "meters": self.loop.meters.state_dict(),
+            "watch": self.loop.watch.state_dict(),
         }
+        on_rank_zero(lambda: self._checkpoints.save({**content, **state}, step=step, numbered=numbered))
 
 
 def place_model(model: torch.nn.Module, *, device: torch.device, channels_last: bool) -> None:

@@ -1,0 +1,115 @@
+"""Starting the processes of a run, or joining those that torchrun or SLURM started."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver, _SubprocessScriptLauncher
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public in torch's documentation
+
+_FABRIC_PRECISION = {"bf16": "bf16-mixed", "fp32": "32-true", "fp16": "16-mixed"}
+_IN_GOOD_ORDER = (None, 0, 2, 3, 4, 5, 130)
+"""Still running, or the exit codes of `rspnet`: the other ranks know and end by themselves."""
+_GRACE_SECONDS = 15.0
+
+
+def launched_from_outside() -> bool:
+    """Whether torchrun or SLURM started this process as one of several, or of one that may be joined by others."""
+    return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
+def processes(*, devices: int, num_nodes: int) -> tuple[int, int]:
+    """(processes on this machine, machines): what torchrun or SLURM started, else what the options ask for."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        local = int(os.environ["LOCAL_WORLD_SIZE"])
+        return local, int(os.environ["WORLD_SIZE"]) // local
+    if launched_from_outside():
+        nodes = int(os.environ.get("SLURM_NNODES", "1"))
+        return int(os.environ["SLURM_NTASKS"]) // nodes, nodes
+    return devices, num_nodes
+
+
+def make_fabric(*, device: torch.device, precision: str, devices: int, num_nodes: int) -> Fabric:
+    """Launch the processes, or join those there are, and return this one's Fabric.
+
+    Batch-norm statistics are averaged by the method itself every step (see `pretext.statistics`), so DDP need not
+    broadcast buffers.
+    """
+    devices, num_nodes = processes(devices=devices, num_nodes=num_nodes)
+    several = devices * num_nodes > 1 or launched_from_outside()
+    strategy: Any = _Strategy(broadcast_buffers=False) if several else "auto"
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        precision=_FABRIC_PRECISION[precision],  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def join_ranks(device: torch.device) -> None:
+    """Under torchrun or SLURM become one rank of a command that shares out its videos; otherwise do nothing.
+
+    Afterwards "cuda" is this rank's own GPU.
+    """
+    if launched_from_outside():
+        make_fabric(device=device, precision="fp32", devices=1, num_nodes=1)
+
+
+class _Strategy(DDPStrategy):
+    def _configure_launcher(self) -> None:
+        assert self.cluster_environment is not None
+        self._launcher = _Launcher(self.cluster_environment, self.num_processes, self.num_nodes)
+
+
+class _Launcher(_SubprocessScriptLauncher):
+    """Fabric's launcher with three changes.
+
+    The ranks meet at a port that this process holds from the start (Fabric looks for a free one and hopes that it still
+    is when it is used). A rank that ends in good order, because all of them do, does not have the others killed. And
+    this process does not end before its children.
+    """
+
+    def launch(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
+        if not self.cluster_environment.creates_processes_externally:
+            if self.num_nodes == 1 and "MASTER_PORT" not in os.environ:
+                self._store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+                os.environ["MASTER_PORT"] = str(self._store.port)
+                os.environ["TORCHELASTIC_USE_AGENT_STORE"] = str(True)  # torch: connect to it, start no other one
+            self._call_children_scripts()
+            _Observer(main_pid=os.getpid(), child_processes=self.procs, sleep_period=1).start()
+            atexit.register(_wait_for, self.procs)
+        return function(*args, **kwargs)
+
+
+class _Observer(_ChildProcessObserver):
+    """Ends all ranks where one was killed: the others could wait for it for ever."""
+
+    def _run(self) -> bool:
+        codes = [process.poll() for process in self._child_processes]
+        lost = [rank for rank, code in enumerate(codes, start=1) if code not in _IN_GOOD_ORDER]
+        if lost:
+            print(f"rspnet: error: rank {lost[0]} ended with {codes[lost[0] - 1]}; ending all ranks", file=sys.stderr)
+            self._terminate_all()
+        return bool(lost) or None not in codes
+
+
+def _wait_for(children: list[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        try:
+            child.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
