@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.videos import barcode_picture, read_barcode, write_barcode_video, write_video
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rspnet.core.errors import RSPNetError
@@ -110,6 +110,75 @@ def test_a_freeze_in_one_place_costs_only_its_windows(tmp_path: Path) -> None:
         assert isinstance(sample, PairSample)
         for clip in (sample.query, sample.key[sample.key_same], sample.key[sample.key_other]):
             assert repeated_share(clip.numpy()) < MAX_REPEATED
+
+
+STRIDES = {
+    "sound": [1],
+    "doubled": [0, 1],
+    "tripled": [0, 0, 1],
+    "film": [1, 1, 1, 1, 0],
+    "uneven": [0, 1, 1],
+    "frozen": [0],
+}
+
+
+@st.composite
+def what_is_shown(draw: st.DrawFn) -> list[int]:
+    """The picture shown by each frame of a file whose rate was made up by repeating frames, here and there."""
+    shown = [0]
+    for _ in range(draw(st.integers(1, 4))):
+        stride = STRIDES[draw(st.sampled_from(list(STRIDES)))]
+        length = draw(st.integers(4, 45))
+        for place in range(length):
+            shown.append(shown[-1] + stride[place % len(stride)])
+    return shown
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    what_is_shown(),
+    st.sampled_from([(1, 2), (2, 1), (1, 3), (3, 1)]),
+    st.sampled_from([None, None, 30.0, 24.0, 15.0, 10.0]),
+    st.integers(0, 9),
+    st.sampled_from([4, 8]),
+)
+def test_what_is_seen_plays_at_the_speed_named(
+    tmp_path_factory: pytest.TempPathFactory,
+    shown: list[int],
+    speeds: tuple[int, int],
+    fps: float | None,
+    epoch: int,
+    num_frames: int,
+) -> None:
+    """Whatever the file repeats, the clip at the query's speed is the nearer one: the label of RSP is true."""
+    root = tmp_path_factory.mktemp("shown")
+    write_video(root / "a.mkv", noisy(shown), codec="mjpeg", pix_fmt="yuvj420p")
+    data = ClipPairDataset(
+        read_folder(root), num_frames=num_frames, speeds=[max(speeds)], size=SIZE, preset=UNTOUCHED, seed=0, fps=fps
+    )
+    sample = data[PairRequest(0, epoch, *speeds)]
+    if isinstance(sample, NoSample):
+        return
+    codes = [
+        [read_barcode(frame) for frame in clip.numpy()]
+        for clip in (sample.query, sample.key[sample.key_same], sample.key[sample.key_other])
+    ]
+    query, same, other = (clip[-1] - clip[0] for clip in codes)  # type: ignore[operator]
+    assert min(query, same, other) > 0
+    assert abs(np.log(query / same)) < abs(np.log(query / other)), codes
+
+
+def test_doubling_in_one_half_of_a_file_is_seen_at_every_speed(tmp_path: Path) -> None:
+    """At speed 2 the doubled half looks sound: only the frames between tell."""
+    half = list(range(60))
+    write_video(tmp_path / "a.mkv", noisy([*half, *(60 + index // 2 for index in range(120))]), codec="ffv1")
+    for epoch in range(10):
+        sample = sample_of(tmp_path, PairRequest(0, epoch, 2, 1))
+        assert isinstance(sample, PairSample)
+        clips = (sample.query, sample.key[sample.key_same], sample.key[sample.key_other])
+        for clip, speed in zip(clips, (2, 2, 1), strict=True):
+            first, last = read_barcode(clip.numpy()[0]), read_barcode(clip.numpy()[-1])
+            assert last - first > (1 - MAX_REPEATED) * speed * (len(clip) - 1)  # type: ignore[operator]
 
 
 def test_rates_that_differ_within_a_folder(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from rspnet.video.clips import (
     window_length,
 )
 from rspnet.video.reader import VideoReader, View, open_video
+from rspnet.video.watch import Watch
 
 Keys = tuple[int | str, ...]
 Sample = TypeVar("Sample")
@@ -181,21 +182,26 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
     ) -> PairSample:
         for draw in range(MAX_DRAWS):
-            sample = self._draw_sample(video, request, keys if draw == 0 else (*keys, draw), index, skipped)
-            clips = (sample.query, sample.key[sample.key_same], sample.key[sample.key_other])
-            if max(repeated_share(clip.numpy()) for clip in clips) < self.max_repeated:
+            draw_keys = keys if draw == 0 else (*keys, draw)
+            sample, repeated = self._draw_sample(video, request, draw_keys, index, skipped)
+            if repeated < self.max_repeated:
                 return sample
         raise RSPNetError(f"frozen or duplicated frames in all {MAX_DRAWS} pairs of windows drawn: no true speed")
 
     def _draw_sample(
         self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
-    ) -> PairSample:
+    ) -> tuple[PairSample, float]:
+        """A sample, and the largest share of repeats among its three clips and the stretches they are cut from."""
         union = speed_union(self.num_frames, request.speed, request.other_speed)
         query_ticks = np.arange(self.num_frames) * request.speed
-        query_draw, query_view = self._draw(video, query_ticks, numpy_rng(*keys, "query"))
-        key_draw, key_view = self._draw(video, union.offsets, numpy_rng(*keys, "key"))
-        query, key = video.read_views([query_view, key_view])
-        return PairSample(
+        query_draw, query_view, query_window = self._draw(video, query_ticks, numpy_rng(*keys, "query"))
+        key_draw, key_view, key_window = self._draw(video, union.offsets, numpy_rng(*keys, "key"))
+        windows = [(query_window, request.speed), (key_window, request.speed), (key_window, request.other_speed)]
+        stretches = [window[: (self.num_frames - 1) * speed + 1].tolist() for window, speed in windows]
+        watch = Watch(index for stretch in stretches for index in stretch)
+        query, key = video.read_views([query_view, key_view], watch=watch)
+        clips = [query, key[union.first], key[union.second], *(watch.pictures(frames) for frames in stretches)]
+        sample = PairSample(
             query=torch.as_tensor(query),
             key=torch.as_tensor(key),
             key_same=torch.from_numpy(union.first),
@@ -207,13 +213,14 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
             index=index,
             skipped=skipped,
         )
+        return sample, max(repeated_share(clip) for clip in clips)
 
-    def _draw(self, video: VideoReader, ticks: Indices, rng: np.random.Generator) -> tuple[ClipDraw, View]:
+    def _draw(self, video: VideoReader, ticks: Indices, rng: np.random.Generator) -> tuple[ClipDraw, View, Indices]:
         """Draw a window and its looks; the view holds the window's frames at `ticks` only."""
         window = draw_window(video.times, length=self.window, rng=rng, fps=self.fps)
         draw = draw_clip(self.preset, height=video.height, width=video.width, rng=rng)
         size = (self.size, self.size)
-        return draw, View(window[ticks].tolist(), box=draw.box, size=size, flip=draw.flip)
+        return draw, View(window[ticks].tolist(), box=draw.box, size=size, flip=draw.flip), window
 
 
 @dataclass(frozen=True)

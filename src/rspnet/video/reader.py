@@ -29,6 +29,7 @@ from rspnet.video.orientation import Orientation, frame_orientation
 from rspnet.video.packets import PacketInfo, PacketTable, Run
 from rspnet.video.source import KEEP_BYTES, check_size, demux, describe, file_identity, open_container
 from rspnet.video.views import Converter, Pixels, View, ViewSink, check_view
+from rspnet.video.watch import Watch
 
 __all__ = ["VIDEO_SUFFIXES", "VideoReader", "View", "open_video"]
 
@@ -118,10 +119,14 @@ class VideoReader:
         """
         return self.read_views([View(indices)])[0]
 
-    def read_views(self, views: Sequence[View]) -> list[Pixels]:
+    def read_views(self, views: Sequence[View], *, watch: Watch | None = None) -> list[Pixels]:
         """Several crops of several frame lists in one decoding pass, each uint8 [n, h, w, 3].
 
         A frame in several views is decoded and converted once; a frame in none is never converted.
+
+        Args:
+            views: what is wanted.
+            watch: shown its frames, too.
 
         Raises:
             RSPNetError: an index, box or size outside the video, or the video is closed.
@@ -143,6 +148,8 @@ class VideoReader:
 
         def deliver(index: int, frame: VideoFrame) -> None:
             self._check_geometry(index, frame)
+            if watch is not None and index in watch.frames:
+                watch.add(index, frame)
             picture: Pixels | None = None
             for sink in sinks:
                 if index not in sink.frames:
@@ -153,7 +160,8 @@ class VideoReader:
                 picture = self._converter.rgb(frame, turns) if picture is None else picture
                 sink.add_rgb(index, picture)
 
-        self._decode(sorted({index for view in views for index in view.indices}), deliver)
+        wanted = {index for view in views for index in view.indices}
+        self._decode(sorted(wanted if watch is None else wanted | watch.frames), deliver)
         return [sink.clip() for sink in sinks]
 
     # --- the packet table -------------------------------------------------------------------------------------------

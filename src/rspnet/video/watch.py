@@ -1,0 +1,41 @@
+"""Seeing which frames only repeat the one before, without converting a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+_SAMPLES = 96  # a side
+
+
+class Watch:
+    """Keeps a thin sample of some frames, as coded, on their way out of the decoder.
+
+    A clip at speed 2 shows every other frame only, so its pictures cannot tell a video whose every frame is doubled
+    from a sound one; the frames between them can. A sample costs some ten microseconds.
+
+    Args:
+        frames: which frames to look at.
+    """
+
+    def __init__(self, frames: Iterable[int]) -> None:
+        self.frames = frozenset(frames)
+        self._samples: dict[int, NDArray[np.uint8]] = {}
+
+    def add(self, index: int, frame: VideoFrame) -> None:
+        """Look at a decoded frame: its first plane (luma), or its one plane."""
+        plane, bits = frame.planes[0], frame.format.components[0].bits
+        # Bytes stand for pixels here: of deep pixels both bytes are looked at, of packed ones all colours.
+        pixel_bytes = (1 if bits <= 8 else 2) if frame.format.is_planar else frame.format.padded_bits_per_pixel // 8
+        rows = np.frombuffer(cast(Any, plane), np.uint8).reshape(-1, plane.line_size)
+        rows = rows[: frame.height, : frame.width * max(1, pixel_bytes)]
+        step = max(1, min(rows.shape) // _SAMPLES)
+        self._samples[index] = rows[step // 2 :: step, step // 2 :: step].copy()
+
+    def pictures(self, frames: Sequence[int]) -> NDArray[np.uint8]:
+        """The samples of some frames: uint8 [n, h, w]."""
+        return np.stack([self._samples[index] for index in frames])
