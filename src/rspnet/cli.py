@@ -58,6 +58,11 @@ COMMANDS: dict[str, Command] = {
         "rspnet.tasks.disentangle:disentangle",
         "ask features what they hold, and RSP what it goes by",
     ),
+    "study": Command(
+        "rspnet.config.study:StudyConfig",
+        "rspnet.tasks.study.command:study",
+        "run a grid of pre-trainings and judge each",
+    ),
     "subset": Command(
         "rspnet.config.labelled:SubsetConfig",
         "rspnet.tasks.labelled_data:make_subset",

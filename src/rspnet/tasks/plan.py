@@ -87,9 +87,10 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
 
 def print_plan(plan: Plan, config: PretrainConfig, model: PretextModel, console: Console) -> None:
     """Print the plan as a table."""
+    speeds = "speed 1" if config.model.method in ("moco", "order") else f"speeds 1 and {list(config.data.speeds)}"
     rows = {
         "videos": f"{plan.num_videos:,}",
-        "clip": f"{config.data.num_frames} frames x {config.data.size}², speeds 1 and {list(config.data.speeds)}",
+        "clip": f"{config.data.num_frames} frames x {config.data.size}², {speeds}",
         "network": f"{config.model.backbone} ({config.model.input}), "
         f"{sum(p.numel() for p in model.trained.parameters()) / 1e6:.1f} M parameters, method {config.model.method}",
         "steps": f"{plan.total_steps:,} of {config.data.batch_size} clips ({plan.steps_per_epoch:,} an epoch)",

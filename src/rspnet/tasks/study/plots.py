@@ -1,0 +1,75 @@
+"""Pictures of a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rspnet.core.files import atomic_path
+from rspnet.tasks.study.spec import Study, option
+from rspnet.tasks.study.statistics import mean_of
+
+_DRAWN = {"linear": "linear probe", "recall1": "R@1"}
+
+
+def draw_study(path: Path, study: Study, rows: list[dict[str, Any]]) -> None:
+    """One panel a task: means with 95 % intervals over seeds, by run, or against the option `study.x`."""
+    figure = Figure(figsize=(3.6 * len(study.labels) + 0.8, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(study.labels), squeeze=False)[0]
+    runs = [run for run in study.runs if any(row["run"] == run for row in rows)]
+    for axes, task in zip(panels, study.labels, strict=True):
+        for shift, (score, label) in zip((-0.12, 0.12), _DRAWN.items(), strict=True):
+            found = [mean_of([row["scores"][task][score] for row in rows if row["run"] == run]) for run in runs]
+            middle = np.array([mean.value for mean in found])
+            reach = np.array([0.0 if mean.high is None else mean.high - mean.value for mean in found])
+            places = [_place(study, rows, run, number) for number, run in enumerate(runs)]
+            moved = places if study.x else [place + shift for place in places]
+            line = "-" if study.x else "none"
+            axes.errorbar(moved, middle, yerr=reach, fmt="o", linestyle=line, capsize=3, label=label)
+        _name(axes, study, runs)
+        axes.set_title(task)
+        axes.set_ylim(0, 1)
+        axes.grid(axis="y", alpha=0.3)
+    panels[0].set_ylabel("share right, mean and 95 % interval")
+    panels[0].legend()
+    _save(path, figure)
+
+
+def draw_oracle(path: Path, oracle: dict[str, Any]) -> None:
+    """How far the energies of slow and fast clips overlap, and what they tell."""
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    slow, fast = (np.array(oracle["energies"][name]) for name in ("1", "fast"))
+    edges = np.linspace(0, float(np.quantile(np.concatenate([slow, fast]), 0.98)), 40)
+    speeds = " or ".join(map(str, oracle["speeds"][1:]))
+    for energies, label in ((slow, "speed 1"), (fast, f"speed {speeds}")):
+        axes.hist(energies, bins=edges.tolist(), alpha=0.55, label=label)
+    axes.axvline(oracle["threshold"], color="black", linestyle="--", label="best threshold on training videos")
+    axes.set_xlabel("mean absolute frame difference of a clip (levels)")
+    axes.set_ylabel("test clips")
+    axes.set_title(f"absolute speed {oracle['absolute']:.2f} right, relative speed {oracle['relative']:.2f}")
+    axes.legend()
+    _save(path, figure)
+
+
+def _place(study: Study, rows: list[dict[str, Any]], run: str, number: int) -> float:
+    if study.x is None:
+        return float(number)
+    first = next(row for row in rows if row["run"] == run)
+    return float(option(first["protocol"], study.x))
+
+
+def _name(axes: Axes, study: Study, runs: list[str]) -> None:
+    if study.x:
+        axes.set_xlabel(study.x)
+    else:
+        axes.set_xticks(range(len(runs)), runs, rotation=40, ha="right")
+
+
+def _save(path: Path, figure: Figure) -> None:
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        figure.savefig(file, format="png", dpi=110, metadata={"Software": None})

@@ -1,0 +1,210 @@
+"""One row of a study: pre-train, extract features once, score, write one JSON file; safe among processes and kills."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rspnet.config.pretrain import PretrainConfig
+from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.files import atomic_path, write_json
+from rspnet.core.progress import track
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.skipped import Skip
+from rspnet.engine.checkpoint import LAST
+from rspnet.engine.curves import METRICS, read_curves
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.tasks.embedder import Embedder
+from rspnet.tasks.pretrain import build_model, pretrain
+from rspnet.tasks.run_folder import plain
+from rspnet.tasks.study.scores import score_all
+from rspnet.tasks.study.sets import StudySet
+from rspnet.tasks.study.spec import Study, is_trained
+
+ROW = "row.json"
+_LAST_POINTS = 5
+
+
+class Stopped(Exception):  # noqa: N818 - no error: the training was asked to stop and wrote its checkpoint
+    """Raised out of a row whose training was stopped by a signal."""
+
+
+class Spent(NamedTuple):
+    """CPU seconds (of this process and its children) and wall seconds."""
+
+    cpu: float
+    wall: float
+
+    @classmethod
+    def so_far(cls) -> Spent:
+        """Since the process started; only differences mean something."""
+        used = [getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN)]
+        return cls(sum(part.ru_utime + part.ru_stime for part in used), perf_counter())
+
+    def since(self, start: Spent) -> dict[str, float]:
+        """The difference, for a row."""
+        return {"cpu_seconds": round(self.cpu - start.cpu, 1), "wall_seconds": round(self.wall - start.wall, 1)}
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """Whether this process has the row to itself; a process that dies lets go of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def row_folder(out: Path, run: str, seed: int) -> Path:
+    """Where a row lives."""
+    return out / "rows" / f"{run}-seed{seed}"
+
+
+def finished(folder: Path, protocol: dict[str, Any]) -> bool:
+    """Whether the row is there.
+
+    Raises:
+        ConfigError: it is, but was made with other options.
+    """
+    if not (folder / ROW).exists():
+        return False
+    made = read_row(folder / ROW)["protocol"]
+    for name, value in protocol.items():
+        if made.get(name) != value:
+            raise ConfigError(
+                f"{str(folder / ROW)!r} was made with {name} {made.get(name)}, the study now says {value}: "
+                "use another --out, or remove the row"
+            )
+    return True
+
+
+def read_row(path: Path) -> dict[str, Any]:
+    """A row as a dict.
+
+    Raises:
+        RSPNetError: the file is no row.
+    """
+    try:
+        row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            name: row[name] for name in ("run", "seed", "protocol", "classes", "scores", "hits", "pretext", "spent")
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RSPNetError(f"{str(path)!r} is no row of a study: {error!r}") from error
+
+
+def row_protocol(study: Study, config: PretrainConfig, run: str, videos: StudySet) -> dict[str, Any]:
+    """All that a row's scores depend on, besides seed and software."""
+    settings = plain(config)
+    kept = {name: settings[name] for name in ("model", "optim")}
+    machine = ("root", "list", "num_workers", "max_skipped")
+    kept["data"] = {name: value for name, value in settings["data"].items() if name not in machine}
+    return {
+        "steps": steps_of(config, videos) if is_trained(study, run) else 0,
+        **kept,
+        "view": asdict(study.view),
+        "labels": study.labels,
+        "videos": {"train": len(videos.train), "test": len(videos.test), "validation": int(videos.validation.sum())},
+    }
+
+
+def steps_of(config: PretrainConfig, videos: StudySet) -> int:
+    """Steps of a row's pre-training."""
+    return config.max_steps or config.epochs * (
+        len(videos.train) * config.data.clips_per_video // config.data.batch_size
+    )
+
+
+def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -> dict[str, Any]:
+    """Make one row and write it to `config.out`; the caller holds the claim.
+
+    Raises:
+        Stopped: the pre-training was asked to stop; the row goes on from there next time.
+        RSPNetError: bad data, or a loss that is not finite.
+    """
+    folder, start = Path(config.out), Spent.so_far()
+    model: PretextModel
+    resumed = (folder / LAST).exists()
+    if is_trained(study, run):
+        if pretrain(config):
+            raise Stopped
+        model, pretext = load_pretrained(folder / LAST), last_points(folder / METRICS)
+    else:
+        torch.set_num_threads(config.engine.threads or 1)
+        model, pretext = build_model(config).eval(), {}
+    trained = Spent.so_far()
+    embedder = Embedder(
+        model,
+        num_clips=study.view.num_clips,
+        stride=study.view.stride,
+        device=config.engine.device,
+        precision=config.engine.precision,
+    )
+    train, test = (video_features(embedder, part) for part in (videos.train, videos.test))
+    found = score_all(train, test, videos, seed=config.seed)
+    with atomic_path(folder / "features.npz") as temporary, temporary.open("wb") as file:
+        np.savez(file, train=train.astype(np.float16), test=test.astype(np.float16))
+    row = {
+        "study": study.name,
+        "run": run,
+        "seed": config.seed,
+        "protocol": row_protocol(study, config, run, videos),
+        "software": {"rspnet": version("rspnet"), "torch": torch.__version__, "machine": platform.machine()},
+        "classes": {name: len(task.classes) for name, task in videos.tasks.items()},
+        "scores": {
+            name: {score: round(value, 6) for score, value in part.scores.items()} for name, part in found.items()
+        },
+        "hits": {name: {score: _as_text(hits) for score, hits in part.hits.items()} for name, part in found.items()},
+        "pretext": pretext,
+        "spent": {"pretrain": trained.since(start) | {"resumed": resumed}, "judge": Spent.so_far().since(trained)},
+    }
+    write_json(folder / ROW, row)
+    return row
+
+
+def video_features(embedder: Embedder, records: list[VideoRecord]) -> NDArray[np.float32]:
+    """Mean clip features [N, C] of all videos.
+
+    Raises:
+        RSPNetError: a video cannot be read: a study compares on the same videos.
+    """
+    vectors = []
+    for result in track(embedder.stream(records), total=len(records), what="videos judged"):
+        if isinstance(result, Skip):
+            raise RSPNetError(f"{result.name}: {result.reason}; a study needs all its videos")
+        vectors.append(result.features.mean(axis=0))
+    return np.stack(vectors)
+
+
+def last_points(path: Path) -> dict[str, float]:
+    """The mean of every curve over its last few points."""
+    rows = read_curves(path)[-_LAST_POINTS:]
+    left_out = ("step", "lr", "epoch", "clips_per_second", "data_wait_share")
+    names = [name for name in rows[-1] if name not in left_out]
+    return _rounded({name: float(np.mean([float(row[name]) for row in rows])) for name in names})
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in values.items()}
+
+
+def _as_text(hits: NDArray[np.bool_]) -> str:
+    return "".join("1" if hit else "0" for hit in hits)

@@ -1,0 +1,161 @@
+"""What a study declares, read from its YAML file, and the configuration of each of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rspnet.config.pretrain import EngineConfig, ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
+from rspnet.core.errors import ConfigError
+from rspnet.recipes import recipe_path
+
+Options = dict[str, Any]
+_SECTIONS: dict[str, type] = {
+    "data": PairDataConfig,
+    "model": ModelConfig,
+    "optim": OptimConfig,
+    "engine": EngineConfig,
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """How every network looks at every video to judge it: evenly spaced clips of the training's size and frames."""
+
+    num_clips: int = 3
+    stride: int = 1
+
+
+@dataclass(frozen=True)
+class Study:
+    """A declared grid.
+
+    Attributes:
+        name: of the file, without folder and ending.
+        title: one line.
+        about: what is asked, for the report.
+        recipe: recipe of `rspnet pretrain` that all runs start from.
+        base: options of `rspnet pretrain` (nested) that all runs share, on top of the recipe.
+        runs: name -> options of that run on top of the base; `trained: false` judges the fresh network.
+        seeds: of training and initial weights; the videos' split never changes.
+        reference: the run that all others are compared with.
+        labels: name of a task -> columns of clips.csv that together make its label.
+        videos: column of clips.csv that names the video file.
+        bins: numeric columns cut into this many equally filled classes.
+        view: see `View`.
+        oracle: speeds to ask of the mean frame difference alone; none: not asked.
+        x: option (such as max_steps) to draw the scores against; none: by run.
+    """
+
+    name: str
+    title: str
+    about: str
+    runs: dict[str, Options]
+    labels: dict[str, list[str]]
+    reference: str
+    recipe: str = "pretrain/small-cpu"
+    base: Options = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    videos: str = "file"
+    bins: dict[str, int] = field(default_factory=dict)
+    view: View = View()
+    oracle: tuple[int, ...] = ()
+    x: str | None = None
+
+
+def read_study(name: str) -> Study:
+    """The study of a ready-made name or of a YAML file.
+
+    Raises:
+        ConfigError: no such study, an unknown or missing entry, or a run that makes no sense.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else recipe_path(f"study/{name}")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"study {str(path)!r} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"study {str(path)!r} is no table of title, about, runs, labels and reference")
+    view = content.pop("view", {})
+    listed: dict[str, Any] = {key: tuple(content.pop(key)) for key in ("seeds", "oracle") if key in content}
+    try:
+        study = Study(name=path.stem, view=View(**view), **content, **listed)
+    except TypeError as error:
+        raise ConfigError(f"study {str(path)!r}: {error}") from error
+    study = _filled(study)
+    if study.reference not in study.runs:
+        raise ConfigError(f"study {str(path)!r}: reference {study.reference!r} is none of its runs")
+    for run in study.runs:
+        row_config(study, run, seed=0, root="videos", listed="train.csv", out="run")
+    return study
+
+
+def row_config(study: Study, run: str, *, seed: int, root: str, listed: str, out: str) -> PretrainConfig:
+    """The pre-training of one row: recipe, base and the run's own options; it goes on where it was stopped.
+
+    Raises:
+        ConfigError: an option that does not exist, or options that contradict each other.
+    """
+    recipe = yaml.safe_load(recipe_path(study.recipe).read_text(encoding="utf-8"))
+    own = {name: value for name, value in study.runs[run].items() if name != "trained"}
+    options = merged(merged(recipe, study.base), own)
+    options = merged(options, {"data": {"root": root, "list": listed}, "out": out, "seed": seed, "resume": True})
+    try:
+        sections = {name: kind(**_tuples(options.pop(name, {}))) for name, kind in _SECTIONS.items()}
+        return PretrainConfig(**sections, **options)
+    except TypeError as error:
+        raise ConfigError(f"study {study.name}, run {run!r}: {error}") from error
+
+
+def is_trained(study: Study, run: str) -> bool:
+    """Whether a run pre-trains at all."""
+    return bool(study.runs[run].get("trained", True))
+
+
+def merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> Options:
+    """Nested options; where both have a value, that of `high`."""
+    out = dict(low)
+    for name, value in high.items():
+        nested = isinstance(value, dict) and isinstance(out.get(name), dict)
+        out[name] = merged(out[name], value) if nested else value
+    return out
+
+
+def option(options: Mapping[str, Any], name: str) -> Any:
+    """The value of `section.name` or `name` in nested options."""
+    value: Any = options
+    for part in name.split("."):
+        value = value[part]
+    return value
+
+
+def smaller(study: Study) -> Study:
+    """The study as `--smoke` tries it: two steps of tiny clips, one seed."""
+    tiny: Options = {
+        "data": {"num_frames": 4, "size": 32, "batch_size": 4, "num_workers": 0},
+        "engine": {"log_every": 1, "device": "cpu", "precision": "fp32"},
+        "max_steps": 2,
+    }
+    runs = {name: merged(merged(own, tiny), _kept(own)) for name, own in study.runs.items()}
+    changes: dict[str, Any] = {"runs": runs, "seeds": study.seeds[:1], "view": View(num_clips=1)}
+    return Study(**{item.name: getattr(study, item.name) for item in fields(Study)} | changes)
+
+
+def _kept(own: Mapping[str, Any]) -> Options:
+    """Options that a smaller run keeps: all but those of clips and length."""
+    return {name: value for name, value in own.items() if name not in ("data", "max_steps")}
+
+
+def _filled(study: Study) -> Study:
+    """A YAML run without options is None there."""
+    runs = {name: dict(own or {}) for name, own in study.runs.items()}
+    return Study(**{item.name: getattr(study, item.name) for item in fields(Study)} | {"runs": runs})
+
+
+def _tuples(options: Mapping[str, Any]) -> Options:
+    return {name: tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+            for name, value in options.items()}  # fmt: skip

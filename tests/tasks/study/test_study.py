@@ -1,0 +1,225 @@
+"""`rspnet study`: rows, resume, sharing among processes, reports; specs and their errors."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from helpers.clips_on_disk import write_videos
+
+from rspnet.cli import main
+from rspnet.engine.stop import StopRequest
+from rspnet.recipes import recipe_names
+from rspnet.tasks.study import rows as rows_module
+from rspnet.tasks.study.command import rows_of
+from rspnet.tasks.study.report import as_json, filled, read_kept, tables
+from rspnet.tasks.study.rows import claimed, row_folder
+from rspnet.tasks.study.spec import read_study, row_config, smaller
+
+READY_MADE = [name.removeprefix("study/") for name in recipe_names() if name.startswith("study/")]
+SPEC: dict[str, Any] = {
+    "title": "Tiny",
+    "about": "A test.",
+    "videos": "path",
+    "labels": {"motion": ["motion"], "speed": ["speed"]},
+    "bins": {"speed": 2},
+    "reference": "joint",
+    "oracle": [2],
+    "seeds": [0, 1],
+    "base": {"model": {"queue_size": 8}, "engine": {"loggers": ["csv"]}},
+    "runs": {"random": {"trained": False}, "joint": None, "order": {"model": {"method": "order", "order_clips": 2}}},
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_videos(tmp_path_factory.mktemp("set"), count=32, num_frames=16, size=32)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("spec") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(SPEC, sort_keys=False))
+    return path
+
+
+def study(spec: Path, root: Path, out: Path, *more: str) -> int:
+    return main(["study", str(spec), "--root", str(root), "--out", str(out), "--smoke", *more])
+
+
+@pytest.fixture(scope="module")
+def whole(spec: Path, root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    assert study(spec, root, out, "--seeds", "[0,1]") == 0
+    return out
+
+
+def row(out: Path, run: str, seed: int = 0) -> dict[str, Any]:
+    return json.loads((row_folder(out, run, seed) / "row.json").read_text())
+
+
+def test_every_row_has_scores_protocol_and_cost(whole: Path) -> None:
+    for run in ("random", "joint", "order"):
+        found = row(whole, run)
+        assert (found["run"], found["seed"], found["study"]) == (run, 0, "tiny")
+        assert found["protocol"]["steps"] == (0 if run == "random" else 2)
+        assert found["protocol"]["data"]["size"] == 32
+        assert found["protocol"]["videos"]["train"] == 12
+        assert set(found["scores"]) == {"motion", "speed"}
+        assert all(0 <= value <= 1 for part in found["scores"].values() for value in part.values())
+        assert len(found["hits"]["motion"]["linear"]) == found["protocol"]["videos"]["test"]
+        assert found["spent"]["judge"]["cpu_seconds"] > 0
+    assert "motion_accuracy" in row(whole, "joint")["pretext"]
+    assert row(whole, "order")["protocol"]["model"]["method"] == "order"
+    assert (
+        row(whole, "joint")["scores"] != row(whole, "joint", 1)["scores"]
+        or row(whole, "joint")["pretext"] != row(whole, "joint", 1)["pretext"]
+    )
+    assert 0 <= json.loads((whole / "oracle.json").read_text())["relative"] <= 1
+    assert len((whole / "train.csv").read_text().splitlines()) == 13
+
+
+def test_finished_rows_are_not_made_again(
+    whole: Path, spec: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(rows_module, "pretrain", lambda _: pytest.fail("made again"))
+    assert study(spec, root, whole) == 0
+    assert "3 rows: 0 made, 3 there already, 0 in other hands" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_row_in_other_hands_is_left_alone(
+    spec: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with claimed(row_folder(tmp_path, "random", 0)) as ours:
+        assert ours
+        assert study(spec, root, tmp_path, "--only", "[random]") == 0
+        assert "0 made, 0 there already, 1 in other hands" in " ".join(capsys.readouterr().err.split())
+    assert study(spec, root, tmp_path, "--only", "[random]") == 0
+    assert "1 made" in capsys.readouterr().err
+
+
+def test_a_stopped_row_goes_on_and_ends_alike(
+    whole: Path, spec: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = iter(range(1, 100))
+    with monkeypatch.context() as stopping:
+        stopping.setattr(StopRequest, "agreed", lambda *_: next(count) == 1)
+        assert study(spec, root, tmp_path, "--only", "[joint]") == 130
+    assert not (row_folder(tmp_path, "joint", 0) / "row.json").exists()
+    assert study(spec, root, tmp_path, "--only", "[joint]") == 0
+    assert row(tmp_path, "joint")["scores"] == row(whole, "joint")["scores"]
+    assert row(tmp_path, "joint")["spent"]["pretrain"]["resumed"]
+
+
+def test_rows_of_other_options_are_not_mixed(
+    whole: Path, spec: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "tiny.yaml"
+    other.write_text(yaml.safe_dump(SPEC | {"base": {"model": {"queue_size": 4}, "engine": {"loggers": ["csv"]}}}))
+    assert study(other, root, whole) == 2
+    assert "was made with model" in capsys.readouterr().err
+
+
+def test_a_report_holds_all_rows_and_is_made_again_from_what_it_kept(whole: Path, spec: Path, tmp_path: Path) -> None:
+    folder, document = tmp_path / "evidence", tmp_path / "evidence.md"
+    document.write_text("# Head\n<!-- study tiny -->\nold\n<!-- end -->\ntail\n")
+    assert main(["study", str(spec), "--out", str(whole), "--report", str(folder)]) == 0
+    assert {path.name for path in folder.iterdir()} == {f"tiny{end}" for end in (".json", ".md", ".csv", ".png")} | {
+        "tiny-oracle.png"
+    }
+    text = (folder / "tiny.md").read_text()
+    assert document.read_text() == f"# Head\n<!-- study tiny -->\n{text}<!-- end -->\ntail\n"
+    assert "| joint | 2 |" in text
+    assert "minus *joint*" in text
+    assert "Oracle: by the mean absolute frame difference alone" in text
+    with (folder / "tiny.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 3 * 2 * 2 * 6
+    value = next(r for r in table if (r["run"], r["seed"], r["task"], r["score"]) == ("joint", "0", "motion", "linear"))
+    assert float(value["value"]) == row(whole, "joint")["scores"]["motion"]["linear"]
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert main(["study", str(spec), "--out", str(tmp_path / "nothing"), "--report", str(folder)]) == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_report_of_nothing_says_so(spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", str(spec), "--out", str(tmp_path / "nothing"), "--report", str(tmp_path / "report")]) == 2
+    assert "no finished row" in capsys.readouterr().err
+
+
+def test_a_document_keeps_all_but_its_block() -> None:
+    text = "a\n<!-- study x -->\nold\n<!-- end -->\nb\n<!-- study y -->\n<!-- end -->\n"
+    assert filled(text, "x", "new\n") == text.replace("old", "new")
+    assert filled(text, "z", "new\n") == text
+    with pytest.raises(ValueError, match="without a closing"):
+        filled("<!-- study x -->\nold\n", "x", "new\n")
+
+
+@pytest.mark.parametrize("name", READY_MADE)
+def test_ready_made_studies_are_sound(name: str) -> None:
+    plan = read_study(name)
+    assert len(plan.seeds) >= 3
+    for run in plan.runs:
+        config = row_config(plan, run, seed=5, root="videos", listed="train.csv", out="run")
+        assert config.seed == 5
+        assert config.resume
+        assert (config.data.num_frames, config.data.size, config.engine.threads) == (8, 48, 1)
+    assert all(
+        row_config(smaller(plan), run, seed=0, root="v", listed="l", out="o").max_steps == 2 for run in plan.runs
+    )
+
+
+def test_rows_come_seed_by_seed_and_unknown_runs_are_refused(spec: Path) -> None:
+    plan = read_study(str(spec))
+    assert list(rows_of(plan, only=["joint", "random"], seeds=[])) == [
+        ("random", 0), ("joint", 0), ("random", 1), ("joint", 1),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="--only 'none': study tiny has the runs random, joint, order"):
+        list(rows_of(plan, only=["none"], seeds=[]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reference": "none"}, "reference 'none' is none of its runs"),
+        ({"runs": {"joint": {"model": {"tau": 1}}}}, "run 'joint'.*'tau'"),
+        ({"runs": {"joint": {"model": {"margin": -1}}}}, "--model.margin -1: must not be negative"),
+        ({"colour": 1}, "unexpected keyword argument 'colour'"),
+    ],
+)
+def test_studies_that_make_no_sense_are_refused(
+    changes: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump(SPEC | changes))
+    with pytest.raises(ValueError, match=message):
+        read_study(str(path))
+    assert main(["study", str(path), "--root", "videos"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_command_line_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "claims"]) == 2
+    assert "--root is required" in capsys.readouterr().err
+    assert main(["study", "none", "--root", "x"]) == 2
+    assert "one of" in capsys.readouterr().err
+    assert main(["study", "none.yaml", "--root", "x"]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+def test_the_documents_tables_are_those_of_the_kept_rows() -> None:
+    """Nothing in docs/evidence is typed by hand: every table comes out of the JSON beside it."""
+    folder = Path(__file__).resolve().parents[3] / "docs" / "evidence"
+    for kept in sorted(folder.glob("*.json")):
+        if f"study/{kept.stem}" not in recipe_names():
+            continue
+        plan, content = read_study(kept.stem), read_kept(kept)
+        assert kept.read_text() == as_json(content)
+        text = tables(plan, content)
+        assert (folder / f"{kept.stem}.md").read_text() == text
+        document = folder.with_suffix(".md").read_text()
+        assert filled(document, kept.stem, text) == document
