@@ -65,6 +65,25 @@ def test_a_single_video_a_class_needs_no_cross_validation():
     assert fit_linear(x, labels, x, num_classes=3, folds=5, seed=0).cross_validated is None
 
 
+def test_one_thread_fits(monkeypatch):
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    seen = []
+
+    def fit(self, *arguments, **options):
+        seen.append({pool["num_threads"] for pool in threadpool_info()})
+        return real(self, *arguments, **options)
+
+    real = LogisticRegression.fit
+    monkeypatch.setattr(LogisticRegression, "fit", fit)
+    x, labels = blobs(1)
+    with threadpool_limits(limits=2):
+        fit_linear(x, labels, x, num_classes=3, folds=2, seed=0)
+        assert seen == [{1}]
+        assert {pool["num_threads"] for pool in threadpool_info()} == {2}
+
+
 def test_groups_stay_together():
     records = [VideoRecord(Path(f"v_A_g{g:02d}_c{c:02d}.avi"), "x", 0) for g in (1, 2) for c in (1, 2)]
     assert groups_of(records) == ["0-g01", "0-g01", "0-g02", "0-g02"]

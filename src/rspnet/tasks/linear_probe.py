@@ -79,16 +79,20 @@ def fit_linear(
         folds: at most this many folds; as many as the rarest class has videos (or groups) where that is fewer.
         seed: of the folds.
         groups: videos of one group stay in one fold.
+
+    NOTE: one thread does the fits. Each is a long row of small matrix products; threads of BLAS and OpenMP that share
+    cores with other work mostly wait for each other there (docs/benchmarks.md).
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=DEFAULT_STRENGTH, max_iter=_MAX_ITERATIONS))
     splitter = _splitter(labels, groups, folds=folds, seed=seed)
-    with warnings.catch_warnings():
+    with threadpool_limits(limits=1), warnings.catch_warnings():
         # At the weakest regularisation the last digits take longest; accuracy does not depend on them.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", message="The number of unique classes")  # one label a class is meant
