@@ -15,7 +15,7 @@ from torch import nn
 
 from rspnet.models.registry import create_backbone
 
-NAMES = ["r2plus1d_18", "r3d_10_slim", "r3d_34", "r3d_50"]
+NAMES = ["r2plus1d_18", "r3d_10_slim", "r3d_18_torchvision", "r3d_34", "r3d_50"]
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "own_backbones.json"
 
 

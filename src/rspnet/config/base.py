@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from rspnet.core.errors import ConfigError
 
-BackboneName = Literal["c3d", "r3d_10_slim", "r3d_18", "r3d_34", "r3d_50", "r2plus1d_vcop", "r2plus1d_18", "s3dg"]
+BackboneName = Literal[
+    "c3d", "r3d_10_slim", "r3d_18", "r3d_18_torchvision", "r3d_34", "r3d_50", "r2plus1d_vcop", "r2plus1d_18", "s3dg"
+]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp32", "fp16"]
 

@@ -62,6 +62,21 @@ def _rspnet(name: str, *, file: str, backbone: str, epochs: int, size: int, scor
     )
 
 
+def _torchvision(name: str, *, file: str, backbone: str, scores: str) -> PublishedWeights:
+    return PublishedWeights(
+        name=name,
+        url=f"https://download.pytorch.org/models/{file}",
+        page=_TORCHVISION,
+        backbone=backbone,
+        trained_on="Kinetics-400, with labels",
+        clip="16 x 112",
+        mean_std=KINETICS,
+        scores=f"Kinetics-400, 5 clips a video at 15 fps: {scores}",
+        licence=_TORCHVISION_LICENCE,
+        sha256_start=file.rpartition("-")[2].removesuffix(".pth"),
+    )
+
+
 CATALOGUE: dict[str, PublishedWeights] = {
     entry.name: entry
     for entry in (
@@ -85,17 +100,13 @@ CATALOGUE: dict[str, PublishedWeights] = {
             "rspnet-c3d-200", file="model_best_c3d_200epoch.pth.tar", backbone="c3d", epochs=200, size=112,
             scores="UCF101 76.7, HMDB51 44.6, Something-Something V2 47.8",
         ),
-        PublishedWeights(
-            name="torchvision-r2plus1d_18",
-            url="https://download.pytorch.org/models/r2plus1d_18-91a641e6.pth",
-            page=_TORCHVISION,
-            backbone="r2plus1d_18",
-            trained_on="Kinetics-400, with labels",
-            clip="16 x 112",
-            mean_std=KINETICS,
-            scores="Kinetics-400 top-1 67.5, top-5 86.2",
-            licence=_TORCHVISION_LICENCE,
-            sha256_start="91a641e6",
+        _torchvision(
+            "torchvision-r2plus1d_18", file="r2plus1d_18-91a641e6.pth", backbone="r2plus1d_18",
+            scores="top-1 67.5, top-5 86.2",
+        ),
+        _torchvision(
+            "torchvision-r3d_18", file="r3d_18-b3b3357e.pth", backbone="r3d_18_torchvision",
+            scores="top-1 63.2, top-5 83.5",
         ),
     )
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """Backbones out of files of other programs: found by names and shapes, loaded strictly, every key accounted for.
 
 What is tried: the state dict wherever such files keep it, below every prefix it uses (`module.`, `encoder_q.`,
-`backbone.`, ...), under our names (which for R(2+1)D-18 are torchvision's) and under those of the paper's public code.
+`backbone.`, ...), under our names (which for `r2plus1d_18` and `r3d_18_torchvision` are torchvision's) and under those of the paper's public code.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two networks called R(2+1)D: the paper's small one and the field's standard R(2+1)D-18 (METHOD.md section 3)."""
+"""The paper's small R(2+1)D (METHOD.md section 3); the field's standard R(2+1)D-18 is in `video_resnet`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from rspnet.models.base import Backbone, InputKind, init_weights
 from rspnet.models.conv import Conv3d
-from rspnet.models.resnet3d import projection_shortcut
 
 
 class FactoredConv(nn.Module):
@@ -84,55 +83,3 @@ class R2Plus1DVcop(Backbone):
     def _feature_map(self, clips: Tensor) -> Tensor:
         x = F.relu(self.stem_bn(self.stem(clips)), inplace=True)
         return cast(Tensor, self.stage4(self.stage3(self.stage2(self.stage1(x)))))
-
-
-def _conv_2plus1d(channels_in: int, channels_out: int, middle: int, stride: int) -> nn.Sequential:
-    """Spatial convolution, batch norm, ReLU, temporal convolution, under the standard network's parameter names."""
-    return nn.Sequential(
-        Conv3d(channels_in, middle, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), bias=False),
-        nn.BatchNorm3d(middle),
-        nn.ReLU(inplace=True),
-        Conv3d(middle, channels_out, (3, 1, 1), stride=(stride, 1, 1), padding=(1, 0, 0), bias=False),
-    )
-
-
-class StandardBlock(nn.Module):
-    """Residual block of R(2+1)D-18: both convolutions share one number of middle channels; plain 1x1x1 shortcut."""
-
-    def __init__(self, channels_in: int, channels_out: int, *, stride: int) -> None:
-        super().__init__()
-        middle = 27 * channels_in * channels_out // (9 * channels_in + 3 * channels_out)
-        self.conv1 = nn.Sequential(
-            _conv_2plus1d(channels_in, channels_out, middle, stride),
-            nn.BatchNorm3d(channels_out),
-            nn.ReLU(inplace=True),
-        )
-        self.conv2 = nn.Sequential(_conv_2plus1d(channels_out, channels_out, middle, 1), nn.BatchNorm3d(channels_out))
-        self.downsample = projection_shortcut(channels_in, channels_out, stride=stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C_in, T, H, W] -> [B, C_out, T/stride, H/stride, W/stride]."""
-        return F.relu(self.conv2(self.conv1(x)) + self.downsample(x), inplace=True)
-
-
-class R2Plus1D18(Backbone):
-    """The standard R(2+1)D-18 (Tran et al. 2018): parameter names and shapes of torchvision's `r2plus1d_18`."""
-
-    def __init__(self, *, name: str, input: InputKind) -> None:  # noqa: A002
-        super().__init__(name=name, num_features=512, input=input)
-        self.stem = nn.Sequential(
-            Conv3d(3, 45, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3), bias=False),
-            nn.BatchNorm3d(45),
-            nn.ReLU(inplace=True),
-            Conv3d(45, 64, (3, 1, 1), padding=(1, 0, 0), bias=False),
-            nn.BatchNorm3d(64),
-            nn.ReLU(inplace=True),
-        )
-        self.layer1 = nn.Sequential(StandardBlock(64, 64, stride=1), StandardBlock(64, 64, stride=1))
-        self.layer2 = nn.Sequential(StandardBlock(64, 128, stride=2), StandardBlock(128, 128, stride=1))
-        self.layer3 = nn.Sequential(StandardBlock(128, 256, stride=2), StandardBlock(256, 256, stride=1))
-        self.layer4 = nn.Sequential(StandardBlock(256, 512, stride=2), StandardBlock(512, 512, stride=1))
-        init_weights(self)
-
-    def _feature_map(self, clips: Tensor) -> Tensor:
-        return cast(Tensor, self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips))))))

@@ -9,16 +9,18 @@ from typing import get_args
 from rspnet.core.errors import ConfigError
 from rspnet.models.base import Backbone, InputKind
 from rspnet.models.c3d import C3D
-from rspnet.models.r2plus1d import R2Plus1D18, R2Plus1DVcop
+from rspnet.models.r2plus1d import R2Plus1DVcop
 from rspnet.models.resnet3d import BasicBlock, Bottleneck, ResNet3D
 from rspnet.models.s3dg import S3DG
+from rspnet.models.video_resnet import VideoResNet18
 
 _BUILDERS: dict[str, Callable[..., Backbone]] = {
     "c3d": C3D,
-    "r2plus1d_18": R2Plus1D18,
+    "r2plus1d_18": partial(VideoResNet18, factored=True),
     "r2plus1d_vcop": R2Plus1DVcop,
     "r3d_10_slim": partial(ResNet3D, block=BasicBlock, depths=(1, 1, 1, 1), widths=(32, 64, 128, 256)),
     "r3d_18": partial(ResNet3D, block=BasicBlock, depths=(2, 2, 2, 2)),
+    "r3d_18_torchvision": partial(VideoResNet18, factored=False),
     "r3d_34": partial(ResNet3D, block=BasicBlock, depths=(3, 4, 6, 3)),
     "r3d_50": partial(ResNet3D, block=Bottleneck, depths=(3, 4, 6, 3)),
     "s3dg": S3DG,
