@@ -39,6 +39,17 @@ def filled_state(arch: str, *, queue_size: int = 64) -> dict[str, torch.Tensor]:
     return {key: torch.from_numpy(np.array(value)) for key, value in arrays.items()}
 
 
+def fine_tuned(content: dict[str, Any]) -> dict[str, Any]:
+    """The form a published pre-training file's backbone has in a fine-tuned file of the same code."""
+    model = {
+        f"encoder.{key.removeprefix('encoder_q.encoder.')}": value
+        for key, value in content["model"].items()
+        if key.startswith("encoder_q.encoder.")
+    }
+    head = {"fc.weight": torch.zeros(101, 512), "fc.bias": torch.zeros(101)}
+    return {"arch": content["arch"], "model": model | head, "best_acc1": 70.0}
+
+
 def published_file(arch: str, *, queue_size: int = 64) -> dict[str, Any]:
     """The dictionary a published file holds."""
     return {

@@ -1,4 +1,4 @@
-"""torchvision's 18-layer networks (it cannot be installed here): names, shapes and function, written out by its docs."""
+"""torchvision's 18-layer networks (it cannot be installed here): names, shapes and function, by its documentation."""
 
 from __future__ import annotations
 

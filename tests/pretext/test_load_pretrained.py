@@ -1,14 +1,21 @@
 """Opening checkpoints: round trips, and a clear one-line error for every bad file."""
 
+import json
 import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers.official import needs_official, published_file
+from helpers.official import OFFICIAL, fine_tuned, needs_official, published_file
+from helpers.torchvision_layout import torchvision_state
 
-from rspnet.core.errors import CheckpointError
+from rspnet.cli import main
+from rspnet.core.errors import CheckpointError, ConfigError
+from rspnet.models.classifier import Classifier
+from rspnet.models.registry import create_backbone
+from rspnet.pretext.bare import BareBackbone
+from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import load_pretrained, load_pretrained_with_report
 from rspnet.pretext.rspnet import RSPNet
 
@@ -97,6 +104,63 @@ def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:
         load_pretrained(tmp_path)
 
 
+def nearly(share: float) -> dict[str, Any]:
+    """So much of a network's weights under a prefix."""
+    state = {f"module.{key}": value for key, value in create_backbone("r3d_10_slim").state_dict().items()}
+    return dict(list(state.items())[: int(share * len(state))])
+
+
+FOREIGN = {
+    "fine-tuned of the paper's code": lambda: fine_tuned(published_file("resnet18")),
+    "torchvision r2plus1d_18": lambda: torchvision_state("r2plus1d_18"),
+    "torchvision r3d_18": lambda: torchvision_state("r3d_18"),
+    "MoCo": lambda: {
+        "state_dict": {
+            f"module.{encoder}.{key}": value
+            for encoder in ("encoder_q", "encoder_k")
+            for key, value in create_backbone("r3d_10_slim").state_dict().items()
+        }
+        | {"module.queue": torch.zeros(128, 64), "module.queue_ptr": torch.zeros(1, dtype=torch.long)},
+        "epoch": 3,
+    },
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_foreign_files_are_read_as_a_bare_backbone_with_the_report_of_convert(tmp_path: Path, kind: str) -> None:
+    if kind.startswith("fine-tuned") and not OFFICIAL.is_dir():
+        pytest.skip(f"no {OFFICIAL}")
+    content = FOREIGN[kind]()
+    torch.save(content, tmp_path / "foreign.pth")
+    model, report = load_pretrained_with_report(tmp_path / "foreign.pth")
+    assert isinstance(model, BareBackbone)
+    assert not model.training
+    assert main(["convert", str(tmp_path / "foreign.pth"), f"--out={tmp_path / 'converted.ckpt'}"]) == 0
+    written = json.loads((tmp_path / "converted.ckpt.report.json").read_text())
+    assert (written["used"], written["skipped"], written["missing"]) == (list(report.used), report.skipped, [])
+    state = content.get("state_dict", content.get("model", content))
+    assert len(report.used) + len(report.skipped) == len(state)
+    again = load_pretrained(tmp_path / "converted.ckpt")
+    assert again.config == model.config
+    for key, value in model.backbone.state_dict().items():
+        assert torch.equal(again.backbone.state_dict()[key], value), key
+    with pytest.raises(CheckpointError, match="these weights hold a backbone only"):
+        require_heads(model, task="roi")
+    with pytest.raises(ConfigError, match="no pretext task"):
+        model.group_outputs(None, step_seed=0)
+
+
+def test_a_fine_tuned_classifier_of_ours_gives_its_backbone(tmp_path: Path) -> None:
+    model = Classifier(create_backbone("r3d_10_slim", input="difference"), num_classes=3, dropout=0.2)
+    content = {"task": "finetune", "model": model.state_dict(), "model_config": model.config}
+    content |= {"format": "rspnet", "schema": 1, "config": {"clips": {"num_frames": 8, "size": 64}}}
+    torch.save(content, tmp_path / "last.ckpt")
+    loaded, report = load_pretrained_with_report(tmp_path / "last.ckpt")
+    assert (loaded.config["input"], loaded.config["num_frames"], loaded.config["size"]) == ("difference", 8, 64)
+    assert report.skipped == dict.fromkeys(("linear.weight", "linear.bias"), "the classifier behind the backbone")
+    assert all(torch.equal(v, loaded.backbone.state_dict()[k]) for k, v in model.backbone.state_dict().items())
+
+
 def changed_state(**changes: Any) -> dict[str, Any]:
     return {**own_file()["model"], **changes}
 
@@ -105,7 +169,7 @@ def changed_state(**changes: Any) -> dict[str, Any]:
     ("make", "message"),
     [
         (lambda: [1, 2], "holds a list"),
-        (lambda: {"state_dict": {}}, "foreign.*state_dict"),
+        (lambda: {"state_dict": {}}, "holds no weights"),
         (lambda: own_file(schema=99), "schema 99"),
         (lambda: own_file(model=None), "no 'model'"),
         (lambda: own_file(model_config={"backbone": "vgg"}), "unknown backbone 'vgg'"),
@@ -113,9 +177,15 @@ def changed_state(**changes: Any) -> dict[str, Any]:
         (lambda: own_file(model=changed_state(extra=torch.zeros(1))), r"1 unknown keys \(extra\)"),
         (lambda: own_file(model={}), r"missing keys \(encoder_q\.backbone\.conv1\.weight, .*\.\.\.\)"),
         (lambda: own_file(model=changed_state(**{"queue.keys": torch.zeros(2, 2)})), r"'queue\.keys' is \[2, 2\]"),
-        (lambda: {"arch": "vgg", "model": {}}, "unknown arch 'vgg'"),
-        (lambda: {"arch": "c3d", "model": {}}, "no key queue"),
-        (lambda: {"arch": "c3d", "model": {"encoder.conv1.weight": torch.zeros(1)}}, "fine-tuned"),
+        (lambda: {"arch": "vgg", "model": {"queue": torch.zeros(2, 2)}}, "unknown arch 'vgg'"),
+        (lambda: {"arch": "c3d", "model": {"queue": torch.zeros(2)}}, "no key queue"),
+        (lambda: {"arch": "c3d", "model": {"queue": torch.zeros(2, 2)}}, "missing keys"),
+        (lambda: {"arch": "c3d", "model": {"encoder.conv1.weight": torch.zeros(1)}}, "fits none of the networks"),
+        (
+            lambda: {"state_dict": nearly(0.8)},
+            r"the nearest is r3d_10_slim with \d\d% of the weights \(95 % are needed",
+        ),
+        (lambda: own_file(task="finetune", model_config={"backbone": "c3d", "input": "rgb"}), "'num_classes'"),
     ],
 )
 def test_files_that_do_not_fit(tmp_path: Path, make: Any, message: str) -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers.official import golden, needs_official, published_file
+from helpers.official import fine_tuned, golden, needs_official, published_file
 from helpers.tiny_model import save_tiny_checkpoint
+from helpers.torchvision_layout import torchvision_state
 
 from rspnet.cli import main
 from rspnet.core.errors import CheckpointError
@@ -26,17 +28,6 @@ def state_of(name: str) -> dict[str, torch.Tensor]:
 
 def under(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {prefix + key: value for key, value in state.items()}
-
-
-def fine_tuned(content: dict) -> dict:
-    """The form a published pre-training file's backbone has in a fine-tuned file of the same code."""
-    model = {
-        f"encoder.{key.removeprefix('encoder_q.encoder.')}": value
-        for key, value in content["model"].items()
-        if key.startswith("encoder_q.encoder.")
-    }
-    head = {"fc.weight": torch.zeros(101, 512), "fc.bias": torch.zeros(101)}
-    return {"arch": content["arch"], "model": model | head, "best_acc1": 70.0}
 
 
 def has_golden_features(backbone: Backbone, arch: str) -> None:
@@ -73,10 +64,6 @@ def test_from_published_file_to_converted_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("name", "wrap"),
     [
-        (
-            "r2plus1d_18",
-            lambda s: {**s, "fc.weight": torch.zeros(400, 512), "fc.bias": torch.zeros(400)},
-        ),  # torchvision
         ("r3d_18", lambda s: {"state_dict": under("module.encoder_k.", s) | under("module.encoder_q.", s)}),  # MoCo
         ("s3dg", lambda s: {"model_state": under("backbone.", s), "epoch": 3}),
         ("r3d_34", lambda s: under("net.", s)),
@@ -94,15 +81,31 @@ def test_foreign_prefixes(name, wrap):
     if name == "r3d_18":
         assert all(key.startswith("module.encoder_q.") for key in report.used)
         assert set(report.skipped.values()) == {"not below 'module.encoder_q.', where the backbone is"}
-    if name == "r2plus1d_18":
-        assert report.skipped == dict.fromkeys(("fc.weight", "fc.bias"), "a head behind the backbone")
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("r2plus1d_18", "r2plus1d_18"), ("r3d_18", "r3d_18_torchvision")])
+def test_torchvision(theirs, ours):
+    state = torchvision_state(theirs)
+    backbone, report = find_backbone(state, source="x")
+    assert backbone.name == ours
+    assert not report.missing
+    assert set(report.used) == set(backbone.state_dict())
+    assert report.skipped == dict.fromkeys(("fc.weight", "fc.bias"), "a head behind the backbone")
+    assert all(torch.equal(value, state[key]) for key, value in backbone.state_dict().items())
 
 
 def test_a_few_missing_keys_are_named_and_many_are_an_error():
     state = state_of("r3d_18")
     gone = "layer4.1.bn2.bias"
-    _, report = find_backbone({k: v for k, v in state.items() if k != gone}, source="x")
-    assert report.missing == (gone,)
+    part = {k: v for k, v in state.items() if k != gone}
+    found = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        with pytest.warns(UserWarning, match=f"x lacks 1 weights of r3d_18, which keep initial values: {gone}"):
+            backbone, report = find_backbone(part, source="x")
+        assert report.missing == (gone,)
+        found.append(backbone.state_dict())
+    assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())
     with pytest.raises(CheckpointError, match=r"x fits none of the networks .* the nearest is r3d_18 with \d\d% "):
         find_backbone({k: v for k, v in state.items() if not k.startswith("layer4.1")}, source="x")
     with pytest.raises(CheckpointError, match="fits none"):
@@ -120,6 +123,18 @@ def test_command(tmp_path, capsys):
     own = save_tiny_checkpoint(tmp_path / "own.ckpt")
     assert main(["convert", str(own), f"--out={own}"]) == 2
     (tmp_path / "text.pth").write_text("hello")
-    assert main(["convert", str(tmp_path / "text.pth")]) == 2
-    assert "damaged, or not a torch file" in capsys.readouterr().err
+    torch.save({"state_dict": {"a.weight": torch.zeros(2)}, "args": argparse.Namespace(lr=1)}, tmp_path / "code.pth")
+    torch.save({f"blocks.{n}.attn.weight": torch.zeros(4, 4) for n in range(40)}, tmp_path / "vit.pth")
+    for name, message in {
+        "text": "damaged, or not a torch file",
+        "code": "asks to run code (argparse.Namespace)",
+        "vit": "fits none of the networks c3d, ",
+    }.items():
+        capsys.readouterr()
+        assert main(["convert", str(tmp_path / f"{name}.pth"), f"--out={tmp_path / 'never.ckpt'}"]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert f"{name}.pth" in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "never.ckpt").exists()
     assert not list(Path(tmp_path).glob("*.report.json"))

@@ -10,7 +10,8 @@ from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
 from rspnet.core.errors import CheckpointError
-from rspnet.models.exported import FeatureNet, build_network, load_exported
+from rspnet.models.classifier import Classifier
+from rspnet.models.exported import FeatureNet, load_exported
 from rspnet.models.registry import backbone_names, create_backbone
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.tasks import export as exporting
@@ -71,12 +72,15 @@ def test_an_export_that_computes_something_else_is_refused(checkpoint, tmp_path,
 
 
 @pytest.mark.parametrize("name", backbone_names())
-def test_onnx_of_every_backbone_equals_the_network(name, tmp_path):
+def test_onnx_and_program_of_every_backbone_equal_the_network(name, tmp_path, monkeypatch):
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
     torch.manual_seed(0)
     network = FeatureNet(create_backbone(name)).eval()
-    gap = exporting._onnx(network, tmp_path / "model.onnx", [3, 4, 32, 32])
-    assert gap <= 1e-4
+    shape = [3, 4, 32, 32]
+    traced = exporting._traced(network, shape)
+    monkeypatch.setattr(exporting, "_traced", lambda *_: traced)  # tracing takes longest: once for both formats
+    assert exporting._program(network, tmp_path / "model.pt2", shape) <= 1e-4
+    assert exporting._onnx(network, tmp_path / "model.onnx", shape) <= 1e-4
     session = onnxruntime.InferenceSession((tmp_path / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
     clips = torch.randn(2, 3, 4, 32, 32)
     (found,) = session.run(["features"], {"clips": clips.numpy()})
@@ -84,9 +88,39 @@ def test_onnx_of_every_backbone_equals_the_network(name, tmp_path):
         np.testing.assert_allclose(found, network(clips)[0].numpy(), atol=1e-4)
 
 
-def test_classifier_is_described():
-    network = build_network({"kind": "classifier", "backbone": "r3d_10_slim", "input": "rgb", "num_classes": 7})
-    assert network(torch.zeros(1, 3, 4, 32, 32)).shape == (1, 7)
+def test_a_classifier_goes_through_every_format(tmp_path):
+    """Fine-tuned checkpoint -> safetensors -> ONNX gives the checkpoint's class scores."""
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
+    torch.manual_seed(0)
+    model = Classifier(create_backbone("r3d_10_slim", input="difference"), num_classes=3, dropout=0.5).eval()
+    content = {"task": "finetune", "model": model.state_dict(), "model_config": model.config, "init_sha256": None}
+    content |= {"config": {"clips": {"num_frames": 5, "size": 24}}, "class_names": ["a", "b", "c"]}
+    torch.save(content | {"format": "rspnet", "schema": 1}, tmp_path / "last.ckpt")
+    folder = tmp_path / "out"
+    assert main(["export", str(tmp_path / "last.ckpt"), f"--out={folder}"]) == 0
+    assert main(["export", str(folder), "--format=onnx", f"--out={tmp_path / 'onnx'}"]) == 0
+    description = json.loads((tmp_path / "onnx" / "model.json").read_text())
+    assert (description["class_names"], description["outputs"]) == (["a", "b", "c"], ["logits"])
+    assert (description["clip_shape"], description["format"]) == ([3, 5, 24, 24], "onnx")
+    session = onnxruntime.InferenceSession(
+        (tmp_path / "onnx" / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"]
+    )
+    clips = torch.randn(4, 3, 5, 24, 24)
+    with torch.no_grad():
+        np.testing.assert_allclose(session.run(["logits"], {"clips": clips.numpy()})[0], model(clips), atol=1e-4)
+    bare = load_pretrained(folder)
+    assert (bare.config["method"], bare.config["num_frames"], bare.config["size"]) == ("backbone", 5, 24)
+    assert torch.equal(bare.backbone.conv1.weight, model.backbone.conv1.weight)
+
+
+def test_a_converted_backbone_is_exported_as_features(tmp_path):
+    torch.manual_seed(0)
+    state = create_backbone("r3d_10_slim").state_dict()
+    torch.save(state, tmp_path / "foreign.pth")
+    assert main(["export", str(tmp_path / "foreign.pth"), f"--out={tmp_path}"]) == 0
+    network, description = load_exported(tmp_path)
+    assert (description["kind"], description["outputs"]) == ("backbone", ["features"])
+    assert all(torch.equal(network.backbone.state_dict()[key], value) for key, value in state.items())
 
 
 def test_an_export_with_heads_is_loaded_as_a_pretrained_model(checkpoint, tmp_path):

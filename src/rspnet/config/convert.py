@@ -11,8 +11,8 @@ from rspnet.config.base import positional
 class ConvertConfig:
     """Turn a weights file of another program into a checkpoint of ours, and say what became of every key.
 
-    Reads the paper's published files (pre-training and fine-tuned), torchvision's r2plus1d_18 and r3d_18, and state dicts of
-    known networks under any prefix. Code in a file is never executed.
+    Reads the paper's published files (pre-training and fine-tuned), torchvision's r2plus1d_18 and
+    r3d_18, and state dicts of known networks under any prefix. Code in a file is never executed.
 
     Example: rspnet convert model_best_s3dg_200epoch.pth.tar --out s3dg.ckpt
     """

@@ -18,6 +18,8 @@ FORMAT = "rspnet"
 SCHEMA = 2
 """Version of the layout; a later one is refused, earlier ones are brought up to it by `upgrade`."""
 _FIRST_SEALED = 2
+CLASSIFIER_TASK, BACKBONE_TASK = "finetune", "backbone"
+"""`task` of a checkpoint with a classifier, and of one with a converted backbone alone; others hold a pre-training."""
 
 _MARK = b"sha256:"
 _SEAL_BYTES = len(_MARK) + 64

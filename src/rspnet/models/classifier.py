@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import count
 from typing import Any, cast
 
@@ -9,9 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from rspnet.core.errors import ConfigError
+from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.models.base import Backbone
 from rspnet.models.heads import pool
+from rspnet.models.registry import create_backbone
+from rspnet.models.weights import load_strictly
 
 PUBLISHED_DROPOUT = {"s3dg": 0.5}
 """Dropout before the classifier where METHOD section 3 has one."""
@@ -66,6 +69,22 @@ class Classifier(nn.Module):
         for module in self._frozen:
             module.eval()
         return self
+
+
+def restore_classifier(config: Mapping[str, Any], state: Mapping[str, Any], *, source: str) -> Classifier:
+    """The classifier of a checkpoint's `model_config` and `model`, in eval mode.
+
+    Raises:
+        CheckpointError: the two do not belong together.
+    """
+    settings = dict(config)
+    try:
+        backbone = create_backbone(settings.pop("backbone"), input=settings.pop("input"))
+        model = Classifier(backbone, **settings)
+    except (KeyError, TypeError, ConfigError) as error:
+        raise CheckpointError(f"{source} has a model_config that does not fit: {error}") from error
+    load_strictly(model, state, source=source)
+    return model.eval()
 
 
 def stages(backbone: Backbone) -> list[list[nn.Module]]:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rspnet.core.errors import CheckpointError
+from rspnet.core.errors import CheckpointError, ConfigError
+from rspnet.core.files import atomic_path, write_json
 from rspnet.models.base import Backbone
 from rspnet.models.classifier import Classifier
 from rspnet.models.heads import Encoder, create_head
@@ -72,6 +73,28 @@ def build_network(description: dict[str, Any]) -> Network:
         for _ in range(2)
     ]
     return FeatureNet(backbone, Encoder(backbone, *heads)).eval()
+
+
+def write_description(network: Network, folder: Path, description: dict[str, Any], *, format: str) -> None:  # noqa: A002
+    """Write `model.json`: what `build_network` needs, the file's format, and the names of the outputs."""
+    write_json(folder / DESCRIPTION, description | {"format": format, "outputs": output_names(network)})
+
+
+def save_exported(network: Network, folder: str | os.PathLike[str], description: dict[str, Any]) -> Path:
+    """Write `model.safetensors` and `model.json`, which `load_exported` reads; returns the former's path.
+
+    Raises:
+        ConfigError: safetensors is not installed.
+    """
+    try:
+        from safetensors.torch import save_file
+    except ModuleNotFoundError as error:
+        raise ConfigError("writing safetensors needs the extra: pip install 'rspnet[export]'") from error
+    path = Path(folder) / WEIGHTS
+    write_description(network, Path(folder), description, format="safetensors")
+    with atomic_path(path) as temporary:
+        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, temporary)
+    return path
 
 
 def load_exported(folder: str | os.PathLike[str]) -> tuple[Network, dict[str, Any]]:

@@ -1,12 +1,14 @@
 """Backbones out of files of other programs: found by names and shapes, loaded strictly, every key accounted for.
 
 What is tried: the state dict wherever such files keep it, below every prefix it uses (`module.`, `encoder_q.`,
-`backbone.`, ...), under our names (which for `r2plus1d_18` and `r3d_18_torchvision` are torchvision's) and under those of the paper's public code.
+`backbone.`, ...), under our names (torchvision's for `r2plus1d_18` and `r3d_18_torchvision`) and under those of the
+paper's public code.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor
 
 from rspnet.core.errors import CheckpointError
+from rspnet.core.rng import derive_seed
 from rspnet.models.base import Backbone
 from rspnet.models.registry import backbone_names, create_backbone
 from rspnet.models.weights import PUBLISHED_BACKBONES, LoadReport, convert_published
@@ -55,6 +58,8 @@ class _Match:
 def find_backbone(content: Mapping[Any, Any], *, source: str) -> tuple[Backbone, LoadReport]:
     """The backbone whose weights a foreign file's dictionary holds, in eval mode on the CPU, and the report.
 
+    Weights that the file lacks keep seeded initial values, and a warning says so.
+
     Args:
         content: what `read_weights_file` gave.
         source: names the file in errors.
@@ -71,7 +76,15 @@ def find_backbone(content: Mapping[Any, Any], *, source: str) -> tuple[Backbone,
         raise CheckpointError(
             f"{source} fits none of the networks {', '.join(backbone_names())}{nearest} (95 % are needed)"
         )
-    backbone = create_backbone(match.backbone)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("missing weights"))
+        backbone = create_backbone(match.backbone)
+    if match.missing:
+        warnings.warn(
+            f"{source} lacks {len(match.missing)} weights of {match.backbone}, which keep initial values: "
+            f"{', '.join(match.missing)}",
+            stacklevel=2,
+        )
     backbone.load_state_dict({**backbone.state_dict(), **{name: state[key] for key, name in match.names.items()}})
     skipped = {str(key): _why(str(key), match) for key in state if key not in match.names}
     return backbone.eval(), LoadReport(used=tuple(match.names), skipped=skipped, missing=match.missing)

@@ -25,6 +25,12 @@ PUBLISHED_BACKBONES: dict[str, str] = {
 }
 """`arch` of a published file -> our backbone."""
 
+
+def published_size(backbone: str) -> int:
+    """Height and width of the clips that the published weights of a backbone were trained with."""
+    return 224 if backbone == "s3dg" else 112
+
+
 _UNUSED_LINEAR = re.compile(r"encoder_[qk]\.encoder\.(fc|linear)\.(weight|bias)")
 
 _COMMON_RULES: tuple[tuple[str, str], ...] = (

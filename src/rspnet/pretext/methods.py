@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from rspnet.core.errors import CheckpointError, ConfigError
+from rspnet.models.registry import create_backbone
+from rspnet.pretext.bare import METHOD as BARE
+from rspnet.pretext.bare import BareBackbone
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.classification import ClipClassification
 from rspnet.pretext.moco import MoCo
@@ -23,6 +26,9 @@ def create_method(config: Mapping[str, Any]) -> PretextModel:
     """
     settings = dict(config)
     method = settings.pop("method", "rspnet")
+    if method == BARE:
+        network = create_backbone(settings.pop("backbone", ""), input=settings.pop("input", "rgb"))
+        return BareBackbone(network, **settings)
     if method not in get_args(Method):
         raise ConfigError(f"unknown pretext method {method!r}: one of {', '.join(get_args(Method))}")
     if method == "rspnet":
@@ -41,8 +47,13 @@ def require_heads(model: PretextModel, *, task: str) -> RSPNet:
         CheckpointError: it was pre-trained by a method without them.
     """
     if not isinstance(model, RSPNet):
+        method = model.config["method"]
+        origin = (
+            "these weights hold a backbone"
+            if method == BARE
+            else f"this network was pre-trained by {method!r} and has its backbone"
+        )
         raise CheckpointError(
-            f"{task} needs the motion and the appearance head of RSPNet; this network was pre-trained by "
-            f"{model.config['method']!r} and has its backbone only: use probe, retrieve or embed"
+            f"{task} needs the motion and the appearance head of RSPNet; {origin} only: use probe, retrieve or embed"
         )
     return model

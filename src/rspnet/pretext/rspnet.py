@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -131,6 +132,34 @@ class RSPNet(PretextModel):
     def backbone(self) -> Backbone:
         """The query encoder's backbone, the thing pre-training is for."""
         return self.encoder_q.backbone
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the query encoder to a folder, as `rspnet export` does: `model.safetensors` and `model.json`.
+
+        The key encoder, the queue and the training settings are left out; a checkpoint keeps them.
+
+        Raises:
+            ConfigError: safetensors is not installed.
+        """
+        from rspnet.pretext.shared import save_shared
+
+        save_shared(self, folder)
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], *, revision: str | None = None) -> RSPNet:
+        """The model, in eval mode on the CPU, of a folder that `save_pretrained` wrote or of any file with both heads.
+
+        Args:
+            name: folder or file; where there is none, a repository of the Hugging Face hub with such a folder's files
+                (needs huggingface_hub).
+            revision: of the repository.
+
+        Raises:
+            CheckpointError: not there, damaged, or without heads (`rspnet.load_pretrained` reads backbones, too).
+        """
+        from rspnet.pretext.shared import open_shared
+
+        return open_shared(name, revision=revision)
 
     def encoder(self, clips: Tensor) -> Embeddings:
         """Unit vectors [B, feature_dim] of clips [B, 3, T, H, W] by the query encoder."""

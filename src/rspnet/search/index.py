@@ -17,6 +17,7 @@ from rspnet.data.annotations import read_folder
 from rspnet.data.skipped import Skip
 from rspnet.engine.runtime import available_cores
 from rspnet.pretext.methods import require_heads
+from rspnet.pretext.pretrained import weights_file
 from rspnet.search.cutting import CutVideo, PieceDataset, cut_video, pieces_of, window_means
 from rspnet.search.store import About, ClipRows, FileRow, Store
 from rspnet.search.windows import ClipSettings
@@ -54,7 +55,7 @@ def index(config: IndexConfig) -> None:
     )
     about = About(
         model=config.model,
-        weights_sha256=sha256_of(Path(config.model)),
+        weights_sha256=sha256_of(weights_file(config.model)),
         precision=embedder.precision,
         dim=require_heads(embedder.model, task="search").config["feature_dim"],
         num_features=embedder.model.backbone.num_features,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rspnet.core.errors import CheckpointError, DecodeError, RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.data.skipped import Skip
+from rspnet.pretext.pretrained import weights_file
 from rspnet.search.align import best_alignment
 from rspnet.search.cutting import PieceDataset, cut_video, pieces_of, window_means
 from rspnet.search.hits import Hit
@@ -61,11 +62,11 @@ class Library:
     def __init__(self, uri: str, *, model: str | None = None, device: Literal["auto", "cpu", "cuda"] = "auto") -> None:
         self.store = Store(uri)
         path = model or self.store.about.model
-        if not Path(path).is_file():
+        if not weights_file(path).is_file():
             raise CheckpointError(
                 f"library {uri!r} needs its model, {path!r}, which is not there: name it with --model"
             )
-        self.store.refuse_other_model(path, sha256_of(Path(path)))
+        self.store.refuse_other_model(path, sha256_of(weights_file(path)))
         about = self.store.about
         clip = about.clip
         self.embedder = Embedder(

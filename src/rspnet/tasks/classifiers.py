@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from rspnet.config.finetune import ClassifierConfig, LabelledClipsConfig
+from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.distributed import gather_objects, rank, world_size
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.rng import derive_seed
@@ -23,17 +24,13 @@ from rspnet.data.loader import make_eval_loader
 from rspnet.data.skipped import Skip
 from rspnet.engine.checkpoint import LAST, load_checkpoint
 from rspnet.models.base import Backbone
-from rspnet.models.classifier import PUBLISHED_DROPOUT, Classifier
-from rspnet.models.exported import DESCRIPTION, load_exported
-from rspnet.models.foreign import find_backbone
+from rspnet.models.classifier import PUBLISHED_DROPOUT, Classifier, restore_classifier
+from rspnet.models.exported import DESCRIPTION
 from rspnet.models.registry import create_backbone
-from rspnet.models.weights import load_strictly, read_weights_file
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.tasks.features import weights_sha256
 from rspnet.tasks.run_folder import RESULT
 
-TASK = "finetune"
-BACKBONE_TASK = "backbone"
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _CLIPS_AT_ONCE = 8
 
@@ -82,31 +79,14 @@ def make_classifier(config: ClassifierConfig, *, num_classes: int, seed: int) ->
 
 
 def read_backbone(path: str) -> Backbone:
-    """The backbone of any weights: pre-training (ours or published), classifier of ours, converted, foreign, exported.
+    """The backbone of a fine-tuned run's folder, or of anything that `load_pretrained` reads.
 
     Raises:
         CheckpointError: the file is missing, damaged, of no known network or does not fit.
     """
-    if Path(path).is_dir():
-        exported = (Path(path) / DESCRIPTION).is_file()
-        return load_exported(path)[0].backbone if exported else open_classifier(path).model.backbone
-    content = read_weights_file(path)
-    source = f"checkpoint {path!r}"
-    if content.get("task") == TASK:
+    if Path(path).is_dir() and not (Path(path) / DESCRIPTION).is_file():
         return open_classifier(path).model.backbone
-    if content.get("task") == BACKBONE_TASK:
-        settings = content["model_config"]
-        backbone = create_backbone(settings["backbone"], input=settings["input"])
-        load_strictly(backbone, content["model"], source=source)
-        return backbone
-    return load_pretrained(path).backbone if is_pretraining(content) else find_backbone(content, source=source)[0]
-
-
-def is_pretraining(content: Mapping[str, Any]) -> bool:
-    """Whether a file's dictionary is a pre-training checkpoint of ours or of the paper's code."""
-    model = content.get("model")
-    published = isinstance(content.get("arch"), str) and isinstance(model, dict) and "queue" in model
-    return content.get("format") == "rspnet" or published
+    return load_pretrained(path).backbone
 
 
 def open_classifier(path: str) -> Trained:
@@ -117,15 +97,12 @@ def open_classifier(path: str) -> Trained:
     """
     file = _reported(Path(path)) if Path(path).is_dir() else Path(path)
     content = load_checkpoint(file)
-    if content.get("task") != TASK:
+    if content.get("task") != CLASSIFIER_TASK:
         raise CheckpointError(
             f"{str(file)!r} is of rspnet {content.get('task')}, not of rspnet finetune: no classifier"
         )
-    settings = dict(content["model_config"])
-    backbone = create_backbone(settings.pop("backbone"), input=settings.pop("input"))
-    model = Classifier(backbone, **settings)
-    load_strictly(model, content["model"], source=f"checkpoint {str(file)!r}")
-    return Trained(model.eval(), content["class_names"], content["config"], content["init_sha256"], file)
+    model = restore_classifier(content["model_config"], content["model"], source=f"checkpoint {str(file)!r}")
+    return Trained(model, content["class_names"], content["config"], content["init_sha256"], file)
 
 
 def _reported(folder: Path) -> Path:

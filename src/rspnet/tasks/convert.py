@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from rspnet.config.convert import ConvertConfig
+from rspnet.core.checkpoint_format import BACKBONE_TASK, CLASSIFIER_TASK, FORMAT
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import sha256_of, write_json
 from rspnet.engine.checkpoint import save_checkpoint
-from rspnet.models.foreign import find_backbone
 from rspnet.models.weights import LoadReport, read_weights_file
+from rspnet.pretext.bare import BareBackbone
 from rspnet.pretext.pretrained import load_pretrained_with_report
 from rspnet.pretext.rspnet import RSPNet
-from rspnet.tasks.classifiers import BACKBONE_TASK, TASK, is_pretraining
 
 
 def convert(config: ConvertConfig) -> None:
@@ -45,21 +45,16 @@ def converted(source: Path) -> tuple[dict[str, Any], LoadReport, str]:
         RSPNetError: see `convert`.
     """
     content = read_weights_file(source)
-    if content.get("format") == "rspnet" and content.get("task") in (TASK, BACKBONE_TASK):
+    if content.get("format") == FORMAT and content.get("task") in (CLASSIFIER_TASK, BACKBONE_TASK):
         raise ConfigError(f"{str(source)!r} is a checkpoint of ours already: nothing to convert")
-    if is_pretraining(content):
-        model, report = load_pretrained_with_report(source)
-        entry = {"task": "pretrain", "model_config": model.config, "model": model.state_dict()}
-        heads = isinstance(model, RSPNet)
-        kind = "RSPNet pre-training, both heads," if heads else f"{model.config['method']} pre-training"
-        return entry, report, f"{kind} of {model.backbone.name}"
-    backbone, report = find_backbone(content, source=f"weights {str(source)!r}")
-    entry = {
-        "task": BACKBONE_TASK,
-        "model_config": {"backbone": backbone.name, "input": backbone.input},
-        "model": backbone.state_dict(),
-    }
-    return entry, report, f"backbone {backbone.name}, no heads"
+    model, report = load_pretrained_with_report(source)
+    bare = isinstance(model, BareBackbone)
+    entry = {"task": BACKBONE_TASK if bare else "pretrain", "model_config": model.config, "model": model.state_dict()}
+    if bare:
+        return entry, report, f"backbone {model.backbone.name}, no heads"
+    heads = isinstance(model, RSPNet)
+    kind = "RSPNet pre-training, both heads," if heads else f"{model.config['method']} pre-training"
+    return entry, report, f"{kind} of {model.backbone.name}"
 
 
 def print_report(report: LoadReport, *, every_key: bool) -> None:

@@ -15,6 +15,7 @@ from rspnet.core.progress import track
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.skipped import Skip, SkipLog
 from rspnet.engine.runtime import available_cores
+from rspnet.pretext.pretrained import weights_file
 from rspnet.tasks.embedder import Embedder, VideoFeatures
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 
@@ -57,7 +58,7 @@ def embed(config: EmbedConfig) -> None:
     write_result(
         folder,
         command="embed",
-        protocol=settings | clip | {"weights_sha256": sha256_of(Path(config.model))},
+        protocol=settings | clip | {"weights_sha256": sha256_of(weights_file(config.model))},
         results={"videos": len(found), "skipped": len(log), "vectors": len(columns["name"]), "file": path.name},
     )
     Console(stderr=True).print(f"{len(found)} videos, {len(log)} skipped: {path}", highlight=False)

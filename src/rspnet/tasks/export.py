@@ -13,23 +13,24 @@ import torch
 from torch import Tensor
 
 from rspnet.config.export import ExportConfig
+from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.errors import CheckpointError, ConfigError
-from rspnet.core.files import atomic_path, write_json
+from rspnet.core.files import atomic_path
 from rspnet.core.rng import torch_rng
-from rspnet.data.presets import MEAN, STD
 from rspnet.models.exported import (
     DESCRIPTION,
     WEIGHTS,
-    FeatureNet,
     Network,
     largest_difference,
     load_exported,
     output_names,
+    save_exported,
+    write_description,
 )
 from rspnet.models.weights import read_weights_file
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.pretext.rspnet import RSPNet
-from rspnet.tasks.classifiers import TASK, is_pretraining, open_classifier, read_backbone
+from rspnet.pretext.shared import as_exported, describe
+from rspnet.tasks.classifiers import open_classifier
 
 TOLERANCE = 1e-4
 _NEEDED = {"safetensors": ["safetensors"], "program": [], "onnx": ["onnx", "onnxruntime", "onnxscript"]}
@@ -50,9 +51,11 @@ def export(config: ExportConfig) -> None:
     folder = Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _FILES[config.format]
-    shape = description["clip_shape"]
-    write_json(folder / DESCRIPTION, description | {"format": config.format, "outputs": output_names(network)})
-    gap = {"safetensors": _safetensors, "program": _program, "onnx": _onnx}[config.format](network, path, shape)
+    write_description(network, folder, description, format=config.format)
+    if config.format == "safetensors":
+        gap = _safetensors(network, path, description)
+    else:
+        gap = {"program": _program, "onnx": _onnx}[config.format](network, path, description["clip_shape"])
     print(f"wrote {path}: outputs {', '.join(output_names(network))}; largest difference {gap:.1e}")
 
 
@@ -60,41 +63,25 @@ def open_network(model: str) -> tuple[Network, dict[str, Any]]:
     """The network of a checkpoint in eval mode on the CPU, float32, and its description (see `build_network`).
 
     Raises:
-        CheckpointError: see `read_backbone`.
+        CheckpointError: see `load_pretrained` and `open_classifier`.
     """
-    common: dict[str, Any] = {"mean": MEAN, "std": STD, "layout": "clips [batch, 3, frames, height, width], RGB 0..1"}
-    content = {"task": TASK} if Path(model).is_dir() else read_weights_file(model)
-    network: Network
-    if content.get("task") == TASK:
+    if (Path(model) / DESCRIPTION).is_file():
+        network, description = load_exported(model)
+    elif Path(model).is_dir() or read_weights_file(model).get("task") == CLASSIFIER_TASK:
         trained = open_classifier(model)
         clips = trained.config["clips"]
-        shape = [3, clips["num_frames"], clips["size"], clips["size"]]
-        names = {"num_classes": len(trained.class_names), "class_names": trained.class_names}
-        network, kind, backbone = trained.model, "classifier", trained.model.backbone
-    elif is_pretraining(content) and content.get("task") != "backbone":
-        pretrained = load_pretrained(model)
-        settings = pretrained.config
-        shape = [3, settings["num_frames"], settings["size"], settings["size"]]
-        backbone, kind, names, network = pretrained.backbone, "backbone", {}, FeatureNet(pretrained.backbone)
-        if isinstance(pretrained, RSPNet):
-            names = {"head": settings["head"], "feature_dim": settings["feature_dim"]}
-            kind, network = "encoder", FeatureNet(backbone, pretrained.encoder_q)
+        names = {"kind": "classifier", "num_classes": len(trained.class_names), "class_names": trained.class_names}
+        network = trained.model
+        description = names | describe(network.backbone, num_frames=clips["num_frames"], size=clips["size"])
     else:
-        backbone = read_backbone(model)
-        side = 224 if backbone.name == "s3dg" else 112
-        shape, names, kind, network = [3, 16, side, side], {}, "backbone", FeatureNet(backbone)
-    own = {"kind": kind, "backbone": backbone.name, "input": backbone.input, "clip_shape": shape}
-    return network.float().eval(), own | names | common
+        network, description = as_exported(load_pretrained(model))
+    return network.float().eval(), description
 
 
-def _safetensors(network: Network, path: Path, shape: list[int]) -> float:
-    from safetensors.torch import save_file
-
-    state = {name: value.contiguous() for name, value in network.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(state, temporary)
+def _safetensors(network: Network, path: Path, description: dict[str, Any]) -> float:
+    save_exported(network, path.parent, description)
     loaded, _ = load_exported(path.parent)
-    return _checked(network, loaded, path, shape)
+    return _checked(network, loaded, path, description["clip_shape"])
 
 
 def _program(network: Network, path: Path, shape: list[int]) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from rspnet.config.finetune import FinetuneConfig
+from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
@@ -30,7 +31,7 @@ from rspnet.engine.runtime import pick_device, pick_precision, pick_threads_and_
 from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.models.classifier import parameter_groups
 from rspnet.pretext.statistics import average_statistics_over_ranks
-from rspnet.tasks.classifiers import TASK, clip_shape, make_classifier, open_classifier, shared_scores
+from rspnet.tasks.classifiers import clip_shape, make_classifier, open_classifier, shared_scores
 from rspnet.tasks.evaluate import finetune_stamp, scoring_view, write_scores
 from rspnet.tasks.labelled_data import labelled_records
 from rspnet.tasks.linear_probe import groups_of
@@ -232,7 +233,7 @@ class Finetuning:
         looked_at = self.test if self.config.protocol == "official" else self.validation
         is_best = bool(epoch_ends and looked_at) and self._look(looked_at, step)
         content = {
-            "task": TASK,
+            "task": CLASSIFIER_TASK,
             "step": step,
             "config": self._settings(),
             "model_config": self.model.config,

@@ -18,7 +18,7 @@ from rspnet.core.files import sha256_of
 from rspnet.data.augment import centre_square, normalise
 from rspnet.engine.runtime import pick_device
 from rspnet.pretext.methods import require_heads
-from rspnet.pretext.pretrained import load_pretrained
+from rspnet.pretext.pretrained import load_pretrained, weights_file
 from rspnet.pretext.roi import roi_maps
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.tasks.roi_picture import draw_film, draw_strip
@@ -83,7 +83,7 @@ def roi(config: RoiConfig) -> None:
     write_result(
         folder,
         command="roi",
-        protocol={**shape, "weights_sha256": sha256_of(Path(config.model))},
+        protocol={**shape, "weights_sha256": sha256_of(weights_file(config.model))},
         results={
             "clips": [{"path": str(clip.path), "start_s": clip.start_s} for clip in (first, second)],
             "motion_similarity": own.motion_similarity,

@@ -1,0 +1,54 @@
+"""A backbone alone, as classifiers and files of other programs hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import nn
+
+from rspnet.core.errors import ConfigError
+from rspnet.models.base import Backbone
+from rspnet.pretext.base import Output, PretextModel
+
+METHOD = "backbone"
+
+
+class BareBackbone(PretextModel):
+    """Features without a pretext task: all that a model needs to be probed, fine-tuned or to embed.
+
+    Args:
+        network: the backbone.
+        num_frames: frames of the clips it was trained on; only a note for those who use the weights.
+        size: height and width of those clips in pixels; likewise.
+    """
+
+    def __init__(self, network: Backbone, *, num_frames: int = 16, size: int = 112) -> None:
+        super().__init__()
+        self.network = network
+        self._notes = {"num_frames": num_frames, "size": size}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What `create_method` needs to build a model of the same structure."""
+        return {"method": METHOD, "backbone": self.network.name, "input": self.network.input, **self._notes}
+
+    @property
+    def trained(self) -> nn.Module:
+        """The backbone."""
+        return self.network
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone."""
+        return self.network
+
+    def group_outputs(
+        self,
+        views: Any,  # noqa: ARG002
+        *,
+        step_seed: int,  # noqa: ARG002
+        encode: Callable[..., Any] | None = None,  # noqa: ARG002
+    ) -> Iterator[Output]:
+        """Raises ConfigError: there is no task to train on."""
+        raise ConfigError(f"a bare {self.network.name} has no pretext task to be trained on")
