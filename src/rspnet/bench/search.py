@@ -4,42 +4,55 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from rspnet.core.checkpoint_format import FORMAT, SCHEMA
+from rspnet.core.files import sha256_of
 from rspnet.core.rng import numpy_rng
-from rspnet.search.query import Query, search
+from rspnet.data.procedural import plan_clips, write_clip
+from rspnet.engine.runtime import pick_precision
+from rspnet.pretext.rspnet import RSPNet
+from rspnet.search.query import Library, Query, search
 from rspnet.search.store import About, ClipRows, FileRow, Store, joined
 from rspnet.search.windows import ClipSettings
 
 DIM, WINDOWS, LATENT, NEIGHBOURS = 128, 40, 24, 10
 _VIDEOS_AT_ONCE = 500
-_ABOUT = About("bench", "bench", "fp32", DIM, 1, ClipSettings(2.0, 1.0, 1, 16, 1, 112))
+_ADDED_VIDEOS = 1000
+_BACKBONE, _CLIP = "r3d_18", ClipSettings(2.0, 1.0, 1, 16, 1, 112)
 
 
-def bench_search(*, num_clips: int = 200_000, queries: int = 100) -> dict[str, Any]:
+def bench_search(
+    *, num_clips: int = 200_000, queries: int = 100, added_videos: int = _ADDED_VIDEOS, backbone: str = _BACKBONE
+) -> dict[str, Any]:
     """Fill a library with made-up vectors, search it by appearance, both and motion, and compare with exact search.
 
     The vectors are unit vectors of low intrinsic dimension (24 of 128, with noise) that vary around a centre a video;
     motion and appearance are independent, which is the hardest case for one index of both. A query is a clip of the
-    library with noise.
+    library with noise. At last a real query, two seconds of 320 x 320 video, goes through the network (random
+    weights) to its hits, and more videos are added.
 
     Returns:
         {"rows": [{"alpha", "recall_at_10", "p50_ms", "p99_ms", "located_p50_ms"}], ...}: `p50_ms` is of the ten
-        nearest clips, `located_p50_ms` of ten aligned hits; beside them seconds to open, fill and index the library.
+        nearest clips, `located_p50_ms` of ten aligned hits; beside them seconds to fill, index and open the library,
+        from a query's file to its hits (first and median), to add videos, and how many of the library's old data
+        files that rewrote.
     """
     rng = numpy_rng("bench search")
     videos = num_clips // WINDOWS
     motion, appearance = (_vectors(rng, videos) for _ in range(2))
     with tempfile.TemporaryDirectory(prefix="rspnet-bench-") as folder:
+        about = _about(Path(folder), backbone)
         started = perf_counter()
-        store = Store.open_or_create(f"{folder}/library", _ABOUT)
+        store = Store.open_or_create(f"{folder}/library", about)
         for first in range(0, videos, _VIDEOS_AT_ONCE):
-            rows = [_rows(n, motion, appearance) for n in range(first, min(first + _VIDEOS_AT_ONCE, videos))]
-            store.replace([FileRow(row.path, row.content, 1, 1, 41.0, WINDOWS, "") for row in rows], rows)
+            _add(store, [_rows(n, motion, appearance) for n in range(first, min(first + _VIDEOS_AT_ONCE, videos))])
         filled = perf_counter()
         store.tidy()
         indexed = perf_counter()
@@ -48,13 +61,77 @@ def bench_search(*, num_clips: int = 200_000, queries: int = 100) -> dict[str, A
         chosen = rng.choice(len(motion), queries, replace=False)
         asked = [_unit(part[chosen] + 0.02 * rng.standard_normal((queries, DIM))) for part in (motion, appearance)]
         rows_of_table = [_row(store, asked, (motion, appearance), alpha=alpha) for alpha in (0.0, 0.5, 1.0)]
+        real = _real_query(Path(folder), store)
+        added = _adding(store, [_rows(n, motion, appearance, name="added") for n in range(min(added_videos, videos))])
     return {
         "rows": rows_of_table,
         "clips": len(motion),
         "open_s": opened - indexed,
         "fill_s": filled - started,
         "build_index_s": indexed - filled,
+        **real,
+        **added,
     }
+
+
+def _about(folder: Path, backbone: str) -> About:
+    """A library made by a network with random weights, whose checkpoint is written to `folder`."""
+    path = folder / "model.ckpt"
+    random_checkpoint(path, backbone)
+    precision = pick_precision("auto", torch.device("cpu"))
+    return About(str(path), sha256_of(path), precision, DIM, 1, _CLIP)  # the made-up clips have one feature each
+
+
+def random_checkpoint(path: Path, backbone: str) -> RSPNet:
+    """Write a checkpoint of a network with seeded random weights, and return the network."""
+    torch.manual_seed(0)
+    model = RSPNet(backbone, queue_size=1, feature_dim=DIM, num_frames=_CLIP.num_frames, size=_CLIP.size)
+    content = {"format": FORMAT, "schema": SCHEMA, "model": model.state_dict(), "model_config": model.config}
+    torch.save(content, path)
+    return model.eval()
+
+
+def _real_query(folder: Path, store: Store, repeats: int = 5) -> dict[str, float]:
+    """Seconds from a video file to ten ranked hits in an open library: decode, encode, search."""
+    (clip,) = plan_clips(num_videos=1, seed=0, num_frames=50, size=320, test_fraction=0.0)
+    write_clip(folder / "query.mp4", clip)
+    library = Library(store.uri, device="cpu")
+    seconds = []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for _ in range(repeats):
+        started = perf_counter()
+        library.search(folder / "query.mp4", alpha=0.5, k=NEIGHBOURS)
+        seconds.append(perf_counter() - started)
+    torch.set_num_threads(threads)
+    return {"file_to_hits_first_s": seconds[0], "file_to_hits_s": statistics.median(seconds[1:])}
+
+
+def _adding(store: Store, rows: list[ClipRows]) -> dict[str, float]:
+    """Seconds to add videos (with the upkeep that ends an indexing), and how many old data files changed by it."""
+    before = _data_files(store)
+    started = perf_counter()
+    _add(store, rows)
+    written = perf_counter()
+    after = _data_files(store)
+    store.tidy()
+    return {
+        "added_videos": len(rows),
+        "add_s": written - started,
+        "update_index_s": perf_counter() - written,
+        "old_data_files": len(before),
+        "old_data_files_rewritten": sum(after.get(path) != state for path, state in before.items()),
+    }
+
+
+def _data_files(store: Store) -> dict[Path, tuple[int, int]]:
+    """Size and time of change of every file with clips."""
+    paths = (Path(store.uri) / "clips.lance" / "data").rglob("*.lance")
+    return {path: ((status := path.stat()).st_size, status.st_mtime_ns) for path in paths}
+
+
+def _add(store: Store, rows: list[ClipRows]) -> None:
+    store.replace([FileRow(row.path, row.content, 1, 1, 41.0, WINDOWS, "") for row in rows], rows)
 
 
 def _row(
@@ -102,12 +179,14 @@ def _unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def _rows(number: int, motion: NDArray[np.float32], appearance: NDArray[np.float32]) -> ClipRows:
+def _rows(
+    number: int, motion: NDArray[np.float32], appearance: NDArray[np.float32], *, name: str = "videos"
+) -> ClipRows:
     own = slice(number * WINDOWS, (number + 1) * WINDOWS)
     window = np.arange(WINDOWS, dtype=np.int64)
     return ClipRows(
-        path=f"/videos/{number:06d}.mp4",
-        content=f"{number:064x}",
+        path=f"/{name}/{number:06d}.mp4",
+        content=f"{name}-{number}",
         fps=25.0,
         width=320,
         height=240,
