@@ -26,6 +26,8 @@ from rspnet.tasks.predictions import CONFUSION, Predictions, as_results, data_st
 from rspnet.tasks.run_folder import open_run_folder, section_from, write_result
 
 UNREADABLE = "unreadable_test.csv"
+NOT_OF_THE_WEIGHTS = ("num_workers", "max_skipped", "test_clips", "test_crops")
+"""Options of the section `clips` that trained weights do not depend on."""
 
 
 def evaluate(config: EvaluateConfig) -> None:
@@ -92,7 +94,8 @@ def finetune_stamp(trained: Trained, clips: LabelledClipsConfig, *, precision: s
         "weights_sha256": weights_sha256(trained.model),
         "init_sha256": trained.init_sha256,
         "seed": config["seed"],
-        "training": {name: config[name] for name in ("clips", "model", "optim", "epochs", "max_steps")},
+        "training": {name: config[name] for name in ("model", "optim", "epochs", "max_steps")}
+        | {"clips": {name: value for name, value in config["clips"].items() if name not in NOT_OF_THE_WEIGHTS}},
     }
 
 

@@ -32,7 +32,7 @@ from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.models.classifier import parameter_groups
 from rspnet.pretext.statistics import average_statistics_over_ranks
 from rspnet.tasks.classifiers import clip_shape, make_classifier, open_classifier, shared_scores
-from rspnet.tasks.evaluate import finetune_stamp, scoring_view, write_scores
+from rspnet.tasks.evaluate import NOT_OF_THE_WEIGHTS, finetune_stamp, scoring_view, write_scores
 from rspnet.tasks.labelled_data import labelled_records
 from rspnet.tasks.linear_probe import groups_of
 from rspnet.tasks.predictions import data_stamp, labels_of
@@ -291,12 +291,7 @@ class Finetuning:
         )
 
 
-_MACHINE = {
-    "data": ("root",),
-    "clips": ("num_workers", "max_skipped", "test_clips", "test_crops"),
-    "model": ("init",),
-    "optim": (),
-}
+_MACHINE = {"data": ("root",), "clips": NOT_OF_THE_WEIGHTS, "model": ("init",), "optim": ()}
 
 
 def settings_of_result(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
