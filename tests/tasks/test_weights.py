@@ -12,6 +12,7 @@ from rspnet.core.errors import CheckpointError, RSPNetError
 from rspnet.data.presets import MEAN, STD
 from rspnet.models.catalogue import CATALOGUE, IMAGENET
 from rspnet.models.registry import backbone_names
+from rspnet.pretext.pretrained import load_pretrained
 from rspnet.tasks.weights import fetch
 
 
@@ -26,6 +27,19 @@ def test_catalogue(capsys):
     shown = capsys.readouterr().out
     assert "UCF101 89.9" in shown
     assert "none stated" in shown
+    assert "ImageNet" not in shown
+    assert main(["weights", "torchvision-r3d_18"]) == 0
+    shown = capsys.readouterr().out
+    for part in (
+        "r3d_18_torchvision",
+        "16 x 112",
+        "0.43216",
+        "this package feeds ImageNet's",
+        "63.2",
+        "BSD-3",
+        "https",
+    ):
+        assert part in shown
     assert main(["weights", "nothing"]) == 2
     assert main(["weights", "--download=x"]) == 2
 
@@ -48,8 +62,10 @@ def test_hash_is_learned_once_and_checked_ever_after(entry, tmp_path):
     (folder / "file.pth").unlink()
     assert "downloaded, as at the first download" in fetch(entry, folder)
     (folder / "file.pth").write_bytes(b"WEIGHTS")
-    with pytest.raises(CheckpointError, match=r"file\.pth' has changed: 7 bytes"):
-        fetch(entry, folder)
+    for use in (lambda: fetch(entry, folder), lambda: load_pretrained(folder / "file.pth")):
+        with pytest.raises(CheckpointError, match=r"file\.pth' has changed: 7 bytes") as error:
+            use()
+        assert "\n" not in str(error.value)
     (folder / "file.pth.sha256.json").write_text("{")
     with pytest.raises(CheckpointError, match="remove it to note"):
         fetch(entry, folder)

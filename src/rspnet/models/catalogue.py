@@ -11,7 +11,10 @@ KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
 _RSPNET = "https://github.com/PeihaoChen/RSPNet"
 _RSPNET_LICENCE = "none stated (the repository has no licence)"
 _TORCHVISION = "https://pytorch.org/vision/stable/models.html"
-_TORCHVISION_LICENCE = "code BSD-3-Clause; weights under the terms of their training data"
+_TORCHVISION_LICENCE = (
+    "code BSD-3-Clause; the weights 'may have their own licenses or terms and conditions derived from the dataset used "
+    "for training'"
+)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from rspnet.core.checkpoint_format import FORMAT, has_right_seal, upgrade
 from rspnet.core.errors import CheckpointError
+from rspnet.core.noted_hash import fits_noted_hash
 
 PUBLISHED_BACKBONES: dict[str, str] = {
     "c3d": "c3d",
@@ -89,7 +90,8 @@ class LoadReport:
 def read_weights_file(path: str | os.PathLike[str], *, mapped: bool = True) -> dict[str, Any]:
     """The dictionary of a `torch.save` file, on the CPU, without ever executing code from it.
 
-    A checkpoint of ours is checked against its checksum and brought up to the present schema.
+    A checkpoint of ours is checked against its checksum and brought up to the present schema, a file that `rspnet
+    weights` downloaded against the size and hash noted then.
 
     Args:
         path: the file.
@@ -104,6 +106,7 @@ def read_weights_file(path: str | os.PathLike[str], *, mapped: bool = True) -> d
     try:
         # Only the zip format (torch >= 1.6) can be mapped.
         sealed = has_right_seal(file)
+        fits_noted_hash(file)
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped and zipfile.is_zipfile(file))
     except CheckpointError:
         raise
