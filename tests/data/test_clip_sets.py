@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.videos import read_barcode, write_barcode_video
+from helpers.videos import barcode_picture, read_barcode, write_barcode_video, write_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -155,10 +155,11 @@ def test_videos_that_do_not_serve_are_replaced_and_named(folder: Path) -> None:
         assert data.records[sample.index].name.startswith("good")
 
 
-def test_frozen_videos_tell_nothing(tmp_path: Path) -> None:
-    from helpers.videos import barcode_picture, write_video
-
-    write_video(tmp_path / "frozen.mp4", [barcode_picture(0, size=(SIZE, SIZE))] * 40)
+@pytest.mark.parametrize("every", [2, 40])
+def test_frozen_and_doubled_videos_tell_no_speed(every: int, tmp_path: Path) -> None:
+    """Also where every frame comes twice, so that a clip at speed 2 alone looks sound."""
+    pictures = [barcode_picture(index // every, size=(SIZE, SIZE)) for index in range(40)]
+    write_video(tmp_path / "frozen.mp4", pictures)
     write_barcode_video(tmp_path / "good.mp4", 40, size=(SIZE, SIZE))
     data = dataset(tmp_path, TASKS["pace"])
     sample = data.sample(ClipRequest(0, 0, 0, ClipPlan((2,), 1)), {})

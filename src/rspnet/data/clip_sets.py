@@ -17,8 +17,9 @@ from rspnet.data.clip_tasks import ClipPlan, ClipRequest, ClipTask
 from rspnet.data.datasets import MAX_DRAWS, Keys, NoSample, check_pixels_and_rate, first_usable
 from rspnet.data.presets import AugmentPreset
 from rspnet.data.skipped import Skip
-from rspnet.video.clips import MAX_REPEATED, Indices, clip_indices, draw_window, ordered_ticks, repeated_share
+from rspnet.video.clips import MAX_REPEATED, draw_window, ordered_ticks, repeated_share
 from rspnet.video.reader import VideoReader, View
+from rspnet.video.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,9 @@ class ClipSetDataset(Dataset[ClipSample | NoSample]):
 
         def read(video: VideoReader, keys: Keys, index: int, skipped: tuple[Skip, ...]) -> ClipSample:
             for draw in range(MAX_DRAWS):
-                sample = self._draw_sample(video, request.plan, keys if draw == 0 else (*keys, draw), index, skipped)
-                if max(repeated_share(clip.numpy()) for clip in sample.clips) < MAX_REPEATED:
+                draw_keys = keys if draw == 0 else (*keys, draw)
+                sample, repeated = self._draw_sample(video, request.plan, draw_keys, index, skipped)
+                if repeated < MAX_REPEATED:
                     return sample
             raise RSPNetError(f"frozen or duplicated frames in all {MAX_DRAWS} sets of clips drawn: nothing to tell")
 
@@ -136,33 +138,37 @@ class ClipSetDataset(Dataset[ClipSample | NoSample]):
 
     def _draw_sample(
         self, video: VideoReader, plan: ClipPlan, keys: Keys, index: int, skipped: tuple[Skip, ...]
-    ) -> ClipSample:
-        draws, views = [], []
-        for place, frames in enumerate(self._frames(video, plan, keys)):
+    ) -> tuple[ClipSample, float]:
+        """A sample, and the largest share of repeats among its clips and the stretches they are cut from."""
+        cuts, draws, views = self._cuts(video, plan, keys), [], []
+        for place, (stretch, speed) in enumerate(cuts):
             draw = draw_clip(self.preset, height=video.height, width=video.width, rng=numpy_rng(*keys, "looks", place))
             draws.append(draw)
-            views.append(View(frames.tolist(), box=draw.box, size=(self.size, self.size), flip=draw.flip))
-        return ClipSample(
-            clips=tuple(torch.as_tensor(pixels) for pixels in video.read_views(views)),
+            views.append(View(stretch[::speed], box=draw.box, size=(self.size, self.size), flip=draw.flip))
+        watch = Watch(frame for stretch, _ in cuts for frame in stretch)
+        clips = video.read_views(views, watch=watch)
+        sample = ClipSample(
+            clips=tuple(torch.as_tensor(pixels) for pixels in clips),
             jitter=tuple(torch.from_numpy(draw.jitter) for draw in draws),
             seeds=tuple(draw.noise_seed for draw in draws),
             label=plan.label,
             index=index,
             skipped=skipped,
         )
+        return sample, max(repeated_share(seen) for seen in (*clips, *(watch.pictures(cut) for cut, _ in cuts)))
 
-    def _frames(self, video: VideoReader, plan: ClipPlan, keys: Keys) -> list[Indices]:
-        """The frames of each clip as shown: int64 [T] each."""
+    def _cuts(self, video: VideoReader, plan: ClipPlan, keys: Keys) -> list[tuple[list[int], int]]:
+        """Of each clip as shown: all frames from its first to its last, and its speed."""
         if plan.order:
             window = draw_window(video.times, length=self.window, rng=numpy_rng(*keys, "window"), fps=self.fps)
             ticks = ordered_ticks(self.num_frames, len(plan.order))
-            return [window[ticks[place]] for place in plan.order]
-        clips = []
+            return [(window[ticks[place]].tolist(), 1) for place in plan.order]
+        cuts = []
         for place, speed in enumerate(plan.speeds):
             rng = numpy_rng(*keys, "window", place)
             window = draw_window(video.times, length=self.window, rng=rng, fps=self.fps)
-            clips.append(window[clip_indices(0, self.num_frames, speed)])
-        return clips
+            cuts.append((window[: (self.num_frames - 1) * speed + 1].tolist(), speed))
+        return cuts
 
 
 def stack_clips(samples: Sequence[ClipSample]) -> ClipBatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 import pytest
 import yaml
 from helpers.clips_on_disk import write_videos
+from helpers.stopping import stop_after
 
 from rspnet.cli import main
-from rspnet.engine.stop import StopRequest
 from rspnet.recipes import recipe_names
 from rspnet.tasks.study import rows as rows_module
 from rspnet.tasks.study.command import rows_of
-from rspnet.tasks.study.report import as_json, filled, read_kept, tables
+from rspnet.tasks.study.report import as_json, block, filled, gather, read_kept
 from rspnet.tasks.study.rows import claimed, row_folder
 from rspnet.tasks.study.spec import read_study, row_config, smaller
 
@@ -105,9 +106,8 @@ def test_a_row_in_other_hands_is_left_alone(
 def test_a_stopped_row_goes_on_and_ends_alike(
     whole: Path, spec: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count = iter(range(1, 100))
     with monkeypatch.context() as stopping:
-        stopping.setattr(StopRequest, "agreed", lambda *_: next(count) == 1)
+        stop_after(stopping, 1)
         assert study(spec, root, tmp_path, "--only", "[joint]") == 130
     assert not (row_folder(tmp_path, "joint", 0) / "row.json").exists()
     assert study(spec, root, tmp_path, "--only", "[joint]") == 0
@@ -132,7 +132,9 @@ def test_a_report_holds_all_rows_and_is_made_again_from_what_it_kept(whole: Path
         "tiny-oracle.png"
     }
     text = (folder / "tiny.md").read_text()
-    assert document.read_text() == f"# Head\n<!-- study tiny -->\n{text}<!-- end -->\ntail\n"
+    assert "![Tiny](tiny.png)" in text
+    shown = text.replace("](tiny", "](evidence/tiny")
+    assert document.read_text() == f"# Head\n<!-- study tiny -->\n{shown}<!-- end -->\ntail\n"
     assert "| joint | 2 |" in text
     assert "minus *joint*" in text
     assert "Oracle: by the mean absolute frame difference alone" in text
@@ -144,6 +146,17 @@ def test_a_report_holds_all_rows_and_is_made_again_from_what_it_kept(whole: Path
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert main(["study", str(spec), "--out", str(tmp_path / "nothing"), "--report", str(folder)]) == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_study_that_tunes_shows_no_test_score(whole: Path, spec: Path) -> None:
+    plan = read_study(str(spec))
+    content = gather(plan, whole)
+    tuning = block(dataclasses.replace(plan, tuning=True), content)
+    scores = [row(whole, "random", seed)["scores"]["motion"]["linear_validation"] for seed in (0, 1)]
+    assert "| run | seeds | linear probe, validation | R@1, validation |" in tuning
+    assert f"| random | 2 | {50 * sum(scores):.1f} [" in tuning
+    assert "R@5" not in tuning
+    assert "minus" not in tuning
 
 
 def test_a_report_of_nothing_says_so(spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,7 +232,7 @@ def test_the_documents_tables_are_those_of_the_kept_rows() -> None:
             continue
         plan, content = read_study(kept.stem), read_kept(kept)
         assert kept.read_text() == as_json(content)
-        text = tables(plan, content)
-        assert (folder / f"{kept.stem}.md").read_text() == text
+        assert (folder / f"{kept.stem}.md").read_text() == block(plan, content)
         document = folder.with_suffix(".md").read_text()
-        assert filled(document, kept.stem, text) == document
+        assert f"<!-- study {kept.stem} -->" in document
+        assert filled(document, kept.stem, block(plan, content, pictures="evidence/")) == document

@@ -14,6 +14,7 @@ from rspnet.tasks.study.spec import Study, option
 from rspnet.tasks.study.statistics import mean_of
 
 _DRAWN = {"linear": "linear probe", "recall1": "R@1"}
+_TUNING_DRAWN = {"linear_validation": "linear probe, validation", "recall1_validation": "R@1, validation"}
 
 
 def draw_study(path: Path, study: Study, rows: list[dict[str, Any]]) -> None:
@@ -21,8 +22,9 @@ def draw_study(path: Path, study: Study, rows: list[dict[str, Any]]) -> None:
     figure = Figure(figsize=(3.6 * len(study.labels) + 0.8, 3.6), layout="constrained")
     panels = figure.subplots(1, len(study.labels), squeeze=False)[0]
     runs = [run for run in study.runs if any(row["run"] == run for row in rows)]
+    drawn = _TUNING_DRAWN if study.tuning else _DRAWN
     for axes, task in zip(panels, study.labels, strict=True):
-        for shift, (score, label) in zip((-0.12, 0.12), _DRAWN.items(), strict=True):
+        for shift, (score, label) in zip((-0.12, 0.12), drawn.items(), strict=True):
             found = [mean_of([row["scores"][task][score] for row in rows if row["run"] == run]) for run in runs]
             middle = np.array([mean.value for mean in found])
             reach = np.array([0.0 if mean.high is None else mean.high - mean.value for mean in found])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from rspnet.tasks.study.statistics import Comparison, Mean, compare_runs, mean_o
 
 SCORES = {"linear": "linear probe", "recall1": "R@1", "recall5": "R@5", "few": "5 labels a class"}
 """Scores shown, and what tables call them."""
+TUNING_SCORES = {"linear_validation": "linear probe, validation", "recall1_validation": "R@1, validation"}
+"""Scores shown of a study that tunes."""
 TESTED = ("linear", "recall1")
 """Scores with paired tests against the reference."""
 Rows = list[dict[str, Any]]
@@ -39,15 +41,17 @@ def report(study: Study, out: Path, folder: Path) -> None:
             raise ConfigError(f"--report: no finished row in {str(out)!r} and no {str(kept)!r}")
         content = read_kept(kept)
     write_text(kept, as_json(content))
-    text = tables(study, content)
-    write_text(folder / f"{study.name}.md", text)
-    write_text(folder / f"{study.name}.csv", as_csv(content["rows"]))
+    write_text(folder / f"{study.name}.md", block(study, content))
+    write_text(folder / f"{study.name}.csv", as_csv(content["rows"], hidden=SCORES if study.tuning else ()))
     draw_study(folder / f"{study.name}.png", study, content["rows"])
     if content["oracle"]:
         draw_oracle(folder / f"{study.name}-oracle.png", content["oracle"])
     document = folder.with_suffix(".md")
     if document.exists():
-        write_text(document, filled(document.read_text(encoding="utf-8"), study.name, text))
+        write_text(
+            document,
+            filled(document.read_text(encoding="utf-8"), study.name, block(study, content, pictures=f"{folder.name}/")),
+        )
     print(f"{len(content['rows'])} rows of {study.name}: {folder / (study.name + '.md')}")
 
 
@@ -81,17 +85,26 @@ def as_json(content: dict[str, Any]) -> str:
     return f'{{"study": {json.dumps(content["study"])},\n "rows": [\n  {rows}\n ],\n "oracle": {oracle}}}\n'
 
 
+def block(study: Study, content: dict[str, Any], *, pictures: str = "") -> str:
+    """Tables and pictures as Markdown; `pictures` is put before the pictures' names."""
+    lines = ["", f"![{study.title}]({pictures}{study.name}.png)"]
+    if content["oracle"]:
+        lines += ["", f"![What the mean frame difference tells of speed]({pictures}{study.name}-oracle.png)"]
+    return tables(study, content) + "\n".join(lines) + "\n"
+
+
 def tables(study: Study, content: dict[str, Any]) -> str:
     """The study in words and tables: a table of scores for every task, and one of differences."""
     rows: Rows = content["rows"]
     lines = [f"**{study.title}.** {study.about.strip()}", "", _protocol(rows), ""]
     runs = [run for run in study.runs if any(row["run"] == run for row in rows)]
+    shown = TUNING_SCORES if study.tuning else SCORES
     for task in study.labels:
         lines += [f"*{task}* (%, mean and 95 % t-interval over seeds; chance {_chance(rows, task)}):", ""]
-        lines += _table(["run", "seeds", *SCORES.values()], [_scores_row(rows, run, task) for run in runs])
+        lines += _table(["run", "seeds", *shown.values()], [_scores_row(rows, run, task, shown) for run in runs])
         lines.append("")
     compared = [run for run in runs if run != study.reference]
-    if study.reference in runs and compared:
+    if study.reference in runs and compared and not study.tuning:
         lines += [
             f"Each run minus *{study.reference}*, in points: over seeds (t), and over test videos (bootstrap).",
             "",
@@ -119,15 +132,15 @@ def filled(document: str, name: str, text: str) -> str:
     return before + start + text + closed + after
 
 
-def as_csv(rows: Rows) -> str:
-    """One line a run, seed, task and score (shares of 1)."""
+def as_csv(rows: Rows, *, hidden: Collection[str] = ()) -> str:
+    """One line a run, seed, task and score (shares of 1), but for `hidden` scores."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["run", "seed", "steps", "task", "score", "value", "pretrain_cpu_seconds"])
     for row in rows:
         spent = row["spent"]["pretrain"]["cpu_seconds"]
         for task, scores in row["scores"].items():
-            for score, value in scores.items():
+            for score, value in ((score, value) for score, value in scores.items() if score not in hidden):
                 table.writerow([row["run"], row["seed"], row["protocol"]["steps"], task, score, value, spent])
     return text.getvalue()
 
@@ -158,8 +171,8 @@ def _chance(rows: Rows, task: str) -> str:
     return ", ".join(f"{100 / count:.1f}" for count in sorted({row["classes"][task] for row in rows}))
 
 
-def _scores_row(rows: Rows, run: str, task: str) -> list[str]:
-    found = [values(rows, run, task, score) for score in SCORES]
+def _scores_row(rows: Rows, run: str, task: str, shown: Iterable[str]) -> list[str]:
+    found = [values(rows, run, task, score) for score in shown]
     return [run, str(len(found[0])), *(_percent(mean_of(list(part.values()))) for part in found)]
 
 

@@ -48,7 +48,8 @@ class Study:
         bins: numeric columns cut into this many equally filled classes.
         view: see `View`.
         oracle: speeds to ask of the mean frame difference alone; none: not asked.
-        x: option (such as max_steps) to draw the scores against; none: by run.
+        tuning: report scores on the validation videos only, never those on test videos.
+        x: option (such as steps) to draw the scores against; none: by run.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Study:
     bins: dict[str, int] = field(default_factory=dict)
     view: View = View()
     oracle: tuple[int, ...] = ()
+    tuning: bool = False
     x: str | None = None
 
 
