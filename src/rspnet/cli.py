@@ -78,6 +78,7 @@ COMMANDS: dict[str, Command] = {
     "search": Command(
         "rspnet.config.search:SearchConfig", "rspnet.search.command:search_command", "find videos by motion and look"
     ),
+    "serve": Command("rspnet.config.search:ServeConfig", "rspnet.search.ui.command:serve", "search in the browser"),
     "transcode": Command(
         "rspnet.config.transcode:TranscodeConfig",
         "rspnet.tasks.transcode:transcode",

@@ -1,4 +1,4 @@
-"""Options of `rspnet index` and `rspnet search`."""
+"""Options of `rspnet index`, `rspnet search` and `rspnet serve`."""
 
 from __future__ import annotations
 
@@ -82,3 +82,30 @@ class SearchConfig:
         require(self.end is None or self.end > self.start, f"--end {self.end}: must be after --start {self.start}")
         folder = self.out is not None and not self.out.endswith((".json", ".png"))
         require(folder or not self.explain, "--explain: name a run folder with --out")
+
+
+@dataclass(frozen=True)
+class ServeConfig:
+    """Search a library in the browser: drop in a clip, slide between motion and look, see why.
+
+    Example: rspnet serve library
+    """
+
+    store: str = positional("The library that rspnet index made.")
+    host: str = "127.0.0.1"
+    """Address to listen at; any but this machine's own opens the library's videos to the network, without a login."""
+    port: int = 7860
+    """Port to listen at; 0 takes a free one."""
+    max_upload_mb: int = 200
+    """Largest clip that may be dropped in, in mebibytes."""
+    labels: str | None = None
+    """CSV with the columns path and label: the map can then be coloured by class."""
+    model: str | None = None
+    """The library's checkpoint; the default is where it was when the library was made."""
+    device: Device = "auto"
+    """Where to run."""
+
+    def __post_init__(self) -> None:
+        require(0 <= self.port <= 65535, f"--port {self.port}: must be from 0 to 65535")
+        require(self.max_upload_mb >= 1, f"--max_upload_mb {self.max_upload_mb}: must be at least 1")
+        require(bool(self.host), "--host: must not be empty")

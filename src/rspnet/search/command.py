@@ -16,8 +16,9 @@ from rspnet.core.files import write_json
 from rspnet.pretext.methods import require_heads
 from rspnet.search.hits import Hit
 from rspnet.search.query import Library
+from rspnet.search.windows import ClipSettings
 from rspnet.tasks.contact_sheet import SheetClip, SheetRow, contact_sheet
-from rspnet.tasks.roi import explain, read_clip, write_pictures
+from rspnet.tasks.roi import RoiClip, explain, read_clip, write_pictures
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 from rspnet.video.reader import open_video
 
@@ -55,7 +56,8 @@ def search_command(config: SearchConfig) -> None:
         write_hits(folder / "hits.json", config, hits)
         draw_hits(folder / "hits.png", config, hits)
         if config.explain:
-            explain_hit(library, config, hits[0], folder)
+            settings, part = library.store.about.clip, (config.start, config.end)
+            explain_clips(library, clips_to_explain(Path(config.query), part, hits[0], settings), folder)
         stamp = plain(config) | {"weights_sha256": library.store.about.weights_sha256}
         write_result(folder, command="search", protocol=stamp, results={"hits": [asdict(hit) for hit in hits]})
 
@@ -78,17 +80,37 @@ def draw_hits(path: Path, config: SearchConfig, hits: Sequence[Hit]) -> None:
     contact_sheet(path, [SheetRow(query, shown)], title=title)
 
 
-def explain_hit(library: Library, config: SearchConfig, hit: Hit, folder: Path) -> None:
-    """Draw why a hit is alike: RoI maps of the middles of query and hit."""
-    clip = library.store.about.clip
-    shape = {"num_frames": clip.num_frames, "stride": clip.stride, "size": clip.size}
-    middles = (_middle(Path(config.query), config.start, config.end), (hit.start_s + hit.end_s) / 2)
-    pair = [
-        read_clip(path, start_s=max(0.0, middle - clip.num_frames * clip.stride / 2 / hit.fps), **shape)
-        for path, middle in zip((Path(config.query), Path(hit.path)), middles, strict=True)
-    ]
-    maps = explain(require_heads(library.embedder.model, task="search"), pair[0], pair[1])
-    write_pictures(folder, (pair[0], pair[1]), maps, slow=4 / clip.stride)
+def clips_to_explain(
+    query: Path, part: tuple[float, float | None], hit: Hit, settings: ClipSettings
+) -> tuple[RoiClip, RoiClip]:
+    """The clips in the middles of a query and of a hit.
+
+    Args:
+        query: the query's video.
+        part: start and end of the query in it, in seconds; an end of None is the video's.
+        hit: what was found.
+        settings: how the library cuts clips.
+
+    Raises:
+        DecodeError: a video cannot be read.
+    """
+    shape = {"num_frames": settings.num_frames, "stride": settings.stride, "size": settings.size}
+    middles = (_middle(query, *part), (hit.start_s + hit.end_s) / 2)
+    first, second = (
+        read_clip(path, start_s=max(0.0, middle - settings.num_frames * settings.stride / 2 / hit.fps), **shape)
+        for path, middle in zip((query, Path(hit.path)), middles, strict=True)
+    )
+    return first, second
+
+
+def explain_clips(library: Library, clips: tuple[RoiClip, RoiClip], folder: Path) -> None:
+    """Draw where two clips are alike, by the RoI maps of both heads: roi.png and roi.mp4 in `folder`.
+
+    Raises:
+        RSPNetError: the library's model has heads that are not linear.
+    """
+    maps = explain(require_heads(library.embedder.model, task="search"), *clips)
+    write_pictures(folder, clips, maps, slow=4 / library.store.about.clip.stride)
 
 
 def _frames(path: Path, start_s: float, end_s: float | None) -> np.ndarray:

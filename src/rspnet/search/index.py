@@ -88,7 +88,7 @@ def update(store: Store, embedder: Embedder, paths: Sequence[str], *, folder: Pa
     todo, touched = [], []
     for path in paths:
         old = known.get(path)
-        if old is None or not _is_unchanged(path, old):
+        if old is None or not old.is_unchanged():
             new = _file_row(path)
             if old is not None and new is not None and old.content == new.content:
                 touched.append(replace(old, mtime_ns=new.mtime_ns))
@@ -103,14 +103,6 @@ def update(store: Store, embedder: Embedder, paths: Sequence[str], *, folder: Pa
             report.unreadable.append(finished)
     store.tidy()
     return replace(report, done=done)
-
-
-def _is_unchanged(path: str, old: FileRow) -> bool:
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns) == (old.bytes, old.mtime_ns)
 
 
 def _file_row(path: str) -> FileRow | None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rspnet.core.errors import CheckpointError, DecodeError, RSPNetError
 from rspnet.core.files import sha256_of
@@ -19,10 +21,12 @@ from rspnet.search.align import best_alignment
 from rspnet.search.cutting import PieceDataset, cut_video, pieces_of, window_means
 from rspnet.search.hits import Hit
 from rspnet.search.store import ClipRows, Store, joined
-from rspnet.tasks.embedder import Embedder
+from rspnet.search.windows import Windows
+from rspnet.tasks.embedder import Embedder, Vectors
 
 _CANDIDATES_PER_HIT = 8
 _MIN_CANDIDATES = 64
+_FEW_VIDEOS = 200
 
 
 @dataclass(frozen=True)
@@ -114,15 +118,41 @@ class Library:
             if isinstance(result, Skip):
                 raise DecodeError(video, result.reason)
             parts.append(result)
-        heads = (np.concatenate([getattr(part, head) for part in parts]) for head in ("motion", "appearance"))
-        motion, appearance = (window_means(vectors, settings.clips, unit=True) for vectors in heads)
-        return Query(cut.windows.start_s, cut.windows.end_s, motion, appearance, sha256_of(Path(video)))
+        heads = [[getattr(part, head) for part in parts] for head in ("motion", "appearance")]
+        return self._query(cut.windows, *heads, content=sha256_of(Path(video)))
+
+    def embed_clips(self, windows: Windows, clips: Tensor, *, content: str) -> Query:
+        """The windows of a query that has been read elsewhere.
+
+        Args:
+            windows: of the query.
+            clips: uint8 [n * clips, T, S, S, 3], the frames that `windows` asks for.
+            content: SHA-256 of the file.
+        """
+        parts = [self.embedder.encode(part) for part in torch.split(clips, self.embedder.batch_size)]
+        return self._query(windows, [part[2] for part in parts], [part[1] for part in parts], content=content)
+
+    def _query(
+        self, windows: Windows, motion: Sequence[Vectors], appearance: Sequence[Vectors], *, content: str
+    ) -> Query:
+        clips = self.store.about.clip.clips
+        means = [window_means(np.concatenate(vectors), clips, unit=True) for vectors in (motion, appearance)]
+        return Query(windows.start_s, windows.end_s, means[0], means[1], content)
 
 
-def search(store: Store, query: Query, *, alpha: float, k: int, not_same_video: bool = False) -> list[Hit]:
+def search(
+    store: Store,
+    query: Query,
+    *,
+    alpha: float,
+    k: int,
+    not_same_video: bool = False,
+    within: Collection[str] | None = None,
+) -> list[Hit]:
     """The k videos with the part most like the query, best first; ties by path.
 
     Every query window names its nearest clips; each video among these is then aligned with the query as a whole.
+    `within` limits the search to some of the library's videos.
 
     Raises:
         RSPNetError: alpha or k out of range.
@@ -131,20 +161,27 @@ def search(store: Store, query: Query, *, alpha: float, k: int, not_same_video: 
         raise RSPNetError(f"alpha is {alpha}; it must be from 0 (appearance) to 1 (motion)")
     if k < 1:
         raise RSPNetError(f"k is {k}; it must be at least 1")
-    paths = _candidates(store, query, alpha=alpha, k=k, not_content=query.content if not_same_video else None)
+    own = query.content if not_same_video else None
+    paths = _candidates(store, query, alpha=alpha, k=k, not_content=own, within=within)
     hits = [locate(query, video, alpha=alpha, hop_s=store.about.clip.hop_s) for video in store.clips_of(paths)]
     return sorted(hits, key=lambda hit: (-hit.score, hit.path))[:k]
 
 
-def _candidates(store: Store, query: Query, *, alpha: float, k: int, not_content: str | None) -> Sequence[str]:
+def _candidates(
+    store: Store, query: Query, *, alpha: float, k: int, not_content: str | None, within: Collection[str] | None
+) -> Sequence[str]:
     """The videos of the clips nearest to each query window; asks for more clips until there are k videos."""
+    if within is not None and len(within) <= _FEW_VIDEOS:
+        return [file.path for file in store.files_of(list(within)) if file.content != not_content]
+    allowed = None if within is None else frozenset(within)
     limit = max(_MIN_CANDIDATES, _CANDIDATES_PER_HIT * k)
     total = len(store)
     vectors = joined(query.motion, query.appearance, alpha=alpha)
     while True:
         found: dict[str, None] = {}
         for vector in vectors:
-            found.update(dict.fromkeys(p for p, _ in store.nearest(vector, limit=limit, not_content=not_content)))
+            paths = (path for path, _ in store.nearest(vector, limit=limit, not_content=not_content))
+            found.update((path, None) for path in paths if allowed is None or path in allowed)
         if len(found) >= k or limit >= total:
             return list(found)
         limit *= 4

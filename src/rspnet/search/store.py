@@ -68,6 +68,14 @@ class FileRow:
     clips: int
     reason: str
 
+    def is_unchanged(self) -> bool:
+        """Whether the file is there as it was, by size and time of change (of what a link points to)."""
+        try:
+            status = Path(self.path).stat()
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (self.bytes, self.mtime_ns)
+
 
 @dataclass(frozen=True)
 class ClipRows:
@@ -151,6 +159,11 @@ class Store:
     def files(self) -> dict[str, FileRow]:
         """All file rows by path."""
         return {row["path"]: FileRow(**row) for row in self._files.to_arrow().to_pylist()}
+
+    def files_of(self, paths: Sequence[str]) -> Iterator[FileRow]:
+        """The file rows of some videos, in any order."""
+        for condition in _conditions("path", paths):
+            yield from (FileRow(**row) for row in self._files.search().where(condition).to_arrow().to_pylist())
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -246,6 +259,23 @@ class Store:
                 motion, appearance = np.split(vectors[rows], 2, axis=1)
                 empty = np.zeros((len(rows), 0), np.float32)
                 yield ClipRows(**one, **own, motion=motion, appearance=appearance, features=empty)
+
+    def video_means(self) -> tuple[list[str], Vectors]:
+        """Every video by the mean [motion, appearance] vector of its windows: paths in order, float32 [N, 2D]."""
+        rows: dict[str, int] = {}
+        sums: list[NDArray[np.float64]] = []
+        counts: list[int] = []
+        for batch in self._clips.search().select(["path", "vector"]).to_batches():
+            vectors = np.asarray(batch["vector"].flatten().to_numpy(zero_copy_only=False), np.float64)
+            for path, vector in zip(batch["path"].to_pylist(), vectors.reshape(batch.num_rows, -1), strict=True):
+                if rows.setdefault(path, len(sums)) == len(sums):
+                    sums.append(np.zeros_like(vector))
+                    counts.append(0)
+                sums[rows[path]] += vector
+                counts[rows[path]] += 1
+        paths = sorted(rows)
+        means = [sums[rows[path]] / counts[rows[path]] for path in paths]
+        return paths, np.asarray(means, np.float32).reshape(len(paths), 2 * self.about.dim)
 
 
 def joined(motion: Vectors, appearance: Vectors, *, alpha: float | None = None) -> Vectors:

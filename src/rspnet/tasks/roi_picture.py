@@ -18,6 +18,8 @@ Frames = NDArray[np.uint8]
 Row = tuple[str, Frames, Mapping[str, NDArray[np.float32]]]
 """A clip's title, its frames uint8 [T, H, W, 3], and its maps [T, H, W] by name."""
 
+NOTE = "colour = adds to the similarity (blue a little, red most); no colour = adds nothing or takes away"
+"""How to read the maps."""
 _COLUMNS = 8
 _TILE_INCHES, _LEFT_INCHES, _TOP_INCHES, _TITLE_INCHES = 1.15, 1.25, 0.5, 0.3
 _INK, _GREY = "#20242c", "#8a8f98"
@@ -64,8 +66,7 @@ def draw_strip(path: Path, rows: Sequence[Row], *, title: str, dpi: int = 110) -
                 axes = figure.add_axes((left / width, top / height, side / width, side / height))
                 axes.imshow(pictures[frame], interpolation="antialiased")
                 axes.set_axis_off()
-    note = "colour = adds to the similarity (blue a little, red most); no colour = adds nothing or takes away"
-    figure.text(0.12 / width, 0.16 / height, note, fontsize=7.5, color=_GREY, va="center")
+    figure.text(0.12 / width, 0.16 / height, NOTE, fontsize=7.5, color=_GREY, va="center")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
 

@@ -1,0 +1,93 @@
+"""`rspnet serve`: the page of a library, until Ctrl-C."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import tempfile
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from rspnet.config.search import ServeConfig
+from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.data.annotations import read_list
+from rspnet.search.query import Library
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_CLOSING_SECONDS = 2
+_MEBIBYTE = 2**20
+
+
+def serve(config: ServeConfig) -> None:
+    """Run the command.
+
+    Raises:
+        ConfigError: Gradio is not installed, or the address cannot be used.
+        RSPNetError: no such library, or its checkpoint is missing.
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise ConfigError("the page needs Gradio: install the extra, pip install 'rspnet[ui]'")
+    signal.signal(signal.SIGTERM, _interrupt)
+    with (
+        _listen(config.host, config.port) as listening,
+        tempfile.TemporaryDirectory(prefix="rspnet-serve-", ignore_cleanup_errors=True) as folder,
+    ):
+        # Read by Gradio when it is imported: nothing is told to anyone, and its files lie where they are removed.
+        os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=f"{folder}/gradio")
+        _run(config, Path(folder), listening)
+
+
+def _run(config: ServeConfig, folder: Path, listening: socket.socket) -> None:
+    import uvicorn
+
+    from rspnet.search.ui.app import build_app
+    from rspnet.search.ui.decoding import warm_up
+    from rspnet.search.ui.service import Service
+
+    library = Library(config.store, model=config.model, device=config.device)
+    upload_bytes = config.max_upload_mb * _MEBIBYTE
+    records = read_list(config.labels) if config.labels else []
+    classes = {str(record.path.absolute()): record.class_name or str(record.label) for record in records}
+    service = Service(library, folder, upload_bytes=upload_bytes, classes=classes)
+    if not service.files:
+        raise RSPNetError(f"library {config.store!r} holds no readable video: add some with rspnet index")
+    threading.Thread(target=warm_up, daemon=True).start()
+    app = build_app(service, upload_bytes=upload_bytes, hosts=_LOOPBACK if config.host in _LOOPBACK else ())
+    announce(config.host, listening.getsockname()[1])
+    settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_CLOSING_SECONDS)
+    uvicorn.Server(settings).run(sockets=[listening])
+
+
+def announce(host: str, port: int) -> None:
+    """Say where the page is, and who can open it if not this machine alone."""
+    console = Console(stderr=True)
+    if host not in _LOOPBACK:
+        text = "anyone who reaches this address can search this library and watch its videos: there is no login"
+        console.print(f"warning: --host {host}: {text}", highlight=False, soft_wrap=True)
+    name = f"[{host}]" if ":" in host else host
+    console.print(f"http://{name}:{port} (Ctrl-C ends)", highlight=False, markup=False, soft_wrap=True)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    with ExitStack() as undo:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            listening = undo.enter_context(socket.socket(family, kind, protocol))
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConfigError(f"cannot listen at --host {host} --port {port}: {reason}; name another one") from error
+        undo.pop_all()
+        return listening
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

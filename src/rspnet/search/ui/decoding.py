@@ -1,0 +1,155 @@
+"""What the page reads from videos. Decoders are fed strangers' files here, so each call has a process of its own.
+
+A decoder that crashes or hangs costs one answer, never the server: `contained` starts a worker from the fork server of
+`core.workers` for every call and ends it afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rspnet.core.errors import DecodeError
+from rspnet.core.files import sha256_of
+from rspnet.core.workers import Death, Replace, ordered_map
+from rspnet.search.command import clips_to_explain
+from rspnet.search.cutting import PieceDataset, cut_video, pieces_of
+from rspnet.search.hits import Hit
+from rspnet.search.windows import ClipSettings, Windows
+from rspnet.tasks.roi import RoiClip
+from rspnet.video.reader import VideoReader, View, open_video
+from rspnet.video.writer import write_video
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_LIMIT_SECONDS = 60.0
+_SHOWN_SIDE = 240
+_SHOWN_FPS = 30.0
+_FRAMES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a video file, in seconds from its first frame."""
+
+    path: Path
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a video that could be opened: seconds and pixels."""
+
+    duration_s: float
+    fps: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class ReadQuery:
+    """A query as pixels: uint8 [n * clips, T, S, S, 3], window after window; `content` is the file's SHA-256."""
+
+    windows: Windows
+    clips: NDArray[np.uint8]
+    content: str
+
+
+def contained(work: Callable[[Task], Result], task: Task, path: Path) -> Result:
+    """`work(task)` in a process of its own.
+
+    Raises:
+        DecodeError: reading `path` crashed it, or took over a minute.
+        RSPNetError: whatever `work` raises.
+    """
+
+    def after_death(_task: Task, death: Death) -> Replace[Result | Death]:
+        return Replace(death)
+
+    results: Iterator[Result | Death] = ordered_map(
+        work,
+        [task],
+        workers=1,
+        after_death=after_death,
+        hang_seconds=_LIMIT_SECONDS,
+        preload=["rspnet.search.ui.decoding"],
+    )
+    (result,) = results
+    if isinstance(result, Death):
+        raise DecodeError(path, result.reason)
+    return result
+
+
+def warm_up() -> None:
+    """Start the fork server, which imports the program, before the first user waits for it."""
+    contained(str, Path(), Path())
+
+
+def look_at(path: Path) -> Facts:
+    """Open a video and decode its first picture.
+
+    Raises:
+        DecodeError: it cannot be read.
+    """
+    with open_video(path) as video:
+        video.frames_at([0])
+        return Facts(_duration(video), video.fps, video.width, video.height)
+
+
+def read_query(task: tuple[Part, ClipSettings]) -> ReadQuery:
+    """The clips of a part of a video.
+
+    Raises:
+        DecodeError: it cannot be read.
+    """
+    part, settings = task
+    cut = cut_video(part.path, settings, start_s=part.start_s, end_s=part.end_s)
+    pieces = PieceDataset(pieces_of(cut), settings)
+    clips = []
+    for number in range(len(pieces)):
+        sample = pieces[number]
+        if sample.clips is None:
+            raise DecodeError(part.path, sample.skip.reason if sample.skip else "no clip in it")
+        clips.append(sample.clips.numpy())
+    return ReadQuery(cut.windows, np.concatenate(clips), sha256_of(part.path))
+
+
+def read_explained(task: tuple[Part, Hit, ClipSettings]) -> tuple[RoiClip, RoiClip]:
+    """The clips whose likeness is to be explained; raises as `clips_to_explain`."""
+    part, hit, settings = task
+    return clips_to_explain(part.path, (part.start_s, part.end_s), hit, settings)
+
+
+def write_preview(task: tuple[Part, Path]) -> None:
+    """Write a part of a video as a small MP4 that any browser plays, without sound.
+
+    Raises:
+        DecodeError: a frame of the part cannot be decoded.
+        RSPNetError: the file cannot be written.
+    """
+    part, target = task
+    with open_video(part.path) as video:
+        times = video.times - video.times[0]
+        fps = min(video.fps, _SHOWN_FPS)
+        moments = np.arange(part.start_s, min(part.end_s, _duration(video)) - 0.5 / fps, 1 / fps)
+        frames = np.searchsorted(times, moments + 0.5 / video.fps, side="right") - 1 if len(moments) else [0]
+        shown = np.clip(frames, 0, len(video) - 1).tolist()
+        write_video(target, _pictures(video, shown), fps=fps)
+
+
+def _pictures(video: VideoReader, frames: list[int]) -> Iterator[NDArray[np.uint8]]:
+    scale = min(1.0, _SHOWN_SIDE / min(video.height, video.width))
+    height, width = (max(2, 2 * round(side * scale / 2)) for side in (video.height, video.width))
+    for first in range(0, len(frames), _FRAMES_AT_ONCE):
+        yield from video.read_views([View(frames[first : first + _FRAMES_AT_ONCE], size=(height, width))])[0]
+
+
+def _duration(video: VideoReader) -> float:
+    return float(video.times[-1] - video.times[0]) + 1 / video.fps

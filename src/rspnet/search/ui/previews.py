@@ -1,0 +1,104 @@
+"""The only files the page serves: small MP4 cuts and pictures, in a private folder that is kept within a size."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+from rspnet.core.errors import RSPNetError
+
+_NAME = re.compile(r"[0-9a-f]{32}\.(mp4|png)")
+_MOST_OFFERS = 20_000
+_MADE_AT_ONCE = 2
+
+
+class BoundedFolder:
+    """Files of one folder, the longest unused of which go when all together are over `limit_bytes`."""
+
+    def __init__(self, folder: Path, *, limit_bytes: int) -> None:
+        self.folder = folder
+        self._limit_bytes = limit_bytes
+        self._sizes: OrderedDict[str, int] = OrderedDict()
+        self._lock = threading.Lock()
+        folder.mkdir(mode=0o700, parents=True)
+
+    def add(self, name: str) -> None:
+        """Count in a file that has been written, and make room for it."""
+        with self._lock:
+            self._sizes[name] = (self.folder / name).stat().st_size
+            self._sizes.move_to_end(name)
+            while sum(self._sizes.values()) > self._limit_bytes and len(self._sizes) > 1:
+                oldest, _ = self._sizes.popitem(last=False)
+                (self.folder / oldest).unlink(missing_ok=True)
+
+    def find(self, name: str) -> Path | None:
+        """A file that was added and is still there, a real file and no link; it counts as used now."""
+        path = self.folder / name
+        with self._lock:
+            if name not in self._sizes or path.is_symlink() or not path.is_file():
+                return None
+            self._sizes.move_to_end(name)
+            return path
+
+
+class Previews:
+    """Previews by name. A name is a keyed hash of what is shown: it says nothing, and cannot be guessed.
+
+    A preview is offered when a page shows it and made when a browser asks for it, at most two at a time.
+    """
+
+    def __init__(self, folder: Path, *, limit_bytes: int) -> None:
+        self._files = BoundedFolder(folder, limit_bytes=limit_bytes)
+        self._key = secrets.token_bytes(32)
+        self._offers: OrderedDict[str, Callable[[Path], None]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._makers = threading.Semaphore(_MADE_AT_ONCE)
+
+    def offer(self, what: object, suffix: str, make: Callable[[Path], None]) -> str:
+        """The name of a preview of `what` (anything with a telling repr), which `make` will write when it is needed."""
+        name = hmac.new(self._key, repr(what).encode(), hashlib.sha256).hexdigest()[:32] + suffix
+        with self._lock:
+            self._offers[name] = make
+            self._offers.move_to_end(name)
+            while len(self._offers) > _MOST_OFFERS:
+                self._offers.popitem(last=False)
+        return name
+
+    def keep(self, what: object, file: Path) -> str:
+        """Move a file that has been made already into the folder; returns its name."""
+        name = self.offer(what, file.suffix, _expired)
+        file.replace(self._files.folder / name)
+        self._files.add(name)
+        return name
+
+    def get(self, name: str) -> Path | None:
+        """The file of a preview, made now if need be; None for a name that was never given out.
+
+        Raises:
+            RSPNetError: the video behind it cannot be read any more.
+        """
+        if not _NAME.fullmatch(name):
+            return None
+        with self._lock:
+            make = self._offers.get(name)
+        if make is None:
+            return None
+        found = self._files.find(name)
+        if found is None:
+            with self._makers:
+                found = self._files.find(name)
+                if found is None:
+                    make(self._files.folder / name)
+                    self._files.add(name)
+                    found = self._files.find(name)
+        return found
+
+
+def _expired(_target: Path) -> None:
+    raise RSPNetError("this picture was made long ago and has been removed: ask for it again")

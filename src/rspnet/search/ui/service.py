@@ -1,0 +1,268 @@
+"""What the page can ask for, without any page: opening a clip, searching with it, explaining a hit, the map.
+
+One service answers all users at once. It keeps nothing of any of them: what a user has opened is handed to and fro as
+frozen values. The network is shared and works for one user at a time, behind a lock.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from rspnet.core.errors import RSPNetError
+from rspnet.search.command import explain_clips
+from rspnet.search.hits import Hit
+from rspnet.search.library_map import Layout, Method, lay_out
+from rspnet.search.query import Library, Query, search
+from rspnet.search.store import FileRow
+from rspnet.search.ui.decoding import Facts, Part, contained, look_at, read_explained, read_query, write_preview
+from rspnet.search.ui.previews import BoundedFolder, Previews
+from rspnet.video.reader import VIDEO_SUFFIXES
+
+LONGEST_QUERY_S = 60.0
+FIRST_QUERY_S = 10.0
+SHORTEST_QUERY_S = 0.1
+Space = Literal["motion", "appearance", "both"]
+_PREVIEW_BYTES = 512 * 2**20
+_UPLOADS_KEPT = 20
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video that can be asked with: one of the library, or an upload.
+
+    Attributes:
+        name: what to call it on the page.
+        path: its file on the server.
+        row: its row in the library; None for an upload.
+        facts: length and size.
+    """
+
+    name: str
+    path: Path
+    row: FileRow | None
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A part of a clip, as the library sees it."""
+
+    clip: Clip
+    start_s: float
+    end_s: float
+    query: Query
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which videos may be found: below a folder ("" is all), of some length in seconds, not the query's own."""
+
+    folder: str = ""
+    shortest_s: float | None = None
+    longest_s: float | None = None
+    other_videos: bool = False
+
+
+class Service:
+    """A library and the private folder its page works in.
+
+    Args:
+        library: open for searching.
+        folder: private and empty; whoever made it removes it.
+        upload_bytes: largest upload.
+        classes: class of a video by its path, where known.
+
+    Attributes:
+        files: the library's readable videos by path.
+        names: their paths by what the page calls them.
+        root: the folder that holds all of them.
+        paths: of the videos on the map, in its order.
+        groups: what the map can be coloured by: name, and the group of a video's path.
+        previews: all that can be watched.
+    """
+
+    def __init__(
+        self, library: Library, folder: Path, *, upload_bytes: int, classes: Mapping[str, str] | None = None
+    ) -> None:
+        self.library = library
+        self.files = {path: row for path, row in library.store.files().items() if row.clips}
+        self.unreadable = len(library.store.files()) - len(self.files)
+        self.root = Path(os.path.commonpath([Path(path).parent for path in self.files])) if self.files else Path()
+        self.names = {self.shown_name(path): path for path in sorted(self.files)}
+        self.previews = Previews(folder / "previews", limit_bytes=_PREVIEW_BYTES)
+        self.groups = self._groups(classes or {})
+        self._uploads = BoundedFolder(folder / "uploads", limit_bytes=_UPLOADS_KEPT * upload_bytes)
+        self._folder = folder
+        self._model = threading.Lock()
+        self.paths, self._means = library.store.video_means()
+        self.layout = cache(self._layout)
+
+    def shown_name(self, path: str) -> str:
+        """A video of the library, below the folder that holds all of it."""
+        return Path(path).relative_to(self.root).as_posix()
+
+    def folders(self) -> list[str]:
+        """All folders with videos somewhere below them, without the one that holds all."""
+        found = {parent.as_posix() for name in self.names for parent in Path(name).parents}
+        return sorted(found - {"."})
+
+    # --- the query --------------------------------------------------------------------------------------------------
+
+    def new_upload(self, name: str) -> Path:
+        """Where to write an upload that its user calls `name`; say `uploaded` once it is whole.
+
+        Raises:
+            RSPNetError: its ending is no video's.
+        """
+        suffix = Path(name).suffix.lower()
+        if suffix not in VIDEO_SUFFIXES:
+            raise RSPNetError(f"{name} does not end like a video ({', '.join(sorted(VIDEO_SUFFIXES))})")
+        return self._uploads.folder / (secrets.token_hex(16) + suffix)
+
+    def uploaded(self, path: Path) -> str:
+        """Count in a whole upload; returns the ticket to open it with."""
+        self._uploads.add(path.name)
+        return path.name
+
+    def forget_unfinished(self, path: Path) -> None:
+        """Remove an upload that was not `uploaded`."""
+        if self._uploads.find(path.name) is None:
+            path.unlink(missing_ok=True)
+
+    def open_upload(self, ticket: str, name: str) -> Clip:
+        """An uploaded file, by its ticket and by what its user calls it.
+
+        Raises:
+            RSPNetError: there is no such upload (any more), or it cannot be decoded.
+        """
+        path = self._uploads.find(ticket)
+        if path is None:
+            raise _gone(name)
+        return Clip(name, path, None, contained(look_at, path, path))
+
+    def open_library(self, path: str) -> Clip:
+        """A video of the library.
+
+        Raises:
+            RSPNetError: the library has no such video, or its file is not what was indexed.
+        """
+        row = self._indexed(path)
+        return Clip(self.shown_name(path), Path(path), row, contained(look_at, Path(path), Path(path)))
+
+    def ask(self, clip: Clip, start_s: float, end_s: float) -> Asked:
+        """Turn a part of a clip into vectors.
+
+        Raises:
+            RSPNetError: the part is empty, too long, or cannot be decoded.
+        """
+        end_s = min(end_s, clip.facts.duration_s)
+        if not 0 <= start_s < end_s:
+            raise RSPNetError(f"the part from {start_s:.1f} s to {end_s:.1f} s is empty: let it end after it starts")
+        if end_s - start_s > LONGEST_QUERY_S + 1e-6:
+            raise RSPNetError(f"the part is {end_s - start_s:.0f} s long: choose {LONGEST_QUERY_S:.0f} s or less")
+        part = Part(self._still_there(clip), start_s, end_s)
+        read = contained(read_query, (part, self.library.store.about.clip), part.path)
+        with self._model:
+            query = self.library.embed_clips(read.windows, torch.from_numpy(read.clips), content=read.content)
+        return Asked(clip, start_s, end_s, query)
+
+    # --- the answers ------------------------------------------------------------------------------------------------
+
+    def hits(self, asked: Asked, filters: Filters, *, alpha: float, k: int) -> list[Hit]:
+        """The k best videos that pass the filters."""
+        within = None if _lets_all_pass(filters) else [path for path in self.files if self._passes(path, filters)]
+        store, own = self.library.store, filters.other_videos
+        return search(store, asked.query, alpha=alpha, k=k, not_same_video=own, within=within)
+
+    def preview(self, clip: Clip, start_s: float, end_s: float) -> str:
+        """The name of the preview of a part of a clip; at most a minute of it."""
+        part = Part(clip.path, start_s, min(end_s, start_s + LONGEST_QUERY_S))
+        return self.previews.offer(part, ".mp4", partial(self._cut, clip, part))
+
+    def preview_hit(self, hit: Hit) -> str:
+        """The name of a hit's preview."""
+        row = self.files[hit.path]
+        facts = Facts(row.duration_s, hit.fps, 0, 0)
+        return self.preview(Clip(hit.path, Path(hit.path), row, facts), hit.start_s, hit.end_s)
+
+    def explain(self, asked: Asked, hit: Hit) -> tuple[str, str]:
+        """The names of a picture and a film of where query and hit are alike.
+
+        Raises:
+            RSPNetError: a file has gone, or the library's model has no linear heads.
+        """
+        self._indexed(hit.path)
+        part = Part(self._still_there(asked.clip), asked.start_s, asked.end_s)
+        first, second = contained(read_explained, (part, hit, self.library.store.about.clip), part.path)
+        clips = (replace(first, path=Path(asked.clip.name)), second)  # an upload's file has a made-up name
+        with self._model, tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            explain_clips(self.library, clips, Path(folder))
+            keep = partial(self.previews.keep, (part, hit))
+            return keep(Path(folder) / "roi.png"), keep(Path(folder) / "roi.mp4")
+
+    # --- the map ----------------------------------------------------------------------------------------------------
+
+    def _layout(self, space: Space, method: Method) -> Layout:
+        """The points of `paths`, near each other where the videos' motion, appearance, or both are alike."""
+        halves = np.split(self._means, 2, axis=1)
+        return lay_out({"motion": halves[0], "appearance": halves[1], "both": self._means}[space], method)
+
+    def _groups(self, classes: Mapping[str, str]) -> dict[str, Callable[[str], str]]:
+        """What the map can be coloured by: name, and the group of a video's path."""
+        found: dict[str, Callable[[str], str]] = {}
+        if classes:
+            found["class"] = lambda path: classes.get(path, "no class")
+        found["folder"] = lambda path: Path(self.shown_name(path)).parent.as_posix()
+        if any(len(Path(name).parts) > 2 for name in self.names):
+            found["top folder"] = lambda path: Path(self.shown_name(path)).parts[0]
+        return found
+
+    # --- files ------------------------------------------------------------------------------------------------------
+
+    def _passes(self, path: str, filters: Filters) -> bool:
+        seconds = self.files[path].duration_s
+        long_enough = filters.shortest_s is None or seconds >= filters.shortest_s
+        short_enough = filters.longest_s is None or seconds <= filters.longest_s
+        below = not filters.folder or self.shown_name(path).startswith(filters.folder + "/")
+        return long_enough and short_enough and below
+
+    def _indexed(self, path: str) -> FileRow:
+        """The row of a video whose file still is what was indexed: nothing else is ever opened."""
+        row = self.files.get(path)
+        if row is None:
+            raise RSPNetError("the library has no such video")
+        if not row.is_unchanged():
+            raise RSPNetError(
+                f"{self.shown_name(path)} has changed or gone since it was indexed: run rspnet index again"
+            )
+        return row
+
+    def _still_there(self, clip: Clip) -> Path:
+        if clip.row is not None:
+            self._indexed(clip.row.path)
+        elif self._uploads.find(clip.path.name) is None:
+            raise _gone(clip.name)
+        return clip.path
+
+    def _cut(self, clip: Clip, part: Part, target: Path) -> None:
+        self._still_there(clip)
+        contained(write_preview, (part, target), part.path)
+
+
+def _gone(name: str) -> RSPNetError:
+    return RSPNetError(f"{name} was uploaded long ago and has been removed: drop it in again")
+
+
+def _lets_all_pass(filters: Filters) -> bool:
+    return not filters.folder and filters.shortest_s is None and filters.longest_s is None

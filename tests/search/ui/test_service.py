@@ -1,0 +1,243 @@
+"""What the page can ask for, without a page: filters, the query's part, files that are not what was indexed."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import tasks_for_workers
+from helpers.served import FPS, NASTY, copy_of, make_library
+
+from rspnet.core.errors import DecodeError, RSPNetError
+from rspnet.search.query import Library
+from rspnet.search.ui import cards, decoding
+from rspnet.search.ui.decoding import contained
+from rspnet.search.ui.service import Filters, Service
+from rspnet.video.reader import open_video
+
+pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("served")
+    make_library(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def library(root):
+    return Library(str(root / "library"))
+
+
+@pytest.fixture
+def service(library, tmp_path):
+    return Service(library, tmp_path / "private", upload_bytes=2**20)
+
+
+def path_of(service: Service, name: str) -> str:
+    return service.names[name]
+
+
+def test_the_library_as_the_page_shows_it(service, library, root, tmp_path):
+    assert service.root == root / "videos"
+    assert sorted(service.names) == sorted(
+        ["first/one/a.mp4", "first/one/b.avi", "first/c.mp4", "second/d.mp4", "second/long.mp4", f"second/{NASTY}"]
+    )
+    assert service.folders() == ["first", "first/one", "second"]
+    assert service.unreadable == 1
+    groups = {name: group(path_of(service, "first/one/a.mp4")) for name, group in service.groups.items()}
+    assert groups == {"folder": "first/one", "top folder": "first"}
+    classes = {path_of(service, "second/d.mp4"): "walk"}
+    group = Service(library, tmp_path / "other", upload_bytes=9, classes=classes).groups["class"]
+    assert [group(path_of(service, name)) for name in ("second/d.mp4", "first/c.mp4")] == ["walk", "no class"]
+
+
+def test_a_video_asked_with_finds_itself_first_and_only_while_it_may(service):
+    clip = service.open_library(path_of(service, "second/d.mp4"))
+    assert (clip.facts.width, clip.facts.height, clip.facts.duration_s) == (48, 48, pytest.approx(3.2))
+    asked = service.ask(clip, 0.0, 3.2)
+    hits = service.hits(asked, Filters(), alpha=0.3, k=6)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert (hits[0].path, hits[0].score) == (str(clip.path), pytest.approx(1, abs=1e-4))
+    others = service.hits(asked, Filters(other_videos=True), alpha=0.3, k=6)
+    assert [hit.path for hit in others] == [hit.path for hit in hits[1:]]
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [
+        (Filters(folder="first"), {"first/one/a.mp4", "first/one/b.avi", "first/c.mp4"}),
+        (Filters(folder="first/one"), {"first/one/a.mp4", "first/one/b.avi"}),
+        (Filters(folder="fir"), set()),
+        (Filters(shortest_s=5), {"second/long.mp4"}),
+        (Filters(folder="second", longest_s=5), {"second/d.mp4", f"second/{NASTY}"}),
+        (Filters(shortest_s=100), set()),
+    ],
+)
+@pytest.mark.parametrize("few", [200, 0])  # the videos compared one by one, or taken from the nearest clips
+def test_filters_leave_just_the_videos_that_pass(service, monkeypatch, filters, names, few):
+    monkeypatch.setattr("rspnet.search.query._FEW_VIDEOS", few)
+    asked = service.ask(service.open_library(path_of(service, "first/c.mp4")), 0.0, 3.2)
+    everything = service.hits(asked, Filters(), alpha=0.5, k=10)
+    found = service.hits(asked, filters, alpha=0.5, k=10)
+    assert {service.shown_name(hit.path) for hit in found} == names
+    assert found == [hit for hit in everything if service.shown_name(hit.path) in names]
+
+
+def uploaded(service: Service, source: Path, name: str) -> str:
+    return service.uploaded(copy_of(source, service.new_upload(name)))
+
+
+def test_an_upload_is_searched_like_the_same_file_of_the_library(service, root):
+    ticket = uploaded(service, root / "videos" / "first" / "c.mp4", "My clip.MP4")
+    clip = service.open_upload(ticket, "My clip.MP4")
+    mine = service.ask(clip, 0.5, 2.5)
+    theirs = service.ask(service.open_library(path_of(service, "first/c.mp4")), 0.5, 2.5)
+    np.testing.assert_array_equal(mine.query.motion, theirs.query.motion)
+    assert service.hits(mine, Filters(), alpha=1, k=3) == service.hits(theirs, Filters(), alpha=1, k=3)
+    whole = service.library.embed(clip.path, start_s=0.5, end_s=2.5)
+    np.testing.assert_allclose(mine.query.motion, whole.motion, atol=1e-6)
+    np.testing.assert_allclose(mine.query.appearance, whole.appearance, atol=1e-6)
+
+
+def test_bad_uploads_are_refused(service, root, tmp_path):
+    with pytest.raises(RSPNetError, match=r"notes\.txt does not end like a video"):
+        service.new_upload("notes.txt")
+    (tmp_path / "text").write_text("no video")
+    with pytest.raises(DecodeError, match="not a readable video container"):
+        service.open_upload(uploaded(service, tmp_path / "text", "broken.mp4"), "broken.mp4")
+    unfinished = copy_of(root / "videos" / "first" / "c.mp4", service.new_upload("c.mp4"))
+    for ticket in (unfinished.name, "0" * 32 + ".mp4", "../previews/a.mp4", str(root / "videos" / "first" / "c.mp4")):
+        with pytest.raises(RSPNetError, match="drop it in again"):
+            service.open_upload(ticket, "c.mp4")
+    service.forget_unfinished(unfinished)
+    assert not unfinished.exists()
+
+
+def test_old_uploads_make_room_for_new_ones(library, root, tmp_path):
+    source = root / "videos" / "first" / "c.mp4"
+    service = Service(library, tmp_path / "private", upload_bytes=source.stat().st_size // 9)  # room for two
+    clip = service.open_upload(uploaded(service, source, "one.mp4"), "one.mp4")
+    for name in ("two.mp4", "three.mp4"):
+        uploaded(service, source, name)
+    with pytest.raises(RSPNetError, match=r"one\.mp4 was uploaded long ago and has been removed: drop it in again"):
+        service.ask(clip, 0, 1)
+    assert len(list((tmp_path / "private" / "uploads").iterdir())) == 2
+
+
+@pytest.mark.parametrize(("start", "end", "message"), [(2, 2, "empty"), (3, 1, "empty"), (5, 9, "empty"), (0, 90, "")])
+def test_the_part_asked_with(service, start, end, message):
+    clip = service.open_library(path_of(service, "first/c.mp4"))
+    if message:
+        with pytest.raises(RSPNetError, match=message):
+            service.ask(clip, start, end)
+    else:
+        assert service.ask(clip, start, end).end_s == clip.facts.duration_s
+        endless = replace(clip, facts=replace(clip.facts, duration_s=90.0))
+        with pytest.raises(RSPNetError, match="90 s long: choose 60 s or less"):
+            service.ask(endless, start, end)
+
+
+def test_previews_are_short_cuts_that_browsers_play(service):
+    clip = service.open_library(path_of(service, "second/long.mp4"))
+    name = service.preview(clip, 2.0, 4.5)
+    assert re.fullmatch(r"[0-9a-f]{32}\.mp4", name)
+    assert name == service.preview(clip, 2.0, 4.5) != service.preview(clip, 2.0, 4.4)
+    with open_video(service.previews.get(name)) as cut, open_video(clip.path) as whole:
+        assert len(cut) == 25
+        assert cut.fps == pytest.approx(FPS)
+        shown, meant = (video.frames_at([index]).astype(int) for video, index in ((cut, 5), (whole, 25)))
+        assert np.abs(shown - meant).mean() < 8
+
+
+def test_only_files_that_are_what_was_indexed_are_opened(root, tmp_path):
+    """Another file in the place of an indexed one, a link to one, and one that has gone."""
+    secret = copy_of(root / "videos" / "second" / "long.mp4", tmp_path / "elsewhere" / "secret.mp4")
+    own = tmp_path / "own"
+    make_library(own)
+    service = Service(Library(str(own / "library")), tmp_path / "private", upload_bytes=2**20)
+    victim = service.names["first/one/a.mp4"]
+    clip = service.open_library(victim)
+    asked = service.ask(service.open_library(service.names["second/d.mp4"]), 0.0, 3.2)
+    hit = next(hit for hit in service.hits(asked, Filters(), alpha=0.5, k=9) if hit.path == victim)
+    for change in ("other content", "link", "gone"):
+        Path(victim).unlink(missing_ok=True)
+        if change == "other content":
+            copy_of(secret, Path(victim))
+        elif change == "link":
+            Path(victim).symlink_to(secret)
+        for wanted in (
+            lambda: service.open_library(victim),
+            lambda: service.ask(clip, 0, 1),
+            lambda: service.previews.get(service.preview(clip, 0, 1)),
+            lambda: service.previews.get(service.preview_hit(hit)),
+            lambda: service.explain(asked, hit),
+        ):
+            with pytest.raises(RSPNetError, match=r"a\.mp4 has changed or gone since it was indexed"):
+                wanted()
+    for path in (str(secret), "/etc/passwd", "", victim + "/../c.mp4"):
+        with pytest.raises(RSPNetError, match="no such video"):
+            service.open_library(path)
+
+
+def test_an_explanation_is_a_picture_and_a_film(service):
+    asked = service.ask(service.open_library(path_of(service, "first/c.mp4")), 0.0, 3.2)
+    hit = service.hits(asked, Filters(other_videos=True), alpha=0.5, k=1)[0]
+    strip, film = (service.previews.get(name) for name in service.explain(asked, hit))
+    assert strip.read_bytes().startswith(b"\x89PNG")
+    with open_video(film) as video:
+        assert len(video) > 4
+
+
+def test_the_map_places_every_video(service):
+    assert sorted(service.paths) == sorted(service.files)
+    layouts = [service.layout(space, "PCA") for space in ("motion", "appearance", "both")]
+    for layout in layouts:
+        assert layout.points.shape == (6, 2)
+        assert layout.points.min() == 0
+        assert layout.points.max() == 1
+    assert not np.allclose(layouts[0].points, layouts[1].points)
+    by_path = {path: [] for path in service.paths}
+    for row in service.library.store._clips.to_arrow().to_pylist():
+        by_path[row["path"]].append(row["vector"])
+    means = np.stack([np.mean(by_path[path], axis=0) for path in service.paths])
+    np.testing.assert_allclose(service._means, means, atol=1e-6)
+
+
+@pytest.mark.parametrize(("task", "reason"), [("abort", "crashed"), ("hang", "hung")])
+def test_a_decoder_that_crashes_or_hangs_costs_one_answer(monkeypatch, task, reason):
+    monkeypatch.setattr(decoding, "_LIMIT_SECONDS", 1.0)
+    with pytest.raises(DecodeError, match=reason):
+        contained(tasks_for_workers.risky, task, Path("clip.mp4"))
+    assert contained(tasks_for_workers.square, 3, Path("clip.mp4")) == 9
+
+
+def test_names_stay_text(service):
+    asked = service.ask(service.open_library(path_of(service, f"second/{NASTY}")), 0.0, 3.2)
+    hits = service.hits(asked, Filters(), alpha=0.5, k=6)
+    names = [service.shown_name(hit.path) for hit in hits]
+    pages = [
+        cards.hit_cards(hits, names, ["p.mp4"] * 6, [3.2] * 6),
+        cards.player(NASTY, "p.mp4", start_s=0, end_s=1, duration_s=3.2),
+        cards.explanation(hits[0], names[0], 0, "s.png", "f.mp4"),
+        cards.library_map(service.layout("both", "PCA"), names, names),
+        cards.notice(NASTY),
+        cards.empty(NASTY, NASTY),
+        cards.header(NASTY, videos=1, clips=1, duration_s=1, unreadable=0),
+    ]
+    for page in pages:
+        assert "x&lt;img" in page
+        assert not re.search(r"<img src=q|\$\{|\{\{", page)
+
+
+def test_a_state_of_a_user_holds_no_pixels(service):
+    """What is kept for each user between two clicks is small: vectors and names."""
+    asked = service.ask(service.open_library(path_of(service, "second/long.mp4")), 0.0, 9.6)
+    arrays = [value for value in vars(asked.query).values() if isinstance(value, np.ndarray)]
+    assert sum(array.nbytes for array in arrays) < 20_000
+    assert json.dumps(asked.clip.name)
