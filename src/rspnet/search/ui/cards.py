@@ -53,7 +53,7 @@ def drop_zone(limit_mb: int, suffixes: Sequence[str]) -> str:
     """Where clips are dropped in; page.js does the rest."""
     return (
         f"<label class='drop'><input type='file' accept='{','.join(suffixes)}' data-limit='{limit_mb}'>"
-        f"<b>Drop a clip here, or click to choose</b><span role='status'>up to {limit_mb} MB</span></label>"
+        f"<b>Drop a clip, or click to choose</b><span role='status'>up to {limit_mb} MB</span></label>"
     )
 
 

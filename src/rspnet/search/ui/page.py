@@ -112,7 +112,7 @@ def _query_parts(service: Service, *, upload_bytes: int) -> dict[str, Any]:
         parts["folder"] = gr.Dropdown(folders, value="", label="Folder", elem_id="folder")
         with gr.Row():
             parts["shortest"] = gr.Number(0, minimum=0, label="Shortest (s)", min_width=90, elem_id="shortest")
-            parts["longest"] = gr.Number(0, minimum=0, label="Longest (s), 0: any", min_width=90, elem_id="longest")
+            parts["longest"] = gr.Number(0, minimum=0, label="Longest (0: any)", min_width=90, elem_id="longest")
         parts["others"] = gr.Checkbox(True, label="Leave out the query itself", elem_id="others")
         parts["count"] = gr.Slider(1, 48, 12, step=1, label="Hits", buttons=[], elem_id="count")
     return parts
