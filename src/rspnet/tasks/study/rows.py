@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rspnet.config.pretrain import PretrainConfig
+from rspnet.config.pretrain import ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path, write_json
 from rspnet.core.progress import track
@@ -36,6 +36,9 @@ from rspnet.tasks.study.sets import StudySet
 from rspnet.tasks.study.spec import Study, is_trained
 
 ROW = "row.json"
+SECTIONS = ("data", "model", "optim")
+"""Sections of `rspnet pretrain`'s options that a row depends on."""
+_MACHINE = ("root", "list", "num_workers", "max_skipped")
 _LAST_POINTS = 5
 
 
@@ -79,18 +82,24 @@ def row_folder(out: Path, run: str, seed: int) -> Path:
 
 
 def finished(folder: Path, protocol: dict[str, Any]) -> bool:
-    """Whether the row is there.
+    """Whether the row is there; an option that a row of an older version does not know had its default.
 
     Raises:
-        ConfigError: it is, but was made with other options.
+        ConfigError: it is there, but was made with other options.
     """
     if not (folder / ROW).exists():
         return False
     made = read_row(folder / ROW)["protocol"]
     for name, value in protocol.items():
-        if made.get(name) != value:
+        old = made.get(name)
+        if name in SECTIONS:
+            old = defaults(name) | (old or {})
+        if old != value:
+            changed = (
+                [f"{key} {old.get(key)}" for key in value if old.get(key) != value[key]] if name in SECTIONS else old
+            )
             raise ConfigError(
-                f"{str(folder / ROW)!r} was made with {name} {made.get(name)}, the study now says {value}: "
+                f"{str(folder / ROW)!r} was made with {name} {changed}, the study now says {value}: "
                 "use another --out, or remove the row"
             )
     return True
@@ -114,16 +123,24 @@ def read_row(path: Path) -> dict[str, Any]:
 def row_protocol(study: Study, config: PretrainConfig, run: str, videos: StudySet) -> dict[str, Any]:
     """All that a row's scores depend on, besides seed and software."""
     settings = plain(config)
-    kept = {name: settings[name] for name in ("model", "optim")}
-    machine = ("root", "list", "num_workers", "max_skipped")
-    kept["data"] = {name: value for name, value in settings["data"].items() if name not in machine}
     return {
         "steps": steps_of(config, videos) if is_trained(study, run) else 0,
-        **kept,
+        **{section: without_machine(settings[section]) for section in SECTIONS},
         "view": asdict(study.view),
         "labels": study.labels,
         "videos": {"train": len(videos.train), "test": len(videos.test), "validation": int(videos.validation.sum())},
     }
+
+
+def without_machine(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that a result depends on."""
+    return {name: value for name, value in options.items() if name not in _MACHINE}
+
+
+def defaults(section: str) -> dict[str, Any]:
+    """Defaults of the options of one section of `rspnet pretrain`."""
+    kinds = {"data": PairDataConfig(root="videos"), "model": ModelConfig(), "optim": OptimConfig()}
+    return without_machine(plain(kinds[section]))
 
 
 def steps_of(config: PretrainConfig, videos: StudySet) -> int:
