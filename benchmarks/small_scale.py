@@ -1,0 +1,244 @@
+"""Why RSP stalls at small scale and what frees it: variants x seeds, resumable, one small JSON a run.
+
+    python benchmarks/small_scale.py --source human-motion --data HUMAN_MOTION --out WORK --seeds 0 1 [--only NAME ...]
+
+All variants of one seed see the same batches (cached in WORK). Nothing of the test split is used: on human-motion the
+character "bunny" of the training split is held out for validation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from small_scale_variants import VARIANTS, StudyNet, Variant, flickered
+from torch import Tensor
+
+from rspnet.core.checkpoint_format import FORMAT, SCHEMA
+from rspnet.core.files import atomic_path, write_json
+from rspnet.core.rng import derive_seed, torch_rng
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.augment import BLUR, gaussian_neighbour, normalise
+from rspnet.data.datasets import ClipPairDataset, EvalClipDataset
+from rspnet.data.loader import PairBatch, collate, make_views
+from rspnet.data.presets import augment_preset
+from rspnet.data.procedural import plan_clips, read_set, write_set
+from rspnet.data.sampler import PairRequest, PairSampler
+from rspnet.engine.diagnostics import gradient_norms, ranking_state, vector_spread
+from rspnet.engine.optim import Schedule
+from rspnet.losses.ranking import ranking_accuracy
+from rspnet.pretext.speed import SpeedViews
+from rspnet.tasks.linear_probe import fit_linear
+from rspnet.tasks.snapshot import recall_at_1
+
+NUM_FRAMES, SIZE, BATCH = 8, 48, 32
+STRIDES = (1, 2)
+CLIPS = 3
+LOOKS = (0, 1, 2, 5, 10, 20, 40, 80, 149, 199)
+"""Steps at which the diagnostics are taken."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Training and validation videos with their labels."""
+
+    name: str
+    train: list[VideoRecord]
+    val: list[VideoRecord]
+    labels: dict[str, tuple[list[str], list[str]]]
+    queue_size: int
+
+
+def human_motion(root: Path) -> Source:
+    """Three characters to learn from; the fourth one of the training split for validation."""
+    with (root / "clips.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
+    parts = [[r for r in rows if (r["character"] == "bunny") == held] for held in (False, True)]
+    train, val = ([VideoRecord(root / row["file"], row["file"]) for row in part] for part in parts)
+    actions = tuple([row["class"] for row in part] for part in parts)
+    return Source("human-motion", train, val, {"action": (actions[0], actions[1])}, queue_size=160)
+
+
+def procedural(folder: Path) -> Source:
+    """300 procedural videos to learn from, 200 others for validation."""
+    if not (folder / "clips.csv").exists():
+        write_set(folder, plan_clips(num_videos=500, seed=1, test_fraction=0.4))
+    parts = [[r for r in read_set(folder) if r.clip.split == split] for split in ("train", "test")]
+    train, val = ([VideoRecord(r.path, r.clip.name) for r in part] for part in parts)
+    labels = {}
+    for label in ("motion", "texture"):
+        values = [[getattr(r.clip, label) for r in part] for part in parts]
+        labels[label] = (values[0], values[1])
+    return Source("procedural", train, val, labels, queue_size=64)
+
+
+def batches(source: Source, cache: Path, *, split: str, slow: int, seed: int, steps: int) -> Iterator[PairBatch]:
+    """Batches of a split, read once and kept."""
+    records = source.train if split == "train" else source.val
+    folder = cache / f"{source.name}-{split}-slow{slow}-seed{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    dataset = ClipPairDataset(
+        records, num_frames=NUM_FRAMES, speeds=[2 * slow], size=SIZE, preset=augment_preset("published"), seed=seed
+    )
+    sampler = PairSampler(len(records), batch_size=BATCH, seed=seed, speeds=[2], total_steps=steps)
+    for step, requests in enumerate(sampler):
+        path = folder / f"{step:04d}.pt"
+        if not path.exists():
+            slowed = [PairRequest(r.index, r.epoch, slow * r.speed, slow * r.other_speed, r.repeat) for r in requests]
+            batch = collate([dataset[request] for request in slowed])
+            assert isinstance(batch, PairBatch)
+            torch.save({**vars(batch), "skipped": []}, path.with_suffix(".tmp"))
+            path.with_suffix(".tmp").rename(path)
+        yield PairBatch(**torch.load(path, weights_only=True))
+
+
+def eval_clips(source: Source, cache: Path, *, split: str, stride: int) -> Tensor:
+    """Evaluation clips uint8 [N, CLIPS, T, S, S, 3] of a split, read once and kept."""
+    path = cache / f"{source.name}-{split}-stride{stride}.pt"
+    if not path.exists():
+        records = source.train if split == "train" else source.val
+        dataset = EvalClipDataset(records, num_frames=NUM_FRAMES, stride_frames=stride, num_clips=CLIPS, size=SIZE)
+        clips = [dataset[index].clips for index in range(len(dataset))]
+        torch.save(torch.stack([part for part in clips if part is not None]), path)
+    found: Tensor = torch.load(path, weights_only=True)
+    return found
+
+
+def train(variant: Variant, source: Source, cache: Path, *, seed: int) -> tuple[StudyNet, list[dict[str, float]]]:
+    """Train a variant; returns the network and what the diagnostics saw."""
+    torch.manual_seed(derive_seed(seed, "initial weights"))
+    model = StudyNet(variant, queue_size=source.queue_size, num_frames=NUM_FRAMES, size=SIZE)
+    model = model.to(memory_format=torch.channels_last_3d).train()
+    optimizer = torch.optim.AdamW(model.encoder_q.parameters(), lr=variant.lr, betas=(0.9, 0.999), weight_decay=1e-4)
+    schedule = Schedule(variant.lr, "cosine", max(1, variant.steps), 1, "step", warmup_steps=variant.warmup)
+    seen: list[dict[str, float]] = []
+    stream = batches(source, cache, split="train", slow=variant.slow, seed=seed, steps=variant.steps)
+    for step, batch in enumerate(stream):
+        for group in optimizer.param_groups:
+            group["lr"] = schedule(step)
+        views = disturbed(SpeedViews(*make_views(batch, noise_std=variant.noise_std)), variant, seed=seed, step=step)
+        with torch.autocast("cpu", torch.bfloat16):
+            output = model(views, step_seed=step)
+            loss = output.loss
+            if variant.symmetric:
+                loss = loss - model.motion_loss / 2 + model.mirrored_loss(views) / 2
+        if step in LOOKS:
+            seen.append({"step": step, **look(model, output.loss, variant)})
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+    return model.eval(), seen
+
+
+def disturbed(views: SpeedViews, variant: Variant, *, seed: int, step: int) -> SpeedViews:
+    """The views with flicker, where the variant has it."""
+    if not variant.flicker:
+        return views
+    generator = torch_rng(seed, "flicker", step)
+    return SpeedViews(*(flickered(view, largest=variant.flicker, generator=generator) for view in views))
+
+
+def look(model: StudyNet, loss: Tensor, variant: Variant) -> dict[str, float]:
+    """Diagnostics of the step whose graph is still there."""
+    query, same, other = (model.embeddings[name].motion for name in ("query", "same", "other"))
+    losses = {"motion": model.motion_loss}
+    if variant.appearance_weight:
+        losses["appearance"] = loss - model.motion_loss
+    return {
+        **ranking_state(query, same, other, margin=2.0, temperature=0.07),
+        **{f"motion_{name}": value for name, value in vector_spread(query).items()},
+        **gradient_norms(losses, model.backbone.parameters()),
+    }
+
+
+@torch.no_grad()
+def features(model: StudyNet, clips: Tensor) -> np.ndarray:
+    """Mean pooled backbone features float32 [N, C]."""
+    rows = []
+    for part in clips.flatten(0, 1).split(48):
+        with torch.autocast("cpu", torch.bfloat16):
+            maps = model.backbone.forward_features(normalise(part))
+        rows.append(maps.float().mean(dim=(2, 3, 4)))
+    return torch.cat(rows).view(*clips.shape[:2], -1).mean(dim=1).numpy()
+
+
+@torch.no_grad()
+def relative_speed(model: StudyNet, source: Source, cache: Path, *, slow: int, how: str) -> float:
+    """RSP accuracy on validation videos as they are, blurred, or with noise."""
+    accuracies = []
+    steps = 2 * len(source.val) // BATCH
+    for batch in batches(source, cache, split="val", slow=slow, seed=99, steps=steps):
+        if how == "blur":
+            for jitter in (batch.query_jitter, batch.key_jitter):
+                jitter[:, BLUR] = gaussian_neighbour(1.5)
+        views = make_views(batch, noise_std=0.06 if how == "noise" else 0.0)
+        with torch.autocast("cpu", torch.bfloat16):
+            query, same, other = (model.encoder(view).motion for view in views)
+        accuracies.append(float(ranking_accuracy(query, same, other)))
+    return float(np.mean(accuracies))
+
+
+def judge(model: StudyNet, source: Source, cache: Path, *, slow: int) -> dict[str, float]:
+    """All scores on the validation videos."""
+    scores = {
+        f"rsp_{how}": relative_speed(model, source, cache, slow=slow, how=how) for how in ("plain", "blur", "noise")
+    }
+    for stride in STRIDES:
+        x, y = (features(model, eval_clips(source, cache, split=part, stride=stride)) for part in ("train", "val"))
+        for label, (known, wanted) in source.labels.items():
+            names = sorted(set(known))
+            numbers, truth = (np.array([names.index(value) for value in values]) for values in (known, wanted))
+            fit = fit_linear(x, numbers, y, num_classes=len(names), folds=1, seed=0)
+            scores[f"{label}_linear_stride{stride}"] = float((fit.scores.argmax(axis=1) == truth).mean())
+            recall = recall_at_1(torch.from_numpy(y), torch.from_numpy(x), wanted, known)
+            scores[f"{label}_recall1_stride{stride}"] = recall
+    return scores
+
+
+def save(model: StudyNet, path: Path) -> None:
+    """A checkpoint that `load_pretrained` reads; not for what the package does not know."""
+    if model.variant.input == "both" or model.variant.spread or model.variant.standardised:
+        return
+    content = {"format": FORMAT, "schema": SCHEMA, "model": model.state_dict(), "model_config": model.config}
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Every run that has no result yet."""
+    torch.set_num_threads(1)
+    work = Path(arguments.out)
+    cache = work / "cache"
+    source = human_motion(Path(arguments.data)) if arguments.source == "human-motion" else procedural(work / "videos")
+    for seed in arguments.seeds:
+        for name in arguments.only or VARIANTS:
+            path = work / "runs" / f"{source.name}-{name}-{seed}.json"
+            if path.exists():
+                continue
+            started, cpu = time.perf_counter(), time.process_time()
+            variant = VARIANTS[name]
+            model, seen = train(variant, source, cache, seed=seed)
+            trained = time.process_time() - cpu
+            scores = judge(model, source, cache, slow=variant.slow)
+            row = {"source": source.name, "seed": seed, "variant": asdict(variant), "scores": scores}
+            row |= {"train_cpu_seconds": trained, "wall_seconds": time.perf_counter() - started, "diagnostics": seen}
+            write_json(path, row)
+            save(model, work / "checkpoints" / f"{path.stem}.ckpt")
+            print(name, seed, f"{trained:.0f} s", json.dumps({k: round(v, 3) for k, v in scores.items()}), flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", choices=["human-motion", "procedural"], default="human-motion")
+    parser.add_argument("--data", default="../shared/data/human-motion")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--only", nargs="*", default=[])
+    run(parser.parse_args())
