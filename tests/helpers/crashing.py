@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rspnet.data import datasets
+from rspnet.data import datasets, survey
 from rspnet.data.datasets import ClipPairDataset, EvalClipDataset
+from rspnet.data.survey import Look
 from rspnet.video.reader import VideoReader, open_video
 
 
@@ -43,3 +44,9 @@ class CrashingEval(EvalClipDataset):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         datasets.open_video = deadly_open
+
+
+class CrashingLook(Look):
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        survey.open_video = deadly_open

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from rspnet.config.pretrain import PretrainConfig
+from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.core.errors import ConfigError
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
+from rspnet.data.survey import Look, survey
 from rspnet.engine.launch import processes
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
 from rspnet.engine.optim import Schedule
-from rspnet.engine.runtime import pick_device, pick_precision, pick_threads_and_workers
+from rspnet.engine.runtime import available_cores, pick_device, pick_precision, pick_threads_and_workers
 from rspnet.pretext.base import PretextModel
 from rspnet.tasks.training import make_schedule
 
 MANY_FALSE_NEGATIVES = 0.25
+_SURVEY_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -119,3 +122,30 @@ def memory_estimate(plan: Plan, config: PretrainConfig, model: PretextModel) -> 
 def _numbers(module: torch.nn.Module) -> int:
     """Numbers that a module's parameters and buffers hold."""
     return sum(value.numel() for value in module.state_dict().values())
+
+
+def survey_videos(
+    records: Sequence[VideoRecord], data: PairDataConfig, *, window: int, plan: Plan, seed: int, console: Console
+) -> None:
+    """Tell how many videos will have to be left out, from a look of some seconds at as many as that allows."""
+    found = survey(
+        records,
+        Look(window=window, fps=data.fps),
+        seed=seed,
+        workers=plan.workers and available_cores(),
+        max_seconds=_SURVEY_SECONDS,
+    )
+    part = "all" if found.looked_at == found.total else f"{found.looked_at:,} of"
+    text = f"looked at {part} {found.total:,} videos in {found.seconds:.1f} s (containers and times, not pictures): "
+    if found.unusable:
+        first = found.unusable[0]
+        text += f"{len(found.unusable):,} ({found.share:.1%}) will be left out, such as {first.name!r}: {first.reason}"
+    else:
+        text += "none has to be left out"
+    console.print(text, highlight=False, markup=False)
+    if found.share > data.max_skipped:
+        console.print(
+            f"[yellow]note:[/] that is more than --data.max_skipped {data.max_skipped:.1%}, at which the run ends; "
+            "rspnet doctor names every bad video and writes a list of the others (--write-list)",
+            highlight=False,
+        )

@@ -33,7 +33,7 @@ from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import create_method
 from rspnet.pretext.speed import ClipViews, SpeedViews
-from rspnet.tasks.plan import Plan, find_videos, make_plan, memory_estimate, print_plan
+from rspnet.tasks.plan import Plan, find_videos, make_plan, memory_estimate, print_plan, survey_videos
 from rspnet.tasks.resume import (
     made_with,
     refuse_other_settings,
@@ -45,6 +45,7 @@ from rspnet.tasks.resume import (
 )
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 from rspnet.tasks.training import SKIPPED, SkippedVideos, Training, place_model
+from rspnet.video.clips import window_length
 
 SHOWN = {"loss": "loss", "appearance_loss": "A-VID", "motion_loss": "RSP", "motion_accuracy": "RSP acc"}
 SHOWN |= {"top1": "top-1", "accuracy": "accuracy"}
@@ -56,7 +57,9 @@ def pretrain(config: PretrainConfig) -> int:
     records = find_videos(config.data.root, config.data.list)
     plan = make_plan(config, num_videos=len(records))
     if config.dry_run:
-        print_plan(plan, config, build_model(config), Console(stderr=True))
+        console = Console(stderr=True)
+        print_plan(plan, config, build_model(config), console)
+        survey_videos(records, config.data, window=window_of(config), plan=plan, seed=config.seed, console=console)
         return 0
     fabric = make_fabric(
         device=plan.device, precision=plan.precision, devices=config.engine.devices, num_nodes=config.engine.num_nodes
@@ -83,6 +86,12 @@ def clip_task(config: PretrainConfig) -> ClipTask | None:
     """The baseline's task, or None for RSPNet's own pair of tasks."""
     method = config.model.method
     return None if method == "rspnet" else ClipTask(method, config.data.speeds, config.model.order_clips)
+
+
+def window_of(config: PretrainConfig) -> int:
+    """Ticks that a video must have evenly spaced for one sample."""
+    task, data = clip_task(config), config.data
+    return window_length(data.num_frames, [1, *data.speeds]) if task is None else task.window(data.num_frames)
 
 
 def pair_dataset(data: PairDataConfig, records: Sequence[VideoRecord], *, seed: int) -> ClipPairDataset:
@@ -162,6 +171,8 @@ class Pretraining:
             self.console.print(f"[yellow]note:[/] {warning}", highlight=False)
         if self.loop.step:
             self.console.print(f"resuming at step {self.loop.step}", highlight=False)
+        if self.fabric.is_global_zero:
+            self._survey()
         started = perf_counter()
         self.model.train()
         finished = self.training.run(
@@ -176,6 +187,12 @@ class Pretraining:
         if self.fabric.is_global_zero:
             self._write_result(perf_counter() - started)
         return 0
+
+    def _survey(self) -> None:
+        window = window_of(self.config)
+        survey_videos(
+            self.records, self.config.data, window=window, plan=self.plan, seed=self.config.seed, console=self.console
+        )
 
     def _batches(self) -> Any:
         data = self.config.data
