@@ -104,3 +104,17 @@ def test_unreadable_videos_are_named_and_left_out(
     assert "1 videos, 1 skipped" in capsys.readouterr().err
     assert embed(checkpoint, str(broken), "--out", str(tmp_path / "none")) == 2
     assert "none of 1 videos could be read" in capsys.readouterr().err
+
+
+def test_an_exported_folder_embeds_as_its_checkpoint(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("safetensors", reason="the extra `export` is not installed")
+    exported = tmp_path / "exported"
+    assert main(["export", str(checkpoint), f"--out={exported}"]) == 0
+    good = str(read_folder(videos)[0].path)
+    for name, model in (("checkpoint", checkpoint), ("folder", exported)):
+        assert embed(model, good, "--out", str(tmp_path / name)) == 0
+    with np.load(tmp_path / "checkpoint" / "features.npz") as one, np.load(tmp_path / "folder" / "features.npz") as two:
+        for column in ("features", "appearance", "motion"):
+            np.testing.assert_array_equal(one[column], two[column])
+    stamp = json.loads((tmp_path / "folder" / "result.json").read_text())["protocol"]
+    assert stamp["weights_sha256"] == sha256_of(exported / "model.safetensors")

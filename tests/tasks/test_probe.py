@@ -5,13 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers.clips_on_disk import write_videos
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.procedural import read_set
+from rspnet.pretext.pretrained import load_pretrained
 from rspnet.tasks.embedder import Embedder
+from rspnet.tasks.features import weights_sha256
 from rspnet.tasks.linear_probe import (
     STRENGTHS,
     _splitter,
@@ -160,8 +163,25 @@ def test_command(videos, tmp_path, monkeypatch):
         raise AssertionError("features must come from the cache")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Embedder, "stream", no_network)
+        patch.setattr(Embedder, "stream_clips", no_network)
         assert run(videos, tmp_path / "again")["results"] == result["results"]
     control = run(videos, tmp_path / "control", "--random_init")
     assert control["protocol"]["random_init"]
     assert control["protocol"]["weights_sha256"] != result["protocol"]["weights_sha256"]
+
+
+def test_foreign_weights_are_probed_without_conversion(videos, tmp_path):
+    """A state dict under a prefix, with the weights of the checkpoint but RGB input: its own features, its own hash."""
+    backbone = load_pretrained(videos / "model.ckpt").backbone
+    torch.save({f"module.encoder_q.{key}": value for key, value in backbone.state_dict().items()}, tmp_path / "x.pth")
+    words = [
+        str(tmp_path / "x.pth"),
+        f"--data.root={videos}",
+        "--data.kind=csv",
+        f"--data.list={videos / 'labels.csv'}",
+    ]
+    view = ["--num_frames=4", "--size=32", "--num_clips=1", "--num_workers=0", "--few_labels=[]", "--precision=fp32"]
+    assert main(["probe", *words, *view, f"--out={tmp_path / 'run'}", f"--cache={tmp_path / 'cache'}"]) == 0
+    stamp = json.loads((tmp_path / "run" / "result.json").read_text())["protocol"]
+    assert (stamp["backbone"], stamp["input"]) == ("r3d_10_slim", "rgb")
+    assert stamp["weights_sha256"] == weights_sha256(backbone)
