@@ -4,27 +4,35 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from rspnet.pretext.rspnet import RSPNet
-from rspnet.pretext.speed import SpeedViews
+from rspnet.pretext.methods import create_method
+from rspnet.pretext.speed import ClipViews, SpeedViews
 
 STEPS, BATCH = 10, 16
+CONTRAST = {"queue_size": 50, "feature_dim": 16, "momentum": 0.9}
+CONFIGS = {
+    "rspnet": CONTRAST,
+    "moco": {"method": "moco", **CONTRAST},
+    "order": {"method": "order", "num_classes": 2, "num_clips": 2},
+}
 
 
-def train(rank: int, world: int, virtual: int, folder: str) -> None:
-    """10 steps on this rank's part of the batch; rank 0 saves losses and state."""
+def train(rank: int, world: int, virtual: int, folder: str, method: str = "rspnet", steps: int = STEPS) -> None:
+    """Some steps on this rank's part of the batch; every rank saves losses and state."""
     torch.set_num_threads(1)
-    store = f"file://{folder}/store-{world}-{virtual}"
+    store = f"file://{folder}/store-{method}-{world}-{virtual}"
     if world > 1:
         dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
     torch.manual_seed(0)
-    model = RSPNet("r3d_10_slim", queue_size=50, feature_dim=16, momentum=0.9, virtual_ranks=virtual).double()
-    encode = DistributedDataParallel(model.encoder_q, broadcast_buffers=False) if world > 1 else None
-    optimizer = torch.optim.SGD(model.encoder_q.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-4)
+    model = create_method({"backbone": "r3d_10_slim", "virtual_ranks": virtual, **CONFIGS[method]}).double()
+    encode = DistributedDataParallel(model.trained, broadcast_buffers=False) if world > 1 else None
+    optimizer = torch.optim.SGD(model.trained.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-4)
     losses = []
-    for step in range(STEPS):
+    for step in range(steps):
         generator = torch.Generator().manual_seed(step)
         whole = [torch.randn(BATCH, 3, 4, 16, 16, generator=generator, dtype=torch.float64) for _ in range(3)]
-        views = SpeedViews(*(view.chunk(world)[rank] for view in whole))
+        mine = tuple(view.chunk(world)[rank] for view in whole)
+        label = torch.randint(2, (BATCH,), generator=generator).chunk(world)[rank]
+        views = SpeedViews(*mine) if method == "rspnet" else ClipViews(mine[:2], label)
         optimizer.zero_grad()
         total = torch.zeros((), dtype=torch.float64)
         for out in model.group_outputs(views, step_seed=step, encode=encode):
@@ -34,6 +42,12 @@ def train(rank: int, world: int, virtual: int, folder: str) -> None:
         if world > 1:
             dist.all_reduce(total)
         losses.append(total.item() / world)
-    torch.save({"losses": losses, "state": model.state_dict()}, f"{folder}/{world}-{virtual}-{rank}.pt")
+    torch.save({"losses": losses, "state": model.state_dict()}, f"{folder}/{method}-{world}-{virtual}-{rank}.pt")
     if world > 1:
         dist.destroy_process_group()
+
+
+def train_baselines(rank: int, world: int, virtual: int, folder: str) -> None:
+    """The same, three steps of the methods beside RSPNet."""
+    for method in ("moco", "order"):
+        train(rank, world, virtual, folder, method, steps=3)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
-from helpers.ranks import BATCH, STEPS, train
+from helpers.ranks import BATCH, STEPS, train, train_baselines
 
 
 @pytest.fixture(scope="module")
@@ -24,12 +24,27 @@ def runs() -> dict[str, dict]:
 
 @pytest.mark.parametrize(("processes", "virtual"), [("2-1-0", "1-2-0"), ("2-1-1", "1-2-0"), ("2-2-0", "1-4-0")])
 def test_equal(runs: dict[str, dict], processes: str, virtual: str) -> None:
-    real, alone = runs[processes], runs[virtual]
-    assert real["losses"] == pytest.approx(alone["losses"], abs=1e-5)
-    for key, value in alone["state"].items():
-        torch.testing.assert_close(real["state"][key], value, rtol=0, atol=1e-5, msg=key)
+    real, alone = runs[f"rspnet-{processes}"], runs[f"rspnet-{virtual}"]
+    compare(real, alone)
     assert real["state"]["queue.position"].item() == STEPS * BATCH % 50
 
 
+def test_baselines_are_equal_too(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    train_baselines(0, 1, 2, str(tmp_path))
+    torch.set_num_threads(threads)
+    mp.spawn(train_baselines, args=(2, 1, str(tmp_path)), nprocs=2)
+    for method in ("moco", "order"):
+        alone = torch.load(tmp_path / f"{method}-1-2-0.pt")
+        for rank in (0, 1):
+            compare(torch.load(tmp_path / f"{method}-2-1-{rank}.pt"), alone)
+
+
+def compare(real: dict, alone: dict) -> None:
+    assert real["losses"] == pytest.approx(alone["losses"], abs=1e-5)
+    for key, value in alone["state"].items():
+        torch.testing.assert_close(real["state"][key], value, rtol=0, atol=1e-5, msg=key)
+
+
 def test_the_comparison_can_fail(runs: dict[str, dict]) -> None:
-    assert runs["1-1-0"]["losses"] != pytest.approx(runs["1-2-0"]["losses"], abs=1e-3)
+    assert runs["rspnet-1-1-0"]["losses"] != pytest.approx(runs["rspnet-1-2-0"]["losses"], abs=1e-3)
