@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from rspnet.core.errors import ConfigError
-from rspnet.engine.curves import METRICS, CsvCurves, WandbCurves, read_curves
+from rspnet.engine import report
+from rspnet.engine.curves import METRICS, CsvCurves, TensorBoardCurves, WandbCurves, read_curves
 from rspnet.engine.meters import Meters
 from rspnet.engine.report import Reporter
 from rspnet.engine.stop import StopRequest, WaitEnded
@@ -105,3 +111,73 @@ def test_wandb_without_its_extra_says_what_to_install(tmp_path: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ConfigError, match=r"pip install 'rspnet\[wandb\]'"):
         WandbCurves(tmp_path, 0)
+
+
+class FakeRun:
+    """What `wandb.init` gives back."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.logged: list[tuple[int, dict[str, float]]] = []
+
+    def log(self, metrics: dict[str, float], *, step: int) -> None:
+        self.logged.append((step, metrics))
+
+    def finish(self) -> None:
+        pass
+
+
+def test_wandb_continues_the_run_and_logs_no_step_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[FakeRun] = []
+
+    def init(**options: Any) -> FakeRun:
+        runs.append(FakeRun(**options))
+        return runs[-1]
+
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=init))
+    killed = WandbCurves(tmp_path, 0)
+    for step in (10, 20, 30):
+        killed.write(step, {"loss": 1.0})
+    resumed = WandbCurves(tmp_path, 20)
+    for step in (30, 40):
+        resumed.write(step, {"loss": 1.0})
+    assert [[step for step, _ in run.logged] for run in runs] == [[10, 20, 30], [40]]
+    assert runs[0].options["id"] == runs[1].options["id"]
+    assert runs[1].options["resume"] == "allow"
+    WandbCurves(tmp_path, 0)  # a new run in the place of the old
+    assert runs[2].options["id"] != runs[0].options["id"]
+
+
+def test_tensorboard_hides_the_points_that_a_resumed_run_writes_again(tmp_path: Path) -> None:
+    """TensorBoard drops what an earlier file has at or after the step of a later file's start record."""
+    for start, steps in ((0, (10, 20, 30)), (20, (30, 40))):
+        curves = TensorBoardCurves(tmp_path, start)
+        for step in steps:
+            curves.write(step, {"loss": float(step)})
+        curves.close()
+        time.sleep(1.1)  # files are named by the second
+    shown: list[int] = []
+    for path in sorted((tmp_path / "tensorboard").iterdir()):
+        for record in records_of(path):
+            if record.session_log.status == SessionLog.START and record.step:
+                shown = [step for step in shown if step < record.step]
+            if record.summary.value:
+                shown.append(record.step)
+    assert shown == [10, 20, 30, 40]
+
+
+def records_of(path: Path) -> Iterator[Event]:
+    data = path.read_bytes()
+    while data:
+        (length,) = struct.unpack("<Q", data[:8])
+        yield Event.FromString(data[12 : 12 + length])
+        data = data[16 + length :]
+
+
+def test_a_line_a_minute_where_logs_are_far_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "_HEARTBEAT_SECONDS", 0.0)
+    with Reporter(tmp_path, total_steps=9, clips_per_step=8, shown={}, loggers=()) as reporter:
+        reporter.advance(3, waited=0.0, elapsed=1.0)
+    assert "step 3/9  eta" in capsys.readouterr().err

@@ -24,9 +24,36 @@ TINY = [
 ]
 """Options of a pre-training that takes a second."""
 
+TINY_FINETUNE = [
+    "--model.backbone=r3d_10_slim",
+    "--model.input=difference",
+    "--clips.num_frames=4",
+    "--clips.size=32",
+    "--clips.batch_size=4",
+    "--clips.num_workers=0",
+    "--clips.test_clips=2",
+    "--engine.device=cpu",
+    "--engine.precision=fp32",
+    "--engine.threads=1",
+    "--engine.log_every=2",
+]
+"""Options of a fine-tuning that takes a second."""
+
+_VIDEOS = (".mp4", ".avi")
+
 
 def write_videos(folder: Path, *, count: int = 12, num_frames: int = 16, size: int = 48) -> Path:
     """A folder with `count` short procedural videos (MP4 and AVI)."""
     clips = plan_clips(num_videos=count, seed=0, num_frames=num_frames, size=size)
     write_set(folder, clips, workers=0)
     return folder
+
+
+def write_labelled_videos(folder: Path, *, count: int = 24) -> Path:
+    """A folder of short procedural videos in two class folders, the classes without meaning."""
+    write_videos(folder / "all", count=count)
+    for number, path in enumerate(sorted(path for path in (folder / "all").rglob("*") if path.suffix in _VIDEOS)):
+        path_now = folder / "set" / ("even", "odd")[number % 2] / f"{number}{path.suffix}"
+        path_now.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(path_now)
+    return folder / "set"

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rspnet.bench.data import bench_data
+from rspnet.bench.scaling import bench_scaling
 from rspnet.bench.step import bench_step
 from rspnet.config.tools import BenchConfig
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
@@ -20,6 +21,8 @@ def bench(config: BenchConfig) -> None:
         results = bench_step(
             backbone=config.backbone, batch_size=config.batch_size, repeats=config.repeats, threads=config.threads
         )
+    elif config.name == "scaling":
+        results = bench_scaling(backbone=config.backbone, batch_size=config.batch_size, repeats=config.repeats)
     elif config.name == "search":
         from rspnet.bench.search import bench_search
 

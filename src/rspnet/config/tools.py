@@ -46,17 +46,18 @@ class BenchConfig:
     Example: rspnet bench step --backbone s3dg
     """
 
-    name: Literal["step", "data", "search"] = positional(
-        "step: a whole pre-training step; data: video file to augmented clips; search: a library of 200,000 clips."
+    name: Literal["step", "data", "search", "scaling"] = positional(
+        "step: a whole pre-training step; data: video file to augmented clips; search: a library of 200,000 clips; "
+        "scaling: steps on one process, virtual and real ranks."
     )
     backbone: BackboneName = "r3d_18"
-    """Network of the step bench."""
+    """Network of the step and scaling benches."""
     batch_size: int = 4
-    """Clips of the step bench."""
+    """Clips of a step in the step and scaling benches."""
     repeats: int = 5
     """Measurements of each; the median counts."""
     threads: int = 1
-    """CPU threads."""
+    """CPU threads of the step bench."""
     videos: list[str] = field(default_factory=list)
     """Videos for the data bench; it makes four kinds itself without them."""
     out: str | None = None

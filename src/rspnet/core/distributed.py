@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from rspnet.core.errors import OtherRankError, RSPNetError
+
+Item = TypeVar("Item")
 
 
 def is_distributed() -> bool:
@@ -58,6 +60,12 @@ def gather_objects(value: Any) -> list[Any]:
     return values
 
 
+def gather_in_turn(own: list[Item], total: int) -> list[Item]:
+    """All `total` items, of which rank r made every one whose place is r modulo the ranks, in order (collective)."""
+    by_rank = gather_objects(own)
+    return [by_rank[place % len(by_rank)][place // len(by_rank)] for place in range(total)]
+
+
 def highest(value: int, device: torch.device) -> int:
     """The highest `value` of all ranks, on every rank."""
     if world_size() == 1:
@@ -82,7 +90,7 @@ def raise_together(failure: RSPNetError | None) -> None:
             raise OtherRankError(*other)
 
 
-def on_rank_zero(action: Callable[[], None]) -> None:
+def on_rank_zero(action: Callable[[], object]) -> None:
     """Do something on rank 0 while the others wait; where it fails, all fail (a collective call)."""
     failure = None
     if rank() == 0:

@@ -9,16 +9,20 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from rspnet.core.distributed import rank
+
 Item = TypeVar("Item")
 _HEARTBEAT_SECONDS = 30.0
 
 
 def track(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
-    """Yield `items` while showing how many of `total` are done and how long the rest will take (on stderr)."""
-    console = Console(stderr=True)
+    """Yield `items` while showing how many of `total` are done and how long the rest will take (on rank 0's stderr)."""
+    console = Console(stderr=True, quiet=rank() > 0)
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("eta"))
     started = told = perf_counter()
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, TimeRemainingColumn(), console=console, disable=console.quiet or not console.is_terminal
+    ) as progress:
         task = progress.add_task(what, total=total)
         for done, item in enumerate(items, start=1):
             yield item

@@ -299,8 +299,15 @@ def make_loader(
     return PairLoader(dataset, sampler, num_workers=num_workers, skip_log=skip_log, pin_memory=pin_memory)
 
 
-def make_eval_loader(dataset: EvalClipDataset, *, num_workers: int) -> Iterator[EvalSample]:
-    """Evaluation views of all videos in the order of the records, one video at a time.
+def make_eval_loader(
+    dataset: EvalClipDataset, *, num_workers: int, places: Iterable[int] | None = None
+) -> Iterator[EvalSample]:
+    """Evaluation views of videos, one video at a time.
+
+    Args:
+        dataset: the videos.
+        num_workers: worker processes; 0 reads in this process.
+        places: which of the records, in which order; by default all in theirs.
 
     Raises:
         RSPNetError: shared memory is short.
@@ -316,7 +323,7 @@ def make_eval_loader(dataset: EvalClipDataset, *, num_workers: int) -> Iterator[
 
     samples: Iterator[EvalSample] = ordered_map(
         EvalReader(dataset),
-        range(len(dataset)),
+        range(len(dataset)) if places is None else places,
         workers=num_workers,
         after_death=after_death,
         hang_seconds=_HANG_SECONDS,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rspnet.core.distributed import rank
 from rspnet.core.errors import TooManySkippedError
 from rspnet.core.files import write_text
 
@@ -50,7 +51,7 @@ class SkipLog:
             self._reasons.setdefault(skip.name, skip.reason)
         if len(self) == before:
             return
-        write_text(self.path, self._as_csv())
+        self._write()
         if len(self) > self.max_share * self.num_videos:
             name, reason = next(iter(self._reasons.items()))
             raise TooManySkippedError(
@@ -67,6 +68,10 @@ class SkipLog:
         """Continue from a checkpoint's `state_dict`; the file is rewritten if it holds any skip."""
         self._reasons = dict(state)
         if self._reasons:
+            self._write()
+
+    def _write(self) -> None:
+        if rank() == 0:  # several ranks hold the same log
             write_text(self.path, self._as_csv())
 
     def _as_csv(self) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from rspnet.core.errors import ConfigError
+from rspnet.core.files import write_json
 
 METRICS = "metrics.csv"
 
@@ -68,18 +72,33 @@ class TensorBoardCurves:
 
 
 class WandbCurves:
-    """Weights & Biases (extra `wandb`); the run's id is the run folder's name, so a resume continues it."""
+    """Weights & Biases (extra `wandb`), online or offline; a resume continues the run and logs no step twice.
 
-    def __init__(self, folder: Path, _step: int) -> None:
+    `wandb.json` in the run folder holds the run's id and the last step logged. Points between a checkpoint and the end
+    of a killed run are there already when a resume comes to them, and an exact resume has the same values.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
         try:
             import wandb
         except ModuleNotFoundError as error:
             raise ConfigError("--engine.loggers wandb: install the extra, pip install 'rspnet[wandb]'") from error
-        self._run = wandb.init(dir=folder, id=folder.resolve().name, resume="allow")
+        self._path = folder / "wandb.json"
+        if step and self._path.exists():
+            self._state = json.loads(self._path.read_text(encoding="utf-8"))
+        else:
+            mark = hashlib.sha256(f"{folder.resolve()} {time.time_ns()}".encode()).hexdigest()[:8]
+            self._state = {"id": f"{folder.resolve().name}-{mark}", "step": 0}
+            write_json(self._path, self._state)
+        self._run = wandb.init(dir=folder, id=self._state["id"], name=folder.resolve().name, resume="allow")
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Log one point."""
+        """Log one point, unless an earlier process has."""
+        if step <= self._state["step"]:
+            return
         self._run.log(dict(metrics), step=step)
+        self._state["step"] = step
+        write_json(self._path, self._state)
 
     def close(self) -> None:
         """Finish the upload."""

@@ -43,7 +43,7 @@ def state_bytes(module: nn.Module, *, optimizer_copies: int) -> int:
     return parameters * 4 * (2 + optimizer_copies)
 
 
-def classifier_bytes(module: nn.Module, clip_shape: tuple[int, int, int, int], *, clips: int, halved: bool) -> int:
+def training_bytes(module: nn.Module, clip_shape: tuple[int, int, int, int], *, clips: int, halved: bool) -> int:
     """Bytes that training a network with SGD needs: activations of `clips` (2-byte ones if `halved`) and its state."""
     activations = saved_activation_bytes(module, clip_shape) * clips
     return activations // (2 if halved else 1) + state_bytes(module, optimizer_copies=1)

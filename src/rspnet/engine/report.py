@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rspnet.engine.curves import CURVES
 
+_HEARTBEAT_SECONDS = 60.0
+
 
 class Reporter:
     """Progress, speed and curves of one run; silent on all ranks but the first.
@@ -49,11 +51,12 @@ class Reporter:
         self._task = self._progress.add_task("training", total=total_steps, completed=step, line="")
         self._curves = [CURVES[name](folder, step) for name in loggers] if active else []
         self._steps, self._waited, self._elapsed = 0, 0.0, 0.0
-        self._started, self._start_step = perf_counter(), step
+        self._started = self._told = perf_counter()
+        self._start_step = step
 
     def __enter__(self) -> Self:
         self._progress.start()
-        self._started = perf_counter()
+        self._started = self._told = perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,11 +65,13 @@ class Reporter:
             curves.close()
 
     def advance(self, step: int, *, waited: float, elapsed: float) -> None:
-        """Count a step that took `elapsed` seconds, `waited` of them for data."""
+        """Count a step that took `elapsed` seconds, `waited` of them for data; tell a log file now and then."""
         self._steps += 1
         self._waited += waited
         self._elapsed += elapsed
         self._progress.update(self._task, completed=step)
+        if perf_counter() - self._told > _HEARTBEAT_SECONDS:
+            self._tell(step, "")
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write one point of every curve and one line."""
@@ -81,8 +86,13 @@ class Reporter:
         parts = [f"{label} {metrics[name]:.3f}" for name, label in self._shown.items() if name in metrics]
         line = "  ".join([*parts, f"{speed:.1f} clips/s", f"data wait {wait:.0%}"])
         self._progress.update(self._task, line=line)
+        self._tell(step, f"{line}  ")
+
+    def _tell(self, step: int, line: str) -> None:
+        """A line of a log file; on a terminal the bar says it all."""
+        self._told = perf_counter()
         if self._progress.disable:
-            left = (perf_counter() - self._started) / (step - self._start_step) * (self._total - step)
+            left = (self._told - self._started) / (step - self._start_step) * (self._total - step)
             self._console.print(
-                f"step {step}/{self._total}  {line}  eta {left / 60:.1f} min", soft_wrap=True, highlight=False
+                f"step {step}/{self._total}  {line}eta {left / 60:.1f} min", soft_wrap=True, highlight=False
             )

@@ -10,12 +10,14 @@ import numpy as np
 from rich.console import Console
 
 from rspnet.config.search import IndexConfig
+from rspnet.core.distributed import gather_objects, on_rank_zero, rank
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import track
 from rspnet.data.annotations import read_folder
 from rspnet.data.skipped import Skip
-from rspnet.engine.runtime import available_cores
+from rspnet.engine.launch import join_ranks
+from rspnet.engine.runtime import available_cores, pick_device
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import weights_file
 from rspnet.search.cutting import CutVideo, PieceDataset, cut_video, pieces_of, window_means
@@ -43,6 +45,7 @@ def index(config: IndexConfig) -> None:
     Raises:
         RSPNetError: no videos, a bad checkpoint, or a library of another model.
     """
+    join_ranks(pick_device(config.device))
     embedder = Embedder(
         config.model,
         num_frames=config.num_frames,
@@ -64,9 +67,10 @@ def index(config: IndexConfig) -> None:
         ),
     )
     paths = [str(record.path.absolute()) for record in read_folder(config.folder)]
+    on_rank_zero(lambda: Store.open_or_create(config.store, about))
     store = Store.open_or_create(config.store, about)
     report = update(store, embedder, paths, folder=Path(config.folder))
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=rank() > 0)
     for file in report.unreadable:
         console.print(f"could not read {file.path!r}: {file.reason}", highlight=False, soft_wrap=True)
     counts = f"{report.done} videos done, {report.unchanged} unchanged, {report.removed} removed"
@@ -78,8 +82,23 @@ def update(store: Store, embedder: Embedder, paths: Sequence[str], *, folder: Pa
     """Bring the library up to date with `paths`, all the videos below `folder`.
 
     Only new or changed files are read; files of `folder` that are gone leave. Safe to kill at any moment: a batch that
-    was not finished is done again by the next run.
+    was not finished is done again by the next run. Several ranks share out the reading; rank 0 alone writes.
     """
+    todo: list[FileRow]
+    report: IndexReport
+    todo, report = gather_objects(_prepare(store, paths, folder) if rank() == 0 else None)[0]
+    done = 0
+    for finished in track(_done(store, embedder, todo), total=len(todo), what="videos"):
+        done += 1
+        if finished.reason:
+            report.unreadable.append(finished)
+    if rank() == 0:
+        store.tidy()
+    return replace(report, done=done)
+
+
+def _prepare(store: Store, paths: Sequence[str], folder: Path) -> tuple[list[FileRow], IndexReport]:
+    """Remove what is gone or half done, and say which videos are to be read."""
     store.remove_unfinished()
     known = store.files()
     below = f"{folder.absolute()}/"
@@ -95,14 +114,7 @@ def update(store: Store, embedder: Embedder, paths: Sequence[str], *, folder: Pa
             elif new is not None:
                 todo.append(new)
     store.touch(touched)
-    report = IndexReport(unchanged=len(paths) - len(todo), removed=len(gone))
-    done = 0
-    for finished in track(_done(store, embedder, todo), total=len(todo), what="videos"):
-        done += 1
-        if finished.reason:
-            report.unreadable.append(finished)
-    store.tidy()
-    return replace(report, done=done)
+    return todo, IndexReport(unchanged=len(paths) - len(todo), removed=len(gone))
 
 
 def _file_row(path: str) -> FileRow | None:
@@ -152,7 +164,8 @@ def _write_batch(
             file = replace(file, duration_s=cut.duration_s, clips=count, reason=skips[0] if skips else "")
             clips += [] if rows is None else [rows]
         files.append(file)
-    store.replace(files, clips)
+    if rank() == 0:
+        store.replace(files, clips)
     return files
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rspnet.config.finetune import ClassifierConfig, LabelledClipsConfig
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK
-from rspnet.core.distributed import gather_objects, rank, world_size
+from rspnet.core.distributed import gather_in_turn, rank, world_size
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
@@ -155,8 +155,7 @@ def shared_scores(
     """
     mine = list(records[rank() :: world_size()])
     found = list(video_scores(model, CropClipDataset(mine, **view), **machine)) if mine else []
-    by_rank = gather_objects(found)
-    merged = [by_rank[place % len(by_rank)][place // len(by_rank)] for place in range(len(records))]
+    merged = gather_in_turn(found, len(records))
     kept = [item for item in merged if not isinstance(item, Skip)]
     scores = np.stack([row for _, row in kept]) if kept else np.zeros((0, 0), np.float32)
     return [record for record, _ in kept], scores, [item for item in merged if isinstance(item, Skip)]

@@ -9,12 +9,14 @@ import numpy as np
 from rich.console import Console
 
 from rspnet.config.embed import EmbedConfig
+from rspnet.core.distributed import rank
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path, sha256_of
 from rspnet.core.progress import track
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.skipped import Skip, SkipLog
-from rspnet.engine.runtime import available_cores
+from rspnet.engine.launch import join_ranks
+from rspnet.engine.runtime import available_cores, pick_device
 from rspnet.pretext.pretrained import weights_file
 from rspnet.tasks.embedder import Embedder, VideoFeatures
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
@@ -28,6 +30,7 @@ def embed(config: EmbedConfig) -> None:
     """
     if config.format == "parquet":
         _require_pyarrow()
+    join_ranks(pick_device(config.device))
     records = [record for video in config.videos for record in _records(Path(video))]
     embedder = Embedder(
         config.model,
@@ -48,6 +51,8 @@ def embed(config: EmbedConfig) -> None:
             log.add([result])
         else:
             found.append(result)
+    if rank() > 0:
+        return
     if not found:
         raise RSPNetError(f"none of {len(records)} videos could be read: see {str(folder / 'skipped.csv')!r}")
     columns = _present(clip_columns(found) if config.level == "clip" else video_columns(found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rspnet.core.distributed import gather_in_turn, rank, world_size
 from rspnet.core.errors import DecodeError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise
@@ -26,6 +28,8 @@ from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet
 
 Vectors = NDArray[np.float32]
+_ROUND = 32
+"""Videos of each rank after which ranks exchange what they have."""
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -117,8 +121,20 @@ class Embedder:
         )
 
     def stream_clips(self, dataset: EvalClipDataset) -> Iterator[VideoFeatures | Skip]:
-        """Features of the clips that a data set cuts from each video in turn, or why there are none."""
-        for sample in make_eval_loader(dataset, num_workers=self.num_workers):
+        """Features of the clips that a data set cuts from each video in turn, or why there are none.
+
+        Several ranks share the videos out and give all results to each: the same ones as on one rank, since clips of
+        different videos never go through the network together.
+        """
+        own, left = self._stream_own_share(dataset), len(dataset)
+        while left:
+            count = min(left, _ROUND * world_size())
+            yield from gather_in_turn(list(islice(own, len(range(rank(), count, world_size())))), count)
+            left -= count
+
+    def _stream_own_share(self, dataset: EvalClipDataset) -> Iterator[VideoFeatures | Skip]:
+        places = range(rank(), len(dataset), world_size())
+        for sample in make_eval_loader(dataset, num_workers=self.num_workers, places=places):
             if sample.skip is not None:
                 yield sample.skip
                 continue

@@ -15,9 +15,11 @@ from rich.table import Table
 
 from rspnet.config.finetune import EvaluateConfig, LabelledClipsConfig
 from rspnet.config.labelled import LabelledDataConfig
+from rspnet.core.distributed import rank
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import Skip, SkipLog
+from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import available_cores, pick_device, pick_precision
 from rspnet.tasks.classifiers import Trained, clip_shape, open_classifier, shared_scores
 from rspnet.tasks.features import weights_sha256
@@ -36,6 +38,8 @@ def evaluate(config: EvaluateConfig) -> None:
     Raises:
         RSPNetError: no fine-tuned run, or data that cannot be read.
     """
+    device = pick_device(config.device)
+    join_ranks(device)
     trained = open_classifier(config.run)
     data, clips = read_sections(trained.config)
     data = replace(data, root=config.root or data.root)
@@ -43,12 +47,13 @@ def evaluate(config: EvaluateConfig) -> None:
         clips, test_clips=config.test_clips or clips.test_clips, test_crops=config.test_crops or clips.test_crops
     )
     folder = open_run_folder(config.out or str(trained.path.parent / "evaluate"), config)
-    device = pick_device(config.device)
     workers = max(1, available_cores() // 2) if config.num_workers is None else config.num_workers
     machine = {"device": device, "precision": pick_precision(config.precision, device), "num_workers": workers}
     model = trained.model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     records = labelled_records(data, "test")
     kept, scores, skipped = shared_scores(model, records, scoring_view(clips), machine)
+    if rank() > 0:
+        return
     stamp = finetune_stamp(trained, clips, precision=str(machine["precision"]))
     stamp |= data_stamp(data, train=trained.config["train_videos"], test=len(kept))
     write_scores(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from rspnet.core.distributed import gather_objects, rank
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import track
 from rspnet.data.annotations import VideoRecord
@@ -86,15 +87,17 @@ class FeatureMaker:
         made_from = embedder_view(self.embedder) | dict(view or {})
         cache = FeatureCache(self.cache_folder, weights_sha256=self.weights_sha256, view=made_from)
         known = {record.path: vector for record in records if (vector := cache.get(record.path)) is not None}
-        self.from_cache += len(known)
-        missing = [record for record in records if record.path not in known]
+        # What rank 0 found: all ranks look before any of them can have added to it.
+        missing = gather_objects([record for record in records if record.path not in known])[0]
+        self.from_cache += len(records) - len(missing)
         made = self.embedder.stream_clips((dataset_of or self.embedder.dataset)(missing)) if missing else ()
         for result in track(made, total=len(missing), what=what):
             if isinstance(result, Skip):
                 self.log.add([result])
                 continue
             known[result.record.path] = result.features.mean(axis=0)
-            cache.put(result.record.path, known[result.record.path])
+            if rank() == 0:
+                cache.put(result.record.path, known[result.record.path])
         kept = [record for record in records if record.path in known]
         if not kept:
             raise RSPNetError(f"none of {len(records)} {what} could be read: see {str(self.log.path)!r}")

@@ -26,7 +26,7 @@ from rspnet.data.skipped import SkipLog
 from rspnet.engine.checkpoint import LAST, CheckpointFolder, save_checkpoint
 from rspnet.engine.classification import top_k_hits
 from rspnet.engine.launch import make_fabric, processes
-from rspnet.engine.memory import classifier_bytes
+from rspnet.engine.memory import training_bytes
 from rspnet.engine.runtime import pick_device, pick_precision, pick_threads_and_workers
 from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.models.classifier import parameter_groups
@@ -105,8 +105,8 @@ class Finetuning:
         self.model, self.init_sha256 = make_classifier(
             config.model, num_classes=len(self.class_names), seed=config.seed
         )
-        self.folder = Path(config.out)
-        on_rank_zero(self._open_folder)
+        self.folder = open_run_folder(config.out, config)
+        on_rank_zero(self.checkpoints.remove_leftovers)
         threads, self.workers = pick_threads_and_workers(
             threads=config.engine.threads,
             workers=config.clips.num_workers,
@@ -122,10 +122,6 @@ class Finetuning:
 
     def _settings(self) -> dict[str, Any]:
         return training_settings(self.config) | {"train_videos": len(self.train)}
-
-    def _open_folder(self) -> None:
-        open_run_folder(self.config.out, self.config)
-        self.checkpoints.remove_leftovers()
 
     def _set_up(self, saved: Mapping[str, Any] | None) -> None:
         config, fabric = self.config, self.fabric
@@ -197,8 +193,11 @@ class Finetuning:
         shape = (3, clips.num_frames, clips.size, clips.size)
         finished = self.training.run(
             self._batches(),
-            estimate=lambda: classifier_bytes(
-                self.model, shape, clips=clips.batch_size // self.fabric.world_size, halved=self.precision != "fp32"
+            estimate=lambda: training_bytes(
+                self.model.backbone,
+                shape,
+                clips=clips.batch_size // self.fabric.world_size,
+                halved=self.precision != "fp32",
             ),
             lower="lower --clips.batch_size, --clips.size or --clips.num_frames, or start more ranks",
         )

@@ -119,18 +119,14 @@ class Pretraining:
         if saved is not None:
             refuse_other_settings(settings_of_result(saved["config"], plain(config)))
             refuse_other_videos(saved, records)
-        self.folder = Path(config.out)
-        on_rank_zero(self._open_folder)
+        self.folder = open_run_folder(config.out, config)
+        on_rank_zero(self.checkpoints.remove_leftovers)
         torch.set_num_threads(plan.threads)
         self.made_with = made_with(fabric, precision=plan.precision, virtual_ranks=config.model.virtual_ranks)
         log = SkipLog(self.folder / SKIPPED, num_videos=len(records), max_share=config.data.max_skipped)
         self.skipped = SkippedVideos(log, world_size=fabric.world_size, share_every=config.engine.log_every)
         self.model = build_model(config)
         self._set_up(saved)
-
-    def _open_folder(self) -> None:
-        open_run_folder(self.config.out, self.config)
-        self.checkpoints.remove_leftovers()
 
     def _set_up(self, saved: Mapping[str, Any] | None) -> None:
         config, fabric = self.config, self.fabric

@@ -14,12 +14,14 @@ from rich.console import Console
 from rich.table import Table
 
 from rspnet.config.probe import ProbeConfig
+from rspnet.core.distributed import rank
 from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
 from rspnet.core.rng import derive_seed
 from rspnet.data.labelled.read import class_names
 from rspnet.data.skipped import SkipLog
-from rspnet.engine.runtime import available_cores
+from rspnet.engine.launch import join_ranks
+from rspnet.engine.runtime import available_cores, pick_device
 from rspnet.pretext.methods import create_method
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.tasks.embedder import Embedder
@@ -48,6 +50,7 @@ def probe(config: ProbeConfig) -> None:
         RSPNetError: bad data or checkpoint, a split without one readable video, or no scikit-learn.
     """
     require_sklearn()
+    join_ranks(pick_device(config.device))
     train, test = (labelled_records(config.data, split) for split in ("train", "test"))
     names = class_names(train, test)
     embedder = make_embedder(config)
@@ -57,6 +60,8 @@ def probe(config: ProbeConfig) -> None:
     maker = FeatureMaker(embedder, cache_folder=cache, log=log)
     train, x = maker.vectors(train, what="training videos")
     test, y = maker.vectors(test, what="test videos")
+    if rank() > 0:
+        return
     labels, test_labels = labels_of(train), labels_of(test)
     linear = fit_linear(
         x, labels, y, num_classes=len(names), folds=config.folds, seed=config.seed, groups=groups_of(train)

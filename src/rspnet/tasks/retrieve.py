@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rspnet.config.retrieve import RetrieveConfig
+from rspnet.core.distributed import rank
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.files import write_text
 from rspnet.core.rng import numpy_rng
@@ -24,8 +25,9 @@ from rspnet.data.augment import draw_clip
 from rspnet.data.datasets import EvalClipDataset, EvalSample
 from rspnet.data.presets import AugmentPreset
 from rspnet.data.skipped import Skip, SkipLog
+from rspnet.engine.launch import join_ranks
 from rspnet.engine.metrics import average_precisions, bootstrap_interval, hits_at_k
-from rspnet.engine.runtime import available_cores
+from rspnet.engine.runtime import available_cores, pick_device
 from rspnet.tasks.embedder import Embedder
 from rspnet.tasks.feature_cache import default_cache_folder
 from rspnet.tasks.features import FeatureMaker, embedder_view
@@ -103,6 +105,7 @@ def retrieve(config: RetrieveConfig) -> None:
         RSPNetError: bad data or checkpoint, or a split without one readable video.
     """
     protocol = PROTOCOLS[config.protocol]
+    join_ranks(pick_device(config.device))
     train, test = labelled_records(config.data, "train"), labelled_records(config.data, "test")
     if protocol.drops_last_batch:
         train = drop_incomplete_batch(train, config.official_batch)
@@ -124,6 +127,8 @@ def retrieve(config: RetrieveConfig) -> None:
     maker = FeatureMaker(embedder, cache_folder=cache, log=log)
     gallery = gallery_set(maker, train, protocol, seed=config.seed)
     queries = VideoSet.of(*maker.vectors(test, what="test videos"))
+    if rank() > 0:
+        return
     scores = score(queries, gallery)
     _write(config, maker, scores, folder, gallery=gallery, queries=queries)
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 import yaml
 
+from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import write_json, write_text
 
@@ -22,7 +23,7 @@ Section = TypeVar("Section")
 
 
 def open_run_folder(out: str, config: Any) -> Path:
-    """Create the folder and write the resolved configuration into it.
+    """Create the folder and write the resolved configuration into it (a collective call; rank 0 does it).
 
     Raises:
         ConfigError: `out` is a file.
@@ -30,7 +31,7 @@ def open_run_folder(out: str, config: Any) -> Path:
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--out {out!r} is a file: name a folder")
-    write_text(folder / CONFIG, to_yaml(config))
+    on_rank_zero(lambda: write_text(folder / CONFIG, to_yaml(config)))
     return folder
 
 

@@ -1,0 +1,17 @@
+"""The scaling bench runs every layout and gives sound figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from rspnet.bench.scaling import LAYOUTS, bench_scaling
+
+
+def test_every_layout_is_measured() -> None:
+    results = bench_scaling(backbone="r3d_10_slim", batch_size=4, num_frames=4, size=32, repeats=1)
+    assert [row["layout"] for row in results["rows"]] == [layout.name for layout in LAYOUTS]
+    for row in results["rows"]:
+        assert row["clips/s"] == pytest.approx(4 / row["seconds a step"])
+    assert results["rows"][0]["of 1 process"] == 1
+    assert 0 <= results["communication_share"] < 1
+    assert results["gradient_megabytes"] == pytest.approx(15, abs=1)

@@ -1,0 +1,100 @@
+"""Features, scores and a search library are the same on one rank and on several."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.clips_on_disk import TINY_FINETUNE, write_labelled_videos
+from helpers.tiny_model import save_tiny_checkpoint
+
+TESTS = Path(__file__).resolve().parents[1]
+RANKS = (1, 2)
+pytestmark = pytest.mark.timeout(900)
+READING = ["--num_workers=0", "--device=cpu", "--precision=fp32"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All commands run on one and on two ranks; FOLDER/COMMAND-RANKS is what they left."""
+    pytest.importorskip("sklearn")
+    pytest.importorskip("lancedb")
+    base = tmp_path_factory.mktemp("shared")
+    videos = write_labelled_videos(base, count=14)
+    (videos / "even" / "broken.mp4").write_bytes(b"no video")
+    model = str(save_tiny_checkpoint(base / "model.ckpt"))
+    labelled = [f"--data.root={videos}", "--data.kind=folders", "--data.test_share=0.5", "--num_clips=2", *READING]
+    finetuning = ["finetune", *labelled[:3], *TINY_FINETUNE, "--max_steps=1", "--engine.loggers=[csv]"]
+    runs = [{"words": [*finetuning, f"--out={base / 'classifier'}"], "ranks": 1}]
+    for ranks in RANKS:
+        outs = {name: base / f"{name}-{ranks}" for name in ("embed", "probe", "retrieve", "evaluate", "index")}
+        probing = ["--folds=2", "--few_labels=[1]", "--draws=2", f"--cache={base / f'cache-{ranks}'}"]
+        commands = [
+            ["embed", model, str(videos), "--num_clips=2", f"--out={outs['embed']}", *READING],
+            ["probe", model, *labelled, *probing, f"--out={outs['probe']}"],
+            ["retrieve", model, *labelled, f"--cache={base / f'cache2-{ranks}'}", f"--out={outs['retrieve']}"],
+            ["evaluate", str(base / "classifier"), f"--out={outs['evaluate']}", *READING],
+            [
+                "index",
+                str(videos),
+                f"--model={model}",
+                f"--store={outs['index']}",
+                "--window_s=0.3",
+                "--hop_s=0.3",
+                *READING,
+            ],
+        ]
+        runs += [{"words": words, "ranks": ranks} for words in commands]
+    paths = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    subprocess.run(
+        [sys.executable, "-m", "helpers.forking", str(base / "log.txt"), json.dumps(runs)],
+        check=True, timeout=850, env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    return base
+
+
+def result(folder: Path) -> Any:
+    """A result without its time."""
+    return {name: part for name, part in json.loads((folder / "result.json").read_text()).items() if name != "finished"}
+
+
+@pytest.mark.parametrize("ranks", RANKS[1:])
+def test_embed(folder: Path, ranks: int) -> None:
+    one, several = (np.load(folder / f"embed-{count}" / "features.npz") for count in (1, ranks))
+    assert one.files == several.files
+    assert len(one["name"]) == 14
+    for name in one.files:
+        assert np.array_equal(one[name], several[name]), name
+    logs = [(folder / f"embed-{count}" / "skipped.csv").read_text() for count in (1, ranks)]
+    assert "broken.mp4" in logs[0]
+    assert logs[0] == logs[1]
+    one.close()
+    several.close()
+
+
+@pytest.mark.parametrize("ranks", RANKS[1:])
+@pytest.mark.parametrize("command", ["probe", "retrieve", "evaluate"])
+def test_scores(folder: Path, command: str, ranks: int) -> None:
+    one, several = (folder / f"{command}-{count}" for count in (1, ranks))
+    assert result(one)["results"]
+    assert result(one) == result(several)
+    assert sorted(path.name for path in one.iterdir()) == sorted(path.name for path in several.iterdir())
+
+
+@pytest.mark.parametrize("ranks", RANKS[1:])
+def test_index(folder: Path, ranks: int) -> None:
+    from rspnet.search.store import Store
+
+    one, several = (Store(str(folder / f"index-{count}")) for count in (1, ranks))
+    assert len(one) > 14
+    assert one.files() == several.files()
+    tables = [
+        store._clips.to_arrow().sort_by([("path", "ascending"), ("window", "ascending")]) for store in (one, several)
+    ]
+    assert tables[0].equals(tables[1])
