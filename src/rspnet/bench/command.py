@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from rspnet.bench.checkpoint import bench_checkpoint
 from rspnet.bench.data import bench_data
 from rspnet.bench.scaling import bench_scaling
 from rspnet.bench.step import bench_step
@@ -19,6 +20,10 @@ def bench(config: BenchConfig) -> None:
     """Run the bench, print a table and, with `out`, write config.yaml and result.json."""
     if config.name == "step":
         results = bench_step(
+            backbone=config.backbone, batch_size=config.batch_size, repeats=config.repeats, threads=config.threads
+        )
+    elif config.name == "checkpoint":
+        results = bench_checkpoint(
             backbone=config.backbone, batch_size=config.batch_size, repeats=config.repeats, threads=config.threads
         )
     elif config.name == "scaling":

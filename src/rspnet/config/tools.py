@@ -46,18 +46,18 @@ class BenchConfig:
     Example: rspnet bench step --backbone s3dg
     """
 
-    name: Literal["step", "data", "search", "scaling"] = positional(
+    name: Literal["step", "data", "search", "scaling", "checkpoint"] = positional(
         "step: a whole pre-training step; data: video file to augmented clips; search: a library of 200,000 clips; "
-        "scaling: steps on one process, virtual and real ranks."
+        "scaling: steps on one process, virtual and real ranks; checkpoint: what writing one costs a training."
     )
     backbone: BackboneName = "r3d_18"
-    """Network of the step and scaling benches."""
+    """Network of the step, scaling and checkpoint benches."""
     batch_size: int = 4
-    """Clips of a step in the step and scaling benches."""
+    """Clips of a step in these benches."""
     repeats: int = 5
     """Measurements of each; the median counts."""
     threads: int = 1
-    """CPU threads of the step bench."""
+    """CPU threads of the step and checkpoint benches."""
     videos: list[str] = field(default_factory=list)
     """Videos for the data bench; it makes four kinds itself without them."""
     out: str | None = None
