@@ -17,8 +17,10 @@ from rspnet.core.errors import RSPNetError
 from rspnet.core.workers import Death
 from rspnet.data.annotations import read_list
 from rspnet.data.inspection import Inspector, Report
+from rspnet.recipes import recipe_path
 from rspnet.tasks import doctor as doctor_module
 from rspnet.tasks.doctor import inspect_all
+from rspnet.tasks.system import recommended
 
 SIZE = (64, 64)
 FRAMES = 40
@@ -120,6 +122,29 @@ def test_audio_only() -> None:
     assert [finding.kind for finding in report.findings] == ["no-video"]
 
 
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "is_named"),
+    [
+        ("libx264", "yuv420p", False),
+        ("libx264", "yuvj420p", False),  # full range: read right, and what phones write
+        ("libx264", "yuv444p", True),
+        ("libx264", "yuv422p10le", True),
+        ("libx265", "yuv420p10le", True),
+        ("ffv1", "gray", True),
+        ("ffv1", "bgr0", True),
+    ],
+)
+def test_unusual_pixels(tmp_path: Path, codec: str, pix_fmt: str, is_named: bool) -> None:
+    options = {"x265-params": "log-level=none:pools=none"} if codec == "libx265" else {}
+    path = write_barcode_video(
+        tmp_path / "a.mkv", FRAMES, size=SIZE, codec=codec, pix_fmt=pix_fmt, options=options, gop=100
+    )
+    report = Inspector(num_frames=16, speeds=(2,))(("a.mkv", str(path)))
+    assert report.is_usable
+    expected = [("pixel-format", pix_fmt)] if is_named else []
+    assert [(finding.kind, finding.detail) for finding in report.findings] == expected
+
+
 def test_all_is_well(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "list.txt").write_text("good.mp4\n")
     arguments = ["doctor", str(tmp_path / "list.txt"), "--root", str(videos), "--out", str(tmp_path / "out")]
@@ -136,6 +161,47 @@ def test_leakage_between_two_lists(videos: Path, tmp_path: Path) -> None:
     assert main(arguments) == 1
     kinds = {row["name"]: row["finding"] for row in rows_of(out / "report.csv")}
     assert kinds == {"good.mp4": "leak", "turned.mp4": "rotated"}
+
+
+def drifting(seed: int, *, frames: int, size: tuple[int, int] = (96, 72)) -> list[np.ndarray]:
+    """A coarse random texture that drifts its own way."""
+    rng = np.random.default_rng(seed)
+    texture = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8).repeat(24, axis=0).repeat(24, axis=1)
+    down, right = rng.integers(-3, 4, 2) + np.array([0, 1])
+    width, height = size
+    return [
+        np.roll(texture, (int(down) * index, int(right) * index), axis=(0, 1))[:height, :width]
+        for index in range(frames)
+    ]
+
+
+def test_near_duplicates_and_near_leaks(tmp_path: Path) -> None:
+    """Recoded, resized and a little shorter is near; another video, or the same scene moving otherwise, is not."""
+    root = tmp_path / "videos"
+    root.mkdir()
+    pictures = drifting(1, frames=48)
+    write_video(root / "a.mp4", pictures, options={"crf": "12"})
+    write_video(root / "recoded.avi", pictures, codec="mpeg4", options={"qmin": "12", "bf": "2"})
+    write_video(root / "smaller.webm", [picture[::2, ::2] for picture in pictures[1:]], codec="libvpx-vp9")
+    write_video(root / "backwards.mp4", pictures[::-1])
+    for seed in range(2, 9):
+        write_video(root / f"other{seed}.mp4", drifting(seed, frames=48))
+    test = tmp_path / "test"
+    test.mkdir()
+    write_video(test / "held-out.mkv", drifting(4, frames=48), codec="mpeg4", options={"qmin": "9"})
+    out = tmp_path / "out"
+    arguments = ["doctor", str(root), "--against", str(test), "--out", str(out), "--num-workers", "2"]
+    assert main(arguments) == 0
+    assert main([*arguments, "--near", "0.9"]) == 1
+    found = {(row["name"], row["finding"], row["detail"].split(" (")[0]) for row in rows_of(out / "report.csv")}
+    found = {row for row in found if row[1]}
+    assert found == {
+        ("recoded.avi", "near-duplicate", "of 'a.mp4'"),
+        ("smaller.webm", "near-duplicate", "of 'a.mp4'"),
+        ("smaller.webm", "near-duplicate", "of 'recoded.avi'"),
+        ("other4.mp4", "near-leak", "as 'held-out.mkv'"),
+    }
+    assert all(row["usable"] == "1" for row in rows_of(out / "report.csv"))
 
 
 def test_a_crash_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, videos: Path) -> None:
@@ -182,6 +248,7 @@ def test_names_that_no_list_can_hold_are_told(videos: Path, tmp_path: Path) -> N
         (["missing"], "cannot read video list"),
         ([".", "--num-workers=0"], "at least 1"),
         ([".", "--speeds=[1]"], "at least 2"),
+        ([".", "--near=1.5"], "at most 1"),
     ],
 )
 def test_refusals(
@@ -200,5 +267,24 @@ def test_no_usable_video_writes_no_list(videos: Path, tmp_path: Path) -> None:
 def test_system(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--system"]) == 0
     text = capsys.readouterr().out
-    for word in ("torch", "FFmpeg", "h264", "cores", "GiB", "bf16", "clips a second", "recommended"):
+    for word in (
+        "torch",
+        "FFmpeg",
+        "h264",
+        "libx264",
+        "probe",
+        "cores",
+        "GiB",
+        "bf16",
+        "clips a second",
+        "recommended",
+    ):
         assert word in text
+
+
+def test_the_recipe_recommended_follows_from_the_speed() -> None:
+    assert recommended(1000.0, 5000.0).startswith("--recipe pretrain/k400-r3d_18 (200 epochs of Kinetics-400")
+    slow = recommended(4.0, 100.0)
+    assert slow == "--recipe pretrain/small-cpu (40 epochs of 1,000 videos take about 7 minutes)"
+    for text in (recommended(1000.0, 1.0), slow):
+        assert recipe_path(text.split()[1]).is_file()

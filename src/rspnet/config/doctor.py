@@ -22,6 +22,8 @@ class DoctorConfig:
     """Folder that the paths of a list are relative to; the default is the list's own."""
     against: str | None = None
     """Second folder or list: videos that hold the same pictures as one of it are named (leakage)."""
+    near: float | None = None
+    """Also name videos that look alike, as recoded or resized copies do, from this similarity on (0 to 1; try 0.9)."""
     num_frames: int = 16
     """Frames of one clip in the training planned."""
     speeds: tuple[int, ...] = (2,)
@@ -39,6 +41,7 @@ class DoctorConfig:
 
     def __post_init__(self) -> None:
         require(bool(self.videos) or self.system, "name a folder or list of videos, or give --system")
+        require(self.near is None or 0 < self.near <= 1, f"--near {self.near}: a similarity, above 0 and at most 1")
         require(self.num_frames >= 2, f"--num_frames {self.num_frames}: a clip needs at least 2 frames")
         require(bool(self.speeds) and min(self.speeds) >= 2, f"--speeds {list(self.speeds)}: each must be at least 2")
         require(self.fps is None or self.fps > 0, f"--fps {self.fps}: must be above 0")

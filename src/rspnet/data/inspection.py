@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,14 @@ from numpy.typing import NDArray
 
 from rspnet.core.errors import DecodeError
 from rspnet.core.workers import note
-from rspnet.video.clips import MAX_REPEATED, repeated_share, tick_frames, true_windows, uniform_windows, window_length
+from rspnet.data.looks import THUMBNAIL, Looks
+from rspnet.video.clips import MAX_REPEATED, tick_frames, true_windows, uniform_windows, window_length
 from rspnet.video.probe import is_cut_off, probe_video
 from rspnet.video.reader import VideoReader, View, open_video
 
 MENTIONED_SHARE = 0.05
-_THUMBNAIL = 64
 _CHUNK_FRAMES = 1024
-# Levels of 0..255, mean over a thumbnail, that no frame of a still differs from its first one by.
+# Mean levels of 0..255 that every picture of a still keeps within of its first one.
 _STATIC_CHANGE = 0.5
 
 KINDS = {
@@ -35,6 +34,8 @@ KINDS = {
     "static": "nothing moves: no speed to see",
     "duplicate": "the same pictures as another video of the list",
     "leak": "the same pictures as a video of the other list",
+    "near-duplicate": "looks like another video of the list",
+    "near-leak": "looks like a video of the other list",
     "rotated": "turned or mirrored by a display matrix (applied when read)",
     "pixel-format": "not 8 bits with 4:2:0 colours",
     "interlaced": "made of fields",
@@ -61,6 +62,7 @@ class Report:
         frames: decodable length, 0 where nothing could be read.
         content: a digest of the decoded pictures (thumbnails), the same for the same pictures in any container; "" if
             not every frame could be read.
+        fingerprint: for `data.looks.vectors`, "" as above.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Report:
     codec: str = ""
     pixel_format: str = ""
     content: str = ""
+    fingerprint: str = ""
 
     @property
     def is_usable(self) -> bool:
@@ -133,13 +136,12 @@ class Inspector:
             )
             for kind, detail, usable in self._timing(times):
                 report = report.with_finding(kind, detail, usable=usable)
-            thumbnails, damage = _thumbnails(video)
+            looks, damage = _look(video)
         if damage:
             report = report.with_finding("damaged", damage, usable=False)
         else:
-            digest = hashlib.blake2b(repr(thumbnails.shape).encode() + thumbnails.tobytes(), digest_size=16)
-            report = replace(report, content=digest.hexdigest())
-        for kind, detail, usable in _motion(thumbnails):
+            report = replace(report, content=looks.digest, fingerprint=looks.fingerprint)
+        for kind, detail, usable in _motion(looks):
             report = report.with_finding(kind, detail, usable=usable)
         orientation = facts.orientation
         if orientation is not None and any(orientation):
@@ -165,54 +167,28 @@ class Inspector:
             yield "uneven", f"{share:.0%} of its windows are evenly spaced in time", share > 0
 
 
-def _thumbnails(video: VideoReader) -> tuple[NDArray[np.uint8], str]:
-    """All readable frames, small: uint8 [N, 64, 64, 3], and what is damaged ("" for nothing)."""
-    parts: list[NDArray[np.uint8]] = []
+def _look(video: VideoReader) -> tuple[Looks, str]:
+    """What all readable frames look like, and what is damaged ("" for nothing)."""
+    looks = Looks()
     damage: list[str] = []
     for start in range(0, len(video), _CHUNK_FRAMES):
         note(start)
         frames = range(start, min(start + _CHUNK_FRAMES, len(video)))
         try:
-            parts += video.read_views([View(frames, size=(_THUMBNAIL, _THUMBNAIL))])
+            looks.add(video.read_views([View(frames, size=(THUMBNAIL, THUMBNAIL))])[0])
         except DecodeError as error:
             damage.append(error.why)
-    return np.concatenate(parts) if parts else np.zeros((0, _THUMBNAIL, _THUMBNAIL, 3), np.uint8), "; ".join(damage[:3])
+    return looks, "; ".join(damage[:3])
 
 
-def _motion(thumbnails: NDArray[np.uint8]) -> Iterator[tuple[str, str, bool]]:
-    if len(thumbnails) < 2:
+def _motion(looks: Looks) -> Iterator[tuple[str, str, bool]]:
+    if len(looks) < 2:
         return
-    reach = max(_difference(thumbnails[0], thumbnails[place]) for place in _spread(len(thumbnails)))
-    if reach < _STATIC_CHANGE:
-        yield "static", f"pictures change by {reach:.2f} of 255 levels", False
+    if looks.reach < _STATIC_CHANGE:
+        yield "static", f"pictures change by {looks.reach:.2f} of 255 levels", False
         return
-    share = repeated_share(thumbnails)
-    if share >= MENTIONED_SHARE:
-        yield "repeated", f"{share:.0%} of its frames", share < MAX_REPEATED
-
-
-def _difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    return float(np.abs(one.astype(np.int16) - other).mean())
-
-
-def _spread(length: int) -> Sequence[int]:
-    return np.unique(np.linspace(1, length - 1, 32).astype(int)).tolist()  # type: ignore[no-any-return]
-
-
-def find_shared(reports: Sequence[Report], others: Sequence[Report]) -> list[Report]:
-    """The reports with duplicates among them, and with what they share with `others`, added as findings."""
-    elsewhere = {other.content: other.name for other in others if other.content}
-    kept: dict[str, str] = {}
-    for report in sorted(reports, key=lambda report: not report.is_usable):  # the first usable one is kept
-        kept.setdefault(report.content, report.name)
-    found = []
-    for report in reports:
-        if report.content in elsewhere:
-            report = report.with_finding("leak", f"as {elsewhere[report.content]!r}", usable=False)
-        if report.content and kept[report.content] != report.name:
-            report = report.with_finding("duplicate", f"of {kept[report.content]!r}", usable=False)
-        found.append(report)
-    return found
+    if looks.repeated >= MENTIONED_SHARE:
+        yield "repeated", f"{looks.repeated:.0%} of its frames", looks.repeated < MAX_REPEATED
 
 
 def is_listable(path: Path) -> bool:

@@ -7,7 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,15 @@ from rspnet.core.files import write_json, write_text
 from rspnet.core.progress import track
 from rspnet.core.workers import Death, Replace, ordered_map
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
-from rspnet.data.inspection import KINDS, Finding, Inspector, Report, find_shared, is_listable
+from rspnet.data.inspection import KINDS, Finding, Inspector, Report, is_listable
+from rspnet.data.shared_pictures import find_near, find_shared
 from rspnet.engine.runtime import available_cores
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 from rspnet.tasks.system import print_system
 
 FOUND_EXIT_CODE = 1
 _MEMORY = "seen.jsonl"
-_FORM = 1  # of the reports in it: a change of the checks must not be hidden by old reports
+_FORM = 2  # of the reports in it: a change of the checks must not be hidden by old reports
 _HANG_SECONDS = 120.0
 _EXAMPLES = 3
 
@@ -54,10 +55,12 @@ def doctor(config: DoctorConfig) -> int:
     if config.write_list is not None:
         reports = [report if is_listable(Path(report.path)) else _unlistable(report) for report in reports]
     reports = find_shared(reports, seen[len(records) :])
+    if config.near is not None:
+        reports = find_near(reports, seen[len(records) :], similarity=config.near)
     if config.write_list is not None:
         write_usable(Path(config.write_list), records, reports)
     write_text(folder / "report.csv", as_csv(reports))
-    write_json(folder / "report.json", [asdict(report) for report in reports])
+    write_json(folder / "report.json", [asdict(replace(report, fingerprint="")) for report in reports])
     counts = Counter(finding.kind for report in reports for finding in report.findings)
     results = {
         "videos": len(reports),

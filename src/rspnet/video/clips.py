@@ -217,14 +217,23 @@ def true_windows(times: Seconds, length: int, fps: float | None) -> NDArray[np.b
 
 
 def repeated_share(pictures: NDArray[np.uint8]) -> float:
-    """The share of the steps of a clip [T, H, W, ...] that only repeat a picture (frozen or duplicated frames).
+    """The share of the steps of a clip [T, H, W, ...] that only repeat a picture (frozen or duplicated frames)."""
+    return share_of_repeats(picture_changes(pictures))
+
+
+def picture_changes(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Mean levels that each step of a clip [T, H, W, ...] changes: float64 [T - 1]."""
+    thinned = pictures[:, ::2, ::2].astype(np.int16)
+    return np.asarray(np.abs(np.diff(thinned, axis=0)).mean(axis=tuple(range(1, pictures.ndim))))
+
+
+def share_of_repeats(change: NDArray[np.float64]) -> float:
+    """The share of steps that repeat a picture, by how much each step changes (see `picture_changes`).
 
     A step is one if it changes next to nothing, or a tenth of what a step beside it changes: coding leaves small
     differences between two copies of one picture. A scene that rests for a while counts at its ends only.
     """
-    if len(pictures) < 2:
+    if not len(change):
         return 0.0
-    thinned = pictures[:, ::2, ::2].astype(np.int16)
-    change = np.abs(np.diff(thinned, axis=0)).reshape(len(pictures) - 1, -1).mean(axis=1)
     beside = np.maximum(np.append(change[1:], 0), np.append(0, change[:-1]))
     return float(((change < _NO_CHANGE) | (change < _SMALL_CHANGE * beside)).mean())
