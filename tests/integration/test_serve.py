@@ -16,7 +16,7 @@ pytest.importorskip("gradio", reason="the extra rspnet[ui] is not installed")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SLOW_MS = 60_000
-CONTROLS = [0.5, "", 0, 0, True, 12]
+CONTROLS = [0.5, "", 0, 100, True, 12]
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +248,7 @@ def test_pick_filter_use_a_hit_and_the_map(visit):
     visit.wait_for("document.querySelectorAll('.hit').length == 1")
     page.fill("#longest input", "6")
     visit.wait_for("document.querySelector('.empty strong')?.textContent == 'Nothing found'")
-    page.fill("#longest input", "0")
+    page.fill("#longest input", "10")
     page.click(".hit [data-do=use]")
     visit.wait_for("document.querySelector('.query b').textContent == 'second/long.mp4'")
     page.get_by_role("tab", name="Map").click()

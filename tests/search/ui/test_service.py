@@ -52,6 +52,7 @@ def test_the_library_as_the_page_shows_it(service, library, root, tmp_path):
     assert service.unreadable == 1
     groups = {name: group(path_of(service, "first/one/a.mp4")) for name, group in service.groups.items()}
     assert groups == {"folder": "first/one", "top folder": "first"}
+    assert [group(str(root / "videos" / "x.mp4")) for group in service.groups.values()] == ["videos", "videos"]
     classes = {path_of(service, "second/d.mp4"): "walk"}
     group = Service(library, tmp_path / "other", upload_bytes=9, classes=classes).groups["class"]
     assert [group(path_of(service, name)) for name in ("second/d.mp4", "first/c.mp4")] == ["walk", "no class"]

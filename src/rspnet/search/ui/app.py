@@ -7,6 +7,7 @@ names that this process gave out, and the browser is told to load nothing from e
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Any
 import gradio
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, PlainTextResponse, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +30,7 @@ _PAGE = re.compile(
 )
 _JOIN = "/gradio_api/queue/join"
 _LARGEST_EVENT = 2**20
+_MADE_AT_ONCE = 2
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; worker-src 'self' blob:; "
@@ -130,12 +133,17 @@ def build_app(service: Service, *, upload_bytes: int, hosts: Sequence[str]) -> A
     """The whole server as one ASGI application."""
     app = FastAPI(openapi_url=None)
 
+    makers = asyncio.Semaphore(_MADE_AT_ONCE)
+
     @app.get("/preview/{name}")
-    def preview(name: str) -> Response:
-        try:
-            path = service.previews.get(name)
-        except RSPNetError as error:
-            return PlainTextResponse(str(error), status_code=410)
+    async def preview(name: str, request: Request) -> Response:
+        async with makers:
+            if await request.is_disconnected():  # the page shows something else by now
+                return Response(status_code=204)
+            try:
+                path = await run_in_threadpool(service.previews.get, name)
+            except RSPNetError as error:
+                return PlainTextResponse(str(error), status_code=410)
         if path is None:
             return PlainTextResponse("no such preview", status_code=404)
         return FileResponse(path, headers={"Cache-Control": "private, max-age=3600"})

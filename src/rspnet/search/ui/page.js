@@ -43,13 +43,14 @@ if (!touch) {
   });
 }
 
-for (const kind of ['play', 'pause', 'error']) {
+for (const kind of ['loadeddata', 'play', 'pause', 'error']) {
   // These do not bubble, so they are caught on the way down.
   element.addEventListener(kind, (event) => {
     const film = event.target.closest?.('.film');
     if (!film) return;
     film.classList.toggle('playing', kind === 'play');
     film.classList.toggle('broken', kind === 'error');
+    film.classList.add('ready');
   }, true);
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -50,6 +51,7 @@ class Parts:
     count: gr.Slider
     why: gr.HTML
     cards: gr.HTML
+    map_tab: gr.Tab
     map: gr.HTML
     space: gr.Radio
     colour: gr.Radio
@@ -91,7 +93,7 @@ def build_page(service: Service, *, upload_bytes: int) -> gr.Blocks:
             with gr.Column(scale=7, min_width=300, elem_id="found"):
                 found = _found_parts(service)
         parts = Parts(asked=gr.State(None), hits=gr.State(()), **query, **found)
-        _connect(blocks, parts, Handlers(service, parts))
+        _connect(parts, Handlers(service, parts))
     blocks.queue(default_concurrency_limit=_AT_ONCE, max_size=_WAITING)
     return blocks
 
@@ -112,7 +114,8 @@ def _query_parts(service: Service, *, upload_bytes: int) -> dict[str, Any]:
         parts["folder"] = gr.Dropdown(folders, value="", label="Folder", elem_id="folder")
         with gr.Row():
             parts["shortest"] = gr.Number(0, minimum=0, label="Shortest (s)", min_width=90, elem_id="shortest")
-            parts["longest"] = gr.Number(0, minimum=0, label="Longest (0: any)", min_width=90, elem_id="longest")
+            longest = math.ceil(service.longest_s)
+            parts["longest"] = gr.Number(longest, minimum=0, label="Longest (s)", min_width=90, elem_id="longest")
         parts["others"] = gr.Checkbox(True, label="Leave out the query itself", elem_id="others")
         parts["count"] = gr.Slider(1, 48, 12, step=1, label="Hits", buttons=[], elem_id="count")
     return parts
@@ -130,7 +133,7 @@ def _found_parts(service: Service) -> dict[str, Any]:
     with gr.Tab("Hits"):
         parts["why"] = _html("why")
         parts["cards"] = _html("cards", _NOTHING_YET)
-    with gr.Tab("Map"):
+    with gr.Tab("Map") as parts["map_tab"]:
         with gr.Row():
             parts["space"] = _choice(["motion", "appearance", "both"], "both", "Near means alike in")
             parts["colour"] = _choice(list(service.groups), next(iter(service.groups)), "Colour")
@@ -149,7 +152,7 @@ def _html(name: str, value: str = "") -> gr.HTML:
     return gr.HTML(value, elem_id=name, js_on_load=script, apply_default_css=False)
 
 
-def _connect(page: gr.Blocks, parts: Parts, on: Handlers) -> None:
+def _connect(parts: Parts, on: Handlers) -> None:
     asked, controls, places = parts.asked, parts.controls(), [parts.space, parts.colour, parts.method]
     options: dict[str, Any] = {"outputs": parts.all(), "api_visibility": "private", "show_progress_on": [parts.cards]}
     live = options | {"trigger_mode": "always_last", "show_progress": "hidden"}
@@ -166,7 +169,7 @@ def _connect(page: gr.Blocks, parts: Parts, on: Handlers) -> None:
     parts.map.pick(on.pick_point, controls, **options)
     for place in places:
         place.input(on.draw_map, places, **of_map)
-    page.load(on.draw_map, places, **of_map)
+    parts.map_tab.select(on.draw_map, places, **of_map)
 
 
 def _told(handler: Callable[..., Update]) -> Callable[..., Update]:
@@ -267,7 +270,8 @@ class Handlers:
 
     def _found(self, asked: Asked, controls: Any) -> Update:
         alpha, folder, shortest, longest, others, count = controls
-        filters = Filters(folder or "", shortest or None, longest or None, bool(others))
+        no_end = longest is None or longest >= self.service.longest_s
+        filters = Filters(folder or "", shortest or None, None if no_end else longest, bool(others))
         hits = self.service.hits(asked, filters, alpha=float(alpha), k=int(count))
         names = [self.service.shown_name(hit.path) for hit in hits]
         previews = [self.service.preview_hit(hit) for hit in hits]

@@ -15,7 +15,6 @@ from rspnet.core.errors import RSPNetError
 
 _NAME = re.compile(r"[0-9a-f]{32}\.(mp4|png)")
 _MOST_OFFERS = 20_000
-_MADE_AT_ONCE = 2
 
 
 class BoundedFolder:
@@ -50,7 +49,7 @@ class BoundedFolder:
 class Previews:
     """Previews by name. A name is a keyed hash of what is shown: it says nothing, and cannot be guessed.
 
-    A preview is offered when a page shows it and made when a browser asks for it, at most two at a time.
+    A preview is offered when a page shows it, and made when a browser asks for it.
     """
 
     def __init__(self, folder: Path, *, limit_bytes: int) -> None:
@@ -58,7 +57,6 @@ class Previews:
         self._key = secrets.token_bytes(32)
         self._offers: OrderedDict[str, Callable[[Path], None]] = OrderedDict()
         self._lock = threading.Lock()
-        self._makers = threading.Semaphore(_MADE_AT_ONCE)
 
     def offer(self, what: object, suffix: str, make: Callable[[Path], None]) -> str:
         """The name of a preview of `what` (anything with a telling repr), which `make` will write when it is needed."""
@@ -91,12 +89,9 @@ class Previews:
             return None
         found = self._files.find(name)
         if found is None:
-            with self._makers:
-                found = self._files.find(name)
-                if found is None:
-                    make(self._files.folder / name)
-                    self._files.add(name)
-                    found = self._files.find(name)
+            make(self._files.folder / name)
+            self._files.add(name)
+            found = self._files.find(name)
         return found
 
 

@@ -87,6 +87,7 @@ class Service:
         files: the library's readable videos by path.
         names: their paths by what the page calls them.
         root: the folder that holds all of them.
+        longest_s: length of the longest of them.
         paths: of the videos on the map, in its order.
         groups: what the map can be coloured by: name, and the group of a video's path.
         previews: all that can be watched.
@@ -101,6 +102,7 @@ class Service:
         self.root = Path(os.path.commonpath([Path(path).parent for path in self.files])) if self.files else Path()
         self.names = {self.shown_name(path): path for path in sorted(self.files)}
         self.previews = Previews(folder / "previews", limit_bytes=_PREVIEW_BYTES)
+        self.longest_s = max((row.duration_s for row in self.files.values()), default=0.0)
         self.groups = self._groups(classes or {})
         self._uploads = BoundedFolder(folder / "uploads", limit_bytes=_UPLOADS_KEPT * upload_bytes)
         self._folder = folder
@@ -223,10 +225,15 @@ class Service:
         found: dict[str, Callable[[str], str]] = {}
         if classes:
             found["class"] = lambda path: classes.get(path, "no class")
-        found["folder"] = lambda path: Path(self.shown_name(path)).parent.as_posix()
+        found["folder"] = lambda path: self._folder_of(path).as_posix()
         if any(len(Path(name).parts) > 2 for name in self.names):
-            found["top folder"] = lambda path: Path(self.shown_name(path)).parts[0]
+            found["top folder"] = lambda path: self._folder_of(path).parts[0]
         return found
+
+    def _folder_of(self, path: str) -> Path:
+        """A video's folder below the one that holds all, or that one's name."""
+        folder = Path(self.shown_name(path)).parent
+        return folder if folder.parts else Path(self.root.name)
 
     # --- files ------------------------------------------------------------------------------------------------------
 
