@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 REFERENCE_BATCH = 64
 COSINE_FLOOR = 1e-3
@@ -64,10 +64,33 @@ def make_optimizer(
     lr: float,
     momentum: float,
     weight_decay: float,
-    fused: bool = False,
 ) -> torch.optim.Optimizer:
-    """SGD without Nesterov momentum (published) or AdamW; multi-tensor kernels, or fused ones on request."""
-    kernels = {"fused": True} if fused else {"foreach": True}
+    """SGD without Nesterov momentum (published) or AdamW, with fused kernels: one pass over the memory of a parameter.
+
+    NOTE: torch's fused kernels walk through parameter, gradient and state in the order of memory and do not look at
+    strides: where these differ they compute nonsense in silence. So state that is loaded takes the parameter's strides,
+    and every step asserts that gradients have them.
+    """
+    optimizer: torch.optim.Optimizer
     if name == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, **kernels)
-    return torch.optim.AdamW(parameters, lr=lr, betas=(momentum, 0.999), weight_decay=weight_decay, **kernels)
+        optimizer = torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+    else:
+        betas = (momentum, 0.999)
+        optimizer = torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+    optimizer.register_load_state_dict_post_hook(_take_strides_of_parameters)
+    optimizer.register_step_pre_hook(_assert_strides_of_parameters)
+    return optimizer
+
+
+def _take_strides_of_parameters(optimizer: torch.optim.Optimizer) -> None:
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _assert_strides_of_parameters(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            gradient = parameter.grad
+            assert gradient is None or gradient.stride() == parameter.stride(), "gradient and parameter differ in layout"

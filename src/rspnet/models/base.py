@@ -6,7 +6,6 @@ from abc import abstractmethod
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 InputKind = Literal["rgb", "difference"]
@@ -46,11 +45,6 @@ class Backbone(nn.Module):
     @abstractmethod
     def _feature_map(self, clips: Tensor) -> Tensor:
         """The network proper."""
-
-
-def halve_time_pool(x: Tensor) -> Tensor:
-    """Max pool 2x2x2 of [B, C, T, H, W]; a single remaining frame stays, so clips of 4 frames pass too."""
-    return F.max_pool3d(x, (min(2, x.shape[2]), 2, 2))
 
 
 def init_weights(module: nn.Module) -> None:

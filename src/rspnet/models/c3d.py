@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rspnet.models.base import Backbone, InputKind, halve_time_pool, init_weights
+from rspnet.models.base import Backbone, InputKind, init_weights
 from rspnet.models.conv import Conv3d
+from rspnet.models.pool import halve_time_pool, max_pool
 
 # (layer, input channels, output channels, what the max pool after it halves)
 _LAYERS: tuple[tuple[str, int, int, str | None], ...] = (
@@ -37,7 +38,7 @@ class C3D(Backbone):
             x = self.get_submodule(f"conv{layer}")(x)
             x = F.relu(self.get_submodule(f"bn{layer}")(x), inplace=True)
             if pool == "space":
-                x = F.max_pool3d(x, (1, 2, 2))
+                x = max_pool(x, (1, 2, 2), stride=(1, 2, 2))
             elif pool == "time and space":
                 x = halve_time_pool(x)
         return x

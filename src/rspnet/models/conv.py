@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,8 +26,28 @@ class Conv3d(nn.Conv3d):
             return out
         unused = max(0, time_padding - (num_frames - 1))  # taps at either end that reach no frame of such a clip
         if unused:
-            weight = weight[:, :, unused : self.kernel_size[0] - unused]
+            weight = _MiddleTaps.apply(weight, unused)
             time_padding -= unused
         if time_padding:
             input = F.pad(input, (0, 0, 0, 0, time_padding, time_padding))  # noqa: A001
         return F.conv3d(input, weight, bias, self.stride, (0, *space_padding), self.dilation, self.groups)
+
+
+class _MiddleTaps(torch.autograd.Function):
+    """`weight[:, :, unused:-unused]` of [C_out, C_in, k, h, w], whose gradient comes in the memory format of the weight.
+
+    That of a slice is contiguous, and copied once more where the weight is channels_last_3d.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, unused: int) -> Tensor:
+        ctx.unused = unused
+        ctx.save_for_backward(weight)
+        return weight[:, :, unused : weight.shape[2] - unused].clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # as torch calls it
+        (weight,) = ctx.saved_tensors
+        whole = torch.zeros_like(weight)
+        whole[:, :, ctx.unused : weight.shape[2] - ctx.unused] = gradient
+        return whole, None

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from rspnet.models.base import Backbone, InputKind, init_weights
 from rspnet.models.conv import Conv3d
+from rspnet.models.pool import max_pool
 
 
 class BasicBlock(nn.Module):
@@ -86,7 +87,7 @@ class ResNet3D(Backbone):
 
     def _feature_map(self, clips: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(clips)), inplace=True)
-        x = F.max_pool3d(x, 3, stride=2, padding=1)
+        x = max_pool(x, 3, stride=2, padding=1)
         for stage in range(1, 5):
             x = self.get_submodule(f"layer{stage}")(x)
         return x

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rspnet.models.base import Backbone, InputKind, halve_time_pool, init_weights
+from rspnet.models.base import Backbone, InputKind, init_weights
 from rspnet.models.conv import Conv3d
+from rspnet.models.pool import halve_time_pool, max_pool
 
 Triple = tuple[int, int, int]
 
@@ -65,7 +66,7 @@ class Inception(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C_in, T, H, W] -> [B, C_out, T, H, W]."""
-        pooled = F.max_pool3d(x, 3, stride=1, padding=1)
+        pooled = max_pool(x, 3, stride=1, padding=1)
         return torch.cat((self.branch0(x), self.branch1(x), self.branch2(x), self.branch3(pooled)), dim=1)
 
 
@@ -99,12 +100,12 @@ class S3DG(Backbone):
 
     def _feature_map(self, clips: Tensor) -> Tensor:
         x = self.stem(clips)
-        x = F.max_pool3d(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+        x = max_pool(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
         x = self.conv3(self.conv2(x))
-        x = F.max_pool3d(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+        x = max_pool(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
         for stage in _INCEPTIONS:
             if stage == "4b":
-                x = F.max_pool3d(x, 3, stride=2, padding=1)
+                x = max_pool(x, 3, stride=2, padding=1)
             elif stage == "5b":
                 x = halve_time_pool(x)
             x = self.get_submodule(f"inception_{stage}")(x)

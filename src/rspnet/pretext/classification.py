@@ -133,7 +133,7 @@ class ClipClassification(PretextModel):
         """One training step; see `PretextModel.group_outputs`."""
         groups = self._config["virtual_ranks"]
         check_groups(len(views.label), groups)
-        statistics = GroupStatistics(self.network)
+        statistics = GroupStatistics(self.network, groups=groups)
         parts = zip(*(clip.chunk(groups) for clip in views.clips), strict=True)
         for clips, label in zip(parts, views.label.chunk(groups), strict=True):
             with statistics.group():

@@ -26,7 +26,7 @@ def encode_keys(encoder: nn.Module, clips: Tensor, *, groups: int, step_seed: in
     permutation = global_permutation(len(clips) * world_size(), step_seed=step_seed, stream=stream)
     if mixed:
         clips = shuffle(clips, permutation)
-    statistics = GroupStatistics(encoder)
+    statistics = GroupStatistics(encoder, groups=groups)
     outputs: list[tuple[Tensor, ...]] = []
     for part in clips.chunk(groups):
         with statistics.group():

@@ -106,7 +106,7 @@ class MoCo(PretextModel):
         (keys,) = encode_keys(self.encoder_k, key_clips, groups=groups, step_seed=step_seed, stream="same speed")
         # A copy: a backward pass may still need these negatives when new keys are queued.
         negatives = self.queue.keys.clone()
-        statistics = GroupStatistics(self.encoder_q)
+        statistics = GroupStatistics(self.encoder_q, groups=groups)
         for part, key in zip(query_clips.chunk(groups), keys.chunk(groups), strict=True):
             with statistics.group():
                 query = (encode or self.encoder_q)(part)

@@ -194,7 +194,7 @@ class RSPNet(PretextModel):
         )
         # A copy: a backward pass may still need these negatives when new keys are queued.
         negatives = self.queue.keys.clone()
-        statistics = GroupStatistics(self.encoder_q)
+        statistics = GroupStatistics(self.encoder_q, groups=groups)
         parts = (tensor.chunk(groups) for tensor in (views.query, *same, *other))
         for query_clips, *keys in zip(*parts, strict=True):
             with statistics.group():

@@ -16,13 +16,14 @@ class GroupStatistics:
     """Lets every group start from the same running statistics and leaves their mean behind.
 
     While a group runs, batch norms hold fresh clones of their buffers: autograd remembers those, so writing the mean
-    into the real ones later disturbs no graph that still awaits its backward pass.
+    into the real ones later disturbs no graph that still awaits its backward pass. A single group writes to the real
+    buffers at once.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, *, groups: int) -> None:
         self._norms = [
             part
-            for part in module.modules()
+            for part in (module.modules() if groups > 1 else ())
             if isinstance(part, _BatchNorm) and part.training and part.running_mean is not None
         ]
         self._originals = [dict(norm._buffers) for norm in self._norms]

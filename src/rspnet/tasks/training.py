@@ -95,7 +95,6 @@ class Training:
             lr=schedule.peak,
             momentum=optim.momentum,
             weight_decay=optim.weight_decay,
-            fused=fabric.device.type == "cuda",
         )
         self.optimizer = cast(Any, fabric.setup_optimizers(optimizer))
         self._schedule, self._optim, self._engine, self._seed = schedule, optim, engine, seed
