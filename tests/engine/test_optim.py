@@ -72,3 +72,34 @@ def test_adamw_takes_its_settings() -> None:
     assert isinstance(optimizer, torch.optim.AdamW)
     assert optimizer.param_groups[0]["betas"] == (0.8, 0.999)
     assert optimizer.param_groups[0]["weight_decay"] == 0.1
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_state_of_other_strides_takes_those_of_the_parameter(name: str) -> None:
+    """Fused kernels walk through memory: a momentum buffer in another layout would be added to the wrong weights."""
+    results = []
+    for layout in (torch.contiguous_format, torch.channels_last_3d):
+        torch.manual_seed(0)
+        weights = torch.randn(4, 3, 2, 2, 2)
+        parameter = nn.Parameter(weights.contiguous(memory_format=torch.channels_last_3d))
+        optimizer = make_optimizer([parameter], name=name, lr=0.1, momentum=0.9, weight_decay=0.01)
+        for _ in range(2):
+            parameter.grad = torch.randn(4, 3, 2, 2, 2).contiguous(memory_format=torch.channels_last_3d)
+            optimizer.step()
+            state = optimizer.state_dict()
+            for key, value in state["state"][0].items():
+                if value.dim() == 5:
+                    state["state"][0][key] = value.clone(memory_format=layout)
+            optimizer.load_state_dict(state)
+        results.append(parameter.detach())
+        strides = {value.stride() for value in optimizer.state[parameter].values() if value.dim() == 5}
+        assert strides == {parameter.stride()}
+    assert torch.equal(*results)
+
+
+def test_a_gradient_of_other_strides_is_not_stepped_with() -> None:
+    parameter = nn.Parameter(torch.randn(4, 3, 2, 2, 2).contiguous(memory_format=torch.channels_last_3d))
+    optimizer = make_optimizer([parameter], name="sgd", lr=0.1, momentum=0.9, weight_decay=0.0)
+    parameter.grad = torch.zeros(4, 3, 2, 2, 2)
+    with pytest.raises(AssertionError, match="strides"):
+        optimizer.step()

@@ -68,6 +68,14 @@ def test_convolution_is_the_stock_one_in_float64(num_frames: int, kernel: int, s
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
+def test_the_gradient_of_a_few_taps_has_the_layout_of_the_weight() -> None:
+    layer = Conv3d(4, 8, 3, padding=1, bias=False).to(memory_format=torch.channels_last_3d)
+    (gradient,) = torch.autograd.grad(layer(torch.randn(2, 4, 1, 5, 5)).sum(), [layer.weight])
+    assert gradient.stride() == layer.weight.stride()
+    assert gradient[:, :, 1].all()
+    assert not gradient[:, :, [0, 2]].any()
+
+
 def gradient_errors(network: nn.Module, clips: Tensor) -> dict[str, float]:
     """Relative error, in norm, of every parameter's bf16 gradient in one train-mode pass with channels_last_3d."""
     network = network.to(memory_format=torch.channels_last_3d).train()

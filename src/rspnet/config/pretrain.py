@@ -150,6 +150,8 @@ class EngineConfig:
     """Keep clips and weights in channels_last_3d layout (faster)."""
     compile: bool = False
     """Compile the encoders with torch.compile (needs a C++ compiler; slow first step)."""
+    activation_checkpointing: bool = False
+    """Keep less for the backward pass and compute it again there: less memory, more time, the same results."""
     threads: int | None = None
     """CPU threads of the training process; the default is what the loader leaves."""
     checkpoint_every: int | None = None
@@ -166,6 +168,10 @@ class EngineConfig:
     def __post_init__(self) -> None:
         for name in ("devices", "num_nodes", "log_every", "bad_steps"):
             require(getattr(self, name) >= 1, f"--engine.{name} {getattr(self, name)}: must be at least 1")
+        require(
+            not (self.compile and self.activation_checkpointing),
+            "--engine.compile and --engine.activation_checkpointing do not go together: choose one",
+        )
         require(self.keep >= 0, f"--engine.keep {self.keep}: must not be negative")
         for name in ("threads", "checkpoint_every"):
             value = getattr(self, name)

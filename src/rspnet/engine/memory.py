@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rspnet.core.errors import NotEnoughMemoryError
+from rspnet.models.base import Backbone
 
 _SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
 
@@ -19,22 +20,33 @@ def saved_activation_bytes(module: nn.Module, clip_shape: tuple[int, int, int, i
     """Float32 bytes that one clip [C, T, H, W] leaves behind in the forward pass for the backward pass.
 
     Runs the module on the meta device, where tensors have shapes but no memory, and counts every distinct tensor that
-    autograd saves (parameters aside).
+    autograd saves (parameters aside). Of a backbone that recomputes: the inputs of its stages, and what the largest of
+    them saves while it runs again.
     """
     shadow = copy.deepcopy(module).to("meta").train()
-    own = {id(parameter) for parameter in shadow.parameters()}
+    x = torch.empty(clips, *clip_shape, device="meta")
+    if not (isinstance(shadow, Backbone) and shadow.recompute):
+        return _run(shadow, x)[0] // clips
+    kept, largest = 0, 0
+    for stage in shadow.stages():
+        kept += x.numel() * 4
+        saved, x = _run(stage, x)
+        largest = max(largest, saved)
+    return (kept + largest) // clips
+
+
+def _run(module: Callable[[Tensor], Tensor], x: Tensor) -> tuple[int, Tensor]:
+    """Float32 bytes that `module(x)` saves for its backward pass, and its output."""
     saved: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        if id(tensor) not in own and tensor.is_floating_point():
+        if tensor.is_floating_point() and not isinstance(tensor, nn.Parameter):
             saved[id(tensor)] = tensor
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = shadow(torch.empty(clips, *clip_shape, device="meta"))
-    total = sum(tensor.numel() for tensor in saved.values()) * 4
-    del output
-    return total // clips
+        output = module(x)
+    return sum(tensor.numel() for tensor in saved.values()) * 4, output.detach()
 
 
 def state_bytes(module: nn.Module, *, optimizer_copies: int) -> int:

@@ -92,5 +92,6 @@ def _take_strides_of_parameters(optimizer: torch.optim.Optimizer) -> None:
 def _assert_strides_of_parameters(optimizer: torch.optim.Optimizer, *_: object) -> None:
     for group in optimizer.param_groups:
         for parameter in group["params"]:
-            gradient = parameter.grad
-            assert gradient is None or gradient.stride() == parameter.stride(), "gradient and parameter differ in layout"
+            if parameter.grad is not None:
+                strides = zip(parameter.shape, parameter.stride(), parameter.grad.stride(), strict=True)
+                assert all(own == other for size, own, other in strides if size > 1), "gradient with other strides"

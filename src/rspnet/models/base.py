@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from rspnet.models.recompute import run_and_forget
 
 InputKind = Literal["rgb", "difference"]
 
@@ -18,6 +21,8 @@ class Backbone(nn.Module):
         name: the name `create_backbone` knows it by.
         num_features: channels C of the last feature map.
         input: "rgb", or "difference" for the T-1 temporal differences of consecutive frames.
+        recompute: activation checkpointing: in training only what passes between stages is kept for the backward pass,
+            which computes the rest again.
     """
 
     def __init__(self, *, name: str, num_features: int, input: InputKind) -> None:  # noqa: A002
@@ -25,6 +30,7 @@ class Backbone(nn.Module):
         self.name = name
         self.num_features = num_features
         self.input = input
+        self.recompute = False
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Last feature map [B, C, T', H', W'] of clips [B, 3, T, H, W] (normalised RGB, whatever `input` is).
@@ -38,13 +44,19 @@ class Backbone(nn.Module):
             clips = clips[:, :, 1:] - clips[:, :, :-1]
         return self._feature_map(clips)
 
+    def _feature_map(self, clips: Tensor) -> Tensor:
+        forget = self.recompute and self.training and torch.is_grad_enabled()
+        for stage in self.stages():
+            clips = run_and_forget(stage, clips) if forget else stage(clips)
+        return clips
+
     def forward(self, clips: Tensor) -> Tensor:
         """The same as `forward_features`: a backbone has no classifier of its own."""
         return self.forward_features(clips)
 
     @abstractmethod
-    def _feature_map(self, clips: Tensor) -> Tensor:
-        """The network proper."""
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        """The network proper, in parts that run one after the other."""
 
 
 def init_weights(module: nn.Module) -> None:

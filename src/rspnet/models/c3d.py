@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -32,13 +35,12 @@ class C3D(Backbone):
             self.add_module(f"bn{layer}", nn.BatchNorm3d(channels_out))
         init_weights(self)
 
-    def _feature_map(self, clips: Tensor) -> Tensor:
-        x = clips
-        for layer, _, _, pool in _LAYERS:
-            x = self.get_submodule(f"conv{layer}")(x)
-            x = F.relu(self.get_submodule(f"bn{layer}")(x), inplace=True)
-            if pool == "space":
-                x = max_pool(x, (1, 2, 2), stride=(1, 2, 2))
-            elif pool == "time and space":
-                x = halve_time_pool(x)
-        return x
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        return [partial(self._stage, layer, pool) for layer, _, _, pool in _LAYERS]
+
+    def _stage(self, layer: str, pool: str | None, x: Tensor) -> Tensor:
+        x = self.get_submodule(f"conv{layer}")(x)
+        x = F.relu(self.get_submodule(f"bn{layer}")(x), inplace=True)
+        if pool == "space":
+            return max_pool(x, (1, 2, 2), stride=(1, 2, 2))
+        return x if pool is None else halve_time_pool(x)

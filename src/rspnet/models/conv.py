@@ -26,7 +26,7 @@ class Conv3d(nn.Conv3d):
             return out
         unused = max(0, time_padding - (num_frames - 1))  # taps at either end that reach no frame of such a clip
         if unused:
-            weight = _MiddleTaps.apply(weight, unused)
+            weight = _MiddleTaps.apply(weight, unused)  # type: ignore[no-untyped-call]
             time_padding -= unused
         if time_padding:
             input = F.pad(input, (0, 0, 0, 0, time_padding, time_padding))  # noqa: A001
@@ -34,9 +34,9 @@ class Conv3d(nn.Conv3d):
 
 
 class _MiddleTaps(torch.autograd.Function):
-    """`weight[:, :, unused:-unused]` of [C_out, C_in, k, h, w], whose gradient comes in the memory format of the weight.
+    """`weight[:, :, unused:-unused]` of [C_out, C_in, k, h, w], whose gradient has the memory format of the weight.
 
-    That of a slice is contiguous, and copied once more where the weight is channels_last_3d.
+    That of a slice is contiguous, and is copied once more where the weight is channels_last_3d.
     """
 
     @staticmethod
@@ -46,7 +46,7 @@ class _MiddleTaps(torch.autograd.Function):
         return weight[:, :, unused : weight.shape[2] - unused].clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # as torch calls it
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (weight,) = ctx.saved_tensors
         whole = torch.zeros_like(weight)
         whole[:, :, ctx.unused : weight.shape[2] - ctx.unused] = gradient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch.nn.functional as F
@@ -80,6 +81,9 @@ class R2Plus1DVcop(Backbone):
         self.stage4 = FactoredBlock(256, 512, stride=2)
         init_weights(self)
 
-    def _feature_map(self, clips: Tensor) -> Tensor:
-        x = F.relu(self.stem_bn(self.stem(clips)), inplace=True)
-        return cast(Tensor, self.stage4(self.stage3(self.stage2(self.stage1(x)))))
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        """See `Backbone.stages`."""
+        return [self._stem, self.stage1, self.stage2, self.stage3, self.stage4]
+
+    def _stem(self, clips: Tensor) -> Tensor:
+        return F.relu(self.stem_bn(self.stem(clips)), inplace=True)

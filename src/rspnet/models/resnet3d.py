@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import cast
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -85,9 +88,10 @@ class ResNet3D(Backbone):
             self.add_module(f"layer{stage}", nn.Sequential(*blocks))
         init_weights(self)
 
-    def _feature_map(self, clips: Tensor) -> Tensor:
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        blocks = (cast(nn.Sequential, self.get_submodule(f"layer{stage}")) for stage in range(1, 5))
+        return [self._stem, *(block for layer in blocks for block in layer)]
+
+    def _stem(self, clips: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(clips)), inplace=True)
-        x = max_pool(x, 3, stride=2, padding=1)
-        for stage in range(1, 5):
-            x = self.get_submodule(f"layer{stage}")(x)
-        return x
+        return max_pool(x, 3, stride=2, padding=1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -98,15 +99,17 @@ class S3DG(Backbone):
             channels = block.channels_out
         init_weights(self)
 
-    def _feature_map(self, clips: Tensor) -> Tensor:
-        x = self.stem(clips)
-        x = max_pool(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
-        x = self.conv3(self.conv2(x))
-        x = max_pool(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
-        for stage in _INCEPTIONS:
-            if stage == "4b":
-                x = max_pool(x, 3, stride=2, padding=1)
-            elif stage == "5b":
-                x = halve_time_pool(x)
-            x = self.get_submodule(f"inception_{stage}")(x)
-        return cast(Tensor, x)
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        stages: list[Callable[[Tensor], Tensor]] = [self.stem, _halve_space, self.conv2, self.conv3, _halve_space]
+        for name in _INCEPTIONS:
+            if name == "4b":
+                stages.append(partial(max_pool, kernel=3, stride=2, padding=1))
+            elif name == "5b":
+                stages.append(halve_time_pool)
+            stages.append(self.get_submodule(f"inception_{name}"))
+        return stages
+
+
+def _halve_space(x: Tensor) -> Tensor:
+    """Max pool 1x3x3, stride 2 in space."""
+    return max_pool(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))

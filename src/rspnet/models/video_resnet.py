@@ -6,7 +6,7 @@ NOTE: torchvision's R3D-18 is another network than the R3D-18 of RSPNet's paper 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch.nn.functional as F
@@ -75,11 +75,10 @@ class VideoResNet18(Backbone):
             channels = width
         init_weights(self)
 
-    def _feature_map(self, clips: Tensor) -> Tensor:
-        x = self.stem(clips)
-        for stage in range(1, 5):
-            x = self.get_submodule(f"layer{stage}")(x)
-        return cast(Tensor, x)
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        """See `Backbone.stages`."""
+        layers = (cast(nn.Sequential, self.get_submodule(f"layer{stage}")) for stage in range(1, 5))
+        return [self.stem, *(block for layer in layers for block in layer)]
 
 
 def _whole_stem() -> nn.Sequential:

@@ -105,6 +105,7 @@ class Finetuning:
         self.model, self.init_sha256 = make_classifier(
             config.model, num_classes=len(self.class_names), seed=config.seed
         )
+        self.model.backbone.recompute = config.engine.activation_checkpointing
         self.folder = open_run_folder(config.out, config)
         on_rank_zero(self.checkpoints.remove_leftovers)
         threads, self.workers = pick_threads_and_workers(

@@ -79,7 +79,9 @@ def build_model(config: PretrainConfig) -> PretextModel:
         settings = {name: settings[name] for name in own}
         if task.name != "moco":
             settings |= {"num_classes": task.num_classes, "num_clips": task.num_clips}
-    return create_method(settings | {"num_frames": config.data.num_frames, "size": config.data.size})
+    created = create_method(settings | {"num_frames": config.data.num_frames, "size": config.data.size})
+    created.backbone.recompute = config.engine.activation_checkpointing
+    return created
 
 
 def clip_task(config: PretrainConfig) -> ClipTask | None:

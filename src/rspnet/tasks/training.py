@@ -90,11 +90,7 @@ class Training:
         self.fabric = fabric
         self.network = cast(torch.nn.Module, fabric.setup_module(module))
         optimizer = make_optimizer(
-            parameters,
-            name=optim.name,
-            lr=schedule.peak,
-            momentum=optim.momentum,
-            weight_decay=optim.weight_decay,
+            parameters, name=optim.name, lr=schedule.peak, momentum=optim.momentum, weight_decay=optim.weight_decay
         )
         self.optimizer = cast(Any, fabric.setup_optimizers(optimizer))
         self._schedule, self._optim, self._engine, self._seed = schedule, optim, engine, seed

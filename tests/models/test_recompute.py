@@ -1,0 +1,56 @@
+"""Activation checkpointing changes memory, not results."""
+
+import copy
+
+import pytest
+import torch
+
+from rspnet.engine.memory import saved_activation_bytes
+from rspnet.models import base
+from rspnet.models.registry import backbone_names, create_backbone
+
+
+@pytest.mark.parametrize("name", backbone_names())
+def test_outputs_gradients_and_statistics_are_the_same_bits(name: str) -> None:
+    torch.manual_seed(0)
+    plain = create_backbone(name)
+    saving = copy.deepcopy(plain)
+    saving.recompute = True
+    clips = torch.randn(2, 3, 4, 32, 32)
+    outputs = []
+    for backbone in (plain, saving):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            out = backbone(clips)
+        out.float().square().sum().backward()
+        outputs.append(out)
+    assert torch.equal(*outputs)
+    for (key, first), second in zip(plain.named_parameters(), saving.parameters(), strict=True):
+        assert torch.equal(first.grad, second.grad), key
+    for (key, first), second in zip(plain.named_buffers(), saving.buffers(), strict=True):
+        assert torch.equal(first, second), key  # running statistics: updated once, not once more in the second run
+
+
+@pytest.mark.parametrize("name", ["r3d_18", "c3d", "r2plus1d_vcop", "s3dg"])
+def test_less_is_kept(name: str) -> None:
+    backbone = create_backbone(name)
+    before = saved_activation_bytes(backbone, (3, 16, 112, 112))
+    backbone.recompute = True
+    after = saved_activation_bytes(backbone, (3, 16, 112, 112))
+    print(name, before / 2**20, after / 2**20, after / before)
+    assert after < 0.8 * before
+
+
+@pytest.mark.parametrize(("training", "gradients"), [(False, True), (True, False)])
+def test_nothing_is_recomputed_where_no_training_step_is_run(
+    training: bool, gradients: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("checkpointed")
+
+    monkeypatch.setattr(base, "run_and_forget", fail)
+    backbone = create_backbone("r3d_10_slim").train(training)
+    backbone.recompute = True
+    with torch.set_grad_enabled(gradients):
+        backbone(torch.randn(2, 3, 4, 32, 32))
+    with pytest.raises(AssertionError, match="checkpointed"):
+        backbone.train()(torch.randn(2, 3, 4, 32, 32))
