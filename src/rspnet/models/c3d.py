@@ -36,6 +36,7 @@ class C3D(Backbone):
         init_weights(self)
 
     def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        """See `Backbone.stages`."""
         return [partial(self._stage, layer, pool) for layer, _, _, pool in _LAYERS]
 
     def _stage(self, layer: str, pool: str | None, x: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ def _statistics_kept(norms: list[_BatchNorm]) -> Iterator[None]:
 
 
 def _norms_of(stage: Callable[[Tensor], Tensor]) -> list[_BatchNorm]:
-    """Batch norms of the module that a stage is, or is a method of (then more than it uses: that costs nothing much)."""
+    """Batch norms of the module that a stage is, or is a method of (then there may be more than it uses)."""
     owner = stage
     while isinstance(owner, partial):
         owner = owner.func

@@ -89,6 +89,7 @@ class ResNet3D(Backbone):
         init_weights(self)
 
     def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        """See `Backbone.stages`."""
         blocks = (cast(nn.Sequential, self.get_submodule(f"layer{stage}")) for stage in range(1, 5))
         return [self._stem, *(block for layer in blocks for block in layer)]
 

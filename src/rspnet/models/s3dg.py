@@ -100,6 +100,7 @@ class S3DG(Backbone):
         init_weights(self)
 
     def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        """See `Backbone.stages`."""
         stages: list[Callable[[Tensor], Tensor]] = [self.stem, _halve_space, self.conv2, self.conv3, _halve_space]
         for name in _INCEPTIONS:
             if name == "4b":

@@ -22,6 +22,7 @@ from rspnet.data.datasets import EvalClipDataset
 from rspnet.data.loader import make_eval_loader
 from rspnet.data.skipped import Skip
 from rspnet.engine.runtime import pick_device, pick_precision
+from rspnet.models.fold import fold_batch_norms
 from rspnet.models.heads import Embeddings
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.pretrained import load_pretrained
@@ -30,7 +31,7 @@ from rspnet.pretext.rspnet import RSPNet
 Vectors = NDArray[np.float32]
 _ROUND = 32
 """Videos of each rank after which ranks exchange what they have."""
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class VideoFeatures:
 
 class Embedder:
     """Turns videos into feature vectors: evenly spaced clips, largest centre square, averages over clips.
+
+    The network is frozen as it is when the embedder is made: batch norms are folded into the convolutions of a copy.
 
     Args:
         model: a model, or the path of a checkpoint that `load_pretrained` reads.
@@ -89,6 +92,9 @@ class Embedder:
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
         self.model = loaded.to(self.device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+        self._dtype = _DTYPES[self.precision]
+        folded = fold_batch_norms(loaded.backbone)
+        self._network = folded.to(dtype=self._dtype, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.num_clips = num_clips
         self.num_frames = num_frames or loaded.config["num_frames"]
         self.size = size or loaded.config["size"]
@@ -147,7 +153,7 @@ class Embedder:
     @torch.no_grad()
     def encode(self, clips: Tensor) -> tuple[Vectors, Vectors, Vectors]:
         """uint8 [n, T, H, W, 3] -> pooled features [n, C], appearance and motion vectors [n, D]."""
-        maps, heads = self._encode(normalise(clips.to(self.device)))
+        maps, heads = self._encode(normalise(clips.to(self.device), dtype=self._dtype))
         pooled = maps.float().mean(dim=(2, 3, 4)) if self.pooling == "average" else maps.float().amax(dim=(2, 3, 4))
         features, appearance, motion = (part.cpu().numpy() for part in (pooled, *heads))
         return features, appearance, motion
@@ -159,9 +165,8 @@ class Embedder:
 
     def _encode(self, views: Tensor) -> tuple[Tensor, Embeddings]:
         """Feature maps, and the heads' vectors (of length 0 for a method without the two heads)."""
-        autocast = _AUTOCAST.get(self.precision)
-        with torch.autocast(self.device.type, dtype=autocast, enabled=autocast is not None):
-            maps = self.model.backbone.forward_features(views)
+        maps = self._network.forward_features(views.to(self._dtype))
+        with torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):
             nothing = maps.new_zeros(len(maps), 0, dtype=torch.float32)
             two_heads = isinstance(self.model, RSPNet)
             return maps, self.model.encoder_q.embed_features(maps) if two_heads else Embeddings(nothing, nothing)

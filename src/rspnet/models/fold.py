@@ -1,0 +1,51 @@
+"""Networks for inference: batch norms become part of the convolutions before them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from rspnet.models.base import Backbone
+
+_SHORTEST_CLIP = (1, 3, 5, 32, 32)
+
+
+def fold_batch_norms(backbone: Backbone) -> Backbone:
+    """A copy in eval mode that computes the same function (to rounding) without batch norms, for inference only.
+
+    Which convolution a batch norm follows is found by watching a clip pass through on the meta device.
+    """
+    folded = copy.deepcopy(backbone).eval()
+    for convolution, norm in _followers(folded).items():
+        layers: tuple[Any, Any] = folded.get_submodule(convolution), folded.get_submodule(norm)
+        fused = fuse_conv_bn_eval(*layers)
+        folded.set_submodule(convolution, fused)
+        folded.set_submodule(norm, nn.Identity())
+    return folded.requires_grad_(False)
+
+
+def _followers(backbone: Backbone) -> dict[str, str]:
+    """Names of convolutions, and of the batch norms that take just their outputs."""
+    shadow = copy.deepcopy(backbone).to("meta")
+    makers: dict[int, tuple[str, Tensor]] = {}  # the tensors are kept: an id is reused once its object is gone
+    found: dict[str, str] = {}
+
+    def watch(name: str, module: nn.Module) -> None:
+        def after(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if isinstance(module, nn.Conv3d):
+                makers[id(output)] = name, output
+            else:
+                found[makers[id(inputs[0])][0]] = name
+
+        module.register_forward_hook(after)
+
+    for name, module in shadow.named_modules():
+        if isinstance(module, nn.Conv3d | nn.BatchNorm3d):
+            watch(name, module)
+    with torch.no_grad():
+        shadow(torch.empty(_SHORTEST_CLIP, device="meta"))
+    return found
