@@ -66,7 +66,7 @@ def bench_data(*, paths: list[Path] | None, repeats: int = 5) -> dict[str, Any]:
         if paths is not None:
             return {"rows": [_row(path, repeats) for path in paths]}
         with tempfile.TemporaryDirectory(prefix="rspnet-bench-") as folder:
-            return {"rows": [_row(_encode(kind, Path(folder)), repeats) for kind in SCENE_FILES]}
+            return {"rows": [_row(encode_scene(kind, Path(folder)), repeats) for kind in SCENE_FILES]}
     finally:
         torch.set_num_threads(threads)
 
@@ -178,7 +178,8 @@ def _scene(width: int, height: int) -> Iterator[np.ndarray[Any, np.dtype[np.uint
         yield (picture + rng.normal(0, 2, (height, width, 1))).clip(0, 255).astype(np.uint8)
 
 
-def _encode(kind: SceneFile, folder: Path) -> Path:
+def encode_scene(kind: SceneFile, folder: Path) -> Path:
+    """Write the scene as a file of this kind."""
     path = folder / kind.name
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(kind.codec, rate=25)

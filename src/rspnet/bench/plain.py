@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 
 from rspnet.losses.info_nce import info_nce
 from rspnet.losses.ranking import margin_ranking
+from rspnet.models import pool
 from rspnet.models.conv import Conv3d
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
@@ -30,6 +32,11 @@ def use_stock_convolutions(network: nn.Module) -> None:
 
 def plain_step(model: RSPNet, views: SpeedViews, optimizer: torch.optim.Optimizer) -> Tensor:
     """One step of METHOD.md section 2 in one process without shuffling; returns the loss, 0-dim."""
+    with mock.patch.object(pool, "_needs_indices", return_value=True):  # the stock max pool throughout
+        return _plain_step(model, views, optimizer)
+
+
+def _plain_step(model: RSPNet, views: SpeedViews, optimizer: torch.optim.Optimizer) -> Tensor:
     config = model.config
     with torch.no_grad():
         for key_value, query_value in zip(model.encoder_k.parameters(), model.encoder_q.parameters(), strict=True):
