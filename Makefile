@@ -17,8 +17,7 @@ check: .venv/installed-dev
 	$(BIN)/lint-imports
 
 bench: .venv/installed
-	$(BIN)/rspnet bench step --out runs/bench-step
-	$(BIN)/rspnet bench data --out runs/bench-data
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/guard.py
 
 fuzz: .venv/installed-dev
 	PYTHONPATH=tests $(BIN)/python -m helpers.fuzz --cases 20000

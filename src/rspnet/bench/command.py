@@ -8,36 +8,58 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rspnet.bench.checkpoint import bench_checkpoint
-from rspnet.bench.data import bench_data
-from rspnet.bench.scaling import bench_scaling
-from rspnet.bench.step import bench_step
 from rspnet.config.tools import BenchConfig
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 
 
 def bench(config: BenchConfig) -> None:
     """Run the bench, print a table and, with `out`, write config.yaml and result.json."""
-    if config.name == "step":
-        results = bench_step(
-            backbone=config.backbone, batch_size=config.batch_size, repeats=config.repeats, threads=config.threads
-        )
-    elif config.name == "checkpoint":
-        results = bench_checkpoint(
-            backbone=config.backbone, batch_size=config.batch_size, repeats=config.repeats, threads=config.threads
-        )
-    elif config.name == "scaling":
-        results = bench_scaling(backbone=config.backbone, batch_size=config.batch_size, repeats=config.repeats)
-    elif config.name == "search":
-        from rspnet.bench.search import bench_search
-
-        results = bench_search()
-    else:
-        results = bench_data(paths=[Path(video) for video in config.videos] or None, repeats=config.repeats)
+    results = run_bench(config)
     print_results(results, title=f"rspnet bench {config.name}")
     if config.out is not None:
         folder = open_run_folder(config.out, config)
         write_result(folder, command=f"bench {config.name}", protocol=plain(config), results=results)
+
+
+def run_bench(config: BenchConfig) -> dict[str, Any]:
+    """The figures of the bench; each is imported only when it is run."""
+    paths = [Path(video) for video in config.videos]
+    network: dict[str, Any] = {"backbone": config.backbone, "threads": config.threads}
+    match config.name:
+        case "step":
+            from rspnet.bench.step import bench_step
+
+            return bench_step(**network, batch_size=config.batch_size, repeats=config.repeats)
+        case "data":
+            from rspnet.bench.data import bench_data
+
+            return bench_data(paths=paths or None, repeats=config.repeats)
+        case "train":
+            from rspnet.bench.train import bench_train
+
+            return bench_train(
+                **network, root=paths[0], batch_size=config.batch_size, steps=config.repeats, workers=config.workers
+            )
+        case "embed":
+            from rspnet.bench.embed import bench_embed
+
+            return bench_embed(**network, paths=paths or None)
+        case "memory":
+            from rspnet.bench.memory import bench_memory
+
+            return bench_memory(**network, batch_size=config.batch_size, videos=config.loader_videos)
+        case "checkpoint":
+            from rspnet.bench.checkpoint import bench_checkpoint
+
+            return bench_checkpoint(**network, batch_size=config.batch_size, repeats=config.repeats)
+        case "scaling":
+            from rspnet.bench.scaling import bench_scaling
+
+            return bench_scaling(backbone=config.backbone, batch_size=config.batch_size, repeats=config.repeats)
+        case "search":
+            from rspnet.bench.search import bench_search
+
+            return bench_search()
 
 
 def print_results(results: dict[str, Any], *, title: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -178,16 +179,19 @@ def _scene(width: int, height: int) -> Iterator[np.ndarray[Any, np.dtype[np.uint
         yield (picture + rng.normal(0, 2, (height, width, 1))).clip(0, 255).astype(np.uint8)
 
 
-def encode_scene(kind: SceneFile, folder: Path) -> Path:
-    """Write the scene as a file of this kind."""
+def encode_scene(
+    kind: SceneFile, folder: Path, *, width: int | None = None, height: int | None = None, frames: int = SCENE_FRAMES
+) -> Path:
+    """Write the scene as a file of this kind, in its own size or another one."""
+    width, height = width or kind.width, height or kind.height
     path = folder / kind.name
     with av.open(str(path), "w") as container:
         stream: Any = container.add_stream(kind.codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt = kind.width, kind.height, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = kind.options
         if kind.codec == "mpeg4":
             stream.codec_context.codec_tag = "XVID"
-        for index, picture in enumerate(_scene(kind.width, kind.height)):
+        for index, picture in enumerate(islice(_scene(width, height), frames)):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, 25)
             container.mux(stream.encode(frame))

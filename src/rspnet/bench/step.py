@@ -102,9 +102,7 @@ def _routes(backbone: str, *, batch_size: int, num_frames: int, size: int) -> di
     plain_optimizer = torch.optim.SGD(
         plain.encoder_q.parameters(), lr=_LR, momentum=0.9, weight_decay=_DECAY, foreach=False
     )
-    our_optimizer = make_optimizer(
-        ours.encoder_q.parameters(), name="sgd", lr=_LR, momentum=0.9, weight_decay=_DECAY
-    )
+    our_optimizer = make_optimizer(ours.encoder_q.parameters(), name="sgd", lr=_LR, momentum=0.9, weight_decay=_DECAY)
     left, right = (torch.randn(_MATMUL_SIZE, _MATMUL_SIZE, generator=generator).to(torch.bfloat16) for _ in range(2))
 
     def our_step() -> None:
@@ -122,4 +120,3 @@ def _routes(backbone: str, *, batch_size: int, num_frames: int, size: int) -> di
         "ours": our_step,
         "matmul": lambda: left @ right,
     }
-

@@ -116,7 +116,7 @@ def _our_route(model: RSPNet, setting: _Setting) -> tuple[Iterator[Any], Callabl
         outputs = model.group_outputs(SpeedViews(*make_views(batch)), step_seed=0)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             output = next(outputs)
-        output.loss.backward()
+        torch.autograd.backward(output.loss)
         for _ in outputs:  # no further group: new keys are queued
             pass
         optimizer.step()
@@ -160,7 +160,7 @@ class PlainReader:
                 self.dataset.draw_window_and_looks(video, np.arange(self.dataset.window), numpy_rng(*keys, view))
                 for view in ("query", "key")
             ]
-        query, key = (self._clip(path, draw, view.indices[0]) for draw, view in drawn)
+        query, key = (self._clip(path, draw, int(window[0])) for draw, _, window in drawn)
         return (
             query[:, : frames * request.speed : request.speed],
             key[:, : frames * request.speed : request.speed],

@@ -46,19 +46,31 @@ class BenchConfig:
     Example: rspnet bench step --backbone s3dg
     """
 
-    name: Literal["step", "data", "search", "scaling", "checkpoint"] = positional(
-        "step: a whole pre-training step; data: video file to augmented clips; search: a library of 200,000 clips; "
+    name: Literal["step", "data", "train", "embed", "memory", "search", "scaling", "checkpoint"] = positional(
+        "step: a whole pre-training step; data: video file to augmented clips; train: video files to updated weights; "
+        "embed: video files to features; memory: of training and loader; search: a library of 200,000 clips; "
         "scaling: steps on one process, virtual and real ranks; checkpoint: what writing one costs a training."
     )
     backbone: BackboneName = "r3d_18"
-    """Network of the step, scaling and checkpoint benches."""
+    """Network of all benches but data and search."""
     batch_size: int = 4
-    """Clips of a step in these benches."""
+    """Clips of a step."""
     repeats: int = 5
-    """Measurements of each; the median counts."""
+    """Measurements of the benches step and data, of which the median counts; steps of the bench train."""
     threads: int = 1
-    """CPU threads of the step and checkpoint benches."""
+    """CPU threads; with one the CPU time counts, with more the clock."""
+    workers: int = 0
+    """Loader processes of the bench train; with any the clock counts."""
     videos: list[str] = field(default_factory=list)
-    """Videos for the data bench; it makes four kinds itself without them."""
+    """Videos for the benches data and embed, which make four kinds themselves without them; a folder for train."""
+    loader_videos: int = 10_000
+    """Videos that the bench memory reads; growth counts after 1,000, and up to that nothing is read."""
     out: str | None = None
     """Run folder for config.yaml and result.json; only printed without it."""
+
+    def __post_init__(self) -> None:
+        require(self.name != "train" or len(self.videos) == 1, "bench train needs --videos FOLDER, one folder")
+        for name in ("repeats", "threads"):
+            require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
+        require(self.batch_size >= 2, f"--batch_size {self.batch_size}: must be at least 2, batch norm needs two")
+        require(self.workers >= 0, f"--workers {self.workers}: must not be negative")

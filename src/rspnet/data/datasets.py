@@ -194,8 +194,8 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         """A sample, and the largest share of repeats among its three clips and the stretches they are cut from."""
         union = speed_union(self.num_frames, request.speed, request.other_speed)
         query_ticks = np.arange(self.num_frames) * request.speed
-        query_draw, query_view, query_window = self._draw(video, query_ticks, numpy_rng(*keys, "query"))
-        key_draw, key_view, key_window = self._draw(video, union.offsets, numpy_rng(*keys, "key"))
+        query_draw, query_view, query_window = self.draw_window_and_looks(video, query_ticks, numpy_rng(*keys, "query"))
+        key_draw, key_view, key_window = self.draw_window_and_looks(video, union.offsets, numpy_rng(*keys, "key"))
         windows = [(query_window, request.speed), (key_window, request.speed), (key_window, request.other_speed)]
         stretches = [window[: (self.num_frames - 1) * speed + 1].tolist() for window, speed in windows]
         watch = Watch(index for stretch in stretches for index in stretch)
@@ -215,8 +215,10 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         )
         return sample, max(repeated_share(clip) for clip in clips)
 
-    def _draw(self, video: VideoReader, ticks: Indices, rng: np.random.Generator) -> tuple[ClipDraw, View, Indices]:
-        """Draw a window and its looks; the view holds the window's frames at `ticks` only."""
+    def draw_window_and_looks(
+        self, video: VideoReader, ticks: Indices, rng: np.random.Generator
+    ) -> tuple[ClipDraw, View, Indices]:
+        """Draw a window and its looks: these, a view of the window's frames at `ticks` only, and the window."""
         window = draw_window(video.times, length=self.window, rng=rng, fps=self.fps)
         draw = draw_clip(self.preset, height=video.height, width=video.width, rng=rng)
         size = (self.size, self.size)

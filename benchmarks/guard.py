@@ -1,0 +1,53 @@
+"""Whether speed got lost: runs short benches and compares their ratios (never times) with the committed ones.
+
+    python benchmarks/guard.py            # fails where a ratio is more than 15 % worse than in benchmarks/ratios.json
+    python benchmarks/guard.py --update   # writes the ratios of this machine there
+
+Ratios of plain to ours depend on the kind of processor; commit those of the machine kind that checks them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rspnet.bench.command import run_bench
+from rspnet.config.tools import BenchConfig
+
+RATIOS = Path(__file__).with_name("ratios.json")
+TOLERANCE = 0.15
+
+
+def measure() -> dict[str, float]:
+    """Plain over ours, by name of what was measured."""
+    found = {}
+    for backbone in ("r3d_18", "s3dg"):
+        found[f"step {backbone}"] = run_bench(BenchConfig(name="step", backbone=backbone, repeats=3))["speedup"]
+    for row in run_bench(BenchConfig(name="data", repeats=3))["rows"]:
+        found[f"data {row['name']}"] = row["ratio"]
+    found["embed s3dg"] = run_bench(BenchConfig(name="embed", backbone="s3dg"))["speedup"]
+    return {name: round(ratio, 2) for name, ratio in found.items()}
+
+
+def main() -> int:
+    """Exit code 0 where every ratio holds, 1 where one does not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--update", action="store_true", help="write the ratios instead of comparing")
+    update = parser.parse_args().update
+    found = measure()
+    if update:
+        RATIOS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        return 0
+    expected = json.loads(RATIOS.read_text(encoding="utf-8"))
+    lost = False
+    for name, ratio in found.items():
+        least = (1 - TOLERANCE) * expected[name]
+        lost |= ratio < least
+        print(f"{name:28} {ratio:6.2f}  committed {expected[name]:6.2f}  {'LOST' if ratio < least else 'ok'}")
+    return int(lost)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
