@@ -119,6 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RSPNetError as error:
         print(f"rspnet: error: {error}", file=sys.stderr)
         return error.exit_code
+    except PermissionError as error:  # the way to a file, which pathlib does not take for "there is none"
+        print(f"rspnet: error: cannot read {error.filename!r}: {error.strerror}", file=sys.stderr)
+        return RSPNetError.exit_code
     except KeyboardInterrupt:
         print("rspnet: stopped", file=sys.stderr)
         return 130

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import av
 import pytest
 from helpers.videos import read_barcode, write_barcode_video
 
-from rspnet.core.errors import DecodeError
+from rspnet.cli import main
+from rspnet.core.errors import DecodeError, RSPNetError, TooManySkippedError
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.datasets import ClipPairDataset, PairSample
+from rspnet.data.loader import make_loader
 from rspnet.data.presets import PRESETS
-from rspnet.data.sampler import PairRequest
+from rspnet.data.sampler import PairRequest, PairSampler
+from rspnet.data.skipped import SkipLog
 from rspnet.video import reader as reader_module
 from rspnet.video.reader import open_video
 
@@ -79,15 +85,91 @@ def test_links_may_lead_out_of_the_folder(tmp_path: Path, good: bytes) -> None:
         open_video(tmp_path / "data" / "circle.mp4")
 
 
-def test_permission_denied_is_named(tmp_path: Path, good: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "mine.mp4").write_bytes(good)
+def test_folders_that_link_in_circles_are_read_once(tmp_path: Path, good: bytes) -> None:
+    root = tmp_path / "data"
+    (root / "a" / "b").mkdir(parents=True)
+    (root / "a" / "x.mp4").write_bytes(good)
+    (root / "a" / "b" / "up").symlink_to(root)
+    (root / "a" / "b" / "self").symlink_to(root / "a" / "b")
+    (root / "again").symlink_to(root / "a")
+    assert [record.name for record in read_folder(root)] in (["a/x.mp4"], ["again/x.mp4"])
 
-    def denied(*_: object, **__: object) -> None:  # tests may run as root, to whom nothing is denied
-        raise av.error.PermissionError(13, "Permission denied", "mine.mp4")
 
-    monkeypatch.setattr(av, "open", denied)
-    with pytest.raises(DecodeError, match=r"mine.mp4'.*Permission denied"):
-        open_video(tmp_path / "mine.mp4")
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Be a user to whom files can be forbidden: nothing is to root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def forbidden(good: bytes) -> Iterator[Path]:
+    """A folder (outside pytest's own, which are private) with a free file, a forbidden one and a forbidden folder."""
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        root.chmod(0o755)
+        (root / "closed").mkdir()
+        for file in ("free.mp4", "mine.mp4", "closed/a.mp4"):
+            (root / file).write_bytes(good)
+            (root / file).chmod(0o644)
+        (root / "mine.mp4").chmod(0)
+        (root / "closed").chmod(0)
+        yield root
+        (root / "closed").chmod(0o755)
+
+
+def test_a_forbidden_file_is_replaced_and_named(forbidden: Path) -> None:
+    records = [VideoRecord(forbidden / name, name) for name in ("mine.mp4", "free.mp4")]
+    with nobody():
+        sample = pairs(records)[REQUEST]
+    assert isinstance(sample, PairSample)
+    assert sample.index == 1
+    ((name, reason),) = {(skip.name, skip.reason) for skip in sample.skipped}
+    assert name == "mine.mp4"
+    assert "Permission denied" in reason
+
+
+def test_a_forbidden_folder_is_an_error_that_names_it(forbidden: Path) -> None:
+    """Half a data set must not go missing without a word."""
+    for root in (forbidden, forbidden / "closed", forbidden / "closed" / "inside"):
+        with nobody(), pytest.raises(RSPNetError, match=r"cannot read folder '.*closed.*': Permission denied"):
+            read_folder(root)
+
+
+def test_the_command_line_says_so_in_one_line(forbidden: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(["doctor", str(forbidden / "missing")]) == 2
+    )  # imports the command: nobody may be kept from Python's files
+    capsys.readouterr()
+    with nobody():
+        assert main(["doctor", str(forbidden / "closed" / "inside"), "--out", str(forbidden / "out")]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"rspnet: error: cannot read {str(forbidden / 'closed' / 'inside')!r}: Permission denied"
+    ]
+
+
+def test_a_mount_that_vanishes_ends_the_run_and_names_its_files(tmp_path: Path, good: bytes) -> None:
+    root = tmp_path / "mount"
+    root.mkdir()
+    for number in range(8):
+        (root / f"{number}.mp4").write_bytes(good)
+    data = pairs(read_folder(root))
+    log = SkipLog(tmp_path / "skipped.csv", num_videos=8, max_share=0.5)
+    steps = PairSampler(8, batch_size=4, seed=0, speeds=[2], total_steps=10)
+    batches = iter(make_loader(data, steps, num_workers=0, skip_log=log))
+    next(batches)
+    shutil.rmtree(root)
+    with pytest.raises(TooManySkippedError, match="No such file or directory"):
+        list(batches)
+    rows = log.path.read_text().splitlines()[1:]
+    assert len(rows) > 4
+    assert all(row.endswith(".mp4,No such file or directory") for row in rows)
 
 
 def test_a_file_that_vanishes_is_replaced_and_named(tmp_path: Path, good: bytes) -> None:

@@ -39,8 +39,12 @@ def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
         RSPNetError: the folder is missing, is not a folder, cannot be read, or holds no video.
     """
     folder = Path(root)
-    if not folder.exists():
-        raise RSPNetError(f"data root {str(folder)!r} does not exist")
+    try:
+        folder.stat()
+    except PermissionError as error:
+        raise RSPNetError(f"cannot read folder {str(folder)!r}: {error.strerror}") from error
+    except (OSError, ValueError):
+        raise RSPNetError(f"data root {str(folder)!r} does not exist") from None
     if not folder.is_dir():
         raise RSPNetError(f"data root {str(folder)!r} is not a folder (lists of videos are given as a .csv or .txt)")
     names = sorted(path.relative_to(folder).as_posix() for path in _video_files(folder))
