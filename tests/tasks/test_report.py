@@ -36,7 +36,7 @@ class Elements(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         named = {name: value or "" for name, value in attrs}
         self.elements.append((tag, named))
-        if tag in ("section", "footer"):
+        if tag in ("section", "footer") or (tag == "div" and "id" in named):
             self._section = named.get("id", tag)
 
     def handle_data(self, data: str) -> None:
@@ -93,7 +93,7 @@ def test_a_pretraining_is_shown_whole_and_names_stay_names(run, capsys):
     assert "motion_accuracy" in shown["result"]
     assert "queue_size: 16" in shown["resolved-configuration"]
     assert "tested no classifier" in shown["confusion"]
-    assert "Every loss was finite" in shown["batch-of-a-loss-that-was-not-finite"]
+    assert "No step diverged" in shown["videos-of-diverged-steps"]
     assert len([tag for tag, _ in page.elements if tag == "svg"]) == 6
     players = [attributes for _, attributes in page.elements if attributes.get("class", "").split()[:1] == ["player"]]
     assert len(players) > 2 * 6 + 2 * 4 * 3 + 6 - 1
@@ -145,7 +145,7 @@ def test_what_is_gone_or_unfinished_is_said_in_a_line(run, tmp_path):
     assert "left no metrics.csv" in shown["learning-curves"]
     assert "'/nowhere' does not exist" in shown["what-the-network-saw"]
     assert "this run has none" in shown["nearest-neighbours"]
-    assert "<i>v.mp4" in shown["batch-of-a-loss-that-was-not-finite"]
+    assert "<i>v.mp4" in shown["videos-of-diverged-steps"]
 
 
 def test_a_fine_tuning_shows_what_it_got_wrong(tmp_path):
@@ -163,6 +163,7 @@ def test_a_fine_tuning_shows_what_it_got_wrong(tmp_path):
     assert re.search(r"[1-4] of 4 test videos are taken for another class", shown["confusion"])
     assert "Most frequent confusions" in shown["confusion"]
     assert "taken for" in shown["worst-videos"]
+    assert "%top-1" in "".join(shown[""].split())
     assert "Only a pre-training has query and key clips" in shown["what-the-network-saw"]
 
     assert main(["evaluate", str(run), "--num_workers=0", "--precision=fp32"]) == 0

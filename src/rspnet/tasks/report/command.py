@@ -15,6 +15,7 @@ from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.procedural import LABEL_FILE, read_set
 from rspnet.engine.checkpoint import LAST
+from rspnet.engine.watch import BAD_BATCH
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.tasks.labelled_data import labelled_records
 from rspnet.tasks.plan import find_videos
@@ -27,7 +28,6 @@ from rspnet.tasks.report.run import Run, labelled_data_of, read_run, training_of
 from rspnet.tasks.report.samples import samples_section
 
 REPORT = "report.html"
-BAD_BATCH = "bad_batch.csv"
 _SKIP_FILES = ("skipped.csv", "unreadable_test.csv")
 _MAX_ROWS = 200
 _LABELS = ("motion", "texture")
@@ -56,7 +56,7 @@ def write_report(folder: Path, *, num_videos: int, device: str = "auto") -> Path
         *recognition_sections(run),
         _tables_section(run, "Retrieval by class", ["per_class.csv"], "The run scored no retrieval."),
         _tables_section(training, "Skipped videos", _SKIP_FILES, "No video was left out."),
-        _tables_section(training, "Batch of a loss that was not finite", [BAD_BATCH], "Every loss was finite."),
+        _tables_section(training, "Videos of diverged steps", [BAD_BATCH], "No step diverged."),
         _pictures_section(run),
         _config_section(run, training),
     ]
@@ -77,6 +77,10 @@ def _facts(training: Run) -> list[tuple[str, str]]:
     last = results.get("last", {})
     if "motion_accuracy" in last:
         facts.append(("RSP accuracy, last", f"{last['motion_accuracy']:.2f}"))
+    for name, key in (("top-1", "top1"), ("top-1, linear", "linear_top1")):
+        score = results.get("scores", {}).get(key, {})
+        if "value" in score:
+            facts.append((name, f"{score['value']:.1%}"))
     return facts + speed_facts(training)
 
 

@@ -147,7 +147,7 @@ Part = Text | Table | Pairs | Code | Charts | Picture | Films | Neighbours | Pla
 
 @dataclass(frozen=True)
 class Section:
-    """A titled part of the page; without parts, `note` says in one line why there is nothing."""
+    """A titled part of the page; one without parts is a line at the page's end: `note` says why there is nothing."""
 
     title: str
     parts: Sequence[Part] = ()
