@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rspnet.core.errors import ConfigError
+from rspnet.models.base import moving_colours
 from rspnet.models.heads import Encoder, create_head
 from rspnet.models.registry import backbone_names, create_backbone
 
@@ -17,7 +18,7 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", ["rgb", "difference"])
+@pytest.mark.parametrize("kind", ["rgb", "difference", "moving"])
 def test_shapes_and_gradients(name: str, kind: str) -> None:
     torch.manual_seed(0)
     backbone = create_backbone(name, input=kind)
@@ -42,6 +43,21 @@ def test_one_forward_path_and_difference_input(name: str) -> None:
         torch.testing.assert_close(rgb(clips), rgb.forward_features(clips))
         torch.testing.assert_close(difference(clips), rgb(clips.diff(dim=2)))
         torch.testing.assert_close(difference(clips + 3.0), difference(clips), rtol=1e-3, atol=1e-3)
+
+
+def test_moving_colours_show_what_moves_and_nothing_else() -> None:
+    clips = torch.zeros(2, 3, 3, 4, 4)
+    clips[:, :, :, 0, 0] = torch.tensor([0.7, -1.2, 0.3])[:, None]  # scenery
+    clips[0, :, 1:, 2, 2] = torch.tensor([2.0, 1.0, -3.0])[:, None]  # appears and stays: the largest change, 2
+    clips[0, 0, 2, 3, 3] = 3.0  # changes half as much
+    seen = moving_colours(clips)
+    assert seen.shape == (2, 6, 2, 4, 4)
+    assert not seen[1].any()
+    assert not seen[0, :, :, 0, 0].any()
+    torch.testing.assert_close(seen[0, :3, 0, 2, 2], torch.tensor([2.0, 1.0, -3.0]))
+    torch.testing.assert_close(seen[0, :3, 1, 3, 3], torch.tensor([1.5, 0.0, 0.0]))
+    assert not seen[0, :, 1, 2, 2].any()
+    torch.testing.assert_close(seen[0, 3:, 0, 2, 2], torch.tensor([2.0, 1.0, -3.0]))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,7 +87,7 @@ def test_encoder_gives_float32_unit_vectors(kind: str) -> None:
 def test_unknown_names() -> None:
     with pytest.raises(ConfigError, match=r"'resnet'.*c3d, .*s3dg"):
         create_backbone("resnet")
-    with pytest.raises(ConfigError, match=r"'gray'.*rgb, difference"):
+    with pytest.raises(ConfigError, match=r"'gray'.*rgb, difference, moving"):
         create_backbone("c3d", input="gray")
     with pytest.raises(ConfigError, match=r"'deep'.*linear, mlp, conv"):
         create_head("deep", num_features=8, dim=2)

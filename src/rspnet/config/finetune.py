@@ -60,8 +60,8 @@ class ClassifierConfig:
     """Weights to start from: a checkpoint of pretrain or finetune, or a published file; random without it."""
     backbone: BackboneName | None = None
     """Video network; the default is that of `init`, or r3d_18."""
-    input: Literal["rgb", "difference"] | None = None
-    """What it sees: frames or their temporal differences; the default is that of `init`, or rgb."""
+    input: Literal["rgb", "difference", "moving"] | None = None
+    """What it sees (see pretrain --model.input); the default is that of `init`, or rgb."""
     dropout: float | None = None
     """Share of pooled features dropped in training; the default is what is published (S3D-G 0.5, others 0)."""
     freeze: int = 0

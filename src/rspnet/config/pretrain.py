@@ -63,8 +63,9 @@ class ModelConfig:
     discrimination at speed 1; order puts clips of a video in order."""
     backbone: BackboneName = "r3d_18"
     """Video network that is learned."""
-    input: Literal["rgb", "difference"] = "rgb"
-    """What the backbone sees: frames, or temporal differences of frames (ours; learns speed in minutes)."""
+    input: Literal["rgb", "difference", "moving"] = "rgb"
+    """What the backbone sees. rgb: frames; difference: temporal differences of frames (ours; learns speed in minutes);
+    moving: differences beside the colours of what moves (ours; also tells how things look)."""
     head: Literal["linear", "mlp", "conv"] = "linear"
     """Projection heads g_a and g_m."""
     queue_size: int = 16384

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from rspnet.models.recompute import run_and_forget
 
-InputKind = Literal["rgb", "difference"]
+InputKind = Literal["rgb", "difference", "moving"]
+"""What a backbone sees of a clip: its frames; the T-1 differences of consecutive frames; or these beside the colours
+of what moves (every frame but the first, each pixel weighted by its share of the clip's largest change)."""
 
 
 class Backbone(nn.Module):
@@ -20,7 +22,8 @@ class Backbone(nn.Module):
     Attributes:
         name: the name `create_backbone` knows it by.
         num_features: channels C of the last feature map.
-        input: "rgb", or "difference" for the T-1 temporal differences of consecutive frames.
+        input: what it sees of a clip, see `InputKind`.
+        num_channels: of what it sees: 3, or 6 for "moving".
         recompute: activation checkpointing: in training only what passes between stages is kept for the backward pass,
             which computes the rest again.
     """
@@ -30,6 +33,7 @@ class Backbone(nn.Module):
         self.name = name
         self.num_features = num_features
         self.input = input
+        self.num_channels = 6 if input == "moving" else 3
         self.recompute = False
 
     def forward_features(self, clips: Tensor) -> Tensor:
@@ -42,6 +46,8 @@ class Backbone(nn.Module):
             clips = clips.to(weights)
         if self.input == "difference":
             clips = clips[:, :, 1:] - clips[:, :, :-1]
+        elif self.input == "moving":
+            clips = moving_colours(clips)
         return self._feature_map(clips)
 
     def _feature_map(self, clips: Tensor) -> Tensor:
@@ -57,6 +63,17 @@ class Backbone(nn.Module):
     @abstractmethod
     def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
         """The network proper, in parts that run one after the other."""
+
+
+def moving_colours(clips: Tensor) -> Tensor:
+    """[B, 3, T, H, W] -> [B, 6, T-1, H, W]: colours weighted by change, and the change itself.
+
+    What stands still is zero in all channels: static scenery, the easiest sign of a video, is not there to be learned.
+    """
+    change = clips[:, :, 1:] - clips[:, :, :-1]
+    amount = change.abs().mean(dim=1, keepdim=True)
+    share = amount / (amount.amax(dim=(2, 3, 4), keepdim=True) + 1e-6)
+    return torch.cat([clips[:, :, 1:] * share, change], dim=1)
 
 
 def init_weights(module: nn.Module) -> None:

@@ -12,9 +12,9 @@ from rspnet.models.base import Backbone, InputKind, init_weights
 from rspnet.models.conv import Conv3d
 from rspnet.models.pool import halve_time_pool, max_pool
 
-# (layer, input channels, output channels, what the max pool after it halves)
-_LAYERS: tuple[tuple[str, int, int, str | None], ...] = (
-    ("1", 3, 64, "space"),
+# (layer, input channels (None: those of the input), output channels, what the max pool after it halves)
+_LAYERS: tuple[tuple[str, int | None, int, str | None], ...] = (
+    ("1", None, 64, "space"),
     ("2", 64, 128, "time and space"),
     ("3a", 128, 256, None),
     ("3b", 256, 256, "time and space"),
@@ -31,7 +31,7 @@ class C3D(Backbone):
     def __init__(self, *, name: str, input: InputKind) -> None:  # noqa: A002
         super().__init__(name=name, num_features=512, input=input)
         for layer, channels_in, channels_out, _ in _LAYERS:
-            self.add_module(f"conv{layer}", Conv3d(channels_in, channels_out, 3, padding=1))
+            self.add_module(f"conv{layer}", Conv3d(channels_in or self.num_channels, channels_out, 3, padding=1))
             self.add_module(f"bn{layer}", nn.BatchNorm3d(channels_out))
         init_weights(self)
 

@@ -73,7 +73,7 @@ class R2Plus1DVcop(Backbone):
 
     def __init__(self, *, name: str, input: InputKind) -> None:  # noqa: A002
         super().__init__(name=name, num_features=512, input=input)
-        self.stem = FactoredConv(3, 64, kernel=(3, 7), stride=(1, 2))
+        self.stem = FactoredConv(self.num_channels, 64, kernel=(3, 7), stride=(1, 2))
         self.stem_bn = nn.BatchNorm3d(64)
         self.stage1 = FactoredBlock(64, 64, stride=1)
         self.stage2 = FactoredBlock(64, 128, stride=2)

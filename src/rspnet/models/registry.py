@@ -37,7 +37,7 @@ def create_backbone(name: str, *, input: InputKind = "rgb") -> Backbone:  # noqa
 
     Args:
         name: one of `backbone_names()`.
-        input: "rgb", or "difference": the network sees the T-1 differences of consecutive frames.
+        input: what the network sees of a clip, see `rspnet.models.base.InputKind`.
 
     Raises:
         ConfigError: unknown name or input.

@@ -77,7 +77,7 @@ class ResNet3D(Backbone):
         widths: tuple[int, int, int, int] = (64, 128, 256, 512),
     ) -> None:
         super().__init__(name=name, num_features=widths[-1] * block.expansion, input=input)
-        self.conv1 = Conv3d(3, widths[0], 7, stride=(1, 2, 2), padding=3, bias=False)
+        self.conv1 = Conv3d(self.num_channels, widths[0], 7, stride=(1, 2, 2), padding=3, bias=False)
         self.bn1 = nn.BatchNorm3d(widths[0])
         channels = widths[0]
         for stage, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):

@@ -89,7 +89,7 @@ class S3DG(Backbone):
 
     def __init__(self, *, name: str, input: InputKind) -> None:  # noqa: A002
         super().__init__(name=name, num_features=1024, input=input)
-        self.stem = SeparableConv(3, 64, kernel=7, stride=2)
+        self.stem = SeparableConv(self.num_channels, 64, kernel=7, stride=2)
         self.conv2 = ConvNorm(64, 64)
         self.conv3 = SeparableConv(64, 192)
         channels = 192

@@ -63,7 +63,7 @@ class VideoResNet18(Backbone):
 
     def __init__(self, *, name: str, input: InputKind, factored: bool) -> None:  # noqa: A002
         super().__init__(name=name, num_features=512, input=input)
-        self.stem = _factored_stem() if factored else _whole_stem()
+        self.stem = _factored_stem(self.num_channels) if factored else _whole_stem(self.num_channels)
         conv = factored_conv if factored else whole_conv
         channels = 64
         for stage, width in enumerate((64, 128, 256, 512), start=1):
@@ -81,17 +81,17 @@ class VideoResNet18(Backbone):
         return [self.stem, *(block for layer in layers for block in layer)]
 
 
-def _whole_stem() -> nn.Sequential:
+def _whole_stem(num_channels: int) -> nn.Sequential:
     return nn.Sequential(
-        Conv3d(3, 64, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False),
+        Conv3d(num_channels, 64, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False),
         nn.BatchNorm3d(64),
         nn.ReLU(inplace=True),
     )
 
 
-def _factored_stem() -> nn.Sequential:
+def _factored_stem(num_channels: int) -> nn.Sequential:
     return nn.Sequential(
-        Conv3d(3, 45, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3), bias=False),
+        Conv3d(num_channels, 45, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3), bias=False),
         nn.BatchNorm3d(45),
         nn.ReLU(inplace=True),
         Conv3d(45, 64, (3, 1, 1), padding=(1, 0, 0), bias=False),

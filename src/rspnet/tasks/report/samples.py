@@ -60,7 +60,7 @@ def samples_section(run: Run) -> Section:
         f"preset {data.augmentation!r}{noise}, {data.num_frames} frames of {data.size} x {data.size} pixels. RSP asks "
         "which of the two keys plays at the query's speed; A-VID takes both keys for the query's video."
     )
-    as_differences = run.config.get("model", {}).get("input") == "difference"
+    as_differences = run.config.get("model", {}).get("input") in ("difference", "moving")
     return Section(TITLE, [Text(text), *(_films(sample, as_differences) for sample in samples)])
 
 
@@ -111,7 +111,7 @@ def _films(sample: SeenSample, as_differences: bool) -> Films:
         films.append(_film(denormalise(view[None])[0], (name, f"speed {speeds[name]}")))
     if as_differences:
         for name, frames in difference_frames(sample.views).items():
-            films.append(_film(frames, (name, "as its differences, which the network sees")))
+            films.append(_film(frames, (name, "its differences, which the network sees")))
     return Films(f"{sample.name}: query at speed {sample.speed}", films)
 
 
