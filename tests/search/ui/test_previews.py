@@ -15,8 +15,11 @@ def test_only_names_that_were_given_out_lead_anywhere(tmp_path):
     made = []
     name = previews.offer(("clip", 1), ".mp4", lambda path: made.append(path.write_bytes(b"film")))
     assert not made
+    assert previews.offers(name)
+    assert previews.made(name) is None
     assert previews.get(name).read_bytes() == b"film"
     assert previews.get(name).parent == tmp_path / "private"
+    assert previews.get(name) == previews.made(name)
     assert len(made) == 1
     other = ("0" if name[0] != "0" else "1") + name[1:]
     for bad in (
@@ -30,9 +33,13 @@ def test_only_names_that_were_given_out_lead_anywhere(tmp_path):
         "",
         ".",
     ):
-        assert previews.get(bad) is None, bad
+        assert not previews.offers(bad), bad
+        assert previews.made(bad) is None, bad
+        with pytest.raises(RSPNetError, match="ask for it again"):
+            previews.get(bad)
     (tmp_path / "private" / other).write_bytes(b"lies there, was never offered")
-    assert previews.get(other) is None
+    assert not previews.offers(other)
+    assert previews.made(other) is None
 
 
 def test_names_differ_from_server_to_server(tmp_path):

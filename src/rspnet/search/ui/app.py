@@ -137,15 +137,17 @@ def build_app(service: Service, *, upload_bytes: int, hosts: Sequence[str]) -> A
 
     @app.get("/preview/{name}")
     async def preview(name: str, request: Request) -> Response:
-        async with makers:
-            if await request.is_disconnected():  # the page shows something else by now
-                return Response(status_code=204)
-            try:
-                path = await run_in_threadpool(service.previews.get, name)
-            except RSPNetError as error:
-                return PlainTextResponse(str(error), status_code=410)
-        if path is None:
+        if not service.previews.offers(name):
             return PlainTextResponse("no such preview", status_code=404)
+        path = service.previews.made(name)
+        if path is None:
+            async with makers:
+                if await request.is_disconnected():  # the page shows something else by now
+                    return Response(status_code=204)
+                try:
+                    path = await run_in_threadpool(service.previews.get, name)
+                except RSPNetError as error:
+                    return PlainTextResponse(str(error), status_code=410)
         return FileResponse(path, headers={"Cache-Control": "private, max-age=3600"})
 
     @app.post("/upload")

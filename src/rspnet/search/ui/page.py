@@ -135,16 +135,16 @@ def _found_parts(service: Service) -> dict[str, Any]:
         parts["cards"] = _html("cards", _NOTHING_YET)
     with gr.Tab("Map") as parts["map_tab"]:
         with gr.Row():
-            parts["space"] = _choice(["motion", "appearance", "both"], "both", "Near means alike in")
+            parts["space"] = _choice(["motion", "appearance", "both"], "both", "Near means alike in", min_width=340)
             parts["colour"] = _choice(list(service.groups), next(iter(service.groups)), "Colour")
             parts["method"] = _choice(list(methods()), "PCA", "Drawn by")
         parts["map"] = _html("map")
     return parts
 
 
-def _choice(choices: list[str], value: str, label: str) -> gr.Radio:
+def _choice(choices: list[str], value: str, label: str, *, min_width: int = 180) -> gr.Radio:
     """A choice that is only shown where there is one."""
-    return gr.Radio(choices, value=value, label=label, min_width=180, visible=len(choices) > 1)
+    return gr.Radio(choices, value=value, label=label, min_width=min_width, visible=len(choices) > 1)
 
 
 def _html(name: str, value: str = "") -> gr.HTML:

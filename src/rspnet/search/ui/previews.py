@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 import secrets
 import threading
 from collections import OrderedDict
@@ -13,7 +12,6 @@ from pathlib import Path
 
 from rspnet.core.errors import RSPNetError
 
-_NAME = re.compile(r"[0-9a-f]{32}\.(mp4|png)")
 _MOST_OFFERS = 20_000
 
 
@@ -47,7 +45,7 @@ class BoundedFolder:
 
 
 class Previews:
-    """Previews by name. A name is a keyed hash of what is shown: it says nothing, and cannot be guessed.
+    """Previews by name. A name is a keyed hash of what is shown: it tells nothing, and cannot be guessed.
 
     A preview is offered when a page shows it, and made when a browser asks for it.
     """
@@ -75,23 +73,28 @@ class Previews:
         self._files.add(name)
         return name
 
-    def get(self, name: str) -> Path | None:
-        """The file of a preview, made now if need be; None for a name that was never given out.
+    def offers(self, name: str) -> bool:
+        """Whether a name was given out."""
+        with self._lock:
+            return name in self._offers
+
+    def made(self, name: str) -> Path | None:
+        """The file of a preview that lies ready."""
+        return self._files.find(name)
+
+    def get(self, name: str) -> Path:
+        """The file of a preview, made now if need be.
 
         Raises:
-            RSPNetError: the video behind it cannot be read any more.
+            RSPNetError: the name was not given out, or the video behind it cannot be read any more.
         """
-        if not _NAME.fullmatch(name):
-            return None
         with self._lock:
-            make = self._offers.get(name)
-        if make is None:
-            return None
-        found = self._files.find(name)
+            make = self._offers.get(name, _expired)
+        found = self.made(name)
         if found is None:
             make(self._files.folder / name)
             self._files.add(name)
-            found = self._files.find(name)
+            found = self._files.folder / name
         return found
 
 

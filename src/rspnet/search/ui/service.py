@@ -31,7 +31,6 @@ from rspnet.video.reader import VIDEO_SUFFIXES
 
 LONGEST_QUERY_S = 60.0
 FIRST_QUERY_S = 10.0
-SHORTEST_QUERY_S = 0.1
 Space = Literal["motion", "appearance", "both"]
 _PREVIEW_BYTES = 512 * 2**20
 _UPLOADS_KEPT = 20
