@@ -112,7 +112,9 @@ class Loop:
         self.meters.update(metrics)
         self.watch.note(self.step, batch, metrics)
         if self.clip_grad_norm is not None:
-            self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.clip_grad_norm)
+            # Asking whether the norm is finite would wait for the device; `watch` finds out at the next log.
+            options: Any = {"max_norm": self.clip_grad_norm, "error_if_nonfinite": False}
+            self.fabric.clip_gradients(self.model, self.optimizer, **options)
         self.optimizer.step()
 
     def _log(self, reporter: Reporter) -> None:
