@@ -13,6 +13,7 @@ from helpers.videos import read_barcode, write_barcode_video
 from rspnet.cli import main
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import read_folder, read_list
+from rspnet.data.labelled.read import read_labelled
 from rspnet.video import transcode as transcode_module
 from rspnet.video.reader import open_video
 from rspnet.video.transcode import transcode_video
@@ -71,6 +72,33 @@ def test_a_folder(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     results = json.loads((target / ".transcode" / "result.json").read_text())["results"]
     assert (results["videos"], results["written_now"]) == (3, 2)
     assert (target / "other" / "vfr.mkv").stat().st_mtime_ns == stamp
+
+
+def test_annotation_lists_of_data_sets_stay_usable(tmp_path: Path) -> None:
+    source, target = tmp_path / "ucf101", tmp_path / "small"
+    lists = source / "ucfTrainTestlist"
+    lists.mkdir(parents=True)
+    (lists / "classInd.txt").write_text("1 Bow\n")
+    (lists / "trainlist01.txt").write_text("Bow/v_Bow_g01_c01.avi 1\nBow/v_Bow_g02_c01.avi 1\n")
+    (source / "labels.json").write_text('{"Bow": "0"}')
+    (source / "UCF-101" / "Bow").mkdir(parents=True)
+    for group in (1, 2):
+        path = source / "UCF-101" / "Bow" / f"v_Bow_g0{group}_c01.avi"
+        write_barcode_video(path, 6, size=(64, 48), codec="mpeg4", options={"bf": "2"})
+    assert main(["transcode", str(source), str(target), "--num-workers", "1"]) == 0
+    assert (target / "labels.json").read_text() == '{"Bow": "0"}'
+    before = read_labelled("ucf101", source, split="train")
+    # Whoever renames the files to what they are is found as well.
+    renamed = target / "UCF-101" / "Bow" / "v_Bow_g02_c01.avi"
+    renamed.rename(renamed.with_suffix(".mp4"))
+    after = read_labelled("ucf101", target, split="train")
+    assert [(record.label, record.path.stem) for record in after] == [
+        (record.label, record.path.stem) for record in before
+    ]
+    for record in after:
+        with open_video(record.path) as video:
+            assert video._context.name == "h264"
+            assert [read_barcode(frame) for frame in video.frames_at(range(6))] == [*range(6)]
 
 
 def test_a_failed_check_leaves_no_file(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

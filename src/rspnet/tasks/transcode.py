@@ -138,7 +138,7 @@ def _remembered(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _copy_lists(source: Path, target: Path) -> None:
-    for suffix in ("*.csv", "*.txt"):
+    for suffix in ("*.csv", "*.txt", "*.json"):
         for path in sorted(source.rglob(suffix)):
             if path.is_file() and not path.name.startswith("."):
                 with atomic_path(target / path.relative_to(source)) as temporary:
