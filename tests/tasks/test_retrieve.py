@@ -76,7 +76,11 @@ def test_features_come_from_the_cache_until_something_changes(videos, tmp_path):
     assert run(videos, tmp_path / "c", "--pooling=max")["results"]["features_from_cache"] == 0
     path = by_split(videos, "train")[0].path
     os.utime(path, ns=(1, 1))
-    assert run(videos, tmp_path / "d")["results"]["features_from_cache"] == 23
+    assert run(videos, tmp_path / "d")["results"]["features_from_cache"] == 24
+    content = path.read_bytes()
+    path.write_bytes(content + bytes(8))
+    assert run(videos, tmp_path / "e")["results"]["features_from_cache"] == 23
+    path.write_bytes(content)
 
 
 def test_the_official_protocol_drops_a_batch_and_crops_the_gallery(videos, tmp_path):
@@ -119,7 +123,7 @@ def test_hand_made_scores_have_hand_made_figures():
     assert rows[1]["mAP"] == ""
 
 
-def test_a_damaged_cache_file_is_made_again(tmp_path):
+def test_the_cache_goes_by_content_and_a_damaged_file_is_made_again(tmp_path):
     video = tmp_path / "a.mp4"
     video.write_bytes(b"x")
     cache = FeatureCache(tmp_path / "cache", weights_sha256="w", view={"size": 32})
@@ -127,6 +131,11 @@ def test_a_damaged_cache_file_is_made_again(tmp_path):
     cache.put(video, np.arange(3, dtype=np.float32))
     assert cache.get(video).tolist() == [0, 1, 2]
     assert FeatureCache(tmp_path / "cache", weights_sha256="v", view={"size": 32}).get(video) is None
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(b"x")
+    assert cache.get(copy).tolist() == [0, 1, 2]
+    copy.write_bytes(b"y")
+    assert cache.get(copy) is None
     (file,) = cache.folder.rglob("*.npy")
     file.write_bytes(file.read_bytes()[:70])
     assert cache.get(video) is None

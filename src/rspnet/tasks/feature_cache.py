@@ -1,4 +1,4 @@
-"""Feature vectors kept between runs, found again by what they were made from: weights, view, and the file's state."""
+"""Feature vectors kept between runs, found again by what they were made from: weights, view, and the file's bytes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rspnet.core.files import atomic_path, write_json
+from rspnet.core.files import atomic_path, sha256_of, write_json
 
 
 def default_cache_folder() -> Path:
@@ -23,7 +24,7 @@ def default_cache_folder() -> Path:
 class FeatureCache:
     """One float32 vector per video, for one network and one view of the videos.
 
-    A vector is found by the video's absolute path, size and time of change: a file that was written anew is a miss.
+    A vector is found by the SHA-256 of the video: one that was moved or copied is a hit, one that was changed a miss.
 
     Args:
         folder: holds a subfolder for every (weights, view); may be shared by runs and processes.
@@ -57,8 +58,13 @@ class FeatureCache:
     def _place(self, video: Path) -> Path:
         """Raises OSError where the video is missing."""
         status = video.stat()
-        name = _digest(f"{video.absolute()}\0{status.st_size}\0{status.st_mtime_ns}")
+        name = _content(video, status.st_size, status.st_mtime_ns)
         return self.folder / name[:2] / f"{name}.npy"
+
+
+@cache
+def _content(video: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - a file that was changed is read again
+    return sha256_of(video)[:32]
 
 
 def _digest(text: str) -> str:
