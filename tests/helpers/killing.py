@@ -78,7 +78,7 @@ def draw_fault(rng: random.Random, *, number: int) -> Fault:
     """Every second fault comes some time into a step, the others at any place."""
     name = "some time into a step" if number % 2 == 0 else rng.choice(sorted(PLACES))
     place = PLACES[name]
-    return Fault(name, rng.randint(place.first, place.last), rng.uniform(0.0, 0.2))
+    return Fault(name, rng.randint(place.first, place.last), rng.uniform(0.0, 0.1))
 
 
 def arm(fault: Fault) -> None:

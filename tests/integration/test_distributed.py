@@ -47,7 +47,7 @@ def layouts(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("layouts")
     runs = [
         {"words": words(videos, base / f"{ranks}-{virtual}", f"--model.virtual_ranks={virtual}"), "ranks": ranks}
-        for ranks, virtual in ((1, 2), (2, 1), (1, 4), (4, 1), (2, 2))
+        for ranks, virtual in ((1, 1), (1, 2), (2, 1))
     ]
     arguments = [str(base / "log.txt"), json.dumps(runs)]
     subprocess.run([sys.executable, "-m", "helpers.forking", *arguments], check=True, timeout=850, env=environment())
@@ -70,14 +70,16 @@ def assert_same_training(one: Path, other: Path, *, within: float = 1e-5) -> Non
             assert torch.equal(states[1][key], value), key
 
 
-@pytest.mark.parametrize(("real", "virtual"), [("2-1", "1-2"), ("4-1", "1-4"), ("2-2", "1-4")])
-def test_real_virtual_and_mixed_ranks_compute_the_same(layouts: Path, real: str, virtual: str) -> None:
-    assert_same_training(layouts / real, layouts / virtual)
+def test_two_ranks_compute_what_two_virtual_ranks_do(layouts: Path) -> None:
+    """In float32. Four ranks and mixtures are compared in float64 in tests/pretext/test_virtual_ranks.py: sums of four
+    depend on their order, and batch norms over a few values turn such a rounding into another training in ten steps.
+    """
+    assert_same_training(layouts / "2-1", layouts / "1-2")
 
 
 def test_the_comparison_can_fail(layouts: Path) -> None:
     with pytest.raises(AssertionError):
-        assert_same_training(layouts / "1-2", layouts / "1-4", within=1e-3)
+        assert_same_training(layouts / "1-1", layouts / "1-2", within=1e-3)
 
 
 def test_torchrun_restarts_a_run_that_lost_a_worker(videos: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from helpers.clips_on_disk import TINY, TINY_FINETUNE, write_labelled_videos, wr
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
 
-STEPS = 10
+STEPS = 12
 TESTS = Path(__file__).resolve().parents[1]
 OFTEN = [f"--max_steps={STEPS}", "--engine.checkpoint_every=1", "--engine.loggers=[csv]"]
 

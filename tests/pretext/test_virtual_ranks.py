@@ -16,13 +16,15 @@ def runs() -> dict[str, dict]:
     with tempfile.TemporaryDirectory() as folder:
         for world, virtual in ((1, 2), (1, 4), (1, 1)):
             train(0, world, virtual, folder)
-        for virtual in (1, 2):
-            mp.spawn(train, args=(2, virtual, folder), nprocs=2)
+        for world, virtual in ((2, 1), (2, 2), (4, 1)):
+            mp.spawn(train, args=(world, virtual, folder), nprocs=world)
         torch.set_num_threads(threads)
         return {path.stem: torch.load(path) for path in Path(folder).glob("*.pt")}
 
 
-@pytest.mark.parametrize(("processes", "virtual"), [("2-1-0", "1-2-0"), ("2-1-1", "1-2-0"), ("2-2-0", "1-4-0")])
+@pytest.mark.parametrize(
+    ("processes", "virtual"), [("2-1-0", "1-2-0"), ("2-1-1", "1-2-0"), ("2-2-0", "1-4-0"), ("4-1-3", "1-4-0")]
+)
 def test_equal(runs: dict[str, dict], processes: str, virtual: str) -> None:
     real, alone = runs[f"rspnet-{processes}"], runs[f"rspnet-{virtual}"]
     compare(real, alone)

@@ -6,6 +6,7 @@ import json
 import statistics
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,6 +92,8 @@ def _measure(
     model = RSPNet(backbone, virtual_ranks=layout.virtual_ranks)
     model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch types 4-d formats only
     ranks = layout.processes if layout.talking else 1
+    # torch 2.13 has a new name for it, which 2.6 does not know.
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
     encode = DistributedDataParallel(model.encoder_q, broadcast_buffers=False) if ranks > 1 else None
     optimizer = make_optimizer(model.encoder_q.parameters(), name="sgd", lr=1e-3, momentum=0.9, weight_decay=1e-4)
     shape = (batch_size // layout.processes, 3, num_frames, size, size)

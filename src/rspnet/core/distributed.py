@@ -76,18 +76,19 @@ def highest(value: int, device: torch.device) -> int:
 
 
 def raise_together(failure: RSPNetError | None) -> None:
-    """End all ranks where any has failed (a collective call): the failed one tells, the others are silent.
+    """End all ranks where any has failed (a collective call): the first of those tells, the others are silent.
 
     Raises:
-        RSPNetError: this rank's failure.
+        RSPNetError: this rank's failure, where it is the first.
         OtherRankError: another rank's.
     """
     failures = gather_objects(failure and (str(failure), failure.exit_code))
-    if failure is not None:
+    first = next((number for number, other in enumerate(failures) if other is not None), None)
+    if first is None:
+        return
+    if failure is not None and first == rank():
         raise failure
-    for other in failures:
-        if other is not None:
-            raise OtherRankError(*other)
+    raise OtherRankError(*failures[first])
 
 
 def on_rank_zero(action: Callable[[], object]) -> None:

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +49,8 @@ def make_fabric(*, device: torch.device, precision: str, devices: int, num_nodes
     several = devices * num_nodes > 1 or launched_from_outside()
     strategy: Any = _Strategy(broadcast_buffers=False) if several else "auto"
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    # torch 2.13 has a new name for it, which 2.6 does not know.
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
     fabric = Fabric(
         accelerator=device.type,
         devices=devices,
