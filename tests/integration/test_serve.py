@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
@@ -12,7 +13,8 @@ from helpers.served import NASTY, copy_of, make_library
 from helpers.web import BROWSER_FLAGS, ask, run_event, start_server, upload
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
-pytest.importorskip("gradio", reason="the extra rspnet[ui] is not installed")
+if importlib.util.find_spec("gradio") is None:  # importing it takes seconds
+    pytest.skip("the extra rspnet[ui] is not installed", allow_module_level=True)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SLOW_MS = 60_000

@@ -13,7 +13,8 @@ from rspnet.cli import main
 from rspnet.search.ui.command import announce
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
-pytest.importorskip("gradio", reason="the extra rspnet[ui] is not installed")
+if importlib.util.find_spec("gradio") is None:  # importing it takes seconds
+    pytest.skip("the extra rspnet[ui] is not installed", allow_module_level=True)
 
 
 @pytest.fixture(autouse=True)
