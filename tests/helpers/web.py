@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 _FLAGS = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
 BROWSER_FLAGS = [f"--{flag}" for flag in (_FLAGS + "disable-component-update disable-sync").split()]
-_START_SECONDS = 120
+_START_SECONDS = 200
 
 
 @dataclass

@@ -18,7 +18,7 @@ from rspnet.search.hits import Hit
 from rspnet.search.query import Library
 from rspnet.search.windows import ClipSettings
 from rspnet.tasks.contact_sheet import SheetClip, SheetRow, contact_sheet
-from rspnet.tasks.roi import RoiClip, explain, read_clip, write_pictures
+from rspnet.tasks.roi import Explanation, Pair, explain, read_clip, write_pictures
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 from rspnet.video.reader import open_video
 
@@ -57,7 +57,8 @@ def search_command(config: SearchConfig) -> None:
         draw_hits(folder / "hits.png", config, hits)
         if config.explain:
             settings, part = library.store.about.clip, (config.start, config.end)
-            explain_clips(library, clips_to_explain(Path(config.query), part, hits[0], settings), folder)
+            clips = clips_to_explain(Path(config.query), part, hits[0], settings)
+            write_pictures(folder, clips, explain_clips(library, clips), slow=slowness(library))
         stamp = plain(config) | {"weights_sha256": library.store.about.weights_sha256}
         write_result(folder, command="search", protocol=stamp, results={"hits": [asdict(hit) for hit in hits]})
 
@@ -80,9 +81,7 @@ def draw_hits(path: Path, config: SearchConfig, hits: Sequence[Hit]) -> None:
     contact_sheet(path, [SheetRow(query, shown)], title=title)
 
 
-def clips_to_explain(
-    query: Path, part: tuple[float, float | None], hit: Hit, settings: ClipSettings
-) -> tuple[RoiClip, RoiClip]:
+def clips_to_explain(query: Path, part: tuple[float, float | None], hit: Hit, settings: ClipSettings) -> Pair:
     """The clips in the middles of a query and of a hit.
 
     Args:
@@ -103,14 +102,18 @@ def clips_to_explain(
     return first, second
 
 
-def explain_clips(library: Library, clips: tuple[RoiClip, RoiClip], folder: Path) -> None:
-    """Draw where two clips are alike, by the RoI maps of both heads: roi.png and roi.mp4 in `folder`.
+def explain_clips(library: Library, clips: Pair) -> tuple[Explanation, Explanation]:
+    """Where two clips are alike, by the RoI maps of both heads.
 
     Raises:
         RSPNetError: the library's model has heads that are not linear.
     """
-    maps = explain(require_heads(library.embedder.model, task="search"), *clips)
-    write_pictures(folder, clips, maps, slow=4 / library.store.about.clip.stride)
+    return explain(require_heads(library.embedder.model, task="search"), *clips)
+
+
+def slowness(library: Library) -> float:
+    """How much slower than the video a film of the library's clips is shown."""
+    return 4 / library.store.about.clip.stride
 
 
 def _frames(path: Path, start_s: float, end_s: float | None) -> np.ndarray:

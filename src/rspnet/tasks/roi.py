@@ -21,7 +21,7 @@ from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import load_pretrained, weights_file
 from rspnet.pretext.roi import roi_maps
 from rspnet.pretext.rspnet import RSPNet
-from rspnet.tasks.roi_picture import draw_film, draw_strip
+from rspnet.tasks.roi_picture import Row, draw_film, draw_strip
 from rspnet.tasks.run_folder import open_run_folder, write_result
 from rspnet.video.clips import even_clips
 from rspnet.video.reader import View, open_video
@@ -46,6 +46,9 @@ class RoiClip:
     fps: float
     clip: NDArray[np.uint8]
     shown: NDArray[np.uint8]
+
+
+Pair = tuple[RoiClip, RoiClip]
 
 
 @dataclass(frozen=True)
@@ -138,20 +141,33 @@ def explain(model: RSPNet, first: RoiClip, second: RoiClip) -> tuple[Explanation
     return found[0], found[1]
 
 
-def write_pictures(
-    folder: Path, clips: tuple[RoiClip, RoiClip], explanations: tuple[Explanation, Explanation], *, slow: float
-) -> None:
+def write_pictures(folder: Path, clips: Pair, explanations: tuple[Explanation, Explanation], *, slow: float) -> None:
     """Write roi.png (frames over time) and roi.mp4 (at 1 / `slow` of the first video's pace)."""
-    rows = []
-    for clip, explanation in zip(clips, explanations, strict=True):
-        title = f"{clip.path.name} at {clip.start_s:.2f} s"
-        rows.append(
-            (title, clip.shown, {"motion (RSP)": explanation.motion, "appearance (A-VID)": explanation.appearance})
-        )
+    write_strip(folder / "roi.png", clips, explanations)
+    write_film(folder / "roi.mp4", clips, explanations, slow=slow)
+
+
+def write_strip(path: Path, clips: Pair, explanations: tuple[Explanation, Explanation]) -> None:
+    """Write the maps over frames of both clips, over time, as a PNG."""
     own = explanations[0]
     scores = f"cosine: motion {own.motion_similarity:.3f}, appearance {own.appearance_similarity:.3f}"
-    draw_strip(folder / "roi.png", rows, title=f"What makes these clips alike   ·   {scores}")
-    draw_film(folder / "roi.mp4", rows, fps=max(1.0, clips[0].fps / slow))
+    draw_strip(path, _rows(clips, explanations), title=f"What makes these clips alike   ·   {scores}")
+
+
+def write_film(path: Path, clips: Pair, explanations: tuple[Explanation, Explanation], *, slow: float) -> None:
+    """Write the maps over both clips as an MP4, at 1 / `slow` of the first video's pace."""
+    draw_film(path, _rows(clips, explanations), fps=max(1.0, clips[0].fps / slow))
+
+
+def _rows(clips: Pair, explanations: tuple[Explanation, Explanation]) -> list[Row]:
+    return [
+        (
+            f"{clip.path.name} at {clip.start_s:.2f} s",
+            clip.shown,
+            {"motion (RSP)": explanation.motion, "appearance (A-VID)": explanation.appearance},
+        )
+        for clip, explanation in zip(clips, explanations, strict=True)
+    ]
 
 
 def _to_frames(maps: Tensor, shape: tuple[int, ...]) -> NDArray[np.float32]:

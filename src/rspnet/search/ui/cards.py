@@ -121,7 +121,8 @@ def explanation(hit: Hit, name: str, rank: int, strip: str, film: str) -> str:
         f"was trained with.</p><p>{escape(NOTE[0].upper() + NOTE[1:])}.</p>"
         f"{_bar('motion', hit.motion)}{_bar('appearance', hit.appearance)}<p>Scores of the whole parts.</p></div></div>"
         f"<details><summary>Over time</summary><a href='preview/{strip}' target='_blank'><img src='preview/{strip}' "
-        f"alt='Similarity maps over the frames of query and hit, by motion and by appearance'></a></details></section>"
+        f"loading='lazy' alt='Similarity maps over the frames of query and hit, by motion and by appearance'></a>"
+        f"</details></section>"
     )
 
 

@@ -21,7 +21,7 @@ from rspnet.search.command import clips_to_explain
 from rspnet.search.cutting import PieceDataset, cut_video, pieces_of
 from rspnet.search.hits import Hit
 from rspnet.search.windows import ClipSettings, Windows
-from rspnet.tasks.roi import RoiClip
+from rspnet.tasks.roi import Pair
 from rspnet.video.reader import VideoReader, View, open_video
 from rspnet.video.writer import write_video
 
@@ -121,7 +121,7 @@ def read_query(task: tuple[Part, ClipSettings]) -> ReadQuery:
     return ReadQuery(cut.windows, np.concatenate(clips), sha256_of(part.path))
 
 
-def read_explained(task: tuple[Part, Hit, ClipSettings]) -> tuple[RoiClip, RoiClip]:
+def read_explained(task: tuple[Part, Hit, ClipSettings]) -> Pair:
     """The clips whose likeness is to be explained; raises as `clips_to_explain`."""
     part, hit, settings = task
     return clips_to_explain(part.path, (part.start_s, part.end_s), hit, settings)

@@ -66,13 +66,6 @@ class Previews:
                 self._offers.popitem(last=False)
         return name
 
-    def keep(self, what: object, file: Path) -> str:
-        """Move a file that has been made already into the folder; returns its name."""
-        name = self.offer(what, file.suffix, _expired)
-        file.replace(self._files.folder / name)
-        self._files.add(name)
-        return name
-
     def offers(self, name: str) -> bool:
         """Whether a name was given out."""
         with self._lock:
@@ -89,14 +82,12 @@ class Previews:
             RSPNetError: the name was not given out, or the video behind it cannot be read any more.
         """
         with self._lock:
-            make = self._offers.get(name, _expired)
+            make = self._offers.get(name)
+        if make is None:
+            raise RSPNetError("no such preview")
         found = self.made(name)
         if found is None:
             make(self._files.folder / name)
             self._files.add(name)
             found = self._files.folder / name
         return found
-
-
-def _expired(_target: Path) -> None:
-    raise RSPNetError("this picture was made long ago and has been removed: ask for it again")

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from rspnet.core.errors import RSPNetError
-from rspnet.search.command import explain_clips
+from rspnet.search.command import explain_clips, slowness
 from rspnet.search.hits import Hit
 from rspnet.search.library_map import Layout, Method, lay_out
 from rspnet.search.query import Library, Query, search
 from rspnet.search.store import FileRow
 from rspnet.search.ui.decoding import Facts, Part, contained, look_at, read_explained, read_query, write_preview
 from rspnet.search.ui.previews import BoundedFolder, Previews
+from rspnet.tasks.roi import Pair, write_film, write_strip
 from rspnet.video.reader import VIDEO_SUFFIXES
 
 LONGEST_QUERY_S = 60.0
@@ -104,7 +104,6 @@ class Service:
         self.longest_s = max((row.duration_s for row in self.files.values()), default=0.0)
         self.groups = self._groups(classes or {})
         self._uploads = BoundedFolder(folder / "uploads", limit_bytes=_UPLOADS_KEPT * upload_bytes)
-        self._folder = folder
         self._model = threading.Lock()
         self.paths, self._means = library.store.video_means()
         self.layout = cache(self._layout)
@@ -198,19 +197,25 @@ class Service:
         return self.preview(Clip(hit.path, Path(hit.path), row, facts), hit.start_s, hit.end_s)
 
     def explain(self, asked: Asked, hit: Hit) -> tuple[str, str]:
-        """The names of a picture and a film of where query and hit are alike.
+        """The names of a picture (made when it is looked at) and a film of where query and hit are alike.
 
         Raises:
             RSPNetError: a file has gone, or the library's model has no linear heads.
         """
+        what = (asked.clip.path, asked.start_s, asked.end_s, hit)
+        strip = self.previews.offer(what, ".png", partial(self._draw, asked, hit, write_strip))
+        draw = partial(write_film, slow=slowness(self.library))
+        film = self.previews.offer(what, ".mp4", partial(self._draw, asked, hit, draw))
+        self.previews.get(film)
+        return strip, film
+
+    def _draw(self, asked: Asked, hit: Hit, draw: Callable[[Path, Pair, Any], None], target: Path) -> None:
         self._indexed(hit.path)
         part = Part(self._still_there(asked.clip), asked.start_s, asked.end_s)
         first, second = contained(read_explained, (part, hit, self.library.store.about.clip), part.path)
         clips = (replace(first, path=Path(asked.clip.name)), second)  # an upload's file has a made-up name
-        with self._model, tempfile.TemporaryDirectory(dir=self._folder) as folder:
-            explain_clips(self.library, clips, Path(folder))
-            keep = partial(self.previews.keep, (part, hit))
-            return keep(Path(folder) / "roi.png"), keep(Path(folder) / "roi.mp4")
+        with self._model:
+            draw(target, clips, explain_clips(self.library, clips))
 
     # --- the map ----------------------------------------------------------------------------------------------------
 
