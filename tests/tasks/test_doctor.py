@@ -8,9 +8,10 @@ import os
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
-from helpers.videos import REAL_CLIPS, barcode_picture, write_barcode_video, write_video
+from helpers.videos import barcode_picture, write_barcode_video, write_video
 
 from rspnet.cli import main
 from rspnet.core.errors import RSPNetError
@@ -116,10 +117,26 @@ def test_every_finding(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert (out / "seen.jsonl").read_text().count('"report"') == len(EXPECTED) + 1
 
 
-@pytest.mark.skipif(not REAL_CLIPS.exists(), reason="needs shared/data/real-clips")
-def test_audio_only() -> None:
-    report = Inspector(num_frames=16, speeds=(2,))(("a", str(REAL_CLIPS / "bad" / "audio-only.mp4")))
+def test_audio_only(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    report = Inspector(num_frames=16, speeds=(2,))(("a", str(tmp_path / "a.mp4")))
     assert [finding.kind for finding in report.findings] == ["no-video"]
+
+
+def test_zero_frames(tmp_path: Path) -> None:
+    write_barcode_video(tmp_path / "a.avi", 1, size=SIZE, codec="mpeg4")
+    data = (tmp_path / "a.avi").read_bytes()
+    at = data.index(b"movi") + 4
+    (tmp_path / "a.avi").write_bytes(data[: at - 8] + (4).to_bytes(4, "little") + b"movi")
+    report = Inspector(num_frames=16, speeds=(2,))(("a", str(tmp_path / "a.avi")))
+    assert report.frames == 0
+    assert "unreadable" in {finding.kind for finding in report.findings}
+    assert not report.is_usable
 
 
 @pytest.mark.parametrize(

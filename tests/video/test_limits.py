@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,33 @@ def test_a_header_of_a_hundred_thousand_pixels_a_side(tmp_path: Path, codec: str
         [sys.executable, "-c", READ_WITH_LITTLE_MEMORY, str(path)], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip(), done.stderr
+
+
+def with_mkv_size(data: bytes) -> bytes:
+    width = b"\xb0\x82" + (320).to_bytes(2, "big")  # PixelWidth, two bytes
+    assert data.count(width) == 1
+    return data.replace(width, b"\xb0\x82\xff\xff")
+
+
+def with_mov_size(data: bytes) -> bytes:
+    at = data.index(b"rle \0\0\0\0") + 4 + 24  # VisualSampleEntry: ..., width, height
+    assert struct.unpack_from(">HH", data, at) == (320, 240)
+    return data[:at] + b"\xff\xff\xff\xff" + data[at + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "change"),
+    [("huge.mkv", "ffv1", "yuv420p", with_mkv_size), ("huge.mov", "qtrle", "rgb24", with_mov_size)],
+)
+def test_other_containers_lying_of_their_size(
+    tmp_path: Path, name: str, codec: str, pix_fmt: str, change: Callable[[bytes], bytes]
+) -> None:
+    path = write_barcode_video(tmp_path / name, 2, codec=codec, pix_fmt=pix_fmt)
+    path.write_bytes(change(path.read_bytes()))
+    done = subprocess.run(
+        [sys.executable, "-c", READ_WITH_LITTLE_MEMORY, str(path)], capture_output=True, text=True, check=True
+    )
+    assert "its pictures are 65535x" in done.stdout or "its first frame cannot be decoded" in done.stdout, done.stderr
 
 
 def test_limits() -> None:
