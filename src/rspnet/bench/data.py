@@ -22,7 +22,9 @@ from rspnet.bench.plain_data import Box, decode_window, plain_clip
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import numpy_rng
 from rspnet.data.augment import IDENTITY, ORDER, augment, augment_taking
+from rspnet.video.clips import repeated_share
 from rspnet.video.reader import View, open_video
+from rspnet.video.watch import Watch
 
 FRAMES, SPEED, SIZE = 16, 2, 112
 WINDOW = FRAMES * SPEED
@@ -146,8 +148,16 @@ def read_sample(path: Path, draw: _Draw) -> list[Tensor]:
         View(indices, box=box, size=(SIZE, SIZE), flip=flip)
         for indices, box, flip in zip(frames, draw.boxes, draw.flips, strict=True)
     ]
+    slow, fast = range(key, key + FRAMES), range(key, key + SPEED * (FRAMES - 1) + 1)
+    stretches = [range(query, query + draw.speed * (FRAMES - 1) + 1), slow, fast]
+    watch = Watch(index for stretch in stretches for index in stretch)
     with open_video(path) as video:
-        return [torch.from_numpy(clip)[None] for clip in video.read_views(views)]
+        query_clip, key_clip = video.read_views(views, watch=watch)
+    # The data set's look for repeated pictures, in what is shown and between, is a part of reading.
+    shown = [frames[1].index(index) for index in fast[::SPEED]]
+    for pictures in (query_clip, key_clip[:FRAMES], key_clip[shown], *map(watch.pictures, stretches)):
+        repeated_share(pictures)
+    return [torch.from_numpy(clip)[None] for clip in (query_clip, key_clip)]
 
 
 def augment_sample(clips: Sequence[Tensor]) -> list[Tensor]:
