@@ -73,6 +73,7 @@ VARIANTS: dict[str, Variant] = {
         # Joint training: what do action features gain?
         BASE,
         replace(BASE, name="untrained", steps=0),
+        replace(BASE, name="untrained-standardised", standardised=True, steps=0),
         replace(BASE, name="untrained-rgb", input="rgb", steps=0),
         replace(BASE, name="rgb", input="rgb"),
         replace(BASE, name="both", input="both"),

@@ -45,6 +45,19 @@ def test_one_forward_path_and_difference_input(name: str) -> None:
         torch.testing.assert_close(difference(clips + 3.0), difference(clips), rtol=1e-3, atol=1e-3)
 
 
+def test_scaled_differences_do_not_depend_on_contrast() -> None:
+    torch.manual_seed(0)
+    rgb = create_backbone("r3d_10_slim").eval()
+    scaled = create_backbone("r3d_10_slim", input="scaled_difference").eval()
+    scaled.load_state_dict(rgb.state_dict(), strict=True)
+    clips = torch.randn(2, 3, 5, 32, 32) * torch.tensor([1.0, 0.3]).view(2, 1, 1, 1, 1)
+    with torch.no_grad():
+        by_hand = torch.stack([clip.diff(dim=1) / clip.std() for clip in clips])
+        torch.testing.assert_close(scaled(clips), rgb(by_hand))
+        torch.testing.assert_close(scaled(clips * 5 - 2), scaled(clips), rtol=1e-3, atol=1e-3)
+        assert scaled(torch.ones(1, 3, 5, 32, 32)).isfinite().all()
+
+
 def test_moving_colours_show_what_moves_and_nothing_else() -> None:
     clips = torch.zeros(2, 3, 3, 4, 4)
     clips[:, :, :, 0, 0] = torch.tensor([0.7, -1.2, 0.3])[:, None]  # scenery

@@ -131,6 +131,7 @@ def test_the_command_writes_report_picture_and_result(tmp_path):
     assert result["protocol"]["shortcut_videos"] == 8
     assert (tmp_path / "o" / "report.png").read_bytes().startswith(b"\x89PNG")
     own = write_videos(tmp_path / "own", count=10, num_frames=16)
+    (own / "train" / "broken.mp4").write_bytes(b"no video")
     words[2:4] = ["--num_videos=48", "--shortcut_videos=9", f"--videos={own}", "--random_init"]
     assert main(["study", "disentangle", *words, f"--out={tmp_path / 'p'}"]) == 0
     other = json.loads((tmp_path / "p" / "result.json").read_text())

@@ -63,8 +63,9 @@ class ModelConfig:
     discrimination at speed 1; order puts clips of a video in order."""
     backbone: BackboneName = "r3d_18"
     """Video network that is learned."""
-    input: Literal["rgb", "difference", "moving"] = "rgb"
+    input: Literal["rgb", "difference", "scaled_difference", "moving"] = "rgb"
     """What the backbone sees. rgb: frames; difference: temporal differences of frames (ours; learns speed in minutes);
+    scaled_difference: differences of the clip scaled to one contrast (ours; jitter hides less of the speed);
     moving: differences beside the colours of what moves (ours; also tells how things look)."""
     head: Literal["linear", "mlp", "conv"] = "linear"
     """Projection heads g_a and g_m."""

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from rspnet.models.recompute import run_and_forget
 
-InputKind = Literal["rgb", "difference", "moving"]
-"""What a backbone sees of a clip: its frames; the T-1 differences of consecutive frames; or these beside the colours
-of what moves (every frame but the first, each pixel weighted by its share of the clip's largest change)."""
+InputKind = Literal["rgb", "difference", "scaled_difference", "moving"]
+"""What a backbone sees of a clip: its frames; the T-1 differences of consecutive frames; those of the clip divided by
+the standard deviation of its values, so that its contrast does not count; or plain differences beside the colours of
+what moves (every frame but the first, each pixel weighted by its share of the clip's largest change)."""
+_LEAST_DEVIATION = 1e-3
 
 
 class Backbone(nn.Module):
@@ -44,7 +46,9 @@ class Backbone(nn.Module):
         weights = next(self.parameters()).dtype
         if torch.float64 in (clips.dtype, weights):
             clips = clips.to(weights)
-        if self.input == "difference":
+        if self.input == "scaled_difference":
+            clips = clips / clips.std(dim=(1, 2, 3, 4), keepdim=True).clamp_min(_LEAST_DEVIATION)
+        if self.input in ("difference", "scaled_difference"):
             clips = clips[:, :, 1:] - clips[:, :, :-1]
         elif self.input == "moving":
             clips = moving_colours(clips)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from rspnet.config.disentangle import DisentangleConfig
-from rspnet.core.errors import RSPNetError
+from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.files import write_text
 from rspnet.core.rng import derive_seed, numpy_rng
 from rspnet.data.annotations import VideoRecord, read_folder
@@ -147,15 +148,16 @@ def _own(records: Sequence[VideoRecord], *, count: int, window: int, seed: int) 
     sources: list[Source] = []
     for place in numpy_rng(seed, "own videos").permutation(len(records)).tolist():
         record = records[place]
-        with open_video(record.path) as video:
-            if len(video) < window:
-                continue
-            frames = min(length, len(video))
-            sources.append(Source(f"{len(sources):05d}", partial(_first_frames, record.path, frames), video.fps))
+        with suppress(DecodeError), open_video(record.path) as video:
+            if len(video) >= window:
+                frames = partial(_first_frames, record.path, min(length, len(video)))
+                sources.append(Source(f"{len(sources):05d}", frames, video.fps))
         if len(sources) == count:
             break
     if len(sources) < 8:
-        raise RSPNetError(f"--videos: {len(sources)} of {len(records)} videos have {window} frames; 8 are needed")
+        raise RSPNetError(
+            f"--videos: {len(sources)} of {len(records)} videos are readable and have {window} frames; 8 are needed"
+        )
     return sources
 
 

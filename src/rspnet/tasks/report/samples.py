@@ -60,7 +60,7 @@ def samples_section(run: Run) -> Section:
         f"preset {data.augmentation!r}{noise}, {data.num_frames} frames of {data.size} x {data.size} pixels. RSP asks "
         "which of the two keys plays at the query's speed; A-VID takes both keys for the query's video."
     )
-    as_differences = run.config.get("model", {}).get("input") in ("difference", "moving")
+    as_differences = run.config.get("model", {}).get("input") not in (None, "rgb")
     return Section(TITLE, [Text(text), *(_films(sample, as_differences) for sample in samples)])
 
 
