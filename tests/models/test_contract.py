@@ -100,7 +100,7 @@ def test_encoder_gives_float32_unit_vectors(kind: str) -> None:
 def test_unknown_names() -> None:
     with pytest.raises(ConfigError, match=r"'resnet'.*c3d, .*s3dg"):
         create_backbone("resnet")
-    with pytest.raises(ConfigError, match=r"'gray'.*rgb, difference, moving"):
+    with pytest.raises(ConfigError, match=r"'gray'.*rgb, difference, scaled_difference, moving"):
         create_backbone("c3d", input="gray")
     with pytest.raises(ConfigError, match=r"'deep'.*linear, mlp, conv"):
         create_head("deep", num_features=8, dim=2)
