@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rspnet.core.checkpoint_format import FORMAT, SCHEMA
 from rspnet.core.files import sha256_of
 from rspnet.core.rng import numpy_rng
 from rspnet.data.procedural import plan_clips, write_clip
+from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.engine.runtime import pick_precision
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.search.query import Library, Query, search
@@ -86,8 +86,7 @@ def random_checkpoint(path: Path, backbone: str) -> RSPNet:
     """Write a checkpoint of a network with seeded random weights, and return the network."""
     torch.manual_seed(0)
     model = RSPNet(backbone, queue_size=1, feature_dim=DIM, num_frames=_CLIP.num_frames, size=_CLIP.size)
-    content = {"format": FORMAT, "schema": SCHEMA, "model": model.state_dict(), "model_config": model.config}
-    torch.save(content, path)
+    save_checkpoint(path, {"model": model.state_dict(), "model_config": model.config})
     return model.eval()
 
 
