@@ -8,6 +8,8 @@ import torch
 import torch.multiprocessing as mp
 from helpers.ranks import BATCH, STEPS, train, train_baselines
 
+pytestmark = pytest.mark.timeout(900)  # processes that wait for each other are slow on a busy machine
+
 
 @pytest.fixture(scope="module")
 def runs() -> dict[str, dict]:
