@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -42,20 +42,22 @@ RANGES: tuple[Rule, ...] = (
 class PretextModel(nn.Module):
     """Base of all pretext methods; `config` rebuilds a model of the same structure (`methods.create_method`)."""
 
+    _config: dict[str, Any]
+
     @property
-    @abstractmethod
     def config(self) -> dict[str, Any]:
-        """The method's name and the constructor's arguments."""
+        """The method's name (none: RSPNet) and the constructor's arguments."""
+        return dict(self._config)
 
     @property
     @abstractmethod
     def trained(self) -> nn.Module:
-        """The network that the optimiser changes."""
+        """The network that the optimiser changes; its `backbone` is the thing pre-training is for."""
 
     @property
-    @abstractmethod
     def backbone(self) -> Backbone:
-        """The trained network's backbone, the thing pre-training is for."""
+        """The trained network's backbone."""
+        return cast(Backbone, self.trained.backbone)
 
     @abstractmethod
     def group_outputs(

@@ -109,19 +109,9 @@ class ClipClassification(PretextModel):
         )
 
     @property
-    def config(self) -> dict[str, Any]:
-        """The method's name and the constructor's other arguments."""
-        return dict(self._config)
-
-    @property
     def trained(self) -> nn.Module:
         """Backbone and classifier."""
         return self.network
-
-    @property
-    def backbone(self) -> Backbone:
-        """The backbone below the classifier."""
-        return self.network.backbone
 
     def group_outputs(
         self,

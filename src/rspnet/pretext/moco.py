@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rspnet.core.distributed import gather_batch
 from rspnet.losses.info_nce import info_nce
-from rspnet.models.base import Backbone, InputKind
+from rspnet.models.base import InputKind
 from rspnet.models.heads import HeadKind, ProjectionEncoder, create_head
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel, check_groups, check_ranges, mean_output
@@ -80,19 +80,9 @@ class MoCo(PretextModel):
         self.queue = KeyQueue(size=queue_size, dim=feature_dim)
 
     @property
-    def config(self) -> dict[str, Any]:
-        """The method's name and the constructor's arguments."""
-        return dict(self._config)
-
-    @property
     def trained(self) -> nn.Module:
         """The query encoder."""
         return self.encoder_q
-
-    @property
-    def backbone(self) -> Backbone:
-        """The query encoder's backbone."""
-        return self.encoder_q.backbone
 
     def group_outputs(
         self, views: ClipViews, *, step_seed: int, encode: Callable[..., Any] | None = None

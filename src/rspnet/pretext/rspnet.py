@@ -14,7 +14,7 @@ from rspnet.core.distributed import gather_batch
 from rspnet.core.errors import ConfigError
 from rspnet.losses.info_nce import info_nce
 from rspnet.losses.ranking import margin_ranking, ranking_accuracy
-from rspnet.models.base import Backbone, InputKind
+from rspnet.models.base import InputKind
 from rspnet.models.heads import Embeddings, Encoder, HeadKind, create_head
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel, check_groups, check_ranges, mean_output
@@ -119,19 +119,9 @@ class RSPNet(PretextModel):
         self.queue = KeyQueue(size=queue_size, dim=feature_dim)
 
     @property
-    def config(self) -> dict[str, Any]:
-        """The constructor's arguments: `RSPNet(**model.config)` is a model of the same structure."""
-        return dict(self._config)
-
-    @property
     def trained(self) -> nn.Module:
         """The query encoder."""
         return self.encoder_q
-
-    @property
-    def backbone(self) -> Backbone:
-        """The query encoder's backbone, the thing pre-training is for."""
-        return self.encoder_q.backbone
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the query encoder to a folder, as `rspnet export` does: `model.safetensors` and `model.json`.
