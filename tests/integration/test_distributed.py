@@ -91,7 +91,7 @@ def test_torchrun_restarts_a_run_that_lost_a_worker(videos: Path, tmp_path: Path
         [*launch, "-m", "rspnet", *words(videos, straight, *often)], check=True, timeout=400, env=environment(),
         capture_output=True,
     )  # fmt: skip
-    elastic = [*launch, "--max-restarts=1", "--monitor-interval=0.1", "-m", "rspnet", *words(videos, hit, *often)]
+    elastic = [*launch, "--max-restarts=3", "--monitor-interval=0.1", "-m", "rspnet", *words(videos, hit, *often)]
     with subprocess.Popen(elastic, env=environment(), stderr=subprocess.PIPE, text=True) as process:
         victim = wait_for_worker(process, hit, after_step=3)
         os.kill(victim, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal; a line every half minute in a log file."""
+"""A progress bar on a terminal, a line every half minute in a log file; notes to the user."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from rspnet.core.distributed import rank
@@ -31,3 +32,8 @@ def track(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
                 told = perf_counter()
                 left = (told - started) / done * (total - done)
                 console.print(f"{done}/{total} {what}, eta {left / 60:.1f} min", highlight=False)
+
+
+def print_note(console: Console, text: str) -> None:
+    """Print something the user should know, on one unbroken line (a path can be copied), nothing read as markup."""
+    console.print(f"[yellow]note:[/] {escape(text)}", highlight=False, soft_wrap=True)

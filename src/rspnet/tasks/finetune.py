@@ -16,6 +16,7 @@ from rspnet.config.finetune import FinetuneConfig
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
+from rspnet.core.progress import print_note
 from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise
@@ -130,7 +131,7 @@ class Finetuning:
             self.model.load_state_dict(saved["model"])
             self.looks = saved["looks"]
             for note in what_is_inexact(saved["made_with"], self.made_with):
-                self.console.print(f"[yellow]note:[/] {note}", highlight=False)
+                print_note(self.console, note)
         place_model(self.model, device=fabric.device, channels_last=config.engine.channels_last)
         if config.engine.compile:
             self.model.compile()
@@ -184,9 +185,7 @@ class Finetuning:
             highlight=False,
         )
         if self.config.protocol == "official":
-            self.console.print(
-                "[yellow]note:[/] --protocol official picks the epoch on the test split", highlight=False
-            )
+            print_note(self.console, "--protocol official picks the epoch on the test split")
         if self.loop.step:
             self.console.print(f"resuming at step {self.loop.step}", highlight=False)
         self.model.train()

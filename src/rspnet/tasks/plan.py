@@ -11,6 +11,7 @@ from rich.table import Table
 
 from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.core.errors import ConfigError
+from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
 from rspnet.data.survey import Look, survey
 from rspnet.engine.launch import processes
@@ -144,8 +145,8 @@ def survey_videos(
         text += "none has to be left out"
     console.print(text, highlight=False, markup=False)
     if found.share > data.max_skipped:
-        console.print(
-            f"[yellow]note:[/] that is more than --data.max_skipped {data.max_skipped:.1%}, at which the run ends; "
+        print_note(
+            console,
+            f"that is more than --data.max_skipped {data.max_skipped:.1%}, at which the run ends; "
             "rspnet doctor names every bad video and writes a list of the others (--write-list)",
-            highlight=False,
         )

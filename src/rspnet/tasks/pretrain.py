@@ -17,6 +17,7 @@ from torch import Tensor
 from rspnet.config.pretrain import ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
 from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
+from rspnet.core.progress import print_note
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.clip_sets import ClipBatch, ClipSetDataset, augment_clips
@@ -135,7 +136,7 @@ class Pretraining:
         if saved is not None:
             self.model.load_state_dict(saved["model"])
             for note in what_is_inexact(saved["made_with"], self.made_with):
-                self.console.print(f"[yellow]note:[/] {note}", highlight=False)
+                print_note(self.console, note)
         place_model(self.model, device=fabric.device, channels_last=config.engine.channels_last)
         if config.engine.compile:
             for part in self.model.children():
@@ -166,7 +167,7 @@ class Pretraining:
         """Train to the end or until stopped, and write the result. Returns the exit code."""
         print_plan(self.plan, self.config, self.model, self.console)
         for warning in self.plan.warnings:
-            self.console.print(f"[yellow]note:[/] {warning}", highlight=False)
+            print_note(self.console, warning)
         if self.loop.step:
             self.console.print(f"resuming at step {self.loop.step}", highlight=False)
         if self.fabric.is_global_zero:

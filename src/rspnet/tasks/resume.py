@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from rspnet.core.errors import ConfigError
+from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
 from rspnet.engine.checkpoint import CheckpointFolder
 from rspnet.tasks.run_folder import plain
@@ -27,7 +28,7 @@ def saved_run(checkpoints: CheckpointFolder, *, resume: bool, console: Console) 
         CheckpointError: none of its checkpoints can be read.
     """
     if resume:
-        return checkpoints.load_last(tell=lambda text: console.print(f"[yellow]note:[/] {text}", highlight=False))
+        return checkpoints.load_last(tell=lambda text: print_note(console, text))
     if checkpoints.exists():
         raise ConfigError(f"--out {str(checkpoints.folder)!r} already holds a run: add --resume, or name a new folder")
     return None
