@@ -12,10 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver, _SubprocessScriptLauncher
-from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public in torch's documentation
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # public in torch's documentation
+from torch.distributed.rendezvous import rendezvous
 
 _FABRIC_PRECISION = {"bf16": "bf16-mixed", "fp32": "32-true", "fp16": "16-mixed"}
 _IN_GOOD_ORDER = (None, 0, 2, 3, 4, 5, 130)
@@ -58,8 +60,23 @@ def make_fabric(*, device: torch.device, precision: str, devices: int, num_nodes
         strategy=strategy,
         precision=_FABRIC_PRECISION[precision],  # type: ignore[arg-type]
     )
+    if "TORCHELASTIC_RUN_ID" in os.environ and num_nodes == 1:
+        _meet_at_this_attempt("nccl" if device.type == "cuda" else "gloo")
     fabric.launch()
     return fabric
+
+
+def _meet_at_this_attempt(backend: str) -> None:
+    """Join the other ranks of torchrun's present attempt; Fabric then finds the process group there.
+
+    torchrun keeps one store over its restarts and torch (2.13) no longer tells the attempts apart in it: a restarted
+    rank may read the address of a process that is gone. On several machines the attempts are counted apart, so there
+    only torchrun itself can help (TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1, see docs/resume-and-clusters.md).
+    """
+    if not dist.is_initialized():
+        store, rank, size = next(iter(rendezvous("env://")))
+        attempt = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        dist.init_process_group(backend, store=attempt, rank=rank, world_size=size)
 
 
 def join_ranks(device: torch.device) -> None:
