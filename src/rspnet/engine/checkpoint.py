@@ -111,10 +111,9 @@ class CheckpointFolder:
 
     def remove_leftovers(self) -> None:
         """Remove unfinished files that a killed process left behind."""
-        for pattern in (f".{LAST}.*.tmp", f".{_NUMBERED}.*.tmp"):
-            for path in self.folder.glob(pattern):
-                with suppress(OSError):
-                    path.unlink()
+        for path in self.folder.glob(".*.ckpt.*.tmp"):
+            with suppress(OSError):
+                path.unlink()
 
     def _numbered(self) -> list[Path]:
         return sorted(self.folder.glob(_NUMBERED))
