@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
+import torch
+
 from rspnet.core.errors import CheckpointError, ConfigError
+from rspnet.core.rng import derive_seed
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.bare import METHOD as BARE
 from rspnet.pretext.bare import BareBackbone
@@ -34,6 +37,12 @@ def create_method(config: Mapping[str, Any]) -> PretextModel:
     if method == "rspnet":
         return RSPNet(**settings)
     return MoCo(**settings) if method == "moco" else ClipClassification(method, **settings)
+
+
+def fresh_twin(model: PretextModel, *, seed: int) -> PretextModel:
+    """A model of the same structure with the initial weights that the seed gives, in eval mode."""
+    torch.manual_seed(derive_seed(seed, "initial weights"))
+    return create_method(model.config).eval()
 
 
 def require_heads(model: PretextModel, *, task: str) -> RSPNet:

@@ -11,20 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from rich.console import Console
 
 from rspnet.config.disentangle import DisentangleConfig
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.files import write_text
-from rspnet.core.rng import derive_seed, numpy_rng
+from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.copies import Source, write_all_copies
 from rspnet.data.factor_set import plan_factor_set, write_factor_set
 from rspnet.data.procedural import plan_clips, render_frames
 from rspnet.pretext.base import PretextModel
-from rspnet.pretext.methods import create_method, require_heads
+from rspnet.pretext.methods import fresh_twin, require_heads
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.tasks.disentangle_report import draw_report, report_text
 from rspnet.tasks.embedder import Embedder
@@ -73,8 +72,7 @@ def disentangle(config: DisentangleConfig) -> None:
 def _embedder(config: DisentangleConfig) -> Embedder:
     model: PretextModel = require_heads(load_pretrained(config.model), task="study disentangle")
     if config.random_init:
-        torch.manual_seed(derive_seed(config.seed, "initial weights"))
-        model = create_method(model.config).eval()
+        model = fresh_twin(model, seed=config.seed)
     return Embedder(
         model,
         num_clips=config.num_clips,

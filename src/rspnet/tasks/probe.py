@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -17,12 +16,11 @@ from rspnet.config.probe import ProbeConfig
 from rspnet.core.distributed import rank
 from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
-from rspnet.core.rng import derive_seed
 from rspnet.data.labelled.read import class_names
 from rspnet.data.skipped import SkipLog
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import available_cores, pick_device
-from rspnet.pretext.methods import create_method
+from rspnet.pretext.methods import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.tasks.embedder import Embedder
 from rspnet.tasks.feature_cache import default_cache_folder
@@ -98,8 +96,7 @@ def make_embedder(config: ProbeConfig) -> Embedder:
     """The checkpoint's network, or with `random_init` its twin with fresh weights from the seed."""
     model = load_pretrained(config.model)
     if config.random_init:
-        torch.manual_seed(derive_seed(config.seed, "initial weights"))
-        model = create_method(model.config).eval()
+        model = fresh_twin(model, seed=config.seed)
     return Embedder(
         model,
         num_clips=config.num_clips,
