@@ -8,20 +8,25 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from helpers.clips_on_disk import write_videos
 from helpers.stopping import stop_after
 
 from rspnet.cli import main
+from rspnet.data.annotations import VideoRecord
 from rspnet.recipes import recipe_names
 from rspnet.tasks.study import rows as rows_module
 from rspnet.tasks.study.command import rows_of
+from rspnet.tasks.study.plots import draw_study
 from rspnet.tasks.study.report import as_json, block, filled, gather, read_kept
-from rspnet.tasks.study.rows import claimed, finished, row_folder
+from rspnet.tasks.study.rows import claimed, finished, row_folder, row_protocol, training_seconds
+from rspnet.tasks.study.sets import StudySet
 from rspnet.tasks.study.spec import read_study, row_config, smaller
 
 READY_MADE = [name.removeprefix("study/") for name in recipe_names() if name.startswith("study/")]
+EVIDENCE = Path(__file__).resolve().parents[3] / "docs" / "evidence"
 SPEC: dict[str, Any] = {
     "title": "Tiny",
     "about": "A test.",
@@ -69,6 +74,7 @@ def test_every_row_has_scores_protocol_and_cost(whole: Path) -> None:
         assert (found["run"], found["seed"], found["study"]) == (run, 0, "tiny")
         assert found["protocol"]["steps"] == (0 if run == "random" else 2)
         assert found["protocol"]["data"]["size"] == 32
+        assert found["protocol"]["engine"] == {"precision": "fp32", "channels_last": True}
         assert found["protocol"]["videos"]["train"] == 12
         assert set(found["scores"]) == {"motion", "speed"}
         assert all(0 <= value <= 1 for part in found["scores"].values() for value in part.values())
@@ -135,6 +141,59 @@ def test_an_option_added_later_had_its_default_in_older_rows(whole: Path, tmp_pa
         finished(tmp_path, wanted)
 
 
+def test_rows_of_the_documents_are_still_those_of_the_ready_made_studies(tmp_path: Path) -> None:
+    """An option added to the protocol must not throw away rows that took hours."""
+    for kept in sorted(EVIDENCE.glob("*.json")):
+        if kept.stem not in READY_MADE:
+            continue
+        plan = read_study(kept.stem)
+        for made in read_kept(kept)["rows"]:
+            counts = made["protocol"]["videos"]
+            video = VideoRecord(Path("v.avi"), "v.avi")
+            chosen = np.arange(counts["train"]) < counts["validation"]
+            videos = StudySet([video] * counts["train"], [video] * counts["test"], chosen, {})
+            config = row_config(plan, made["run"], seed=made["seed"], root="v", listed="l", out="o")
+            (tmp_path / "row.json").write_text(json.dumps(made))
+            assert finished(tmp_path, row_protocol(plan, config, made["run"], videos))
+
+
+def test_a_run_may_have_a_recipe_and_a_precision_of_its_own(whole: Path, tmp_path: Path) -> None:
+    plan = read_study("time")
+    published, fast = (row_config(plan, run, seed=0, root="v", listed="l", out="o") for run in ("published", "fast-50"))
+    assert (published.model.backbone, published.model.input, published.optim.name) == ("r3d_18", "rgb", "sgd")
+    assert (fast.model.backbone, fast.model.input, fast.optim.name) == ("r3d_10_slim", "scaled_difference", "adamw")
+    videos = StudySet([VideoRecord(Path("v"), "v")] * 960, [], np.zeros(960, dtype=np.bool_), {})
+    protocols = [row_protocol(plan, config, "published", videos) for config in (published, fast)]
+    assert [protocol["steps"] for protocol in protocols] == [15, 50]
+    assert protocols[0]["engine"] == {"precision": "fp32", "channels_last": False}
+    assert protocols[1]["engine"] == {"precision": "auto", "channels_last": True}
+    made = row(whole, "joint")
+    wanted = made["protocol"] | {"engine": {"precision": "bf16", "channels_last": True}}
+    (tmp_path / "row.json").write_text(json.dumps(made))
+    with pytest.raises(ValueError, match="was made with engine \\['precision fp32'\\]"):
+        finished(tmp_path, wanted)
+
+
+def test_scores_against_cpu_seconds_and_runs_of_several_kinds(whole: Path, spec: Path, tmp_path: Path) -> None:
+    plan = dataclasses.replace(read_study(str(spec)), x="cpu_seconds")
+    content = gather(plan, whole)
+    rows = content["rows"]
+    for place, one in enumerate(rows):
+        one["spent"]["pretrain"] = {"cpu_seconds": 100.0 * place, "wall_seconds": 1.0, "resumed": place == 3}
+        if one["run"] == "order":
+            one["protocol"]["engine"]["precision"] = "auto"
+            one["protocol"]["data"]["size"] = 48
+    names, seconds = zip(*((one["run"], one["spent"]["pretrain"]["cpu_seconds"]) for one in rows), strict=True)
+    assert names == ("random", "random", "joint", "joint", "order", "order")
+    assert seconds == (0, 100, 200, 300, 400, 500)
+    assert [training_seconds(rows[first : first + 2]) for first in (0, 2, 4)] == [50, 200, 450]  # 300 was resumed
+    text = block(plan, content)
+    assert "r3d_10_slim, 4 frames x 32², batch 4, adamw, fp32 (random, joint); r3d_10_slim, 4 frames x 48²" in text
+    assert "batch 4, adamw (order); pre-trained on" in text
+    draw_study(tmp_path / "time.png", plan, rows)
+    assert (tmp_path / "time.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_report_holds_all_rows_and_is_made_again_from_what_it_kept(whole: Path, spec: Path, tmp_path: Path) -> None:
     folder, document = tmp_path / "evidence", tmp_path / "evidence.md"
     document.write_text("# Head\n<!-- study tiny -->\nold\n<!-- end -->\ntail\n")
@@ -192,7 +251,7 @@ def test_ready_made_studies_are_sound(name: str) -> None:
         assert config.seed == 5
         assert config.resume
         assert config.engine.threads == 1
-        assert name == "shapes" or (config.data.num_frames, config.data.size) == (8, 48)
+        assert name in ("shapes", "time") or (config.data.num_frames, config.data.size) == (8, 48)
     assert all(
         row_config(smaller(plan), run, seed=0, root="v", listed="l", out="o").max_steps == 2 for run in plan.runs
     )
@@ -238,7 +297,7 @@ def test_the_command_line_says_what_is_missing(capsys: pytest.CaptureFixture[str
 
 def test_the_documents_tables_are_those_of_the_kept_rows() -> None:
     """Nothing in docs/evidence is typed by hand: every table comes out of the JSON beside it."""
-    folder = Path(__file__).resolve().parents[3] / "docs" / "evidence"
+    folder = EVIDENCE
     for kept in sorted(folder.glob("*.json")):
         if f"study/{kept.stem}" not in recipe_names():
             continue

@@ -10,16 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rspnet.core.files import atomic_path
+from rspnet.tasks.study.rows import training_seconds
 from rspnet.tasks.study.spec import Study, option
 from rspnet.tasks.study.statistics import mean_of
 
 _DRAWN = {"linear": "linear probe", "recall1": "R@1"}
 _TUNING_DRAWN = {"linear_validation": "linear probe, validation", "recall1_validation": "R@1, validation"}
+CPU_SECONDS = "cpu_seconds"
 
 
 def draw_study(path: Path, study: Study, rows: list[dict[str, Any]]) -> None:
-    """One panel a task: means with 95 % intervals over seeds, by run, or against the option `study.x`."""
-    figure = Figure(figsize=(3.6 * len(study.labels) + 0.8, 3.6), layout="constrained")
+    """One panel a task: means with 95 % intervals over seeds, by run, or against what `study.x` says."""
+    size = 5.2 if study.x == CPU_SECONDS else 3.6
+    figure = Figure(figsize=(size * len(study.labels) + 0.8, size), layout="constrained")
     panels = figure.subplots(1, len(study.labels), squeeze=False)[0]
     runs = [run for run in study.runs if any(row["run"] == run for row in rows)]
     drawn = _TUNING_DRAWN if study.tuning else _DRAWN
@@ -30,8 +33,10 @@ def draw_study(path: Path, study: Study, rows: list[dict[str, Any]]) -> None:
             reach = np.array([0.0 if mean.high is None else mean.high - mean.value for mean in found])
             places = [_place(study, rows, run, number) for number, run in enumerate(runs)]
             moved = places if study.x else [place + shift for place in places]
-            line = "-" if study.x else "none"
+            line = "-" if study.x and study.x != CPU_SECONDS else "none"
             axes.errorbar(moved, middle, yerr=reach, fmt="o", linestyle=line, capsize=3, label=label)
+            if study.x == CPU_SECONDS and score == next(iter(drawn)):
+                _name_points(axes, runs, places, middle.tolist())
         _name(axes, study, runs)
         axes.set_title(task)
         axes.set_ylim(0, 1)
@@ -61,12 +66,22 @@ def draw_oracle(path: Path, oracle: dict[str, Any]) -> None:
 def _place(study: Study, rows: list[dict[str, Any]], run: str, number: int) -> float:
     if study.x is None:
         return float(number)
-    first = next(row for row in rows if row["run"] == run)
-    return float(option(first["protocol"], study.x))
+    own = [row for row in rows if row["run"] == run]
+    return training_seconds(own) if study.x == CPU_SECONDS else float(option(own[0]["protocol"], study.x))
+
+
+def _name_points(axes: Axes, runs: list[str], places: list[float], heights: list[float]) -> None:
+    """Each point with its run's name, slanted so that neighbours keep apart."""
+    for run, place, height in zip(runs, places, heights, strict=True):
+        axes.annotate(run, (place, height), (3, 4), textcoords="offset points", fontsize=6, rotation=35)
 
 
 def _name(axes: Axes, study: Study, runs: list[str]) -> None:
-    if study.x:
+    if study.x == CPU_SECONDS:
+        axes.set_xscale("symlog", linthresh=10)
+        axes.margins(x=0.15)
+        axes.set_xlabel("CPU seconds of pre-training")
+    elif study.x:
         axes.set_xlabel(study.x)
     else:
         axes.set_xticks(range(len(runs)), runs, rotation=40, ha="right")

@@ -12,7 +12,7 @@ from typing import Any
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import write_text
 from rspnet.tasks.study.plots import draw_oracle, draw_study
-from rspnet.tasks.study.rows import ROW, read_row
+from rspnet.tasks.study.rows import ROW, read_row, training_seconds
 from rspnet.tasks.study.spec import Study
 from rspnet.tasks.study.statistics import Comparison, Mean, compare_runs, mean_of
 
@@ -157,14 +157,31 @@ def comparison(rows: Rows, run: str, reference: str, task: str, score: str) -> C
 
 
 def _protocol(rows: Rows) -> str:
-    first = rows[0]["protocol"]
-    data, videos, view = first["data"], first["videos"], first["view"]
+    videos, view = rows[0]["protocol"]["videos"], rows[0]["protocol"]["view"]
     return (
-        f"Protocol: {first['model']['backbone']}, {data['num_frames']} frames x {data['size']}², batch "
-        f"{data['batch_size']}, {first['optim']['name']}; pre-trained on the {videos['train']} training videos without "
+        f"Protocol: {_trainings(rows)}; pre-trained on the {videos['train']} training videos without "
         f"labels, judged on {videos['test']} test videos by frozen features ({view['num_clips']} clips, stride "
         f"{view['stride']}). Settings may be tuned on {videos['validation']} of the training videos only."
     )
+
+
+def _trainings(rows: Rows) -> str:
+    """Network, clips, batch, optimiser and precision; where runs differ in these, each kind with the runs of it."""
+    kinds: dict[str, list[str]] = {}
+    for row in rows:
+        model, data, optim = (row["protocol"][section] for section in ("model", "data", "optim"))
+        clips = f"{data['num_frames']} frames x {data['size']}², batch {data['batch_size']}"
+        runs = kinds.setdefault(f"{model['backbone']}, {clips}, {optim['name']}{_precision(row)}", [])
+        runs += [row["run"]] if row["run"] not in runs else []
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    return "; ".join(f"{kind} ({', '.join(runs)})" for kind, runs in kinds.items())
+
+
+def _precision(row: dict[str, Any]) -> str:
+    """Where the run chose it; rows of older versions do not say, they had the default."""
+    chosen = row["protocol"].get("engine", {}).get("precision", "auto")
+    return "" if chosen == "auto" else f", {chosen}"
 
 
 def _chance(rows: Rows, task: str) -> str:
@@ -186,8 +203,9 @@ def _cost_row(rows: Rows, run: str) -> list[str]:
     shown = ("motion_accuracy", "accuracy", "top1", "appearance_top1_same")
     pretext = [f"{name} {mean_of([row['pretext'][name] for row in own]).value:.2f}" for name in shown
                if name in own[0]["pretext"]]  # fmt: skip
-    cost = [mean_of([row["spent"][part]["cpu_seconds"] for row in own]).value for part in ("pretrain", "judge")]
-    return [run, str(own[0]["protocol"]["steps"]), ", ".join(pretext), *(f"{value:.0f}" for value in cost)]
+    judging = mean_of([row["spent"]["judge"]["cpu_seconds"] for row in own]).value
+    steps = own[0]["protocol"]["steps"]
+    return [run, str(steps), ", ".join(pretext), f"{training_seconds(own):.0f}", f"{judging:.0f}"]
 
 
 def _oracle_text(oracle: dict[str, Any]) -> str:

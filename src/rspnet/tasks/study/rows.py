@@ -5,9 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rspnet.config.pretrain import ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
+from rspnet.config.pretrain import EngineConfig, ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path, write_json
 from rspnet.core.progress import track
@@ -36,9 +36,10 @@ from rspnet.tasks.study.sets import StudySet
 from rspnet.tasks.study.spec import Study, is_trained
 
 ROW = "row.json"
-SECTIONS = ("data", "model", "optim")
+SECTIONS = ("data", "model", "optim", "engine")
 """Sections of `rspnet pretrain`'s options that a row depends on."""
-_MACHINE = ("root", "list", "num_workers", "max_skipped")
+_MACHINE = {"root", "list", "num_workers", "max_skipped"}
+_MACHINE |= {item.name for item in fields(EngineConfig)} - {"precision", "channels_last"}
 _LAST_POINTS = 5
 
 
@@ -120,6 +121,13 @@ def read_row(path: Path) -> dict[str, Any]:
         raise RSPNetError(f"{str(path)!r} is no row of a study: {error!r}") from error
 
 
+def training_seconds(rows: Sequence[dict[str, Any]]) -> float:
+    """Mean CPU seconds of the pre-trainings of some rows; those that went on after a stop know only their last part
+    and are left out where others are whole."""
+    whole = [row for row in rows if not row["spent"]["pretrain"]["resumed"]] or rows
+    return float(np.mean([row["spent"]["pretrain"]["cpu_seconds"] for row in whole]))
+
+
 def row_protocol(study: Study, config: PretrainConfig, run: str, videos: StudySet) -> dict[str, Any]:
     """All that a row's scores depend on, besides seed and software."""
     settings = plain(config)
@@ -139,7 +147,12 @@ def without_machine(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def defaults(section: str) -> dict[str, Any]:
     """Defaults of the options of one section of `rspnet pretrain`."""
-    kinds = {"data": PairDataConfig(root="videos"), "model": ModelConfig(), "optim": OptimConfig()}
+    kinds = {
+        "data": PairDataConfig(root="videos"),
+        "model": ModelConfig(),
+        "optim": OptimConfig(),
+        "engine": EngineConfig(),
+    }
     return without_machine(plain(kinds[section]))
 
 
@@ -173,7 +186,7 @@ def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -
         num_clips=study.view.num_clips,
         stride=study.view.stride,
         device=config.engine.device,
-        precision=config.engine.precision,
+        precision="auto",  # whatever the training's was: all rows are judged alike
     )
     train, test = (video_features(embedder, part) for part in (videos.train, videos.test))
     found = score_all(train, test, videos, seed=config.seed)

@@ -40,7 +40,8 @@ class Study:
         about: what is asked, for the report.
         recipe: recipe of `rspnet pretrain` that all runs start from.
         base: options of `rspnet pretrain` (nested) that all runs share, on top of the recipe.
-        runs: name -> options of that run on top of the base; `trained: false` judges the fresh network.
+        runs: name -> options of that run on top of the base; `trained: false` judges the fresh network, and `recipe`
+            is a recipe of the run's own.
         seeds: of training and initial weights; the videos' split never changes.
         reference: the run that all others are compared with.
         labels: name of a task -> columns of clips.csv that together make its label.
@@ -49,7 +50,7 @@ class Study:
         view: see `View`.
         oracle: speeds to ask of the mean frame difference alone; none: not asked.
         tuning: report scores on the validation videos only, never those on test videos.
-        x: option (such as steps) to draw the scores against; none: by run.
+        x: option (such as steps) to draw the scores against, or cpu_seconds, those of the pre-training; none: by run.
     """
 
     name: str
@@ -102,8 +103,9 @@ def row_config(study: Study, run: str, *, seed: int, root: str, listed: str, out
     Raises:
         ConfigError: an option that does not exist, or options that contradict each other.
     """
-    recipe = yaml.safe_load(recipe_path(study.recipe).read_text(encoding="utf-8"))
-    own = {name: value for name, value in study.runs[run].items() if name != "trained"}
+    own = dict(study.runs[run])
+    own.pop("trained", None)
+    recipe = yaml.safe_load(recipe_path(own.pop("recipe", study.recipe)).read_text(encoding="utf-8"))
     options = merged(merged(recipe, study.base), own)
     options = merged(options, {"data": {"root": root, "list": listed}, "out": out, "seed": seed, "resume": True})
     try:
