@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from helpers.tasks_for_workers import busy, risky, square
+from helpers.tasks_for_workers import busy, frozen_objects, risky, square
 
 from rspnet.core.workers import Death, Replace, ordered_map
 
@@ -95,3 +95,8 @@ def test_workers_that_cannot_start_are_an_error_at_once() -> None:
 def unexpected_here(task: int) -> int:
     """Not importable in a worker: this test module has no importable name."""
     return task
+
+
+def test_workers_do_not_look_through_what_was_imported_again() -> None:
+    (count,) = ordered_map(frozen_objects, [0], workers=1, after_death=unexpected, hang_seconds=60)
+    assert count > 1000

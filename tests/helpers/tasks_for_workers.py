@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 
@@ -31,3 +32,7 @@ def busy(task: int) -> int:
         note(step)
         time.sleep(0.25)
     return task
+
+
+def frozen_objects(_: int) -> int:
+    return gc.get_freeze_count()

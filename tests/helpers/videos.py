@@ -21,6 +21,34 @@ REAL_CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "real-cli
 BITS = 16
 BAND = 16
 
+FRAMES = 40
+X265 = {"x265-params": "log-level=none:pools=none"}
+VP9 = {"deadline": "realtime", "cpu-used": "8"}
+# Options of `write_barcode_video` for files of FRAMES pictures, of every kind the reader treats in a way of its own.
+FILES: dict[str, dict[str, Any]] = {
+    "bframes.avi": {"codec": "mpeg4", "options": {"bf": "2"}},
+    "h264.avi": {"options": {"bf": "3"}},
+    "mjpeg.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
+    "bframes.mp4": {"options": {"bf": "3"}},
+    "opengop.mp4": {"options": {"bf": "3", "x264-params": "open-gop=1:b-pyramid=normal:scenecut=0"}},
+    "refresh.mp4": {"options": {"x264-params": "intra-refresh=1"}},
+    "opengop.mkv": {"codec": "libx265", "options": {"x265-params": "open-gop=1:log-level=none:pools=none"}},
+    "hidden.webm": {"codec": "libvpx-vp9", "options": VP9 | {"auto-alt-ref": "1", "lag-in-frames": "12"}},
+    "vp8.webm": {"codec": "libvpx", "options": VP9 | {"auto-alt-ref": "1", "lag-in-frames": "12"}},
+    "ffv1.mkv": {"codec": "ffv1"},
+    "stream.ts": {"options": {"bf": "2"}},
+    "mpeg2.mpg": {"codec": "mpeg2video", "options": {"bf": "2"}},
+    "vfr.mp4": {"options": {"bf": "3"}, "times": [i + 3 * (i // 5) for i in range(FRAMES)]},
+    "odd.mp4": {"codec": "mpeg4", "size": (341, 257)},
+    "ten-bit.mkv": {"codec": "libx265", "pix_fmt": "yuv420p10le", "options": X265},
+    "gray.mkv": {"codec": "ffv1", "pix_fmt": "gray"},
+    "colours.mp4": {"pix_fmt": "yuv444p"},
+    "full-range.mp4": {"pix_fmt": "yuvj420p"},
+    "rotated90.mp4": {"rotation": 90},
+    "rotated180.mp4": {"rotation": 180},
+    "rotated270.mp4": {"rotation": -90},
+}  # fmt: skip
+
 
 def barcode_picture(index: int, *, size: tuple[int, int] = (320, 240)) -> Picture:
     """RGB picture [H, W, 3] of `size` (width, height, at least 48 x 40) that holds `index`."""

@@ -5,60 +5,26 @@ from __future__ import annotations
 import os
 import pickle
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers.videos import barcode_picture, decode_plainly, read_barcode, write_barcode_video, write_video
+from helpers.videos import (
+    FILES,
+    FRAMES,
+    barcode_picture,
+    decode_plainly,
+    read_barcode,
+    write_barcode_video,
+    write_video,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.video import reader as reader_module
 from rspnet.video.reader import View, open_video
-
-FRAMES = 40
-X265 = {"x265-params": "log-level=none:pools=none"}
-VP9 = {"deadline": "realtime", "cpu-used": "8"}
-FILES: dict[str, dict[str, Any]] = {
-    "bframes.avi": {"codec": "mpeg4", "options": {"bf": "2"}},
-    "h264.avi": {"options": {"bf": "3"}},
-    "mjpeg.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
-    "bframes.mp4": {"options": {"bf": "3"}},
-    "opengop.mp4": {"options": {"bf": "3", "x264-params": "open-gop=1:b-pyramid=normal:scenecut=0"}},
-    "refresh.mp4": {"options": {"x264-params": "intra-refresh=1"}},
-    "opengop.mkv": {"codec": "libx265", "options": {"x265-params": "open-gop=1:log-level=none:pools=none"}},
-    "hidden.webm": {"codec": "libvpx-vp9", "options": VP9 | {"auto-alt-ref": "1", "lag-in-frames": "12"}},
-    "vp8.webm": {"codec": "libvpx", "options": VP9 | {"auto-alt-ref": "1", "lag-in-frames": "12"}},
-    "ffv1.mkv": {"codec": "ffv1"},
-    "stream.ts": {"options": {"bf": "2"}},
-    "mpeg2.mpg": {"codec": "mpeg2video", "options": {"bf": "2"}},
-    "vfr.mp4": {"options": {"bf": "3"}, "times": [i + 3 * (i // 5) for i in range(FRAMES)]},
-    "odd.mp4": {"codec": "mpeg4", "size": (341, 257)},
-    "ten-bit.mkv": {"codec": "libx265", "pix_fmt": "yuv420p10le", "options": X265},
-    "gray.mkv": {"codec": "ffv1", "pix_fmt": "gray"},
-    "colours.mp4": {"pix_fmt": "yuv444p"},
-    "full-range.mp4": {"pix_fmt": "yuvj420p"},
-    "rotated90.mp4": {"rotation": 90},
-    "rotated180.mp4": {"rotation": 180},
-    "rotated270.mp4": {"rotation": -90},
-}  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, list[np.ndarray]]]:
-    folder = tmp_path_factory.mktemp("videos")
-    made: dict[str, tuple[Path, list[np.ndarray]]] = {}
-
-    def get(name: str) -> tuple[Path, list[np.ndarray]]:
-        if name not in made:
-            path = write_barcode_video(folder / name, FRAMES, **FILES[name])
-            made[name] = path, decode_plainly(path)
-        return made[name]
-
-    return get
 
 
 @pytest.mark.parametrize("name", FILES)

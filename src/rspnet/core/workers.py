@@ -12,6 +12,7 @@ needs `if __name__ == "__main__":`. Workers ignore Ctrl-C: the parent alone deci
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import traceback
@@ -254,6 +255,7 @@ def _serve(work: Callable[[Any], Any], pipe: Connection, progress: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _progress = progress
+    gc.freeze()  # what was imported stays: looking through it again and again doubled the time to open a long video
     with suppress(EOFError, OSError):
         while True:
             task = pipe.recv()

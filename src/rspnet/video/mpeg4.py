@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,7 @@ class Clock:
         for number, (row, time, picture) in enumerate(zip(rows, times, self._pictures, strict=True)):
             is_shown = row.is_shown and number not in unplaced and picture is not None and picture.is_coded
             pts = row.pts if time is None else place[time]
-            corrected.append(replace(row, pts=pts, is_shown=is_shown, is_cut=row.is_cut or number in hurt))
+            corrected.append(PacketInfo(pts, row.is_key, is_shown, row.is_cut or number in hurt))
         return corrected
 
     def _after(self, gaps: Sequence[int], times: Sequence[int | None], rows: Sequence[PacketInfo]) -> set[int]:
@@ -187,9 +187,9 @@ def _resolution(data: bytes) -> int:
 
 def _picture(packet: bytes, resolution: int) -> Picture | None:
     """The header of the one picture in a packet, or None."""
-    if packet.count(_VOP) != 1:
-        return None
     at = packet.find(_VOP)
+    if at < 0 or packet.rfind(_VOP) != at:  # four times as fast as `count`
+        return None
     group = packet.find(_GROUP, 0, at)
     bits = _Bits(packet[at + 4 : at + _HEADER_BYTES])
     try:

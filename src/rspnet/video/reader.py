@@ -3,7 +3,8 @@
 All packets are demuxed once at opening. A frame is found by the *identity* of its packet (a tag that the decoder copies
 from packet to frame), never by a seek in the container or a comparison of time stamps: decoding starts at the last key
 packet before the frame in both decode and display order, and packets come from memory (or, for streams over
-`source.KEEP_BYTES`, from demuxing the file again). Unwanted frames that no other frame refers to are not decoded.
+`source.KEEP_BYTES`, from demuxing the file again; with a table kept on disk, see `index_cache`, from there on where the
+packets prove to be the right ones). Unwanted frames that no other frame refers to are not decoded.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from rspnet.core.errors import DecodeError, RSPNetError
+from rspnet.video.index_cache import LONG_PACKETS, VARIABLE, Place, keep_index, load_index
 from rspnet.video.mpeg4 import Clock
 from rspnet.video.orientation import Orientation, frame_orientation
 from rspnet.video.packets import PacketInfo, PacketTable, Run
@@ -66,9 +68,10 @@ class VideoReader:
             self._identity = file_identity(self.path)
             self._context: Any = self._stream.codec_context
             self._has_stamps = self._container.format.name not in _STAMPLESS_CONTAINERS
-            self._kept: list[Packet[Any]] | None = []
+            self._index = load_index(self.path)
+            self._kept: list[Packet[Any]] | None = [] if self._index is None else None
             self._damaged: set[int] = set()
-            self._table = self._read_table()
+            self._table = self._read_table() if self._index is None else self._index.table
             self.fps = self._average_fps()
             self._closed = False
             self._shape: tuple[int, int, Orientation] | None = None
@@ -168,11 +171,14 @@ class VideoReader:
 
     def _read_table(self) -> PacketTable:
         rows: list[PacketInfo] = []
+        places: list[Place] | None = [] if os.environ.get(VARIABLE) else None
         kept_bytes = 0
         is_clocked = self._context.name == "mpeg4" and not self._has_stamps
         clock = Clock(self._context.extradata or b"") if is_clocked else None
         for packet in demux(self.path, self._container, self._stream):
             rows.append(describe(packet, codec=self._context.name))
+            if places is not None:
+                places.append(Place(packet.pos, packet.size, packet.dts if packet.pts is None else packet.pts))
             kept_bytes += packet.size
             if clock is not None:
                 clock.take(packet)
@@ -182,10 +188,14 @@ class VideoReader:
                     self._kept = None
         timed = None if clock is None else clock.corrected(rows)
         table = PacketTable(timed or rows)
-        if timed is None and ((not self._has_stamps and self._context.name in _PYRAMID_CODECS) or table.needs_scan()):
+        is_pyramid = not self._has_stamps and self._context.name in _PYRAMID_CODECS
+        needs_scan = timed is None and (is_pyramid or table.needs_scan())
+        if needs_scan:
             table = PacketTable(rows, display_order=self._scan(table))
         if not len(table):
             raise DecodeError(self.path, "no decodable frame in it")
+        if places is not None and (needs_scan or len(rows) >= LONG_PACKETS):
+            keep_index(self.path, table, places)
         return table
 
     def _scan(self, table: PacketTable) -> list[int]:
@@ -210,6 +220,9 @@ class VideoReader:
             return
         if file_identity(self.path) != self._identity:
             raise DecodeError(self.path, "the file changed while it was read")
+        if self._index is not None:
+            yield from self._index.packets(self.path, start)
+            return
         container, stream = open_container(self.path)
         with container:
             for number, packet in enumerate(demux(self.path, container, stream)):

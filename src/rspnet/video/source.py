@@ -109,13 +109,13 @@ def check_size(path: Path, width: int, height: int) -> None:
         raise DecodeError(path, f"its pictures are {width}x{height}: more than {limit}")
 
 
-def demux(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Packet[Any]]:
-    """The stream's packets in decode order, each tagged with its number.
+def demux(path: Path, container: InputContainer, stream: VideoStream, *, first: int = 0) -> Iterator[Packet[Any]]:
+    """The stream's packets in decode order, each tagged with its number; the next one is number `first`.
 
     Raises:
         DecodeError: the demuxer fails.
     """
-    number = 0
+    number = first
     try:
         for packet in container.demux(stream):
             if packet.size == 0:
