@@ -20,7 +20,7 @@ from rspnet.data.augment import JITTER_SIZE
 from rspnet.data.datasets import ClipPairDataset, EvalClipDataset, NoSample, PairSample
 from rspnet.data.loader import PairBatch, make_eval_loader, make_loader, make_views
 from rspnet.data.presets import PRESETS, AugmentPreset
-from rspnet.data.sampler import PairRequest, PairSampler
+from rspnet.data.sampler import ClipSize, PairRequest, PairSampler
 from rspnet.data.skipped import Skip, SkipLog
 
 SIZE = 64
@@ -119,6 +119,25 @@ def test_speeds_are_what_the_labels_say(folder: Path) -> None:
         seen.add((int(query[0]), int(key[0])))
     assert len(seen) > 3
     assert any(query != key for query, key in seen)
+
+
+def test_coarse_clips_are_the_beginning_of_the_same_windows(folder: Path) -> None:
+    data = dataset(folder, size=SIZE, preset=dataclasses.replace(UNTOUCHED, grayscale_p=0.5))
+    for index, (speed, other) in enumerate([(1, 2), (2, 1)], start=2):
+        whole = data[PairRequest(index, 0, speed, other)]
+        coarse = data[PairRequest(index, 0, speed, other, clip=ClipSize(4, SIZE))]
+        assert isinstance(whole, PairSample)
+        assert isinstance(coarse, PairSample)
+        pairs = [(whole.query, coarse.query)]
+        pairs += [(whole.key[getattr(whole, n)], coarse.key[getattr(coarse, n)]) for n in ("key_same", "key_other")]
+        for large, small in pairs:
+            assert [read_barcode(f) for f in small.numpy()] == [read_barcode(f) for f in large[:4].numpy()]
+        assert torch.equal(whole.query_jitter, coarse.query_jitter)
+        assert (whole.query_seed, whole.key_seed) == (coarse.query_seed, coarse.key_seed)
+        small = data[PairRequest(index, 0, speed, other, clip=ClipSize(4, 24))]
+        assert isinstance(small, PairSample)
+        assert small.query.shape == (4, 24, 24, 3)
+        assert small.key.shape == (6, 24, 24, 3)
 
 
 def test_resampling_by_time_gives_true_speeds(tmp_path: Path) -> None:

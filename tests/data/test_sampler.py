@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rspnet.core.errors import ConfigError
-from rspnet.data.sampler import PairSampler
+from rspnet.data.sampler import ClipSize, PairSampler
 
 
 def sampler(num_videos: int = 21, **changes: Any) -> PairSampler:
@@ -57,6 +58,14 @@ def test_half_of_each_global_batch_plays_fast_at_one_speed() -> None:
         fast_places.add(tuple(request.speed > 1 for request in batch))
     assert fast_speeds == {2, 4}
     assert len(fast_places) == 6
+
+
+@pytest.mark.parametrize("start", [0, 3, 9])
+def test_coarse_steps_ask_for_the_same_samples_in_a_smaller_size(start: int) -> None:
+    coarse = list(sampler(coarse=ClipSize(4, 24), coarse_steps=5, start_step=start))
+    assert [batch[0].clip for batch in coarse] == [ClipSize(4, 24) if step < 5 else None for step in range(start, 12)]
+    whole = [[dataclasses.replace(request, clip=None) for request in batch] for batch in coarse]
+    assert whole == list(sampler(start_step=start))
 
 
 @pytest.mark.parametrize(

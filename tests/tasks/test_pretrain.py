@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from helpers.clips_on_disk import TINY, write_videos
+from helpers.states import same
 from helpers.stopping import stop_after
 
 from rspnet.cli import main, parse
@@ -175,14 +176,3 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_advice_and_the_files(
     assert len(rows) % 4 == 0  # whole batches
     saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert saved["step"] == int(rows[0]["step"])  # the last checkpoint is from before the first bad step
-
-
-def same(one: object, other: object) -> bool:
-    """Whether two nested states are equal bit by bit."""
-    if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and torch.equal(one, other)
-    if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return isinstance(other, list | tuple) and len(one) == len(other) and all(map(same, one, other))
-    return one == other

@@ -28,6 +28,13 @@ class PairDataConfig:
     """Preset of crop, colour jitter, grayscale, flip and blur."""
     noise_std: float = 0.0
     """Fresh Gaussian noise on every frame, as a share of the 0..1 range; closes the codec shortcut of RSP."""
+    coarse_share: float = 0.0
+    """Share of the steps, from the first on, that see smaller clips of the same windows (coarse to fine): cheap steps
+    first, then clips as large as said above."""
+    coarse_size: int | None = None
+    """Height and width of those clips; `size` where only their frames are fewer."""
+    coarse_frames: int | None = None
+    """Frames of those clips; `num_frames` where they only have fewer pixels."""
     batch_size: int = 64
     """Clips (videos) in one step over all ranks together."""
     clips_per_video: int = 1
@@ -47,6 +54,15 @@ class PairDataConfig:
         require(min(self.speeds) >= 2, f"--data.speeds {list(self.speeds)}: each must be at least 2")
         require(self.fps is None or self.fps > 0, f"--data.fps {self.fps}: must be above 0")
         require(0 <= self.noise_std < 1, f"--data.noise_std {self.noise_std}: must be in 0..1")
+        for name, whole, least in (("size", self.size, 16), ("frames", self.num_frames, 2)):
+            coarse = getattr(self, f"coarse_{name}")
+            require(coarse is None or least <= coarse <= whole, f"--data.coarse_{name} {coarse}: {least} to {whole}")
+        require(0 <= self.coarse_share < 1, f"--data.coarse_share {self.coarse_share}: must be in 0..1, below 1")
+        smaller = self.coarse_size is not None or self.coarse_frames is not None
+        require(
+            smaller == (self.coarse_share > 0),
+            "--data.coarse_share goes with --data.coarse_size or coarse_frames, which go with it",
+        )
         require(self.batch_size >= 2, f"--data.batch_size {self.batch_size}: must be at least 2")
         require(self.clips_per_video >= 1, f"--data.clips_per_video {self.clips_per_video}: must be at least 1")
         require(self.num_workers is None or self.num_workers >= 0, f"--data.num_workers {self.num_workers}: below 0")

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
-from rspnet.data.sampler import PairSampler
+from rspnet.data.sampler import ClipSize, PairSampler
 from rspnet.video.clips import ordered_length, window_length
 
 TaskName = Literal["pace", "speednet", "moco", "order"]
@@ -94,12 +94,16 @@ class ClipTask:
 
 @dataclass(frozen=True)
 class ClipRequest:
-    """One sample to make: which video, in which epoch and repeat of it (parts of the sample's seed), which clips."""
+    """One sample to make: which video, in which epoch and repeat of it (parts of the sample's seed), which clips.
+
+    `clip` is how large they are; see `PairRequest`.
+    """
 
     index: int
     epoch: int
     repeat: int
     plan: ClipPlan
+    clip: ClipSize | None = None
 
 
 class ClipSampler:
@@ -122,6 +126,6 @@ class ClipSampler:
         for step, requests in enumerate(self.pairs, start=self.pairs.start_step):
             plans: Sequence[ClipPlan] = self.task.plans(self.batch_size, seed=self.pairs.seed, step=step)
             yield [
-                ClipRequest(request.index, request.epoch, request.repeat, plan)
+                ClipRequest(request.index, request.epoch, request.repeat, plan, request.clip)
                 for request, plan in zip(requests, plans[mine], strict=True)
             ]

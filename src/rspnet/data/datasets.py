@@ -192,12 +192,14 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
     ) -> tuple[PairSample, float]:
         """A sample, and the largest share of repeats among its three clips and the stretches they are cut from."""
-        union = speed_union(self.num_frames, request.speed, request.other_speed)
-        query_ticks = np.arange(self.num_frames) * request.speed
-        query_draw, query_view, query_window = self.draw_window_and_looks(video, query_ticks, numpy_rng(*keys, "query"))
-        key_draw, key_view, key_window = self.draw_window_and_looks(video, union.offsets, numpy_rng(*keys, "key"))
+        num_frames, size = request.clip or (self.num_frames, self.size)
+        union = speed_union(num_frames, request.speed, request.other_speed)
+        (query_draw, query_view, query_window), (key_draw, key_view, key_window) = (
+            self.draw_window_and_looks(video, ticks, numpy_rng(*keys, name), size=size)
+            for name, ticks in (("query", np.arange(num_frames) * request.speed), ("key", union.offsets))
+        )
         windows = [(query_window, request.speed), (key_window, request.speed), (key_window, request.other_speed)]
-        stretches = [window[: (self.num_frames - 1) * speed + 1].tolist() for window, speed in windows]
+        stretches = [window[: (num_frames - 1) * speed + 1].tolist() for window, speed in windows]
         watch = Watch(index for stretch in stretches for index in stretch)
         query, key = video.read_views([query_view, key_view], watch=watch)
         clips = [query, key[union.first], key[union.second], *(watch.pictures(frames) for frames in stretches)]
@@ -216,13 +218,19 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         return sample, max(repeated_share(clip) for clip in clips)
 
     def draw_window_and_looks(
-        self, video: VideoReader, ticks: Indices, rng: np.random.Generator
+        self, video: VideoReader, ticks: Indices, rng: np.random.Generator, *, size: int
     ) -> tuple[ClipDraw, View, Indices]:
-        """Draw a window and its looks: these, a view of the window's frames at `ticks` only, and the window."""
+        """Draw a window and its looks: these, a view of the window's frames at `ticks` only, and the window.
+
+        Args:
+            video: the open video.
+            ticks: the frames to see, counted from the window's start.
+            rng: what to draw by.
+            size: height and width of the view in pixels.
+        """
         window = draw_window(video.times, length=self.window, rng=rng, fps=self.fps)
         draw = draw_clip(self.preset, height=video.height, width=video.width, rng=rng)
-        size = (self.size, self.size)
-        return draw, View(window[ticks].tolist(), box=draw.box, size=size, flip=draw.flip), window
+        return draw, View(window[ticks].tolist(), box=draw.box, size=(size, size), flip=draw.flip), window
 
 
 @dataclass(frozen=True)

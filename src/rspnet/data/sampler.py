@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
+
+
+class ClipSize(NamedTuple):
+    """Frames of a clip, and its height and width in pixels."""
+
+    num_frames: int
+    size: int
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,7 @@ class PairRequest:
         speed: v, the speed of the query clip and of the positive key clip.
         other_speed: w, the speed of the negative key clip.
         repeat: which of the epoch's `clips_per_video` samples of this video this is; a part of the sample's seed.
+        clip: how large the clips are; None: as large as the data set's. Windows, crops and colours do not hang on it.
     """
 
     index: int
@@ -29,6 +38,7 @@ class PairRequest:
     speed: int
     other_speed: int
     repeat: int = 0
+    clip: ClipSize | None = None
 
 
 class PairSampler:
@@ -47,6 +57,8 @@ class PairSampler:
         total_steps: step to stop before.
         start_step: first step to give, for a resume.
         clips_per_video: samples of each video in one epoch; the epoch is that many shuffled passes in a row.
+        coarse: clips of the first `coarse_steps` steps (coarse to fine); all others are as large as the data set's.
+        coarse_steps: see `coarse`.
         rank: this process's number.
         world_size: number of processes.
 
@@ -64,6 +76,8 @@ class PairSampler:
         total_steps: int,
         start_step: int = 0,
         clips_per_video: int = 1,
+        coarse: ClipSize | None = None,
+        coarse_steps: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -75,6 +89,8 @@ class PairSampler:
         self.total_steps = total_steps
         self.start_step = start_step
         self.clips_per_video = clips_per_video
+        self.coarse = coarse
+        self.coarse_steps = coarse_steps
         self.rank = rank
         self.world_size = world_size
 
@@ -97,10 +113,13 @@ class PairSampler:
             if epoch != order_epoch:
                 order_epoch, order = epoch, self._order(epoch)
             entries = order[place * self.batch_size : (place + 1) * self.batch_size]
-            speeds, others = self._speeds(step)
+            repeats, videos = np.divmod(entries, self.num_videos)
+            clip = self.coarse if step < self.coarse_steps else None
             yield [
-                PairRequest(int(entry % self.num_videos), epoch, int(speed), int(other), int(entry // self.num_videos))
-                for entry, speed, other in zip(entries[mine], speeds[mine], others[mine], strict=True)
+                PairRequest(video, epoch, speed, other, repeat, clip)
+                for video, speed, other, repeat in zip(
+                    *(row[mine].tolist() for row in (videos, *self._speeds(step), repeats)), strict=True
+                )
             ]
 
     def _order(self, epoch: int) -> NDArray[np.int64]:

@@ -13,6 +13,7 @@ from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
+from rspnet.data.sampler import ClipSize
 from rspnet.data.survey import Look, survey
 from rspnet.engine.launch import processes
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
@@ -39,6 +40,8 @@ class Plan:
     workers: int
     world_size: int
     warnings: tuple[str, ...]
+    coarse: ClipSize | None
+    coarse_steps: int
 
 
 def find_videos(root: str | None, list_file: str | None) -> list[VideoRecord]:
@@ -86,15 +89,21 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         workers=workers,
         world_size=local * nodes,
         warnings=tuple(warnings),
+        coarse=ClipSize(data.coarse_frames or data.num_frames, data.coarse_size or data.size)
+        if data.coarse_share
+        else None,
+        coarse_steps=round(data.coarse_share * total),
     )
 
 
 def print_plan(plan: Plan, config: PretrainConfig, model: PretextModel, console: Console) -> None:
     """Print the plan as a table."""
     speeds = "speed 1" if config.model.method in ("moco", "order") else f"speeds 1 and {list(config.data.speeds)}"
+    small = plan.coarse
+    first = f"; the first {plan.coarse_steps:,} steps {small.num_frames} frames x {small.size}²" if small else ""
     rows = {
         "videos": f"{plan.num_videos:,}",
-        "clip": f"{config.data.num_frames} frames x {config.data.size}², {speeds}",
+        "clip": f"{config.data.num_frames} frames x {config.data.size}², {speeds}{first}",
         "network": f"{config.model.backbone} ({config.model.input}), "
         f"{sum(p.numel() for p in model.trained.parameters()) / 1e6:.1f} M parameters, method {config.model.method}",
         "steps": f"{plan.total_steps:,} of {config.data.batch_size} clips ({plan.steps_per_epoch:,} an epoch)",

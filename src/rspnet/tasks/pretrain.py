@@ -203,6 +203,8 @@ class Pretraining:
             total_steps=self.plan.total_steps,
             start_step=self.loop.step,
             clips_per_video=data.clips_per_video,
+            coarse=self.plan.coarse,
+            coarse_steps=self.plan.coarse_steps,
             rank=self.fabric.global_rank,
             world_size=self.fabric.world_size,
         )
