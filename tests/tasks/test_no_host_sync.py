@@ -46,7 +46,8 @@ def _has_mask(args: Any) -> bool:
     [
         (),
         ("--model.virtual_ranks", "2", "--engine.activation_checkpointing", "true"),
-        ("--optim.name", "adamw", "--optim.clip_grad_norm", "1.0", "--data.noise_std", "0.05"),
+        ("--optim.name", "adamw", "--optim.clip_grad_norm", "1.0", "--engine.cudnn_benchmark", "true"),
+        ("--data.noise_std", "0.05"),
     ],
 )
 def test_no_step_waits(options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +64,7 @@ def test_no_step_waits(options: tuple[str, ...], tmp_path: Path, monkeypatch: py
     arguments = ["pretrain", "--data.root", str(videos), "--out", str(tmp_path / "run"), "--max_steps", "2"]
     assert main([*arguments, *TINY, *options]) == 0
     assert steps == [Counter(), Counter()]
+    assert torch.backends.cudnn.benchmark == ("--engine.cudnn_benchmark" in options)
 
 
 def test_the_counter_counts() -> None:

@@ -168,6 +168,8 @@ class EngineConfig:
     """Keep clips and weights in channels_last_3d layout (faster)."""
     compile: bool = False
     """Compile the encoders with torch.compile (needs a C++ compiler; slow first step)."""
+    cudnn_benchmark: bool = False
+    """With CUDA: let cudnn time its algorithms and take the fastest. Resuming then no longer gives the same bits."""
     activation_checkpointing: bool = False
     """Keep less for the backward pass and compute it again there: less memory, more time, the same results."""
     threads: int | None = None

@@ -151,6 +151,15 @@ class LabelledBatch:
         """Clips in the batch."""
         return len(self.labels)
 
+    def pin_memory(self) -> LabelledBatch:
+        """The batch in page-locked memory, for a copy that does not block."""
+        return replace(self, clips=self.clips.pin_memory(), labels=self.labels.pin_memory())
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> LabelledBatch:
+        """The batch with its pixels and labels on `device`."""
+        clips = self.clips.to(device, non_blocking=non_blocking)
+        return replace(self, clips=clips, labels=self.labels.to(device, non_blocking=non_blocking))
+
 
 class LabelledClipDataset:
     """Random clips of labelled videos (METHOD section 4): a random window, crop and flip; no colour jitter.

@@ -208,13 +208,11 @@ class PairLoader(Generic[Batch]):
         *,
         num_workers: int,
         skip_log: SkipLog | None,
-        pin_memory: bool,
     ) -> None:
         self._dataset = dataset
         self._sampler = sampler
         self._num_workers = num_workers
         self._skip_log = skip_log
-        self._pin_memory = pin_memory
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches in step order, after noting their skipped videos.
@@ -233,7 +231,7 @@ class PairLoader(Generic[Batch]):
                     f"the last was {last.name!r}: {last.reason}",
                     skipped=batch.skipped,
                 )
-            yield batch.pin_memory() if self._pin_memory else batch
+            yield batch
 
     def _batches(self) -> Iterator[Any]:
         coroner = Coroner()
@@ -254,23 +252,13 @@ class PairLoader(Generic[Batch]):
 
 @overload
 def make_loader(
-    dataset: ClipPairDataset,
-    sampler: PairSampler,
-    *,
-    num_workers: int,
-    skip_log: SkipLog | None = None,
-    pin_memory: bool = False,
+    dataset: ClipPairDataset, sampler: PairSampler, *, num_workers: int, skip_log: SkipLog | None = None
 ) -> PairLoader[PairBatch]: ...
 
 
 @overload
 def make_loader(
-    dataset: ClipSetDataset,
-    sampler: ClipSampler,
-    *,
-    num_workers: int,
-    skip_log: SkipLog | None = None,
-    pin_memory: bool = False,
+    dataset: ClipSetDataset, sampler: ClipSampler, *, num_workers: int, skip_log: SkipLog | None = None
 ) -> PairLoader[ClipBatch]: ...
 
 
@@ -280,7 +268,6 @@ def make_loader(
     *,
     num_workers: int,
     skip_log: SkipLog | None = None,
-    pin_memory: bool = False,
 ) -> PairLoader[Any]:
     """A loader of the sampler's batches; what it gives does not depend on the number of workers.
 
@@ -289,14 +276,13 @@ def make_loader(
         sampler: this rank's stream of requests.
         num_workers: worker processes; 0 reads in this process.
         skip_log: told of every skipped video before its batch is given out.
-        pin_memory: give batches in page-locked memory (for CUDA).
 
     Raises:
         RSPNetError: shared memory cannot hold the batches that workers prepare.
     """
     local_batch = sampler.batch_size // sampler.world_size
     _check_shared_memory(num_workers * _PREFETCH * local_batch * dataset.max_sample_bytes(), num_workers)
-    return PairLoader(dataset, sampler, num_workers=num_workers, skip_log=skip_log, pin_memory=pin_memory)
+    return PairLoader(dataset, sampler, num_workers=num_workers, skip_log=skip_log)
 
 
 def make_eval_loader(

@@ -219,13 +219,12 @@ class Finetuning:
         self.skipped.note(batch.skipped, step)
         for group in self.training.optimizer.param_groups:  # the loop has just set all groups to the schedule's rate
             group["lr"] *= group["lr_scale"]
-        clips = normalise(batch.clips.to(self.fabric.device))
-        labels = batch.labels.to(self.fabric.device)
-        logits = self.training.network(clips).float()
-        loss = cross_entropy(logits, labels, label_smoothing=self.config.model.label_smoothing)
+        batch = batch.to(self.fabric.device, non_blocking=True)
+        logits = self.training.network(normalise(batch.clips)).float()
+        loss = cross_entropy(logits, batch.labels, label_smoothing=self.config.model.label_smoothing)
         self.fabric.backward(loss)
         average_statistics_over_ranks(self.model)
-        return {"loss": loss.detach(), "top1": (logits.argmax(dim=1) == labels).float().mean()}
+        return {"loss": loss.detach(), "top1": (logits.argmax(dim=1) == batch.labels).float().mean()}
 
     def save(self, step: int, epoch_ends: bool) -> None:
         """Look at the validation (or, official, test) split after an epoch; checkpoint everything for a resume."""

@@ -209,11 +209,7 @@ class Pretraining:
             world_size=self.fabric.world_size,
         )
         alone = self.fabric.world_size == 1  # several ranks share their skips instead, so that they end together
-        options: dict[str, Any] = {
-            "num_workers": self.plan.workers,
-            "skip_log": self.skipped.log if alone else None,
-            "pin_memory": self.fabric.device.type == "cuda",
-        }
+        options: dict[str, Any] = {"num_workers": self.plan.workers, "skip_log": self.skipped.log if alone else None}
         task = clip_task(self.config)
         if task is None:
             return make_loader(pair_dataset(data, self.records, seed=self.config.seed), sampler, **options)

@@ -17,6 +17,7 @@ from rspnet.engine.checkpoint import CheckpointFolder
 from rspnet.engine.loop import Loop, Step
 from rspnet.engine.memory import memory_advice
 from rspnet.engine.optim import Schedule, make_optimizer, scaled_learning_rate
+from rspnet.engine.prefetch import prefetched
 from rspnet.engine.report import Reporter
 from rspnet.engine.watch import Watch
 
@@ -88,6 +89,7 @@ class Training:
         seed: int,
     ) -> None:
         self.fabric = fabric
+        torch.backends.cudnn.benchmark = engine.cudnn_benchmark
         self.network = cast(torch.nn.Module, fabric.setup_module(module))
         optimizer = make_optimizer(
             parameters, name=optim.name, lr=schedule.peak, momentum=optim.momentum, weight_decay=optim.weight_decay
@@ -144,7 +146,7 @@ class Training:
         """Run the loop on `batches` and wait for the last checkpoint; whether it came to its end (else: was stopped).
 
         Args:
-            batches: start at the loop's step.
+            batches: start at the loop's step; on the CPU.
             estimate: bytes of memory a process needs.
             lower: what to lower where that is too much.
         """
@@ -158,7 +160,7 @@ class Training:
         )
         try:
             with memory_advice(estimate=estimate, lower=lower):
-                finished = self.loop.run(self._skipped.watched(batches), reporter)
+                finished = self.loop.run(self._skipped.watched(prefetched(batches, self.fabric.device)), reporter)
         except BaseException:
             with suppress(RSPNetError):  # what ended the run is told, not that its last checkpoint failed, too
                 self._checkpoints.wait()
