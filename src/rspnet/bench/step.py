@@ -8,16 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from rspnet.bench.plain import plain_copy, plain_step, use_stock_convolutions
 from rspnet.engine.optim import make_optimizer
+from rspnet.engine.runtime import multiply_adds
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
+from rspnet.tasks.plan import FORWARDS_PER_STEP
 
-FORWARDS_PER_STEP = 5
-"""A step in forward passes: query forward 1, its backward 2, two key passes."""
 _MATMUL_SIZE = 4096
 _LR, _DECAY = 1e-3, 1e-4
 
@@ -83,11 +82,8 @@ def multiply_adds_per_clip(backbone: str, *, num_frames: int, size: int) -> int:
     """Multiply-adds of one clip's forward pass through the stock backbone, products with padding included."""
     with torch.device("meta"):
         network = create_backbone(backbone)
-        use_stock_convolutions(network)
-        clip = torch.empty(1, 3, num_frames, size, size)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.eval()(clip)
-    return int(counter.get_total_flops()) // 2
+    use_stock_convolutions(network)
+    return multiply_adds(network, (3, num_frames, size, size))
 
 
 def _routes(backbone: str, *, batch_size: int, num_frames: int, size: int) -> dict[str, Callable[[], object]]:

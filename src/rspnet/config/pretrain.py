@@ -40,7 +40,7 @@ class PairDataConfig:
     clips_per_video: int = 1
     """How often one epoch visits each video."""
     num_workers: int | None = None
-    """Loader processes per rank; the default leaves the training threads most of the cores."""
+    """Loader processes per rank; the default is the cores that the training threads leave, at least a quarter."""
     max_skipped: float = 0.05
     """Largest share of videos that may be left out (undecodable, too short) before the run ends with exit code 3."""
 
@@ -173,7 +173,7 @@ class EngineConfig:
     activation_checkpointing: bool = False
     """Keep less for the backward pass and compute it again there: less memory, more time, the same results."""
     threads: int | None = None
-    """CPU threads of the training process; the default is what the loader leaves."""
+    """CPU threads of the training process; the default is its share of the cores by the work of a clip."""
     checkpoint_every: int | None = None
     """Steps between checkpoints besides the one after every epoch."""
     keep: int = 1

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from rspnet.core.errors import ConfigError
+
+# Reading a sample of 320x240 takes about 20 ms of a core (docs/benchmarks.md), in which it does as many multiply-adds.
+_WORK_OF_LOADING = 2_000_000_000
 
 
 def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
@@ -48,14 +55,34 @@ def available_cores() -> int:
 
 
 def pick_threads_and_workers(
-    *, threads: int | None, workers: int | None, device: torch.device, processes: int
+    *, threads: int | None, workers: int | None, device: torch.device, processes: int, work: Callable[[], int]
 ) -> tuple[int, int]:
     """(CPU threads of training, loader workers) for each of `processes` processes on this machine.
 
-    On a GPU the cores belong to the loaders, but one. On a CPU training is the bottleneck: it gets all cores and the
-    loaders, a small share of the work, compete for them.
+    On a GPU the cores belong to the loaders, but one. On a CPU training and loading share them by the work that a clip
+    is to both, by count and not by the clock: what is chosen, and with it every rounding, hangs on the configuration
+    and the number of cores alone. Loaders get a quarter at least, for videos may be larger than is reckoned here: one
+    that has nothing to do costs nothing.
+
+    Args:
+        threads: as asked for, or None.
+        workers: as asked for, or None.
+        device: of the training.
+        processes: on this machine.
+        work: gives the multiply-adds that one clip of a step is to the training; asked only where it matters.
     """
     cores = max(1, available_cores() // processes)
     if device.type == "cuda":
         return threads or 1, max(1, cores - 1) if workers is None else workers
-    return threads or cores, max(1, cores // 4) if workers is None else workers
+    if threads is None:
+        of_training = work()
+        threads = max(1, round(cores * of_training / (of_training + _WORK_OF_LOADING)))
+    return threads, max(1, cores // 4, cores - threads) if workers is None else workers
+
+
+def multiply_adds(module: nn.Module, clip_shape: tuple[int, int, int, int]) -> int:
+    """Multiply-adds of the forward pass of one clip [C, T, H, W], counted on the meta device."""
+    shadow = copy.deepcopy(module).to("meta").eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        shadow(torch.empty(1, *clip_shape, device="meta"))
+    return int(counter.get_total_flops()) // 2

@@ -28,7 +28,7 @@ from rspnet.engine.checkpoint import LAST, CheckpointFolder, save_checkpoint
 from rspnet.engine.classification import top_k_hits
 from rspnet.engine.launch import make_fabric, processes
 from rspnet.engine.memory import training_bytes
-from rspnet.engine.runtime import pick_device, pick_precision, pick_threads_and_workers
+from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers
 from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.models.classifier import parameter_groups
 from rspnet.pretext.statistics import average_statistics_over_ranks
@@ -114,6 +114,7 @@ class Finetuning:
             workers=config.clips.num_workers,
             device=fabric.device,
             processes=processes(devices=config.engine.devices, num_nodes=config.engine.num_nodes)[0],
+            work=lambda: 3 * multiply_adds(self.model.backbone, self._clip_shape),  # forward 1, backward 2
         )
         torch.set_num_threads(threads)
         self.made_with = made_with(fabric, precision=precision)
@@ -124,6 +125,11 @@ class Finetuning:
 
     def _settings(self) -> dict[str, Any]:
         return training_settings(self.config) | {"train_videos": len(self.train)}
+
+    @property
+    def _clip_shape(self) -> tuple[int, int, int, int]:
+        clips = self.config.clips
+        return 3, clips.num_frames, clips.size, clips.size
 
     def _set_up(self, saved: Mapping[str, Any] | None) -> None:
         config, fabric = self.config, self.fabric
@@ -181,7 +187,7 @@ class Finetuning:
         self.console.print(
             f"{videos}, {len(self.class_names)} classes; {self.loop.total_steps} steps of "
             f"{self.config.clips.batch_size} clips; {self.model.backbone.name} on {self.fabric.device.type}, "
-            f"{self.precision}",
+            f"{self.precision}, {torch.get_num_threads()} threads, {self.workers} loader workers",
             highlight=False,
         )
         if self.config.protocol == "official":
@@ -190,12 +196,11 @@ class Finetuning:
             self.console.print(f"resuming at step {self.loop.step}", highlight=False)
         self.model.train()
         clips = self.config.clips
-        shape = (3, clips.num_frames, clips.size, clips.size)
         finished = self.training.run(
             self._batches(),
             estimate=lambda: training_bytes(
                 self.model.backbone,
-                shape,
+                self._clip_shape,
                 clips=clips.batch_size // self.fabric.world_size,
                 halved=self.precision != "fp32",
             ),

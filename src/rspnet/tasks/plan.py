@@ -18,11 +18,14 @@ from rspnet.data.survey import Look, survey
 from rspnet.engine.launch import processes
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
 from rspnet.engine.optim import Schedule
-from rspnet.engine.runtime import available_cores, pick_device, pick_precision, pick_threads_and_workers
+from rspnet.engine.runtime import available_cores, multiply_adds, pick_device, pick_precision, pick_threads_and_workers
+from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel
 from rspnet.tasks.training import make_schedule
 
 MANY_FALSE_NEGATIVES = 0.25
+FORWARDS_PER_STEP = 5
+"""A step in forward passes: query forward 1, its backward 2, two key passes."""
 _SURVEY_SECONDS = 3.0
 
 
@@ -69,7 +72,11 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
     device = pick_device(engine.device)
     local, nodes = processes(devices=engine.devices, num_nodes=engine.num_nodes)
     threads, workers = pick_threads_and_workers(
-        threads=engine.threads, workers=data.num_workers, device=device, processes=local
+        threads=engine.threads,
+        workers=data.num_workers,
+        device=device,
+        processes=local,
+        work=lambda: FORWARDS_PER_STEP * _multiply_adds_per_clip(config),
     )
     warnings = []
     discriminates = config.model.method in ("rspnet", "moco") and config.model.appearance_weight > 0
@@ -96,6 +103,13 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
     )
 
 
+def _multiply_adds_per_clip(config: PretrainConfig) -> int:
+    """Of a clip's forward pass through the backbone."""
+    with torch.device("meta"):
+        backbone = create_backbone(config.model.backbone, input=config.model.input)
+    return multiply_adds(backbone, (3, config.data.num_frames, config.data.size, config.data.size))
+
+
 def print_plan(plan: Plan, config: PretrainConfig, model: PretextModel, console: Console) -> None:
     """Print the plan as a table."""
     speeds = "speed 1" if config.model.method in ("moco", "order") else f"speeds 1 and {list(config.data.speeds)}"
@@ -105,7 +119,8 @@ def print_plan(plan: Plan, config: PretrainConfig, model: PretextModel, console:
         "videos": f"{plan.num_videos:,}",
         "clip": f"{config.data.num_frames} frames x {config.data.size}², {speeds}{first}",
         "network": f"{config.model.backbone} ({config.model.input}), "
-        f"{sum(p.numel() for p in model.trained.parameters()) / 1e6:.1f} M parameters, method {config.model.method}",
+        f"{sum(p.numel() for p in model.trained.parameters()) / 1e6:.1f} M parameters, "
+        f"{_multiply_adds_per_clip(config) / 1e9:.2g} G multiply-adds a clip, method {config.model.method}",
         "steps": f"{plan.total_steps:,} of {config.data.batch_size} clips ({plan.steps_per_epoch:,} an epoch)",
         "learning rate": f"{plan.schedule.peak:g} ({config.optim.name}, {config.optim.schedule})",
         "machine": f"{plan.world_size} x {plan.device.type}, {plan.precision}, {plan.threads} threads, "
