@@ -18,11 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from small_scale_variants import VARIANTS, StudyNet, Variant, flickered
+from small_scale_variants import BASE, VARIANTS, StudyNet, Variant, flickered
 from torch import Tensor
 
-from rspnet.core.checkpoint_format import FORMAT, SCHEMA
-from rspnet.core.files import atomic_path, write_json
+from rspnet.core.files import write_json
 from rspnet.core.rng import derive_seed, torch_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import BLUR, gaussian_neighbour, normalise
@@ -31,9 +30,12 @@ from rspnet.data.loader import PairBatch, collate, make_views
 from rspnet.data.presets import augment_preset
 from rspnet.data.procedural import plan_clips, read_set, write_set
 from rspnet.data.sampler import PairRequest, PairSampler
+from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.engine.diagnostics import gradient_norms, ranking_state, vector_spread
 from rspnet.engine.optim import Schedule
 from rspnet.losses.ranking import ranking_accuracy
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
 from rspnet.tasks.linear_probe import fit_linear
 from rspnet.tasks.snapshot import recall_at_1
@@ -79,20 +81,24 @@ def procedural(folder: Path) -> Source:
     return Source("procedural", train, val, labels, queue_size=64)
 
 
-def batches(source: Source, cache: Path, *, split: str, slow: int, seed: int, steps: int) -> Iterator[PairBatch]:
-    """Batches of a split, read once and kept."""
+def batches(
+    source: Source, cache: Path, *, split: str, slow: int, seed: int, steps: int, curriculum: bool = False
+) -> Iterator[PairBatch]:
+    """Batches of a split, read once and kept; with a curriculum the first half plays at 1 and 4 times `slow`."""
     records = source.train if split == "train" else source.val
-    folder = cache / f"{source.name}-{split}-slow{slow}-seed{seed}"
+    folder = cache / f"{source.name}-{split}-slow{slow}-seed{seed}{f'-curriculum{steps}' if curriculum else ''}"
     folder.mkdir(parents=True, exist_ok=True)
+    largest = (4 if curriculum else 2) * slow
     dataset = ClipPairDataset(
-        records, num_frames=NUM_FRAMES, speeds=[2 * slow], size=SIZE, preset=augment_preset("published"), seed=seed
+        records, num_frames=NUM_FRAMES, speeds=[largest], size=SIZE, preset=augment_preset("published"), seed=seed
     )
     sampler = PairSampler(len(records), batch_size=BATCH, seed=seed, speeds=[2], total_steps=steps)
     for step, requests in enumerate(sampler):
         path = folder / f"{step:04d}.pt"
         if not path.exists():
-            slowed = [PairRequest(r.index, r.epoch, slow * r.speed, slow * r.other_speed, r.repeat) for r in requests]
-            batch = collate([dataset[request] for request in slowed])
+            played = {1: slow, 2: largest if 2 * step < steps else 2 * slow}
+            asked = [PairRequest(r.index, r.epoch, played[r.speed], played[r.other_speed], r.repeat) for r in requests]
+            batch = collate([dataset[request] for request in asked])
             assert isinstance(batch, PairBatch)
             torch.save({**vars(batch), "skipped": []}, path.with_suffix(".tmp"))
             path.with_suffix(".tmp").rename(path)
@@ -111,7 +117,9 @@ def eval_clips(source: Source, cache: Path, *, split: str, stride: int) -> Tenso
     return found
 
 
-def train(variant: Variant, source: Source, cache: Path, *, seed: int) -> tuple[StudyNet, list[dict[str, float]]]:
+def train(
+    variant: Variant, source: Source, cache: Path, *, seed: int, teacher: RSPNet | None = None
+) -> tuple[StudyNet, list[dict[str, float]]]:
     """Train a variant; returns the network and what the diagnostics saw."""
     torch.manual_seed(derive_seed(seed, "initial weights"))
     model = StudyNet(variant, queue_size=source.queue_size, num_frames=NUM_FRAMES, size=SIZE)
@@ -119,7 +127,8 @@ def train(variant: Variant, source: Source, cache: Path, *, seed: int) -> tuple[
     optimizer = torch.optim.AdamW(model.encoder_q.parameters(), lr=variant.lr, betas=(0.9, 0.999), weight_decay=1e-4)
     schedule = Schedule(variant.lr, "cosine", max(1, variant.steps), 1, "step", warmup_steps=variant.warmup)
     seen: list[dict[str, float]] = []
-    stream = batches(source, cache, split="train", slow=variant.slow, seed=seed, steps=variant.steps)
+    options = {"slow": variant.slow, "steps": variant.steps, "curriculum": variant.curriculum}
+    stream = batches(source, cache, split="train", seed=seed, **options)
     for step, batch in enumerate(stream):
         for group in optimizer.param_groups:
             group["lr"] = schedule(step)
@@ -129,12 +138,24 @@ def train(variant: Variant, source: Source, cache: Path, *, seed: int) -> tuple[
             loss = output.loss
             if variant.symmetric:
                 loss = loss - model.motion_loss / 2 + model.mirrored_loss(views) / 2
+            if teacher is not None:
+                loss = loss + variant.distill * model.distance_to(teacher, views)
         if step in LOOKS:
             seen.append({"step": step, **look(model, output.loss, variant)})
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
     return model.eval(), seen
+
+
+def teacher_of(source: Source, work: Path, *, seed: int) -> RSPNet:
+    """The trained `base` of a seed, trained now where there is none."""
+    path = work / "checkpoints" / f"{source.name}-base-{seed}.ckpt"
+    if not path.exists():
+        save(train(BASE, source, work / "cache", seed=seed)[0], path)
+    teacher = load_pretrained(path)
+    assert isinstance(teacher, RSPNet)
+    return teacher.to(memory_format=torch.channels_last_3d)
 
 
 def disturbed(views: SpeedViews, variant: Variant, *, seed: int, step: int) -> SpeedViews:
@@ -206,9 +227,8 @@ def save(model: StudyNet, path: Path) -> None:
     """A checkpoint that `load_pretrained` reads; not for what the package does not know."""
     if model.variant.input == "both" or model.variant.spread or model.variant.standardised:
         return
-    content = {"format": FORMAT, "schema": SCHEMA, "model": model.state_dict(), "model_config": model.config}
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    content = {"model": model.state_dict(), "model_config": model.config, "made_with": {}, "videos_sha256": None}
+    save_checkpoint(path, content)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -222,9 +242,10 @@ def run(arguments: argparse.Namespace) -> None:
             path = work / "runs" / f"{source.name}-{name}-{seed}.json"
             if path.exists():
                 continue
-            started, cpu = time.perf_counter(), time.process_time()
             variant = VARIANTS[name]
-            model, seen = train(variant, source, cache, seed=seed)
+            teacher = teacher_of(source, work, seed=seed) if variant.distill else None
+            started, cpu = time.perf_counter(), time.process_time()
+            model, seen = train(variant, source, cache, seed=seed, teacher=teacher)
             trained = time.process_time() - cpu
             scores = judge(model, source, cache, slow=variant.slow)
             row = {"source": source.name, "seed": seed, "variant": asdict(variant), "scores": scores}

@@ -33,6 +33,9 @@ class Variant:
         noise_std: fresh noise on every frame.
         flicker: largest neighbour weight of a 3-tap blur drawn anew for every frame (0: none).
         slow: the slower of the two speeds; the faster is twice it.
+        curriculum: in the first half of the steps the faster speed is four times the slower, which is easier to tell.
+        distill: weight of (1 - cosine) / temperature to the vectors that a trained `base`, which sees differences,
+            gives to the same query clips: a teacher for networks that see RGB.
         symmetric: also rank with the roles of the two windows exchanged.
         lr: peak learning rate of AdamW.
         warmup: steps of linear warm-up.
@@ -50,6 +53,8 @@ class Variant:
     noise_std: float = 0.0
     flicker: float = 0.0
     slow: int = 1
+    curriculum: bool = False
+    distill: float = 0.0
     symmetric: bool = False
     lr: float = 1e-3
     warmup: int = 0
@@ -86,6 +91,8 @@ VARIANTS: dict[str, Variant] = {
         replace(BASE, name="noise", noise_std=0.06),
         replace(BASE, name="flicker", flicker=0.33),
         replace(BASE, name="slow2", slow=2),
+        replace(BASE, name="curriculum", curriculum=True),
+        replace(BASE, name="rgb-distilled", input="rgb", distill=1.0),
         replace(BASE, name="symmetric", symmetric=True),
         replace(BASE, name="lr3", lr=3e-3, warmup=30),
         replace(BASE, name="warmup", warmup=30),
@@ -140,6 +147,13 @@ class StudyNet(RSPNet):
             positive = self.encoder_k(views.query).motion
         asking = self.encoder_q(views.key_same).motion
         return self._rank(asking, positive, self.embeddings["other"].motion)
+
+    def distance_to(self, teacher: RSPNet, views: SpeedViews) -> Tensor:
+        """(1 - cosine) / temperature to the teacher's vectors of this step's query clips, both heads, 0-dim."""
+        with torch.no_grad():
+            wanted = teacher.encoder(views.query)
+        cosines = [(own * other).sum(dim=1) for own, other in zip(self.embeddings["query"], wanted, strict=True)]
+        return (1 - torch.cat(cosines)).mean() / self._config["temperature"]
 
     def _rank(self, query: Tensor, same: Tensor, other: Tensor) -> Tensor:
         gap = (query * (same - other)).sum(dim=1) / self.variant.motion_temperature
