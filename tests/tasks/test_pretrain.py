@@ -67,6 +67,24 @@ def test_training_moves_the_query_encoder_and_the_key_encoder_follows(whole_run:
     assert not torch.equal(early["queue.keys"], late["queue.keys"])
 
 
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch looks at our function
+def test_compiled_encoders_learn_the_same(
+    whole_run: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graphs are captured and differentiated; turning them into C++ takes minutes and is left to torch."""
+    compiled: list[str] = []
+
+    def compile_without_cpp(module: torch.nn.Module) -> None:
+        compiled.append(type(module).__name__)
+        module._compiled_call_impl = torch.compile(module._call_impl, backend="aot_eager", fullgraph=True)  # type: ignore[assignment]
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_without_cpp)
+    assert run(videos, tmp_path / "run", "--engine.compile", "true", "--max_steps", "6") == 0
+    assert compiled.count("Encoder") == 2
+    curves = [[float(row["loss"]) for row in read_curves(out / METRICS)] for out in (tmp_path / "run", whole_run)]
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
+
+
 def test_an_existing_run_is_not_overwritten(whole_run: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (whole_run / LAST).read_bytes()
     assert run(videos, whole_run) == 2

@@ -167,7 +167,7 @@ class EngineConfig:
     channels_last: bool = True
     """Keep clips and weights in channels_last_3d layout (faster)."""
     compile: bool = False
-    """Compile the encoders with torch.compile (needs a C++ compiler; slow first step)."""
+    """Compile the encoders with torch.compile (needs a C++ compiler; first step of minutes; slower on our CPUs)."""
     cudnn_benchmark: bool = False
     """With CUDA: let cudnn time its algorithms and take the fastest. Resuming then no longer gives the same bits."""
     activation_checkpointing: bool = False
