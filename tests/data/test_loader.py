@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ import torch
 from helpers.videos import read_barcode, write_barcode_video
 
 from rspnet.core.errors import ConfigError, RSPNetError, TooManySkippedError
+from rspnet.data import datasets as datasets_module
 from rspnet.data import loader as loader_module
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.augment import JITTER_SIZE
 from rspnet.data.datasets import ClipPairDataset, EvalClipDataset, NoSample, PairSample
-from rspnet.data.loader import PairBatch, make_eval_loader, make_loader, make_views
+from rspnet.data.loader import PairBatch, make_eval_loader, make_loader, make_views, stack_pairs
 from rspnet.data.presets import PRESETS, AugmentPreset
 from rspnet.data.sampler import ClipSize, PairRequest, PairSampler
 from rspnet.data.skipped import Skip, SkipLog
+from rspnet.video.reader import VideoReader, open_video
 
 SIZE = 64
 # The whole picture, untouched: barcodes stay readable.
@@ -77,6 +80,32 @@ def test_workers_change_nothing(folder: Path, batches: list[PairBatch], num_work
     data = dataset(folder)
     read = list(make_loader(data, sampler(data), num_workers=num_workers))
     assert [as_bytes(batch) for batch in read] == [as_bytes(batch) for batch in batches]
+
+
+@pytest.mark.parametrize(("start", "num_workers"), [(0, 0), (3, 0), (0, 2)])
+def test_what_is_read_together_is_what_is_read_alone(
+    folder: Path, start: int, num_workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """9 videos, three of them bad, in batches of 3 that come twice, 2 steps apart; every sample bit for bit."""
+    data = dataset(folder)
+    steps = sampler(data, batch_size=3, clips_per_video=2, apart=2, total_steps=12)
+    alone = [stack_pairs([data.sample(request, {}) for request in requests]) for requests in steps]
+    opened = Counter[str]()
+
+    def counted(path: Path) -> VideoReader:
+        opened[Path(path).name] += 1
+        return open_video(path)
+
+    monkeypatch.setattr(datasets_module, "open_video", counted)
+    steps.start_step = start
+    together = list(make_loader(data, steps, num_workers=num_workers))
+    assert [as_bytes(batch) for batch in together] == [as_bytes(batch) for batch in alone[start:]]
+    if start == num_workers == 0:
+        shown = Counter(request.index for requests in steps for request in requests)
+        for index, record in enumerate(data.records):
+            if record.name.startswith("good"):
+                replacing = sum((batch.index == index).sum().item() for batch in alone) - shown[index]
+                assert opened[record.name] == shown[index] // 2 + replacing
 
 
 @pytest.mark.parametrize("start", [1, 3, 5])

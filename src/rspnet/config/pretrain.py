@@ -39,6 +39,9 @@ class PairDataConfig:
     """Clips (videos) in one step over all ranks together."""
     clips_per_video: int = 1
     """How often one epoch visits each video."""
+    read_once: bool = False
+    """Read a video once for its `clips_per_video` samples of an epoch (method rspnet): cheaper steps. The samples wait
+    in memory for steps of their own, at which the queue has forgotten the one before."""
     num_workers: int | None = None
     """Loader processes per rank; the default is the cores that the training threads leave, at least a quarter."""
     max_skipped: float = 0.05
@@ -65,6 +68,10 @@ class PairDataConfig:
         )
         require(self.batch_size >= 2, f"--data.batch_size {self.batch_size}: must be at least 2")
         require(self.clips_per_video >= 1, f"--data.clips_per_video {self.clips_per_video}: must be at least 1")
+        require(
+            not self.read_once or self.clips_per_video > 1,
+            "--data.read_once needs --data.clips_per_video of 2 or more: that many samples come from one reading",
+        )
         require(self.num_workers is None or self.num_workers >= 0, f"--data.num_workers {self.num_workers}: below 0")
         require(0 <= self.max_skipped <= 1, f"--data.max_skipped {self.max_skipped}: a share, 0 to 1")
 
@@ -231,6 +238,7 @@ class PretrainConfig:
         method, speeds = self.model.method, self.data.speeds
         one_speed = method in ("moco", "order")
         require(not one_speed or speeds == (2,), f"--data.speeds {list(speeds)}: {method} plays all clips at speed 1")
+        require(method == "rspnet" or not self.data.read_once, f"--data.read_once is of method rspnet, not of {method}")
         groups = self.model.virtual_ranks * self.engine.devices * self.engine.num_nodes
         size = self.data.batch_size
         require(size % groups == 0, f"--data.batch_size {size}: must divide by ranks x virtual ranks = {groups}")

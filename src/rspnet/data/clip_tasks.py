@@ -114,6 +114,8 @@ class ClipSampler:
         self.task = task
         self.batch_size = pairs.batch_size
         self.world_size = pairs.world_size
+        self.start_step = pairs.start_step
+        self.read_at_once = 1
 
     def __len__(self) -> int:
         """Batches this sampler gives."""
@@ -121,11 +123,18 @@ class ClipSampler:
 
     def __iter__(self) -> Iterator[list[ClipRequest]]:
         """This rank's requests, one list a step."""
+        return (self.requests(step) for step in range(self.start_step, self.pairs.total_steps))
+
+    def requests(self, step: int) -> list[ClipRequest]:
+        """This rank's requests of a step."""
         local = self.batch_size // self.world_size
         mine = slice(self.pairs.rank * local, (self.pairs.rank + 1) * local)
-        for step, requests in enumerate(self.pairs, start=self.pairs.start_step):
-            plans: Sequence[ClipPlan] = self.task.plans(self.batch_size, seed=self.pairs.seed, step=step)
-            yield [
-                ClipRequest(request.index, request.epoch, request.repeat, plan, request.clip)
-                for request, plan in zip(requests, plans[mine], strict=True)
-            ]
+        plans: Sequence[ClipPlan] = self.task.plans(self.batch_size, seed=self.pairs.seed, step=step)
+        return [
+            ClipRequest(request.index, request.epoch, request.repeat, plan, request.clip)
+            for request, plan in zip(self.pairs.requests(step), plans[mine], strict=True)
+        ]
+
+    def together(self) -> Iterator[list[int]]:
+        """Every step by itself: no video is read for several steps."""
+        return ([step] for step in range(self.start_step, self.pairs.total_steps))

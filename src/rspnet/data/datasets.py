@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from rspnet.data.skipped import Skip
 from rspnet.video.clips import (
     MAX_REPEATED,
     Indices,
+    SpeedUnion,
     draw_window,
     even_clips,
     repeated_share,
@@ -30,6 +32,7 @@ from rspnet.video.clips import (
     window_length,
 )
 from rspnet.video.reader import VideoReader, View, open_video
+from rspnet.video.views import Pixels
 from rspnet.video.watch import Watch
 
 Keys = tuple[int | str, ...]
@@ -112,6 +115,43 @@ def first_usable(
     return NoSample(tuple(skipped))
 
 
+@dataclass(frozen=True)
+class _Draft:
+    """What is drawn of a sample before its video is decoded.
+
+    Attributes:
+        views: of query and key.
+        draws: looks of query and key.
+        union: where the key clips are in the key's frames.
+        stretches: all frames from the first to the last of query, same-speed and other-speed key.
+    """
+
+    views: tuple[View, View]
+    draws: tuple[ClipDraw, ClipDraw]
+    union: SpeedUnion
+    stretches: list[list[int]]
+
+    def finish(
+        self, query: Pixels, key: Pixels, watch: Watch, index: int, skipped: tuple[Skip, ...]
+    ) -> tuple[PairSample, float]:
+        """The sample of these pixels, and the largest share of repeats among its clips and their stretches."""
+        (query_draw, key_draw), first, second = self.draws, self.union.first, self.union.second
+        clips = [query, key[first], key[second], *(watch.pictures(frames) for frames in self.stretches)]
+        sample = PairSample(
+            query=torch.as_tensor(query),
+            key=torch.as_tensor(key),
+            key_same=torch.from_numpy(first),
+            key_other=torch.from_numpy(second),
+            query_jitter=torch.from_numpy(query_draw.jitter),
+            key_jitter=torch.from_numpy(key_draw.jitter),
+            query_seed=query_draw.noise_seed,
+            key_seed=key_draw.noise_seed,
+            index=index,
+            skipped=skipped,
+        )
+        return sample, max(repeated_share(clip) for clip in clips)
+
+
 class ClipPairDataset(Dataset[PairSample | NoSample]):
     """Query and key windows of videos (METHOD: steps 1 and 2), each a function of its request and the seed alone.
 
@@ -175,8 +215,31 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         def read(video: VideoReader, keys: Keys, index: int, skipped: tuple[Skip, ...]) -> PairSample:
             return self._read(video, request, keys, index, skipped)
 
-        keys: Keys = (self.seed, "pair", request.epoch, request.index, request.repeat)
-        return first_usable(self.records, request.index, keys, deadly, read)
+        return first_usable(self.records, request.index, self._keys(request), deadly, read)
+
+    def samples(self, requests: Sequence[PairRequest], deadly: Mapping[int, str]) -> list[PairSample | NoSample]:
+        """The samples of requests of one video, each what `sample` gives, from one decode where none is refused."""
+        index = requests[0].index
+        found: list[PairSample | None] = [None] * len(requests)
+        if index not in deadly:
+            note(index)
+            with (
+                suppress(RSPNetError),
+                open_video(self.records[index].path) as video,
+            ):  # `sample` finds it again, and why
+                found = self._read_together(video, requests)
+        return [one or self.sample(request, deadly) for one, request in zip(found, requests, strict=True)]
+
+    def _keys(self, request: PairRequest) -> Keys:
+        return (self.seed, "pair", request.epoch, request.index, request.repeat)
+
+    def _read_together(self, video: VideoReader, requests: Sequence[PairRequest]) -> list[PairSample | None]:
+        """The first draw of every request, None where it is refused."""
+        drafts = [self._draft(video, request, (*self._keys(request), 0)) for request in requests]
+        watch = Watch(frame for draft in drafts for stretch in draft.stretches for frame in stretch)
+        pixels = iter(video.read_views([view for draft in drafts for view in draft.views], watch=watch))
+        made = [draft.finish(next(pixels), next(pixels), watch, requests[0].index, ()) for draft in drafts]
+        return [sample if repeated < self.max_repeated else None for sample, repeated in made]
 
     def _read(
         self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
@@ -192,6 +255,13 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
     ) -> tuple[PairSample, float]:
         """A sample, and the largest share of repeats among its three clips and the stretches they are cut from."""
+        draft = self._draft(video, request, keys)
+        watch = Watch(frame for stretch in draft.stretches for frame in stretch)
+        query, key = video.read_views(draft.views, watch=watch)
+        return draft.finish(query, key, watch, index, skipped)
+
+    def _draft(self, video: VideoReader, request: PairRequest, keys: Keys) -> _Draft:
+        """Draw windows and looks."""
         num_frames, size = request.clip or (self.num_frames, self.size)
         union = speed_union(num_frames, request.speed, request.other_speed)
         (query_draw, query_view, query_window), (key_draw, key_view, key_window) = (
@@ -200,22 +270,7 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         )
         windows = [(query_window, request.speed), (key_window, request.speed), (key_window, request.other_speed)]
         stretches = [window[: (num_frames - 1) * speed + 1].tolist() for window, speed in windows]
-        watch = Watch(index for stretch in stretches for index in stretch)
-        query, key = video.read_views([query_view, key_view], watch=watch)
-        clips = [query, key[union.first], key[union.second], *(watch.pictures(frames) for frames in stretches)]
-        sample = PairSample(
-            query=torch.as_tensor(query),
-            key=torch.as_tensor(key),
-            key_same=torch.from_numpy(union.first),
-            key_other=torch.from_numpy(union.second),
-            query_jitter=torch.from_numpy(query_draw.jitter),
-            key_jitter=torch.from_numpy(key_draw.jitter),
-            query_seed=query_draw.noise_seed,
-            key_seed=key_draw.noise_seed,
-            index=index,
-            skipped=skipped,
-        )
-        return sample, max(repeated_share(clip) for clip in clips)
+        return _Draft((query_view, key_view), (query_draw, key_draw), union, stretches)
 
     def draw_window_and_looks(
         self, video: VideoReader, ticks: Indices, rng: np.random.Generator, *, size: int

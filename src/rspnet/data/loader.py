@@ -7,10 +7,11 @@ decoder runs in the training process, and its crash cannot be contained.)
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import shutil
 import signal
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,9 +24,9 @@ from rspnet.core.errors import RSPNetError, TooManySkippedError
 from rspnet.core.workers import Death, Replace, ordered_map
 from rspnet.data.augment import augment, augment_taking
 from rspnet.data.clip_sets import ClipBatch, ClipSample, ClipSetDataset, stack_clips
-from rspnet.data.clip_tasks import ClipRequest, ClipSampler
+from rspnet.data.clip_tasks import ClipSampler
 from rspnet.data.datasets import ClipPairDataset, EvalClipDataset, EvalSample, NoSample, PairSample
-from rspnet.data.sampler import PairRequest, PairSampler
+from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import Skip, SkipLog
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
@@ -141,8 +142,9 @@ def make_views(
     return query, key_same, key_other
 
 
-PairTask = tuple[list[Any], dict[int, str]]
-"""One batch's requests, and the videos (by index) known to end the process that reads them, with reasons."""
+PairTask = tuple[list[list[Any]], dict[int, str]]
+"""Requests of batches of the same videos, and the videos (by index) known to end the process that reads them, with
+reasons."""
 
 
 class PairReader:
@@ -151,11 +153,18 @@ class PairReader:
     def __init__(self, dataset: ClipPairDataset | ClipSetDataset) -> None:
         self.dataset = dataset
 
-    def __call__(self, task: PairTask) -> PairBatch | ClipBatch | NoSample:
-        """The batch of some requests."""
+    def __call__(self, task: PairTask) -> list[PairBatch | ClipBatch | NoSample]:
+        """The batches of some requests."""
         _one_thread_in_workers()
-        requests, deadly = task
-        return collate([self.dataset.sample(request, deadly) for request in requests])
+        batches, deadly = task
+        of_videos = [self._samples(requests, deadly) for requests in zip(*batches, strict=True)]
+        return [collate(samples) for samples in zip(*of_videos, strict=True)]
+
+    def _samples(self, requests: Sequence[Any], deadly: dict[int, str]) -> Sequence[PairSample | ClipSample | NoSample]:
+        if len(requests) == 1:
+            return [self.dataset.sample(requests[0], deadly)]
+        assert isinstance(self.dataset, ClipPairDataset)
+        return self.dataset.samples(requests, deadly)
 
 
 class EvalReader:
@@ -204,7 +213,7 @@ class PairLoader(Generic[Batch]):
     def __init__(
         self,
         dataset: ClipPairDataset | ClipSetDataset,
-        sampler: Iterable[list[PairRequest]] | Iterable[list[ClipRequest]],
+        sampler: PairSampler | ClipSampler,
         *,
         num_workers: int,
         skip_log: SkipLog | None,
@@ -234,7 +243,24 @@ class PairLoader(Generic[Batch]):
             yield batch
 
     def _batches(self) -> Iterator[Any]:
+        """Batches in step order; those of videos that are read once for several steps wait here for theirs."""
+        step, waiting, asked = self._sampler.start_step, dict[int, Any](), deque[list[int]]()
+        for batches in self._read(asked):
+            for its_step, batch in zip(asked.popleft(), batches, strict=True):
+                # A batch that waits must not hold the shared memory it came in.
+                waiting[its_step] = batch if its_step == step else copy.deepcopy(batch)
+            while step in waiting:
+                yield waiting.pop(step)
+                step += 1
+
+    def _read(self, asked: deque[list[int]]) -> Iterator[list[Any]]:
+        """Batches of the same videos, one list after the other; the steps they are for go to `asked`."""
         coroner = Coroner()
+
+        def tasks() -> Iterator[PairTask]:
+            for steps in self._sampler.together():
+                asked.append(steps)
+                yield [self._sampler.requests(step) for step in steps], dict(coroner.deadly)
 
         def after_death(task: PairTask, death: Death) -> PairTask:
             coroner.blames(death)
@@ -242,7 +268,7 @@ class PairLoader(Generic[Batch]):
 
         return ordered_map(
             PairReader(self._dataset),
-            ((requests, dict(coroner.deadly)) for requests in self._sampler),
+            tasks(),
             workers=self._num_workers,
             after_death=after_death,
             hang_seconds=_HANG_SECONDS,
@@ -280,7 +306,7 @@ def make_loader(
     Raises:
         RSPNetError: shared memory cannot hold the batches that workers prepare.
     """
-    local_batch = sampler.batch_size // sampler.world_size
+    local_batch = sampler.batch_size // sampler.world_size * sampler.read_at_once
     _check_shared_memory(num_workers * _PREFETCH * local_batch * dataset.max_sample_bytes(), num_workers)
     return PairLoader(dataset, sampler, num_workers=num_workers, skip_log=skip_log)
 

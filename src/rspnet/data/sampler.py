@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +58,9 @@ class PairSampler:
         total_steps: step to stop before.
         start_step: first step to give, for a resume.
         clips_per_video: samples of each video in one epoch; the epoch is that many shuffled passes in a row.
+        apart: have `together` name the steps that show the same videos, at least so many steps apart where the epoch
+            is long enough; an epoch then shows `apart` batches or a few more, the same videos again, and so on to
+            `clips_per_video` times, before the next ones. None: shuffled passes.
         coarse: clips of the first `coarse_steps` steps (coarse to fine); all others are as large as the data set's.
         coarse_steps: see `coarse`.
         rank: this process's number.
@@ -76,6 +80,7 @@ class PairSampler:
         total_steps: int,
         start_step: int = 0,
         clips_per_video: int = 1,
+        apart: int | None = None,
         coarse: ClipSize | None = None,
         coarse_steps: int = 0,
         rank: int = 0,
@@ -89,15 +94,24 @@ class PairSampler:
         self.total_steps = total_steps
         self.start_step = start_step
         self.clips_per_video = clips_per_video
+        self.apart = apart
         self.coarse = coarse
         self.coarse_steps = coarse_steps
         self.rank = rank
         self.world_size = world_size
+        self._known: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, dtype=np.int64))
 
     @property
     def steps_per_epoch(self) -> int:
         """Whole global batches in one epoch."""
-        return self.num_videos * self.clips_per_video // self.batch_size
+        return epoch_steps(
+            self.num_videos, self.batch_size, clips_per_video=self.clips_per_video, aligned=self.apart is not None
+        )
+
+    @property
+    def read_at_once(self) -> int:
+        """Most batches that `together` puts together."""
+        return 1 if self.apart is None else self.clips_per_video
 
     def __len__(self) -> int:
         """Batches this sampler gives: from `start_step` to `total_steps`."""
@@ -105,28 +119,57 @@ class PairSampler:
 
     def __iter__(self) -> Iterator[list[PairRequest]]:
         """This rank's requests, one list a step."""
+        return (self.requests(step) for step in range(self.start_step, self.total_steps))
+
+    def requests(self, step: int) -> list[PairRequest]:
+        """This rank's requests of a step."""
         local = self.batch_size // self.world_size
         mine = slice(self.rank * local, (self.rank + 1) * local)
-        order_epoch, order = -1, np.zeros(0, dtype=np.int64)
-        for step in range(self.start_step, self.total_steps):
-            epoch, place = divmod(step, self.steps_per_epoch)
-            if epoch != order_epoch:
-                order_epoch, order = epoch, self._order(epoch)
-            entries = order[place * self.batch_size : (place + 1) * self.batch_size]
-            repeats, videos = np.divmod(entries, self.num_videos)
-            clip = self.coarse if step < self.coarse_steps else None
-            yield [
-                PairRequest(video, epoch, speed, other, repeat, clip)
-                for video, speed, other, repeat in zip(
-                    *(row[mine].tolist() for row in (videos, *self._speeds(step), repeats)), strict=True
-                )
-            ]
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._known[0]:
+            self._known = (epoch, self._order(epoch))
+        entries = self._known[1][place * self.batch_size : (place + 1) * self.batch_size]
+        repeats, videos = np.divmod(entries, self.num_videos)
+        clip = self.coarse if step < self.coarse_steps else None
+        return [
+            PairRequest(video, epoch, speed, other, repeat, clip)
+            for video, speed, other, repeat in zip(
+                *(row[mine].tolist() for row in (videos, *self._speeds(step), repeats)), strict=True
+            )
+        ]
+
+    def together(self) -> Iterator[list[int]]:
+        """Steps from `start_step` to `total_steps` that show the same videos, in the order of the first of each."""
+        if self.apart is None:
+            yield from ([step] for step in range(self.start_step, self.total_steps))
+            return
+        for epoch in range(self.start_step // self.steps_per_epoch, -(-self.total_steps // self.steps_per_epoch)):
+            for first, size in self._groups():
+                start = epoch * self.steps_per_epoch + first * self.clips_per_video
+                shown = [range(start + place, start + self.clips_per_video * size, size) for place in range(size)]
+                left = [[step for step in steps if self.start_step <= step < self.total_steps] for steps in shown]
+                yield from sorted(steps for steps in left if steps)
+
+    def _groups(self) -> list[tuple[int, int]]:
+        """(first batch, number of batches) of the groups that an epoch's videos are shown again in."""
+        assert self.apart is not None
+        batches = self.num_videos // self.batch_size
+        edges = np.linspace(0, batches, max(1, batches // self.apart) + 1).astype(int).tolist()
+        return [(first, last - first) for first, last in pairwise(edges)]
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        """Entries (repeat * num_videos + video) of an epoch: one shuffle of all videos for each repeat."""
+        """Entries (repeat * num_videos + video) of an epoch: one shuffle of all videos for each repeat, or for all."""
         rng = numpy_rng(self.seed, "order", epoch)
-        passes = [rng.permutation(self.num_videos) + repeat * self.num_videos for repeat in range(self.clips_per_video)]
-        return np.concatenate(passes).astype(np.int64)
+        repeats = range(self.clips_per_video)
+        if self.apart is None:
+            return np.concatenate([rng.permutation(self.num_videos) + repeat * self.num_videos for repeat in repeats])
+        batches = rng.permutation(self.num_videos)[: self.num_videos // self.batch_size * self.batch_size]
+        parts = [
+            batches[first * self.batch_size : (first + size) * self.batch_size] + repeat * self.num_videos
+            for first, size in self._groups()
+            for repeat in repeats
+        ]
+        return np.concatenate(parts)
 
     def _speeds(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Own and other speeds of a global batch: two int64 [batch_size], a random half of the first being 1."""
@@ -135,6 +178,13 @@ class PairSampler:
         is_fast = rng.permutation(self.batch_size) < self.batch_size // 2
         own = np.where(is_fast, fast, 1)
         return own, 1 + fast - own
+
+
+def epoch_steps(num_videos: int, batch_size: int, *, clips_per_video: int, aligned: bool) -> int:
+    """Steps of one epoch; `aligned` where each of its passes over the videos takes whole batches."""
+    if aligned:
+        return num_videos // batch_size * clips_per_video
+    return num_videos * clips_per_video // batch_size
 
 
 def _check(num_videos: int, batch_size: int, clips_per_video: int, world_size: int, speeds: Sequence[int]) -> None:

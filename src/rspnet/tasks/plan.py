@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
-from rspnet.data.sampler import ClipSize
+from rspnet.data.sampler import ClipSize, epoch_steps
 from rspnet.data.survey import Look, survey
 from rspnet.engine.launch import processes
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
@@ -45,6 +46,7 @@ class Plan:
     warnings: tuple[str, ...]
     coarse: ClipSize | None
     coarse_steps: int
+    apart: int | None
 
 
 def find_videos(root: str | None, list_file: str | None) -> list[VideoRecord]:
@@ -62,7 +64,9 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         ConfigError: fewer clips in an epoch than in a batch, or no such device.
     """
     data, engine, optim = config.data, config.engine, config.optim
-    steps_per_epoch = num_videos * data.clips_per_video // data.batch_size
+    steps_per_epoch = epoch_steps(
+        num_videos, data.batch_size, clips_per_video=data.clips_per_video, aligned=data.read_once
+    )
     if steps_per_epoch == 0:
         raise ConfigError(
             f"--data.batch_size {data.batch_size} is larger than an epoch: {num_videos} videos x "
@@ -100,6 +104,8 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         if data.coarse_share
         else None,
         coarse_steps=round(data.coarse_share * total),
+        # Steps until the queue has forgotten a video's last key.
+        apart=math.ceil(config.model.queue_size / data.batch_size) + 1 if data.read_once else None,
     )
 
 
@@ -141,7 +147,11 @@ def memory_estimate(plan: Plan, config: PretrainConfig, model: PretextModel) -> 
     copies = 2 if config.optim.name == "adamw" else 1
     frozen = _numbers(model) - _numbers(model.trained)
     activations = int(saved_activation_bytes(model.backbone, shape) * group * share)
-    return activations + state_bytes(model.trained, optimizer_copies=copies) + frozen * 4
+    # Both windows of a sample, as bytes; at most this many batches wait for their steps.
+    waiting = (plan.apart or 0) * (config.data.clips_per_video - 1) * config.data.batch_size // plan.world_size
+    window = config.data.num_frames * (1 + max(config.data.speeds))
+    held = waiting * window * config.data.size**2 * 3
+    return activations + state_bytes(model.trained, optimizer_copies=copies) + frozen * 4 + held
 
 
 def _numbers(module: torch.nn.Module) -> int:

@@ -23,6 +23,7 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path, write_json
 from rspnet.core.progress import track
 from rspnet.data.annotations import VideoRecord
+from rspnet.data.sampler import epoch_steps
 from rspnet.data.skipped import Skip
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
@@ -158,9 +159,11 @@ def defaults(section: str) -> dict[str, Any]:
 
 def steps_of(config: PretrainConfig, videos: StudySet) -> int:
     """Steps of a row's pre-training."""
-    return config.max_steps or config.epochs * (
-        len(videos.train) * config.data.clips_per_video // config.data.batch_size
+    data = config.data
+    steps = epoch_steps(
+        len(videos.train), data.batch_size, clips_per_video=data.clips_per_video, aligned=data.read_once
     )
+    return config.max_steps or config.epochs * steps
 
 
 def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -> dict[str, Any]:
