@@ -1,4 +1,4 @@
-"""What a step of learning on small compute costs by the size of its clips, and what two ways to save would bring.
+"""What a step of learning on small compute costs by the size of its clips; what sharing key passes or decodes saves.
 
     OMP_NUM_THREADS=1 python benchmarks/step_costs.py --videos HUMAN_MOTION/UCF-101
 
@@ -14,21 +14,16 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import torch
 
 from rspnet.config.pretrain import PairDataConfig
-from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.loader import PairBatch, collate, make_views
-from rspnet.data.sampler import ClipSize, PairSampler
+from rspnet.data.sampler import ClipSize, PairRequest, PairSampler
 from rspnet.engine.optim import make_optimizer
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
 from rspnet.tasks.pretrain import pair_dataset
-from rspnet.video.clips import speed_union
-from rspnet.video.reader import open_video
-from rspnet.video.watch import Watch
 
 SIZES = (ClipSize(8, 48), ClipSize(8, 32), ClipSize(4, 48), ClipSize(4, 32))
 BATCH, TURNS = 32, 9
@@ -124,20 +119,12 @@ def windows_of_one_decode(records: list[VideoRecord]) -> None:
     head("frames x size", *(f"{many} a decode" for many in PER_DECODE))
     for clip in SIZES:
         dataset = pair_dataset(PairDataConfig(root="videos", num_frames=8, size=48), records, seed=0)
-        offsets = {speed: speed_union(clip.num_frames, speed, 3 - speed).offsets for speed in (1, 2)}
 
-        def read(many: int, dataset=dataset, offsets=offsets, clip=clip) -> None:
-            for number, record in enumerate(records[:: max(1, len(records) // VIDEOS)][:VIDEOS]):
-                with open_video(record.path) as video:
-                    views, frames = [], []
-                    for repeat in range(many):
-                        speed = 1 + (number + repeat) % 2
-                        for ticks in (np.arange(clip.num_frames) * speed, offsets[speed]):
-                            rng = numpy_rng("cost", number, repeat, len(views))
-                            _, view, window = dataset.draw_window_and_looks(video, ticks, rng, size=clip.size)
-                            views.append(view)
-                            frames += window[: int(ticks[-1]) + 1].tolist()
-                    video.read_views(views, watch=Watch(frames))
+        def read(many: int, dataset=dataset, clip=clip) -> None:
+            step = max(1, len(records) // VIDEOS)
+            for index in range(0, VIDEOS * step, step):
+                speeds = [1 + (index // step + repeat) % 2 for repeat in range(many)]
+                dataset.samples([PairRequest(index, 0, v, 3 - v, repeat, clip) for repeat, v in enumerate(speeds)], {})
 
         cost = seconds_of({str(many): lambda many=many: read(many) for many in PER_DECODE}, turns=3)
         cells = " | ".join(f"{1e3 * cost[str(many)] / many / VIDEOS:.2f} ms a sample" for many in PER_DECODE)

@@ -152,6 +152,15 @@ class _Draft:
         return sample, max(repeated_share(clip) for clip in clips)
 
 
+def _decode(
+    video: VideoReader, drafts: Sequence[_Draft], index: int, skipped: tuple[Skip, ...]
+) -> list[tuple[PairSample, float]]:
+    """The samples of drafts of one video from one decode, each with its largest share of repeats."""
+    watch = Watch(frame for draft in drafts for stretch in draft.stretches for frame in stretch)
+    pixels = iter(video.read_views([view for draft in drafts for view in draft.views], watch=watch))
+    return [draft.finish(next(pixels), next(pixels), watch, index, skipped) for draft in drafts]
+
+
 class ClipPairDataset(Dataset[PairSample | NoSample]):
     """Query and key windows of videos (METHOD: steps 1 and 2), each a function of its request and the seed alone.
 
@@ -236,9 +245,7 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
     def _read_together(self, video: VideoReader, requests: Sequence[PairRequest]) -> list[PairSample | None]:
         """The first draw of every request, None where it is refused."""
         drafts = [self._draft(video, request, (*self._keys(request), 0)) for request in requests]
-        watch = Watch(frame for draft in drafts for stretch in draft.stretches for frame in stretch)
-        pixels = iter(video.read_views([view for draft in drafts for view in draft.views], watch=watch))
-        made = [draft.finish(next(pixels), next(pixels), watch, requests[0].index, ()) for draft in drafts]
+        made = _decode(video, drafts, requests[0].index, ())
         return [sample if repeated < self.max_repeated else None for sample, repeated in made]
 
     def _read(
@@ -255,10 +262,7 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
     ) -> tuple[PairSample, float]:
         """A sample, and the largest share of repeats among its three clips and the stretches they are cut from."""
-        draft = self._draft(video, request, keys)
-        watch = Watch(frame for stretch in draft.stretches for frame in stretch)
-        query, key = video.read_views(draft.views, watch=watch)
-        return draft.finish(query, key, watch, index, skipped)
+        return _decode(video, [self._draft(video, request, keys)], index, skipped)[0]
 
     def _draft(self, video: VideoReader, request: PairRequest, keys: Keys) -> _Draft:
         """Draw windows and looks."""

@@ -47,6 +47,8 @@ class Plan:
     coarse: ClipSize | None
     coarse_steps: int
     apart: int | None
+    multiply_adds: int
+    """Of one clip's forward pass through the backbone."""
 
 
 def find_videos(root: str | None, list_file: str | None) -> list[VideoRecord]:
@@ -75,12 +77,13 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
     total = config.max_steps or config.epochs * steps_per_epoch
     device = pick_device(engine.device)
     local, nodes = processes(devices=engine.devices, num_nodes=engine.num_nodes)
+    per_clip = _multiply_adds_per_clip(config)
     threads, workers = pick_threads_and_workers(
         threads=engine.threads,
         workers=data.num_workers,
         device=device,
         processes=local,
-        work=lambda: FORWARDS_PER_STEP * _multiply_adds_per_clip(config),
+        work=lambda: FORWARDS_PER_STEP * per_clip,
     )
     warnings = []
     discriminates = config.model.method in ("rspnet", "moco") and config.model.appearance_weight > 0
@@ -106,6 +109,7 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         coarse_steps=round(data.coarse_share * total),
         # Steps until the queue has forgotten a video's last key.
         apart=math.ceil(config.model.queue_size / data.batch_size) + 1 if data.read_once else None,
+        multiply_adds=per_clip,
     )
 
 
@@ -126,7 +130,7 @@ def print_plan(plan: Plan, config: PretrainConfig, model: PretextModel, console:
         "clip": f"{config.data.num_frames} frames x {config.data.size}², {speeds}{first}",
         "network": f"{config.model.backbone} ({config.model.input}), "
         f"{sum(p.numel() for p in model.trained.parameters()) / 1e6:.1f} M parameters, "
-        f"{_multiply_adds_per_clip(config) / 1e9:.2g} G multiply-adds a clip, method {config.model.method}",
+        f"{plan.multiply_adds / 1e9:.2g} G multiply-adds a clip, method {config.model.method}",
         "steps": f"{plan.total_steps:,} of {config.data.batch_size} clips ({plan.steps_per_epoch:,} an epoch)",
         "learning rate": f"{plan.schedule.peak:g} ({config.optim.name}, {config.optim.schedule})",
         "machine": f"{plan.world_size} x {plan.device.type}, {plan.precision}, {plan.threads} threads, "
