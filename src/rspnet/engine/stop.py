@@ -12,6 +12,10 @@ from typing import Any, Self
 STOPPED_EXIT_CODE = 130
 
 
+class Stopped(Exception):  # noqa: N818 - no error: a training was asked to stop and wrote its checkpoint
+    """Raised by a command that runs others when one of them was stopped by a signal."""
+
+
 class WaitEnded(BaseException):
     """A stop was asked for while waiting; no `Exception`, so that nothing on the way takes it for a failure."""
 

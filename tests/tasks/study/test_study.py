@@ -19,10 +19,11 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.recipes import recipe_names
 from rspnet.tasks.study import rows as rows_module
 from rspnet.tasks.study.command import rows_of
+from rspnet.tasks.study.finetuning import hits_in_order, labels_csv
 from rspnet.tasks.study.plots import draw_study
 from rspnet.tasks.study.report import as_json, block, filled, gather, read_kept
 from rspnet.tasks.study.rows import claimed, finished, row_folder, row_protocol, training_seconds
-from rspnet.tasks.study.sets import StudySet
+from rspnet.tasks.study.sets import StudySet, Task
 from rspnet.tasks.study.spec import read_study, row_config, smaller
 
 READY_MADE = [name.removeprefix("study/") for name in recipe_names() if name.startswith("study/")]
@@ -229,6 +230,60 @@ def test_a_study_that_tunes_shows_no_test_score(whole: Path, spec: Path) -> None
     assert "minus" not in tuning
 
 
+@pytest.fixture(scope="module")
+def finetuning(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("spec") / "tuned.yaml"
+    options = {"optim": {"name": "adamw", "lr": 0.001, "schedule_unit": "step"}, "max_steps": 300}
+    runs = {name: SPEC["runs"][name] for name in ("random", "joint")}
+    path.write_text(yaml.safe_dump(SPEC | {"finetune": options, "runs": runs, "oracle": []}, sort_keys=False))
+    return path
+
+
+def test_a_study_may_fine_tune_every_network_on_every_task(
+    finetuning: Path, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as stopping:
+        stop_after(stopping, 3)  # of the two steps of pre-training and the two of each task's fine-tuning
+        assert study(finetuning, root, tmp_path, "--only", "[joint]") == 130
+    assert (tmp_path / "rows" / "joint-seed0" / "finetune-0" / "last.ckpt").exists()
+    assert study(finetuning, root, tmp_path) == 0
+    for run in ("random", "joint"):
+        found = row(tmp_path, run)
+        for number, task in enumerate(("motion", "speed")):
+            folder = tmp_path / "rows" / f"{run}-seed0" / f"finetune-{number}"
+            result = json.loads((folder / "result.json").read_text())
+            assert found["scores"][task]["finetuned"] == pytest.approx(result["results"]["scores"]["top1"]["value"])
+            hits = found["hits"][task]["finetuned"]
+            assert hits.count("1") / len(hits) == pytest.approx(found["scores"][task]["finetuned"])
+            assert (result["protocol"]["init_sha256"] is None) == (run == "random")
+            assert result["protocol"]["training"]["max_steps"] == 2
+        assert found["protocol"]["finetune"]["optim"]["lr"] == 0.001
+    plan = read_study(str(finetuning))
+    content = gather(plan, tmp_path)
+    text = block(plan, content)
+    assert "| R@5 | 5 labels a class | fine-tuned |" in text
+    assert "motion, fine-tuned | speed, linear probe" in text
+    assert "CPU s judging | CPU s fine-tuning |" in text
+    draw_study(tmp_path / "tuned.png", plan, content["rows"])
+    assert (tmp_path / "tuned.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_hits_of_fine_tuning_are_in_the_order_of_the_set_and_whole(tmp_path: Path) -> None:
+    records = [VideoRecord(Path(name), name) for name in ("a, b.avi", "c.avi", "d.avi")]
+    task = Task(("x", "y"), np.array([0, 1, 1]), np.array([1, -1, 0]))
+    videos = StudySet(records, records, np.zeros(3, dtype=np.bool_), {"t": task})
+    table = list(csv.reader(labels_csv(videos, task).splitlines()))
+    assert table[1:] == [
+        ["a, b.avi", "x", "train"], ["c.avi", "y", "train"], ["d.avi", "y", "train"],
+        ["a, b.avi", "y", "test"], ["d.avi", "x", "test"],
+    ]  # fmt: skip
+    np.savez(tmp_path / "p.npz", name=np.array(["d.avi", "a, b.avi"]), top1=np.array([True, False]))
+    assert hits_in_order(videos, task, tmp_path / "p.npz").tolist() == [False, True]
+    np.savez(tmp_path / "p.npz", name=np.array(["d.avi"]), top1=np.array([True]))
+    with pytest.raises(ValueError, match=r"a, b\.avi: not tested"):
+        hits_in_order(videos, task, tmp_path / "p.npz")
+
+
 def test_a_report_of_nothing_says_so(spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", str(spec), "--out", str(tmp_path / "nothing"), "--report", str(tmp_path / "report")]) == 2
     assert "no finished row" in capsys.readouterr().err
@@ -272,6 +327,8 @@ def test_rows_come_seed_by_seed_and_unknown_runs_are_refused(spec: Path) -> None
         ({"reference": "none"}, "reference 'none' is none of its runs"),
         ({"runs": {"joint": {"model": {"tau": 1}}}}, "run 'joint'.*'tau'"),
         ({"runs": {"joint": {"model": {"margin": -1}}}}, "--model.margin -1: must not be negative"),
+        ({"finetune": {"rate": 1}}, "study bad, finetune: .*'rate'"),
+        ({"finetune": {"optim": {"lr": 0}}}, "--optim.lr 0: must be above 0"),
         ({"colour": 1}, "unexpected keyword argument 'colour'"),
     ],
 )

@@ -11,11 +11,11 @@ from rich.console import Console
 from rspnet.config.study import StudyConfig
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import write_json
-from rspnet.engine.stop import STOPPED_EXIT_CODE
+from rspnet.engine.stop import STOPPED_EXIT_CODE, Stopped
 from rspnet.tasks.linear_probe import require_sklearn
 from rspnet.tasks.study.oracle import ask_oracle
 from rspnet.tasks.study.report import report
-from rspnet.tasks.study.rows import Stopped, claimed, finished, make_row, row_folder, row_protocol
+from rspnet.tasks.study.rows import claimed, finished, make_row, row_folder, row_protocol
 from rspnet.tasks.study.sets import StudySet, read_study_set, write_list
 from rspnet.tasks.study.spec import Study, read_study, row_config, smaller
 
@@ -85,7 +85,7 @@ def _row(plan: Study, run: str, seed: int, videos: StudySet, *, root: Path, out:
         row = make_row(plan, run, config, videos)
     scores = {task: part["linear"] for task, part in row["scores"].items()}
     text = ", ".join(f"{task} {value:.3f}" for task, value in scores.items())
-    spent = row["spent"]["pretrain"]["cpu_seconds"] + row["spent"]["judge"]["cpu_seconds"]
+    spent = sum(part["cpu_seconds"] for part in row["spent"].values())
     console.print(f"{run}, seed {seed}: linear {text} ({spent:.0f} CPU seconds)", highlight=False)
     return "made"
 

@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 
 from rspnet.core.files import atomic_path
 from rspnet.tasks.study.rows import training_seconds
+from rspnet.tasks.study.scores import FINETUNED
 from rspnet.tasks.study.spec import Study, option
 from rspnet.tasks.study.statistics import mean_of
 
 _DRAWN = {"linear": "linear probe", "recall1": "R@1"}
+_FINETUNING_DRAWN = _DRAWN | {FINETUNED: "fine-tuned"}
 _TUNING_DRAWN = {"linear_validation": "linear probe, validation", "recall1_validation": "R@1, validation"}
 CPU_SECONDS = "cpu_seconds"
 
@@ -25,9 +27,10 @@ def draw_study(path: Path, study: Study, rows: list[dict[str, Any]]) -> None:
     figure = Figure(figsize=(size * len(study.labels) + 0.8, size), layout="constrained")
     panels = figure.subplots(1, len(study.labels), squeeze=False)[0]
     runs = [run for run in study.runs if any(row["run"] == run for row in rows)]
-    drawn = _TUNING_DRAWN if study.tuning else _DRAWN
+    drawn = _TUNING_DRAWN if study.tuning else _FINETUNING_DRAWN if study.finetune else _DRAWN
+    shifts = np.linspace(-0.12, 0.12, len(drawn)).tolist()
     for axes, task in zip(panels, study.labels, strict=True):
-        for shift, (score, label) in zip((-0.12, 0.12), drawn.items(), strict=True):
+        for shift, (score, label) in zip(shifts, drawn.items(), strict=True):
             found = [mean_of([row["scores"][task][score] for row in rows if row["run"] == run]) for run in runs]
             middle = np.array([mean.value for mean in found])
             reach = np.array([0.0 if mean.high is None else mean.high - mean.value for mean in found])

@@ -13,15 +13,22 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import write_text
 from rspnet.tasks.study.plots import draw_oracle, draw_study
 from rspnet.tasks.study.rows import ROW, read_row, training_seconds
+from rspnet.tasks.study.scores import FINETUNED
 from rspnet.tasks.study.spec import Study
 from rspnet.tasks.study.statistics import Comparison, Mean, compare_runs, mean_of
 
-SCORES = {"linear": "linear probe", "recall1": "R@1", "recall5": "R@5", "few": "5 labels a class"}
-"""Scores shown, and what tables call them."""
+SCORES = {
+    "linear": "linear probe",
+    "recall1": "R@1",
+    "recall5": "R@5",
+    "few": "5 labels a class",
+    FINETUNED: "fine-tuned",
+}
+"""Scores shown, and what tables call them; `FINETUNED` only of a study that fine-tunes."""
 TUNING_SCORES = {"linear_validation": "linear probe, validation", "recall1_validation": "R@1, validation"}
 """Scores shown of a study that tunes."""
-TESTED = ("linear", "recall1")
-"""Scores with paired tests against the reference."""
+TESTED = ("linear", "recall1", FINETUNED)
+"""Scores with paired tests against the reference; likewise."""
 Rows = list[dict[str, Any]]
 
 
@@ -98,7 +105,7 @@ def tables(study: Study, content: dict[str, Any]) -> str:
     rows: Rows = content["rows"]
     lines = [f"**{study.title}.** {study.about.strip()}", "", _protocol(rows), ""]
     runs = [run for run in study.runs if any(row["run"] == run for row in rows)]
-    shown = TUNING_SCORES if study.tuning else SCORES
+    shown = shown_scores(study)
     for task in study.labels:
         lines += [f"*{task}* (%, mean and 95 % t-interval over seeds; chance {_chance(rows, task)}):", ""]
         lines += _table(["run", "seeds", *shown.values()], [_scores_row(rows, run, task, shown) for run in runs])
@@ -109,15 +116,21 @@ def tables(study: Study, content: dict[str, Any]) -> str:
             f"Each run minus *{study.reference}*, in points: over seeds (t), and over test videos (bootstrap).",
             "",
         ]
-        header = ["run", *(f"{task}, {SCORES[score]}" for task in study.labels for score in TESTED)]
+        header = ["run", *(f"{task}, {SCORES[score]}" for task in study.labels for score in TESTED if score in shown)]
         lines += _table(header, [_difference_row(study, rows, run) for run in compared])
         lines.append("")
-    lines += _table(
-        ["run", "steps", "pretext", "CPU s pre-training", "CPU s judging"], [_cost_row(rows, r) for r in runs]
-    )
+    header = ["run", "steps", "pretext", "CPU s pre-training", "CPU s judging"]
+    lines += _table(header + ["CPU s fine-tuning"] * bool(study.finetune), [_cost_row(rows, r) for r in runs])
     if content["oracle"]:
         lines += ["", _oracle_text(content["oracle"])]
     return "\n".join(lines) + "\n"
+
+
+def shown_scores(study: Study) -> dict[str, str]:
+    """The scores that a study shows, with the names tables have for them."""
+    if study.tuning:
+        return TUNING_SCORES
+    return SCORES if study.finetune else {score: name for score, name in SCORES.items() if score != FINETUNED}
 
 
 def filled(document: str, name: str, text: str) -> str:
@@ -161,8 +174,14 @@ def _protocol(rows: Rows) -> str:
     return (
         f"Protocol: {_trainings(rows)}; pre-trained on the {videos['train']} training videos without "
         f"labels, judged on {videos['test']} test videos by frozen features ({view['num_clips']} clips, stride "
-        f"{view['stride']}). Settings may be tuned on {videos['validation']} of the training videos only."
+        f"{view['stride']}){_finetuning(rows)}. Settings may be tuned on {videos['validation']} of the training videos "
+        "only."
     )
+
+
+def _finetuning(rows: Rows) -> str:
+    options = rows[0]["protocol"].get("finetune")
+    return "" if options is None else f"; fine-tuned with {json.dumps(options)}"
 
 
 def _trainings(rows: Rows) -> str:
@@ -194,7 +213,8 @@ def _scores_row(rows: Rows, run: str, task: str, shown: Iterable[str]) -> list[s
 
 
 def _difference_row(study: Study, rows: Rows, run: str) -> list[str]:
-    cells = [comparison(rows, run, study.reference, task, score) for task in study.labels for score in TESTED]
+    tested = [score for score in TESTED if score in shown_scores(study)]
+    cells = [comparison(rows, run, study.reference, task, score) for task in study.labels for score in tested]
     return [run, *(_difference(cell) for cell in cells)]
 
 
@@ -203,9 +223,10 @@ def _cost_row(rows: Rows, run: str) -> list[str]:
     shown = ("motion_accuracy", "accuracy", "top1", "appearance_top1_same")
     pretext = [f"{name} {mean_of([row['pretext'][name] for row in own]).value:.2f}" for name in shown
                if name in own[0]["pretext"]]  # fmt: skip
-    judging = mean_of([row["spent"]["judge"]["cpu_seconds"] for row in own]).value
+    after = [part for part in own[0]["spent"] if part != "pretrain"]
+    spent = [mean_of([row["spent"][part]["cpu_seconds"] for row in own]).value for part in after]
     steps = own[0]["protocol"]["steps"]
-    return [run, str(steps), ", ".join(pretext), f"{training_seconds(own):.0f}", f"{judging:.0f}"]
+    return [run, str(steps), ", ".join(pretext), *(f"{seconds:.0f}" for seconds in (training_seconds(own), *spent))]
 
 
 def _oracle_text(oracle: dict[str, Any]) -> str:

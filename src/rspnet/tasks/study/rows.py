@@ -27,12 +27,14 @@ from rspnet.data.sampler import epoch_steps
 from rspnet.data.skipped import Skip
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
+from rspnet.engine.stop import Stopped
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.tasks.embedder import Embedder
 from rspnet.tasks.pretrain import build_model, pretrain
 from rspnet.tasks.run_folder import plain
-from rspnet.tasks.study.scores import score_all
+from rspnet.tasks.study.finetuning import finetuned_hits
+from rspnet.tasks.study.scores import FINETUNED, score_all
 from rspnet.tasks.study.sets import StudySet
 from rspnet.tasks.study.spec import Study, is_trained
 
@@ -42,10 +44,6 @@ SECTIONS = ("data", "model", "optim", "engine")
 _MACHINE = {"root", "list", "num_workers", "max_skipped"}
 _MACHINE |= {item.name for item in fields(EngineConfig)} - {"precision", "channels_last"}
 _LAST_POINTS = 5
-
-
-class Stopped(Exception):  # noqa: N818 - no error: the training was asked to stop and wrote its checkpoint
-    """Raised out of a row whose training was stopped by a signal."""
 
 
 class Spent(NamedTuple):
@@ -137,6 +135,7 @@ def row_protocol(study: Study, config: PretrainConfig, run: str, videos: StudySe
         **{section: without_machine(settings[section]) for section in SECTIONS},
         "view": asdict(study.view),
         "labels": study.labels,
+        **({"finetune": study.finetune} if study.finetune else {}),
         "videos": {"train": len(videos.train), "test": len(videos.test), "validation": int(videos.validation.sum())},
     }
 
@@ -170,7 +169,7 @@ def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -
     """Make one row and write it to `config.out`; the caller holds the claim.
 
     Raises:
-        Stopped: the pre-training was asked to stop; the row goes on from there next time.
+        Stopped: a training was asked to stop; the row goes on from there next time.
         RSPNetError: bad data, or a loss that is not finite.
     """
     folder, start = Path(config.out), Spent.so_far()
@@ -193,6 +192,12 @@ def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -
     )
     train, test = (video_features(embedder, part) for part in (videos.train, videos.test))
     found = score_all(train, test, videos, seed=config.seed)
+    spent = {"pretrain": trained.since(start) | {"resumed": resumed}, "judge": Spent.so_far().since(trained)}
+    if study.finetune:
+        judged = Spent.so_far()
+        for name, hits in finetuned_hits(study, run, config, videos).items():
+            found[name].add(FINETUNED, hits)
+        spent["finetune"] = Spent.so_far().since(judged)
     with atomic_path(folder / "features.npz") as temporary, temporary.open("wb") as file:
         np.savez(file, train=train.astype(np.float16), test=test.astype(np.float16))
     row = {
@@ -207,7 +212,7 @@ def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -
         },
         "hits": {name: {score: _as_text(hits) for score, hits in part.hits.items()} for name, part in found.items()},
         "pretext": pretext,
-        "spent": {"pretrain": trained.since(start) | {"resumed": resumed}, "judge": Spent.so_far().since(trained)},
+        "spent": spent,
     }
     write_json(folder / ROW, row)
     return row

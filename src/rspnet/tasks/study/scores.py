@@ -20,6 +20,8 @@ Labels = NDArray[np.int64]
 STRENGTHS = (1e-3, 1e-2, 1e-1)
 """Values of C that the validation videos choose from."""
 FEW, DRAWS = 5, 5
+FINETUNED = "finetuned"
+"""Score of a network whose weights were all trained on the labels; only studies that fine-tune have it."""
 _FEW_STRENGTH = 1e-1
 _MAX_ITERATIONS = 300
 
@@ -37,6 +39,11 @@ class TaskScores:
 
     scores: dict[str, float]
     hits: dict[str, Hits]
+
+    def add(self, name: str, hits: Hits) -> None:
+        """One more score, by which test videos were right."""
+        self.scores[name] = float(hits.mean())
+        self.hits[name] = hits
 
 
 def score_all(train: Features, test: Features, videos: StudySet, *, seed: int) -> dict[str, TaskScores]:

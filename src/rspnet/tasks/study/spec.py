@@ -9,8 +9,11 @@ from typing import Any
 
 import yaml
 
+from rspnet.config.finetune import ClassifierConfig, FinetuneConfig, LabelledClipsConfig
+from rspnet.config.labelled import LabelledDataConfig
 from rspnet.config.pretrain import EngineConfig, ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
 from rspnet.core.errors import ConfigError
+from rspnet.engine.checkpoint import LAST
 from rspnet.recipes import recipe_path
 
 Options = dict[str, Any]
@@ -48,6 +51,8 @@ class Study:
         videos: column of clips.csv that names the video file.
         bins: numeric columns cut into this many equally filled classes.
         view: see `View`.
+        finetune: options of `rspnet finetune` (nested); every network is then also fine-tuned on every task, on clips
+            of its own shape. None: frozen features only.
         oracle: speeds to ask of the mean frame difference alone; none: not asked.
         tuning: report scores on the validation videos only, never those on test videos.
         x: option (such as steps) to draw the scores against, or cpu_seconds, those of the pre-training; none: by run.
@@ -65,6 +70,7 @@ class Study:
     videos: str = "file"
     bins: dict[str, int] = field(default_factory=dict)
     view: View = View()
+    finetune: Options = field(default_factory=dict)
     oracle: tuple[int, ...] = ()
     tuning: bool = False
     x: str | None = None
@@ -93,7 +99,9 @@ def read_study(name: str) -> Study:
     if study.reference not in study.runs:
         raise ConfigError(f"study {str(path)!r}: reference {study.reference!r} is none of its runs")
     for run in study.runs:
-        row_config(study, run, seed=0, root="videos", listed="train.csv", out="run")
+        config = row_config(study, run, seed=0, root="videos", listed="train.csv", out="run")
+        if study.finetune:
+            finetune_config(study, run, config, out="run", listed="labels.csv")
     return study
 
 
@@ -113,6 +121,37 @@ def row_config(study: Study, run: str, *, seed: int, root: str, listed: str, out
         return PretrainConfig(**sections, **options)
     except TypeError as error:
         raise ConfigError(f"study {study.name}, run {run!r}: {error}") from error
+
+
+def finetune_config(study: Study, run: str, config: PretrainConfig, *, out: str, listed: str) -> FinetuneConfig:
+    """The fine-tuning of one row's checkpoint (of fresh weights where the run has none) on the videos of a list.
+
+    Args:
+        study: with options for it.
+        run: name of the run.
+        config: the row's pre-training; network, clips, machine, seed and folder of videos are its own.
+        out: folder of the fine-tuning.
+        listed: CSV with the columns path, label and split.
+
+    Raises:
+        ConfigError: an option that does not exist, or options that contradict each other.
+    """
+    fresh = {"backbone": config.model.backbone, "input": config.model.input}
+    shape = {"num_frames": config.data.num_frames, "size": config.data.size, "num_workers": config.data.num_workers}
+    options = merged({"clips": shape, "optim": {"scale_lr": False}}, study.finetune)
+    weights = {"init": str(Path(config.out) / LAST)} if is_trained(study, run) else fresh
+    options = merged(options, {"model": weights, "out": out, "seed": config.seed, "resume": True})
+    try:
+        return FinetuneConfig(
+            data=LabelledDataConfig(root=config.data.root, kind="csv", list=listed),
+            clips=LabelledClipsConfig(**_tuples(options.pop("clips"))),
+            model=ClassifierConfig(**options.pop("model")),
+            optim=OptimConfig(**_tuples(options.pop("optim"))),
+            engine=config.engine,
+            **options,
+        )
+    except TypeError as error:
+        raise ConfigError(f"study {study.name}, finetune: {error}") from error
 
 
 def is_trained(study: Study, run: str) -> bool:
@@ -146,6 +185,8 @@ def smaller(study: Study) -> Study:
     }
     runs = {name: merged(merged(own, tiny), _kept(own)) for name, own in study.runs.items()}
     changes: dict[str, Any] = {"runs": runs, "seeds": study.seeds[:1], "view": View(num_clips=1)}
+    if study.finetune:
+        changes["finetune"] = merged(study.finetune, {"clips": {"batch_size": 4, "test_clips": 1}, "max_steps": 2})
     return Study(**{item.name: getattr(study, item.name) for item in fields(Study)} | changes)
 
 
