@@ -9,8 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rspnet.models.base import Backbone
-from rspnet.models.conv import Conv3d
+from rspnet.models.base import Backbone, InputKind
 from rspnet.models.heads import Embeddings
 from rspnet.pretext.rspnet import PretextOutput, RSPNet
 from rspnet.pretext.speed import SpeedViews
@@ -22,7 +21,7 @@ class Variant:
 
     Attributes:
         name: of the result files.
-        input: "rgb", "difference" or "both" (RGB and differences as six channels).
+        input: what the backbone sees, see `InputKind`.
         loss: "hinge" (published); "soft": log(1 + exp(margin - gap)), which never saturates; "bounded":
             4 sigmoid(margin - gap), which does not punish gaps for scattering.
         spread: batch norm between the motion head and its normalisation, so that vectors cannot gather at one point.
@@ -43,7 +42,7 @@ class Variant:
     """
 
     name: str
-    input: str = "difference"
+    input: InputKind = "difference"
     loss: str = "hinge"
     spread: bool = False
     standardised: bool = False
@@ -104,10 +103,9 @@ class StudyNet(RSPNet):
     """RSPNet with the losses and inputs of a variant; keeps each step's embeddings for the diagnostics."""
 
     def __init__(self, variant: Variant, *, queue_size: int, num_frames: int, size: int) -> None:
-        kind = "rgb" if variant.input == "both" else variant.input
         super().__init__(
             "r3d_10_slim",
-            input=kind,  # type: ignore[arg-type]
+            input=variant.input,
             queue_size=queue_size,
             momentum=0.99,
             margin=variant.margin,
@@ -124,11 +122,6 @@ class StudyNet(RSPNet):
         if variant.standardised:
             for encoder in (self.encoder_q, self.encoder_k):
                 standardise(encoder.backbone)
-        if variant.input == "both":
-            for encoder in (self.encoder_q, self.encoder_k):
-                see_both(encoder.backbone)
-            self.encoder_k.load_state_dict(self.encoder_q.state_dict())
-            self.encoder_k.requires_grad_(False)
 
     def _losses(self, query: Embeddings, same: Embeddings, other: Embeddings, negatives: Tensor) -> PretextOutput:
         output = super()._losses(query, same, other, negatives)
@@ -174,22 +167,6 @@ def standardise(backbone: Backbone) -> None:
         return plain(clips / clips.std(dim=(1, 2, 3, 4), keepdim=True).clamp_min(1e-3))
 
     backbone.forward_features = standardised  # type: ignore[method-assign]
-
-
-def see_both(backbone: Backbone) -> None:
-    """Give a backbone RGB and temporal differences (the first one 0) as six channels."""
-    stem = backbone.conv1
-    assert isinstance(stem, Conv3d)
-    wider = Conv3d(6, stem.out_channels, stem.kernel_size, stride=stem.stride, padding=stem.padding, bias=False)
-    torch.nn.init.kaiming_normal_(wider.weight, mode="fan_out", nonlinearity="relu")
-    backbone.conv1 = wider
-    plain = backbone._feature_map
-
-    def both(clips: Tensor) -> Tensor:
-        change = F.pad(clips[:, :, 1:] - clips[:, :, :-1], (0, 0, 0, 0, 1, 0))
-        return plain(torch.cat([clips, change], dim=1).contiguous(memory_format=torch.channels_last_3d))
-
-    backbone._feature_map = both  # type: ignore[method-assign]
 
 
 def flickered(clips: Tensor, *, largest: float, generator: torch.Generator) -> Tensor:

@@ -18,7 +18,7 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", ["rgb", "difference", "moving"])
+@pytest.mark.parametrize("kind", ["rgb", "difference", "both", "moving"])
 def test_shapes_and_gradients(name: str, kind: str) -> None:
     torch.manual_seed(0)
     backbone = create_backbone(name, input=kind)
@@ -56,6 +56,21 @@ def test_scaled_differences_do_not_depend_on_contrast() -> None:
         torch.testing.assert_close(scaled(clips), rgb(by_hand))
         torch.testing.assert_close(scaled(clips * 5 - 2), scaled(clips), rtol=1e-3, atol=1e-3)
         assert scaled(torch.ones(1, 3, 5, 32, 32)).isfinite().all()
+
+
+def test_both_are_the_frames_and_their_differences() -> None:
+    torch.manual_seed(0)
+    both, plain = (create_backbone("r3d_10_slim", input=kind).eval() for kind in ("both", "difference"))
+    state = both.state_dict()
+    plain.load_state_dict(state | {"conv1.weight": state["conv1.weight"][:, 3:]})
+    clips = torch.randn(2, 3, 5, 32, 32)
+    with torch.no_grad():
+        both.conv1.weight[:, :3] = 0
+        torch.testing.assert_close(both(clips), plain(clips))
+        both.conv1.weight.copy_(state["conv1.weight"].roll(3, dims=1))  # now the differences' channels are 0
+        rgb = create_backbone("r3d_10_slim").eval()
+        rgb.load_state_dict(both.state_dict() | {"conv1.weight": both.conv1.weight[:, :3]})
+        torch.testing.assert_close(both(clips), rgb(clips[:, :, 1:]))
 
 
 def test_moving_colours_show_what_moves_and_nothing_else() -> None:
@@ -100,7 +115,7 @@ def test_encoder_gives_float32_unit_vectors(kind: str) -> None:
 def test_unknown_names() -> None:
     with pytest.raises(ConfigError, match=r"'resnet'.*c3d, .*s3dg"):
         create_backbone("resnet")
-    with pytest.raises(ConfigError, match=r"'gray'.*rgb, difference, scaled_difference, moving"):
+    with pytest.raises(ConfigError, match=r"'gray'.*rgb, difference, scaled_difference, both, moving"):
         create_backbone("c3d", input="gray")
     with pytest.raises(ConfigError, match=r"'deep'.*linear, mlp, conv"):
         create_head("deep", num_features=8, dim=2)

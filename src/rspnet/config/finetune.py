@@ -60,7 +60,7 @@ class ClassifierConfig:
     """Weights to start from: a checkpoint of pretrain or finetune, or a published file; random without it."""
     backbone: BackboneName | None = None
     """Video network; the default is that of `init`, or r3d_18."""
-    input: Literal["rgb", "difference", "scaled_difference", "moving"] | None = None
+    input: Literal["rgb", "difference", "scaled_difference", "both", "moving"] | None = None
     """What it sees (see pretrain --model.input); the default is that of `init`, or rgb."""
     dropout: float | None = None
     """Share of pooled features dropped in training; the default is what is published (S3D-G 0.5, others 0)."""

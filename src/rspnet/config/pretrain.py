@@ -86,9 +86,10 @@ class ModelConfig:
     discrimination at speed 1; order puts clips of a video in order."""
     backbone: BackboneName = "r3d_18"
     """Video network that is learned."""
-    input: Literal["rgb", "difference", "scaled_difference", "moving"] = "rgb"
+    input: Literal["rgb", "difference", "scaled_difference", "both", "moving"] = "rgb"
     """What the backbone sees. rgb: frames; difference: temporal differences of frames (ours; learns speed in minutes);
     scaled_difference: differences of the clip scaled to one contrast (ours; jitter hides less of the speed);
+    both: differences beside the frames (ours; scenery is there to be learned, too);
     moving: differences beside the colours of what moves (ours; also tells how things look)."""
     head: Literal["linear", "mlp", "conv"] = "linear"
     """Projection heads g_a and g_m."""

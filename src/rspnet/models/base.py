@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from rspnet.models.recompute import run_and_forget
 
-InputKind = Literal["rgb", "difference", "scaled_difference", "moving"]
+InputKind = Literal["rgb", "difference", "scaled_difference", "both", "moving"]
 """What a backbone sees of a clip: its frames; the T-1 differences of consecutive frames; those of the clip divided by
-the standard deviation of its values, so that its contrast does not count; or plain differences beside the colours of
-what moves (every frame but the first, each pixel weighted by its share of the clip's largest change)."""
+the standard deviation of its values, so that its contrast does not count; plain differences beside the frames (but the
+first); or beside the colours of what moves (these frames, each pixel weighted by its share of the clip's largest
+change)."""
 _LEAST_DEVIATION = 1e-3
 
 
@@ -25,7 +26,7 @@ class Backbone(nn.Module):
         name: the name `create_backbone` knows it by.
         num_features: channels C of the last feature map.
         input: what it sees of a clip, see `InputKind`.
-        num_channels: of what it sees: 3, or 6 for "moving".
+        num_channels: of what it sees: 3, or 6 for "both" and "moving".
         recompute: activation checkpointing: in training only what passes between stages is kept for the backward pass,
             which computes the rest again.
     """
@@ -35,7 +36,7 @@ class Backbone(nn.Module):
         self.name = name
         self.num_features = num_features
         self.input = input
-        self.num_channels = 6 if input == "moving" else 3
+        self.num_channels = 6 if input in ("both", "moving") else 3
         self.recompute = False
 
     def forward_features(self, clips: Tensor) -> Tensor:
@@ -50,6 +51,8 @@ class Backbone(nn.Module):
             clips = clips / clips.std(dim=(1, 2, 3, 4), keepdim=True).clamp_min(_LEAST_DEVIATION)
         if self.input in ("difference", "scaled_difference"):
             clips = clips[:, :, 1:] - clips[:, :, :-1]
+        elif self.input == "both":
+            clips = torch.cat([clips[:, :, 1:], clips[:, :, 1:] - clips[:, :, :-1]], dim=1)
         elif self.input == "moving":
             clips = moving_colours(clips)
         return self._feature_map(clips)

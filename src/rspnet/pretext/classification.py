@@ -66,7 +66,7 @@ class ClipClassification(PretextModel):
         backbone: name of the backbone.
         num_classes: different labels.
         num_clips: clips of one sample: 1, or those to put in order.
-        input: what the backbone sees of a clip: "rgb", "difference", "scaled_difference" or "moving".
+        input: what the backbone sees of a clip: "rgb", "difference", "scaled_difference", "both" or "moving".
         virtual_ranks: groups a process cuts its batch into, as in `RSPNet`.
         num_frames: frames of the clips it is trained on; only a note for those who use the weights.
         size: height and width of those clips in pixels; likewise.

@@ -55,7 +55,7 @@ class RSPNet(PretextModel):
 
     Args:
         backbone: name of the backbone, see `rspnet.models.registry.backbone_names`.
-        input: what the backbone sees of a clip: "rgb", "difference", "scaled_difference" or "moving".
+        input: what the backbone sees of a clip: "rgb", "difference", "scaled_difference", "both" or "moving".
         head: "linear" (published default), "mlp" or "conv".
         feature_dim: length of the embeddings.
         queue_size: keys the queue holds.
