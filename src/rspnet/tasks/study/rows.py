@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rspnet.config.pretrain import EngineConfig, ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
+from rspnet.config.pretrain import EngineConfig, PairDataConfig, PretrainConfig
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path, write_json
 from rspnet.core.progress import track
@@ -36,11 +36,9 @@ from rspnet.tasks.run_folder import plain
 from rspnet.tasks.study.finetuning import finetuned_hits
 from rspnet.tasks.study.scores import FINETUNED, score_all
 from rspnet.tasks.study.sets import StudySet
-from rspnet.tasks.study.spec import Study, is_trained
+from rspnet.tasks.study.spec import SECTIONS, Study, is_trained
 
 ROW = "row.json"
-SECTIONS = ("data", "model", "optim", "engine")
-"""Sections of `rspnet pretrain`'s options that a row depends on."""
 _MACHINE = {"root", "list", "num_workers", "max_skipped"}
 _MACHINE |= {item.name for item in fields(EngineConfig)} - {"precision", "channels_last"}
 _LAST_POINTS = 5
@@ -147,13 +145,7 @@ def without_machine(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def defaults(section: str) -> dict[str, Any]:
     """Defaults of the options of one section of `rspnet pretrain`."""
-    kinds = {
-        "data": PairDataConfig(root="videos"),
-        "model": ModelConfig(),
-        "optim": OptimConfig(),
-        "engine": EngineConfig(),
-    }
-    return without_machine(plain(kinds[section]))
+    return without_machine(plain(getattr(PretrainConfig(PairDataConfig(root="videos"), out="run"), section)))
 
 
 def steps_of(config: PretrainConfig, videos: StudySet) -> int:

@@ -17,12 +17,8 @@ from rspnet.engine.checkpoint import LAST
 from rspnet.recipes import recipe_path
 
 Options = dict[str, Any]
-_SECTIONS: dict[str, type] = {
-    "data": PairDataConfig,
-    "model": ModelConfig,
-    "optim": OptimConfig,
-    "engine": EngineConfig,
-}
+SECTIONS: dict[str, type] = {"data": PairDataConfig, "model": ModelConfig, "optim": OptimConfig, "engine": EngineConfig}
+"""Sections of `rspnet pretrain`'s options that a row depends on."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +113,7 @@ def row_config(study: Study, run: str, *, seed: int, root: str, listed: str, out
     options = merged(merged(recipe, study.base), own)
     options = merged(options, {"data": {"root": root, "list": listed}, "out": out, "seed": seed, "resume": True})
     try:
-        sections = {name: kind(**_tuples(options.pop(name, {}))) for name, kind in _SECTIONS.items()}
+        sections = {name: kind(**_tuples(options.pop(name, {}))) for name, kind in SECTIONS.items()}
         return PretrainConfig(**sections, **options)
     except TypeError as error:
         raise ConfigError(f"study {study.name}, run {run!r}: {error}") from error
