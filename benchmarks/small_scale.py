@@ -13,7 +13,8 @@ import csv
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -82,13 +83,21 @@ def procedural(folder: Path) -> Source:
 
 
 def batches(
-    source: Source, cache: Path, *, split: str, slow: int, seed: int, steps: int, curriculum: bool = False
+    source: Source, cache: Path, variant: Variant, *, split: str, seed: int, steps: int, third: bool = False
 ) -> Iterator[PairBatch]:
-    """Batches of a split, read once and kept; with a curriculum the first half plays at 1 and 4 times `slow`."""
+    """Batches of a split at a variant's speeds, read once and kept; the windows hold the fastest of them.
+
+    With a curriculum the first half plays at 1 and 4 times `slow`. With `third` the other speed is the third one: the
+    same windows, queries and colours.
+    """
     records = source.train if split == "train" else source.val
-    folder = cache / f"{source.name}-{split}-slow{slow}-seed{seed}{f'-curriculum{steps}' if curriculum else ''}"
+    slow, fast = variant.slow, variant.fast or 2 * variant.slow
+    largest = max(4 * slow if variant.curriculum else fast, variant.third or 0)
+    ending = f"-curriculum{steps}" if variant.curriculum else ""
+    if variant.fast or variant.third:
+        ending += f"-fast{fast}-largest{largest}{'-third' if third else ''}"
+    folder = cache / f"{source.name}-{split}-slow{slow}-seed{seed}{ending}"
     folder.mkdir(parents=True, exist_ok=True)
-    largest = (4 if curriculum else 2) * slow
     dataset = ClipPairDataset(
         records, num_frames=NUM_FRAMES, speeds=[largest], size=SIZE, preset=augment_preset("published"), seed=seed
     )
@@ -96,8 +105,9 @@ def batches(
     for step, requests in enumerate(sampler):
         path = folder / f"{step:04d}.pt"
         if not path.exists():
-            played = {1: slow, 2: largest if 2 * step < steps else 2 * slow}
-            asked = [PairRequest(r.index, r.epoch, played[r.speed], played[r.other_speed], r.repeat) for r in requests]
+            played = {1: slow, 2: largest if variant.curriculum and 2 * step < steps else fast}
+            others = {1: variant.third, 2: variant.third} if third else played
+            asked = [PairRequest(r.index, r.epoch, played[r.speed], others[r.other_speed], r.repeat) for r in requests]
             batch = collate([dataset[request] for request in asked])
             assert isinstance(batch, PairBatch)
             torch.save({**vars(batch), "skipped": []}, path.with_suffix(".tmp"))
@@ -127,9 +137,10 @@ def train(
     optimizer = torch.optim.AdamW(model.encoder_q.parameters(), lr=variant.lr, betas=(0.9, 0.999), weight_decay=1e-4)
     schedule = Schedule(variant.lr, "cosine", max(1, variant.steps), 1, "step", warmup_steps=variant.warmup)
     seen: list[dict[str, float]] = []
-    options = {"slow": variant.slow, "steps": variant.steps, "curriculum": variant.curriculum}
-    stream = batches(source, cache, split="train", seed=seed, **options)
-    for step, batch in enumerate(stream):
+    options = {"split": "train", "seed": seed, "steps": variant.steps}
+    stream = batches(source, cache, variant, **options)
+    thirds = batches(source, cache, variant, **options, third=True) if variant.third else repeat(None)
+    for step, (batch, third) in enumerate(zip(stream, thirds, strict=False)):
         for group in optimizer.param_groups:
             group["lr"] = schedule(step)
         views = disturbed(SpeedViews(*make_views(batch, noise_std=variant.noise_std)), variant, seed=seed, step=step)
@@ -138,6 +149,8 @@ def train(
             loss = output.loss
             if variant.symmetric:
                 loss = loss - model.motion_loss / 2 + model.mirrored_loss(views) / 2
+            if third is not None:
+                loss = loss - model.motion_loss / 2 + model.third_loss(make_views(third)[2]) / 2
             if teacher is not None:
                 loss = loss + variant.distill * model.distance_to(teacher, views)
         if step in LOOKS:
@@ -192,10 +205,10 @@ def features(model: StudyNet, clips: Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def relative_speed(model: StudyNet, source: Source, cache: Path, *, slow: int, how: str) -> float:
-    """RSP accuracy on validation videos as they are, blurred, or with noise."""
+    """RSP accuracy at `slow` and twice it on validation videos as they are, blurred, or with noise."""
     accuracies = []
     steps = 2 * len(source.val) // BATCH
-    for batch in batches(source, cache, split="val", slow=slow, seed=99, steps=steps):
+    for batch in batches(source, cache, replace(BASE, slow=slow), split="val", seed=99, steps=steps):
         if how == "blur":
             for jitter in (batch.query_jitter, batch.key_jitter):
                 jitter[:, BLUR] = gaussian_neighbour(1.5)

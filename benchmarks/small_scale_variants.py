@@ -31,7 +31,10 @@ class Variant:
         appearance_weight: of A-VID.
         noise_std: fresh noise on every frame.
         flicker: largest neighbour weight of a 3-tap blur drawn anew for every frame (0: none).
-        slow: the slower of the two speeds; the faster is twice it.
+        slow: the slower of the two speeds.
+        fast: the faster; None: twice the slower.
+        third: a speed that the key window is also played at: RSP ranks the query's speed above both others (mean of two
+            hinges).
         curriculum: in the first half of the steps the faster speed is four times the slower, which is easier to tell.
         distill: weight of (1 - cosine) / temperature to the vectors that a trained `base`, which sees differences,
             gives to the same query clips: a teacher for networks that see RGB.
@@ -52,6 +55,8 @@ class Variant:
     noise_std: float = 0.0
     flicker: float = 0.0
     slow: int = 1
+    fast: int | None = None
+    third: int | None = None
     curriculum: bool = False
     distill: float = 0.0
     symmetric: bool = False
@@ -90,6 +95,8 @@ VARIANTS: dict[str, Variant] = {
         replace(BASE, name="noise", noise_std=0.06),
         replace(BASE, name="flicker", flicker=0.33),
         replace(BASE, name="slow2", slow=2),
+        replace(BASE, name="near", slow=2, fast=3),
+        replace(BASE, name="three-speeds", third=4),
         replace(BASE, name="curriculum", curriculum=True),
         replace(BASE, name="rgb-distilled", input="rgb", distill=1.0),
         replace(BASE, name="symmetric", symmetric=True),
@@ -140,6 +147,12 @@ class StudyNet(RSPNet):
             positive = self.encoder_k(views.query).motion
         asking = self.encoder_q(views.key_same).motion
         return self._rank(asking, positive, self.embeddings["other"].motion)
+
+    def third_loss(self, clips: Tensor) -> Tensor:
+        """RSP of this step's queries against the key windows at the third speed [B, 3, T, H, W], 0-dim."""
+        with torch.no_grad():
+            third = self.encoder_k(clips).motion
+        return self._rank(self.embeddings["query"].motion, self.embeddings["same"].motion, third)
 
     def distance_to(self, teacher: RSPNet, views: SpeedViews) -> Tensor:
         """(1 - cosine) / temperature to the teacher's vectors of this step's query clips, both heads, 0-dim."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +62,7 @@ SETTINGS = (
 def read(setting: Setting, data: Path, work: Path) -> tuple[list[tuple[Tensor, Tensor, Tensor]], np.ndarray]:
     """Views of every batch and the video of every sample."""
     source, views, videos = human_motion(data), [], []
-    for batch in batches(source, work / "cache", split="val", slow=setting.slow, seed=99, steps=ROUNDS):
+    for batch in batches(source, work / "cache", replace(BASE, slow=setting.slow), split="val", seed=99, steps=ROUNDS):
         if not setting.colours:
             for jitter in (batch.query_jitter, batch.key_jitter):
                 jitter.copy_(torch.tensor(IDENTITY).expand(len(jitter), JITTER_SIZE))
