@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 from helpers.clips_on_disk import write_videos
+from helpers.official import needs_official, published_file
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
+from rspnet.config.disentangle import DisentangleConfig
 from rspnet.data.copies import Source, write_all_copies
 from rspnet.data.factor_set import plan_factor_set
 from rspnet.data.procedural import plan_clips, render_frames
 from rspnet.models.heads import Embeddings
+from rspnet.tasks.disentangle import _embedder
 from rspnet.tasks.factor_probes import SPACES, probe_factors
 from rspnet.tasks.shortcuts import SpeedTest, energies, energy_matched, shortcut_lines, shuffled
 
@@ -153,3 +156,14 @@ def test_bad_input_is_one_line(tmp_path, capsys, words, message):
     checkpoint = save_tiny_checkpoint(tmp_path / "m.ckpt")
     assert main(["study", "disentangle", f"--model={checkpoint}", *words, f"--out={tmp_path / 'o'}"]) == 2
     assert message in capsys.readouterr().err
+
+
+@needs_official
+def test_a_published_file_is_asked_as_our_own_checkpoints_are(tmp_path):
+    torch.save(published_file("resnet18"), tmp_path / "published.pth.tar")
+    embedder = _embedder(DisentangleConfig(model=str(tmp_path / "published.pth.tar"), precision="fp32"))
+    assert (embedder.model.backbone.name, embedder.model.backbone.input) == ("r3d_18", "rgb")
+    assert (embedder.num_frames, embedder.size) == (16, 112)
+    motion = embedder.encode_views(torch.randn(2, 3, 16, 32, 32)).motion
+    assert motion.shape == (2, 128)
+    torch.testing.assert_close(motion.norm(dim=1), torch.ones(2))
