@@ -166,4 +166,4 @@ def test_a_published_file_is_asked_as_our_own_checkpoints_are(tmp_path):
     assert (embedder.num_frames, embedder.size) == (16, 112)
     motion = embedder.encode_views(torch.randn(2, 3, 16, 32, 32)).motion
     assert motion.shape == (2, 128)
-    torch.testing.assert_close(motion.norm(dim=1), torch.ones(2))
+    torch.testing.assert_close(motion.norm(dim=1), torch.ones(2, dtype=motion.dtype))
