@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from helpers.tasks_for_workers import busy, frozen_objects, risky, square
+from helpers.tasks_for_workers import NotImportable, busy, frozen_objects, risky, square
 
 from rspnet.core.workers import Death, Replace, ordered_map
 
@@ -89,12 +89,7 @@ def test_workers_ignore_ctrl_c() -> None:
 
 def test_workers_that_cannot_start_are_an_error_at_once() -> None:
     with pytest.raises(RuntimeError, match="before their first task"):
-        list(ordered_map(unexpected_here, GOOD, workers=1, after_death=unexpected, hang_seconds=60))
-
-
-def unexpected_here(task: int) -> int:
-    """Not importable in a worker: this test module has no importable name."""
-    return task
+        list(ordered_map(NotImportable(), GOOD, workers=1, after_death=unexpected, hang_seconds=60))
 
 
 def test_workers_do_not_look_through_what_was_imported_again() -> None:

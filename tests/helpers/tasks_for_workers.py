@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import time
+from collections.abc import Callable
+from importlib import import_module
 
 from rspnet.core.workers import note
 
@@ -36,3 +38,13 @@ def busy(task: int) -> int:
 
 def frozen_objects(_: int) -> int:
     return gc.get_freeze_count()
+
+
+class NotImportable:
+    """Work of a module that worker processes do not find, from wherever they were started."""
+
+    def __call__(self, task: int) -> int:
+        return task
+
+    def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
+        return import_module, ("helpers.no_such_module",)
