@@ -152,6 +152,7 @@ def test_checkpoints_of_every_method_open_again(method: str, tmp_path: Path) -> 
     path = save_method_checkpoint(tmp_path / "last.ckpt", method)
     model = load_pretrained(path)
     assert model.config["method"] == method
+    assert create_method(model.config).config == model.config
     assert not model.training
     assert isinstance(model, MoCo if method == "moco" else ClipClassification)
     assert model.backbone.forward_features(torch.randn(1, 3, 4, 32, 32)).shape[1] == model.backbone.num_features

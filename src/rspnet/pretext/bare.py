@@ -24,14 +24,9 @@ class BareBackbone(PretextModel):
     """
 
     def __init__(self, network: Backbone, *, num_frames: int = 16, size: int = 112) -> None:
-        super().__init__()
+        names = {"method": METHOD, "backbone": network.name, "input": network.input}
+        super().__init__(names | {"num_frames": num_frames, "size": size})
         self.network = network
-        self._notes = {"num_frames": num_frames, "size": size}
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """What `create_method` needs to build a model of the same structure."""
-        return {"method": METHOD, "backbone": self.network.name, "input": self.network.input, **self._notes}
 
     @property
     def trained(self) -> nn.Module:

@@ -40,13 +40,25 @@ RANGES: tuple[Rule, ...] = (
 
 
 class PretextModel(nn.Module):
-    """Base of all pretext methods; `config` rebuilds a model of the same structure (`methods.create_method`)."""
+    """Base of all pretext methods; `config` rebuilds a model of the same structure (`methods.create_method`).
 
-    _config: dict[str, Any]
+    Args:
+        config: the method's name (none: RSPNet) and the arguments that `create_method` is to give to the constructor.
+
+    Raises:
+        ConfigError: an argument out of its range (names, queue size: where they are used).
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._config = dict(config)
+        for name, rule, holds in RANGES:
+            if name in config and not holds(config[name]):
+                raise ConfigError(f"{name} is {config[name]}, but must be {rule}")
 
     @property
     def config(self) -> dict[str, Any]:
-        """The method's name (none: RSPNet) and the constructor's arguments."""
+        """The method's name (none: RSPNet) and the constructor's arguments, as checkpoints keep them."""
         return dict(self._config)
 
     @property
@@ -77,11 +89,9 @@ class PretextModel(nn.Module):
         """
 
 
-def check_ranges(config: Mapping[str, Any]) -> None:
-    """Raise a ConfigError for an argument out of its range (names, queue size: where they are used)."""
-    for name, rule, holds in RANGES:
-        if name in config and not holds(config[name]):
-            raise ConfigError(f"{name} is {config[name]}, but must be {rule}")
+def arguments_of(scope: Mapping[str, Any]) -> dict[str, Any]:
+    """A constructor's arguments by name, in its order, from its `locals()` before it makes variables of its own."""
+    return {name: value for name, value in scope.items() if name not in ("self", "__class__")}
 
 
 def check_groups(batch_size: int, groups: int) -> None:

@@ -21,7 +21,7 @@ from rspnet.models.base import Backbone, InputKind
 from rspnet.models.classifier import Classifier
 from rspnet.models.heads import pool
 from rspnet.models.registry import create_backbone
-from rspnet.pretext.base import PretextModel, check_groups, check_ranges, mean_output
+from rspnet.pretext.base import PretextModel, arguments_of, check_groups, mean_output
 from rspnet.pretext.speed import ClipViews
 from rspnet.pretext.statistics import GroupStatistics, average_statistics_over_ranks
 
@@ -87,18 +87,7 @@ class ClipClassification(PretextModel):
         num_frames: int = 16,
         size: int = 112,
     ) -> None:
-        super().__init__()
-        self._config: dict[str, Any] = {
-            "method": method,
-            "backbone": backbone,
-            "num_classes": num_classes,
-            "num_clips": num_clips,
-            "input": input,
-            "virtual_ranks": virtual_ranks,
-            "num_frames": num_frames,
-            "size": size,
-        }
-        check_ranges(self._config)
+        super().__init__(arguments_of(locals()))
         if num_classes < 2 or num_clips < 1:
             raise ConfigError(f"{method}: {num_classes} classes of {num_clips} clips leave nothing to tell apart")
         network = create_backbone(backbone, input=input)

@@ -17,7 +17,7 @@ from rspnet.losses.info_nce import info_nce
 from rspnet.models.base import InputKind
 from rspnet.models.heads import HeadKind, ProjectionEncoder, create_head
 from rspnet.models.registry import create_backbone
-from rspnet.pretext.base import PretextModel, check_groups, check_ranges, mean_output
+from rspnet.pretext.base import PretextModel, arguments_of, check_groups, mean_output
 from rspnet.pretext.keys import encode_keys
 from rspnet.pretext.momentum import update_momentum_encoder
 from rspnet.pretext.queue import KeyQueue
@@ -57,21 +57,7 @@ class MoCo(PretextModel):
         num_frames: int = 16,
         size: int = 112,
     ) -> None:
-        super().__init__()
-        self._config: dict[str, Any] = {
-            "method": "moco",
-            "backbone": backbone,
-            "input": input,
-            "head": head,
-            "feature_dim": feature_dim,
-            "queue_size": queue_size,
-            "momentum": momentum,
-            "temperature": temperature,
-            "virtual_ranks": virtual_ranks,
-            "num_frames": num_frames,
-            "size": size,
-        }
-        check_ranges(self._config)
+        super().__init__({"method": "moco", **arguments_of(locals())})
         network = create_backbone(backbone, input=input)
         self.encoder_q = ProjectionEncoder(
             network, create_head(head, num_features=network.num_features, dim=feature_dim)

@@ -6,7 +6,6 @@ import copy
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,7 +16,7 @@ from rspnet.losses.ranking import margin_ranking, ranking_accuracy
 from rspnet.models.base import InputKind
 from rspnet.models.heads import Embeddings, Encoder, HeadKind, create_head
 from rspnet.models.registry import create_backbone
-from rspnet.pretext.base import PretextModel, check_groups, check_ranges, mean_output
+from rspnet.pretext.base import PretextModel, arguments_of, check_groups, mean_output
 from rspnet.pretext.keys import encode_keys
 from rspnet.pretext.momentum import update_momentum_encoder
 from rspnet.pretext.queue import KeyQueue
@@ -90,23 +89,7 @@ class RSPNet(PretextModel):
         num_frames: int = 16,
         size: int = 112,
     ) -> None:
-        super().__init__()
-        self._config: dict[str, Any] = {
-            "backbone": backbone,
-            "input": input,
-            "head": head,
-            "feature_dim": feature_dim,
-            "queue_size": queue_size,
-            "momentum": momentum,
-            "temperature": temperature,
-            "margin": margin,
-            "appearance_weight": appearance_weight,
-            "motion_weight": motion_weight,
-            "virtual_ranks": virtual_ranks,
-            "num_frames": num_frames,
-            "size": size,
-        }
-        check_ranges(self._config)
+        super().__init__(arguments_of(locals()))
         if appearance_weight == 0 and motion_weight == 0:
             raise ConfigError("appearance_weight and motion_weight are both 0: there would be nothing to learn")
         network = create_backbone(backbone, input=input)
