@@ -20,9 +20,11 @@ def test_file_holds_each_video_once(tmp_path: Path) -> None:
 
 
 def test_ends_the_run_past_the_limit_after_writing(tmp_path: Path) -> None:
-    log = SkipLog(tmp_path / "skipped.csv", num_videos=40, max_share=0.05)
+    log = SkipLog(tmp_path / "skipped.csv", num_videos=40, max_share=0.05, option="--clips.max_skipped")
     log.add([Skip("a.mp4", "too short"), Skip("b.mp4", "garbage")])
-    message = r"3 of 40 videos \(7\.5%\) .*--data\.max_skipped 5\.0% .*skipped\.csv'; the first was 'a\.mp4': too short"
+    message = (
+        r"3 of 40 videos \(7\.5%\) .*--clips\.max_skipped 5\.0% .*skipped\.csv'; the first was 'a\.mp4': too short"
+    )
     with pytest.raises(TooManySkippedError, match=message) as caught:
         log.add([Skip("c.mp4", "garbage")])
     assert caught.value.exit_code == 3

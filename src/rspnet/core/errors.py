@@ -39,7 +39,7 @@ class CheckpointError(RSPNetError):
 
 
 class TooManySkippedError(RSPNetError):
-    """More videos had to be left out than `--data.max_skipped` allows; `skipped` are the last of them."""
+    """More videos had to be left out than `max_skipped` allows; `skipped` are the last of them."""
 
     exit_code = 3
 

@@ -12,6 +12,9 @@ from rspnet.core.distributed import rank
 from rspnet.core.errors import TooManySkippedError
 from rspnet.core.files import write_text
 
+SKIPPED = "skipped.csv"
+"""What the file is called in a run folder."""
+
 
 @dataclass(frozen=True)
 class Skip:
@@ -27,13 +30,17 @@ class SkipLog:
     Args:
         path: the file, rewritten atomically whenever a new video is skipped; it need not exist before.
         num_videos: videos in the data set.
-        max_share: distinct skipped videos allowed, as a share of `num_videos`.
+        max_share: distinct skipped videos allowed, as a share of `num_videos`; the default allows all.
+        option: what sets `max_share`, for the message.
     """
 
-    def __init__(self, path: Path, *, num_videos: int, max_share: float) -> None:
+    def __init__(
+        self, path: Path, *, num_videos: int, max_share: float = 1.0, option: str = "--data.max_skipped"
+    ) -> None:
         self.path = path
         self.num_videos = num_videos
         self.max_share = max_share
+        self.option = option
         self._reasons: dict[str, str] = {}
 
     def __len__(self) -> int:
@@ -56,7 +63,7 @@ class SkipLog:
             name, reason = next(iter(self._reasons.items()))
             raise TooManySkippedError(
                 f"{len(self)} of {self.num_videos} videos ({len(self) / self.num_videos:.1%}) had to be skipped, "
-                f"more than --data.max_skipped {self.max_share:.1%} allows: see {str(self.path)!r}; "
+                f"more than {self.option} {self.max_share:.1%} allows: see {str(self.path)!r}; "
                 f"the first was {name!r}: {reason}"
             )
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from rich.console import Console
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -23,11 +22,12 @@ from rspnet.data.augment import normalise
 from rspnet.data.labelled.read import class_names
 from rspnet.data.labelled_clips import LabelledBatch, LabelledClipDataset, LabelledSampler, labelled_batches
 from rspnet.data.presets import AugmentPreset
-from rspnet.data.skipped import SkipLog
-from rspnet.engine.checkpoint import LAST, CheckpointFolder, save_checkpoint
+from rspnet.data.skipped import SKIPPED, SkipLog
+from rspnet.engine.checkpoint import LAST, save_checkpoint
 from rspnet.engine.classification import top_k_hits
 from rspnet.engine.launch import make_fabric, processes
 from rspnet.engine.memory import training_bytes
+from rspnet.engine.optim import Schedule
 from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers
 from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.models.classifier import parameter_groups
@@ -37,17 +37,8 @@ from rspnet.tasks.evaluate import NOT_OF_THE_WEIGHTS, finetune_stamp, scoring_vi
 from rspnet.tasks.labelled_data import labelled_records
 from rspnet.tasks.linear_probe import groups_of
 from rspnet.tasks.predictions import data_stamp, labels_of
-from rspnet.tasks.resume import (
-    made_with,
-    refuse_other_settings,
-    refuse_other_videos,
-    saved_run,
-    training_settings,
-    videos_sha256,
-    what_is_inexact,
-)
-from rspnet.tasks.run_folder import open_run_folder
-from rspnet.tasks.training import SKIPPED, SkippedVideos, Training, make_schedule, place_model
+from rspnet.tasks.resume import training_settings
+from rspnet.tasks.training import Training, make_schedule
 
 BEST = "best.ckpt"
 SHOWN = {"loss": "loss", "top1": "top-1"}
@@ -95,20 +86,23 @@ class Finetuning:
         self, config: FinetuneConfig, train: list[VideoRecord], test: list[VideoRecord], fabric: Fabric, precision: str
     ) -> None:
         self.config, self.fabric, self.precision, self.test = config, fabric, precision, test
-        self.console = Console(stderr=True, quiet=not fabric.is_global_zero)
         self.class_names = class_names(train, test)
         self.train, self.validation = carve_validation(train, config.validation_share, seed=config.seed)
-        self.checkpoints = CheckpointFolder(Path(config.out), keep=config.engine.keep)
-        saved = saved_run(self.checkpoints, resume=config.resume, console=self.console)
-        if saved is not None:
-            refuse_other_settings(settings_of_result(saved["config"], self._settings()))
-            refuse_other_videos(saved, self.train)
+        log = SkipLog(
+            Path(config.out) / SKIPPED,
+            num_videos=len(self.train),
+            max_share=config.clips.max_skipped,
+            option="--clips.max_skipped",
+        )
+        self.training = Training(config, self.train, fabric, log)
+        saved = self.training.find_saved(lambda old: settings_of_result(old, self._settings()))
+        self.looks: list[dict[str, float]] = [] if saved is None else saved["looks"]
         self.model, self.init_sha256 = make_classifier(
             config.model, num_classes=len(self.class_names), seed=config.seed
         )
         self.model.backbone.recompute = config.engine.activation_checkpointing
-        self.folder = open_run_folder(config.out, config)
-        on_rank_zero(self.checkpoints.remove_leftovers)
+        if config.engine.compile:
+            self.model.compile()
         threads, self.workers = pick_threads_and_workers(
             threads=config.engine.threads,
             workers=config.clips.num_workers,
@@ -116,12 +110,22 @@ class Finetuning:
             processes=processes(devices=config.engine.devices, num_nodes=config.engine.num_nodes)[0],
             work=lambda: 3 * multiply_adds(self.model.backbone, self._clip_shape),  # forward 1, backward 2
         )
-        torch.set_num_threads(threads)
-        self.made_with = made_with(fabric, precision=precision)
-        log = SkipLog(self.folder / SKIPPED, num_videos=len(self.train), max_share=config.clips.max_skipped)
-        self.skipped = SkippedVideos(log, world_size=fabric.world_size, share_every=config.engine.log_every)
-        self.looks: list[dict[str, float]] = []
-        self._set_up(saved)
+        self.training.open_folder(threads=threads, precision=precision)
+        self.training.set_network(
+            self.model,
+            self.model,
+            parameters=parameter_groups(self.model, layer_decay=config.model.layer_decay),
+            schedule=self._schedule(),
+            saved=saved,
+        )
+        self.training.set_loop(
+            train_step=self.train_step,
+            save=self.save,
+            shown=SHOWN,
+            clips_per_step=config.clips.batch_size,
+            files_of=lambda batch: batch.files,
+            saved=saved,
+        )
 
     def _settings(self) -> dict[str, Any]:
         return training_settings(self.config) | {"train_videos": len(self.train)}
@@ -131,43 +135,14 @@ class Finetuning:
         clips = self.config.clips
         return 3, clips.num_frames, clips.size, clips.size
 
-    def _set_up(self, saved: Mapping[str, Any] | None) -> None:
-        config, fabric = self.config, self.fabric
-        if saved is not None:
-            self.model.load_state_dict(saved["model"])
-            self.looks = saved["looks"]
-            for note in what_is_inexact(saved["made_with"], self.made_with):
-                print_note(self.console, note)
-        place_model(self.model, device=fabric.device, channels_last=config.engine.channels_last)
-        if config.engine.compile:
-            self.model.compile()
-        steps_per_epoch = self._sampler(start=0, total=0).steps_per_epoch
-        self.training = Training(
-            fabric,
-            self.model,
-            parameters=parameter_groups(self.model, layer_decay=config.model.layer_decay),
-            schedule=make_schedule(
-                config.optim,
-                batch_size=config.clips.batch_size,
-                total_steps=config.max_steps or config.epochs * steps_per_epoch,
-                steps_per_epoch=steps_per_epoch,
-            ),
-            optim=config.optim,
-            engine=config.engine,
-            seed=config.seed,
+    def _schedule(self) -> Schedule:
+        config, steps_per_epoch = self.config, self._sampler(start=0, total=0).steps_per_epoch
+        return make_schedule(
+            config.optim,
+            batch_size=config.clips.batch_size,
+            total_steps=config.max_steps or config.epochs * steps_per_epoch,
+            steps_per_epoch=steps_per_epoch,
         )
-        self.training.set_loop(
-            self.checkpoints,
-            self.skipped,
-            train_step=self.train_step,
-            save=self.save,
-            shown=SHOWN,
-            clips_per_step=config.clips.batch_size,
-            files_of=lambda batch: batch.files,
-        )
-        if saved is not None:
-            self.training.restore(saved)
-        self.loop = self.training.loop
 
     def _sampler(self, *, start: int, total: int) -> LabelledSampler:
         return LabelledSampler(
@@ -184,16 +159,14 @@ class Finetuning:
     def run(self) -> int:
         """Train to the end or until stopped, test, and write the result. Returns the exit code."""
         videos = f"{len(self.train)} training, {len(self.validation)} validation, {len(self.test)} test videos"
-        self.console.print(
-            f"{videos}, {len(self.class_names)} classes; {self.loop.total_steps} steps of "
+        self.training.console.print(
+            f"{videos}, {len(self.class_names)} classes; {self.training.loop.total_steps} steps of "
             f"{self.config.clips.batch_size} clips; {self.model.backbone.name} on {self.fabric.device.type}, "
             f"{self.precision}, {torch.get_num_threads()} threads, {self.workers} loader workers",
             highlight=False,
         )
         if self.config.protocol == "official":
-            print_note(self.console, "--protocol official picks the epoch on the test split")
-        if self.loop.step:
-            self.console.print(f"resuming at step {self.loop.step}", highlight=False)
+            print_note(self.training.console, "--protocol official picks the epoch on the test split")
         self.model.train()
         clips = self.config.clips
         finished = self.training.run(
@@ -207,7 +180,6 @@ class Finetuning:
             lower="lower --clips.batch_size, --clips.size or --clips.num_frames, or start more ranks",
         )
         if not finished:
-            self.console.print(f"stopped at step {self.loop.step}; go on with --resume", highlight=False)
             return STOPPED_EXIT_CODE
         self._test()
         return 0
@@ -216,12 +188,12 @@ class Finetuning:
         clips = self.config.clips
         preset = AugmentPreset(crop_area=clips.crop_area, flip_p=0.5 if clips.flip else 0.0)
         dataset = LabelledClipDataset(self.train, shape=clip_shape(clips), preset=preset, seed=self.config.seed)
-        sampler = self._sampler(start=self.loop.step, total=self.loop.total_steps)
+        sampler = self._sampler(start=self.training.loop.step, total=self.training.loop.total_steps)
         return labelled_batches(dataset, sampler, num_workers=self.workers)
 
     def train_step(self, batch: LabelledBatch, step: int) -> Mapping[str, Tensor]:
         """Forward and backward of one batch; gradients are left on the classifier."""
-        self.skipped.note(batch.skipped, step)
+        self.training.skipped.note(batch.skipped, step)
         for group in self.training.optimizer.param_groups:  # the loop has just set all groups to the schedule's rate
             group["lr"] *= group["lr_scale"]
         batch = batch.to(self.fabric.device, non_blocking=True)
@@ -244,11 +216,10 @@ class Finetuning:
             "init_sha256": self.init_sha256,
             "model": self.model.state_dict(),
             "looks": self.looks,
-            "made_with": self.made_with,
-            "videos_sha256": videos_sha256(self.train),
+            **self.training.origin,
         }
         if is_best and self.config.protocol != "last":
-            on_rank_zero(lambda: save_checkpoint(self.folder / BEST, content))
+            on_rank_zero(lambda: save_checkpoint(self.training.folder / BEST, content))
         self.training.save(content, numbered=epoch_ends)
 
     def _look(self, records: list[VideoRecord], step: int) -> bool:
@@ -257,9 +228,9 @@ class Finetuning:
         self.model.train()
         top1 = float(top_k_hits(scores, labels_of(kept), 1).mean()) if kept else 0.0
         is_best = all(top1 > look["top1"] for look in self.looks)
-        self.looks.append({"epoch": step / self.loop.steps_per_epoch, "step": step, "top1": top1})
+        self.looks.append({"epoch": step / self.training.loop.steps_per_epoch, "step": step, "top1": top1})
         split = "test" if records is self.test else "validation"
-        self.console.print(f"epoch {self.looks[-1]['epoch']:g}: {split} top-1 {top1:.3f}", highlight=False)
+        self.training.console.print(f"epoch {self.looks[-1]['epoch']:g}: {split} top-1 {top1:.3f}", highlight=False)
         return is_best
 
     def _scores(self, records: list[VideoRecord], *, num_clips: int | None = None) -> Any:
@@ -270,7 +241,7 @@ class Finetuning:
     def _test(self) -> None:
         """Test the epoch that the protocol reports, and write the result."""
         reported = LAST if self.config.protocol == "last" else BEST
-        trained = open_classifier(str(self.folder / reported))
+        trained = open_classifier(str(self.training.folder / reported))
         self.model.load_state_dict(trained.model.state_dict())
         scored = self._scores(self.test)
         if not self.fabric.is_global_zero:
@@ -279,7 +250,7 @@ class Finetuning:
         stamp = finetune_stamp(trained, self.config.clips, precision=self.precision)
         stamp |= data_stamp(self.config.data, train=len(self.train), test=len(scored[0]))
         write_scores(
-            self.folder,
+            self.training.folder,
             scored,
             class_names=self.class_names,
             protocol=stamp,
@@ -289,7 +260,7 @@ class Finetuning:
                 "epoch_selected_on": selected_on,
                 "looks": self.looks,
                 "validation_videos": len(self.validation),
-                "skipped_training_videos": len(self.skipped.log),
+                "skipped_training_videos": len(self.training.skipped.log),
             },
         )
 

@@ -15,7 +15,6 @@ from rich.console import Console
 from torch import Tensor
 
 from rspnet.config.pretrain import ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
-from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
 from rspnet.core.rng import derive_seed
@@ -26,8 +25,8 @@ from rspnet.data.datasets import ClipPairDataset
 from rspnet.data.loader import PairBatch, make_loader, make_views
 from rspnet.data.presets import augment_preset
 from rspnet.data.sampler import PairSampler
-from rspnet.data.skipped import SkipLog
-from rspnet.engine.checkpoint import LAST, CheckpointFolder
+from rspnet.data.skipped import SKIPPED, SkipLog
+from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.launch import make_fabric
 from rspnet.engine.stop import STOPPED_EXIT_CODE
@@ -35,17 +34,9 @@ from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import create_method
 from rspnet.pretext.speed import ClipViews, SpeedViews
 from rspnet.tasks.plan import Plan, find_videos, make_plan, memory_estimate, print_plan, survey_videos
-from rspnet.tasks.resume import (
-    made_with,
-    refuse_other_settings,
-    refuse_other_videos,
-    saved_run,
-    training_settings,
-    videos_sha256,
-    what_is_inexact,
-)
-from rspnet.tasks.run_folder import open_run_folder, plain, write_result
-from rspnet.tasks.training import SKIPPED, SkippedVideos, Training, place_model
+from rspnet.tasks.resume import training_settings
+from rspnet.tasks.run_folder import plain, write_result
+from rspnet.tasks.training import Training
 from rspnet.video.clips import window_length
 
 SHOWN = {"loss": "loss", "appearance_loss": "A-VID", "motion_loss": "RSP", "motion_accuracy": "RSP acc"}
@@ -116,60 +107,35 @@ class Pretraining:
             groups = f"{fabric.world_size} ranks x {config.model.virtual_ranks} virtual ranks"
             raise ConfigError(f"--data.batch_size {config.data.batch_size} does not divide by {groups}")
         self.config, self.records, self.plan, self.fabric = config, records, plan, fabric
-        self.console = Console(stderr=True, quiet=not fabric.is_global_zero)
-        self.checkpoints = CheckpointFolder(Path(config.out), keep=config.engine.keep)
-        saved = saved_run(self.checkpoints, resume=config.resume, console=self.console)
-        if saved is not None:
-            refuse_other_settings(settings_of_result(saved["config"], plain(config)))
-            refuse_other_videos(saved, records)
-        self.folder = open_run_folder(config.out, config)
-        on_rank_zero(self.checkpoints.remove_leftovers)
-        torch.set_num_threads(plan.threads)
-        self.made_with = made_with(fabric, precision=plan.precision, virtual_ranks=config.model.virtual_ranks)
-        log = SkipLog(self.folder / SKIPPED, num_videos=len(records), max_share=config.data.max_skipped)
-        self.skipped = SkippedVideos(log, world_size=fabric.world_size, share_every=config.engine.log_every)
+        log = SkipLog(Path(config.out) / SKIPPED, num_videos=len(records), max_share=config.data.max_skipped)
+        self.training = Training(config, records, fabric, log)
+        saved = self.training.find_saved(lambda old: settings_of_result(old, plain(config)))
+        self.training.open_folder(
+            threads=plan.threads, precision=plan.precision, virtual_ranks=config.model.virtual_ranks
+        )
         self.model = build_model(config)
-        self._set_up(saved)
-
-    def _set_up(self, saved: Mapping[str, Any] | None) -> None:
-        config, fabric = self.config, self.fabric
-        if saved is not None:
-            self.model.load_state_dict(saved["model"])
-            for note in what_is_inexact(saved["made_with"], self.made_with):
-                print_note(self.console, note)
-        place_model(self.model, device=fabric.device, channels_last=config.engine.channels_last)
         if config.engine.compile:
             for part in self.model.children():
                 part.compile()
-        self.training = Training(
-            fabric,
-            self.model.trained,
-            parameters=self.model.trained.parameters(),
-            schedule=self.plan.schedule,
-            optim=config.optim,
-            engine=config.engine,
-            seed=config.seed,
+        trained = self.model.trained
+        self.training.set_network(
+            self.model, trained, parameters=trained.parameters(), schedule=plan.schedule, saved=saved
         )
         self.training.set_loop(
-            self.checkpoints,
-            self.skipped,
             train_step=self.train_step,
             save=self.save,
             shown=SHOWN,
             clips_per_step=config.data.batch_size,
-            files_of=lambda batch: [str(self.records[index].path) for index in batch.index.tolist()],
+            files_of=lambda batch: [str(records[index].path) for index in batch.index.tolist()],
+            saved=saved,
         )
-        if saved is not None:
-            self.training.restore(saved)
-        self.loop = self.training.loop
 
     def run(self) -> int:
         """Train to the end or until stopped, and write the result. Returns the exit code."""
-        print_plan(self.plan, self.config, self.model, self.console)
+        console = self.training.console
+        print_plan(self.plan, self.config, self.model, console)
         for warning in self.plan.warnings:
-            print_note(self.console, warning)
-        if self.loop.step:
-            self.console.print(f"resuming at step {self.loop.step}", highlight=False)
+            print_note(console, warning)
         if self.fabric.is_global_zero:
             self._survey()
         started = perf_counter()
@@ -181,16 +147,15 @@ class Pretraining:
             "more ranks",
         )
         if not finished:
-            self.console.print(f"stopped at step {self.loop.step}; go on with --resume", highlight=False)
             return STOPPED_EXIT_CODE
         if self.fabric.is_global_zero:
             self._write_result(perf_counter() - started)
         return 0
 
     def _survey(self) -> None:
-        window = window_of(self.config)
+        window, console = window_of(self.config), self.training.console
         survey_videos(
-            self.records, self.config.data, window=window, plan=self.plan, seed=self.config.seed, console=self.console
+            self.records, self.config.data, window=window, plan=self.plan, seed=self.config.seed, console=console
         )
 
     def _batches(self) -> Any:
@@ -201,7 +166,7 @@ class Pretraining:
             seed=self.config.seed,
             speeds=data.speeds,
             total_steps=self.plan.total_steps,
-            start_step=self.loop.step,
+            start_step=self.training.loop.step,
             clips_per_video=data.clips_per_video,
             apart=self.plan.apart,
             coarse=self.plan.coarse,
@@ -209,8 +174,9 @@ class Pretraining:
             rank=self.fabric.global_rank,
             world_size=self.fabric.world_size,
         )
-        alone = self.fabric.world_size == 1  # several ranks share their skips instead, so that they end together
-        options: dict[str, Any] = {"num_workers": self.plan.workers, "skip_log": self.skipped.log if alone else None}
+        # Several ranks share their skips instead, so that they end together.
+        log = self.training.skipped.log if self.fabric.world_size == 1 else None
+        options: dict[str, Any] = {"num_workers": self.plan.workers, "skip_log": log}
         task = clip_task(self.config)
         if task is None:
             return make_loader(pair_dataset(data, self.records, seed=self.config.seed), sampler, **options)
@@ -219,7 +185,7 @@ class Pretraining:
 
     def train_step(self, batch: PairBatch | ClipBatch, step: int) -> Mapping[str, Tensor]:
         """Forward and backward of one batch, a virtual rank at a time; gradients are left on the trained network."""
-        self.skipped.note(batch.skipped, step)
+        self.training.skipped.note(batch.skipped, step)
         outputs = self.model.group_outputs(
             views_of(batch.to(self.fabric.device, non_blocking=True), noise_std=self.config.data.noise_std),
             step_seed=derive_seed(self.config.seed, "shuffle", step),
@@ -253,13 +219,13 @@ class Pretraining:
             "config": training_settings(self.config),
             "model_config": self.model.config,
             "model": self.model.state_dict(),
-            "made_with": self.made_with,
-            "videos_sha256": videos_sha256(self.records),
+            **self.training.origin,
         }
         self.training.save(content, numbered=epoch_ends)
 
     def _write_result(self, seconds: float) -> None:
-        last = read_curves(self.folder / METRICS)[-1] if "csv" in self.config.engine.loggers else {}
+        folder, skipped = self.training.folder, len(self.training.skipped.log)
+        last = read_curves(folder / METRICS)[-1] if "csv" in self.config.engine.loggers else {}
         settings = plain(self.config)
         protocol = {name: settings[name] for name in ("data", "model", "optim", "seed")}
         protocol |= {"steps": self.plan.total_steps, "precision": self.plan.precision, "ranks": self.fabric.world_size}
@@ -267,12 +233,12 @@ class Pretraining:
             "last": {name: float(value) for name, value in last.items()},
             "seconds_since_start_or_resume": round(seconds, 1),
             "videos": len(self.records),
-            "skipped": len(self.skipped.log),
+            "skipped": skipped,
             "checkpoint": LAST,
         }
-        write_result(self.folder, command="pretrain", protocol=protocol, results=results)
-        left_out = f"; {len(self.skipped.log)} of {len(self.records)} videos left out, see {SKIPPED}"
-        self.console.print(f"done: {self.folder / LAST}{left_out if len(self.skipped.log) else ''}", highlight=False)
+        write_result(folder, command="pretrain", protocol=protocol, results=results)
+        left_out = f"; {skipped} of {len(self.records)} videos left out, see {SKIPPED}"
+        self.training.console.print(f"done: {folder / LAST}{left_out if skipped else ''}", highlight=False)
 
 
 def views_of(batch: PairBatch | ClipBatch, *, noise_std: float) -> SpeedViews | ClipViews:

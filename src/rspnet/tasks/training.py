@@ -1,17 +1,22 @@
-"""What every training command shares: skipped videos over ranks, the loop and the state of a checkpoint."""
+"""What every training command shares: its run folder, skipped videos over ranks, the loop and a checkpoint's state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
+from rich.console import Console
 
-from rspnet.config.pretrain import EngineConfig, OptimConfig
+from rspnet.config.finetune import FinetuneConfig
+from rspnet.config.pretrain import OptimConfig, PretrainConfig
 from rspnet.core.distributed import gather_objects, on_rank_zero, rank
 from rspnet.core.errors import OtherRankError, RSPNetError, TooManySkippedError
+from rspnet.core.progress import print_note
+from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import Skip, SkipLog
 from rspnet.engine.checkpoint import CheckpointFolder
 from rspnet.engine.loop import Loop, Step
@@ -20,11 +25,18 @@ from rspnet.engine.optim import Schedule, make_optimizer, scaled_learning_rate
 from rspnet.engine.prefetch import prefetched
 from rspnet.engine.report import Reporter
 from rspnet.engine.watch import Watch
-
-SKIPPED = "skipped.csv"
-
+from rspnet.tasks.resume import (
+    made_with,
+    refuse_other_settings,
+    refuse_other_videos,
+    saved_run,
+    videos_sha256,
+    what_is_inexact,
+)
+from rspnet.tasks.run_folder import open_run_folder
 
 Batch = TypeVar("Batch")
+Differences = Callable[[Mapping[str, Any]], Iterable[tuple[str, Any, Any]]]
 
 
 class SkippedVideos:
@@ -69,49 +81,114 @@ class SkippedVideos:
 
 
 class Training:
-    """A network with optimiser, loop, reporter and checkpoints under Fabric, restored where there is a checkpoint.
+    """One process's part of a training: run folder, network under Fabric, optimiser, loop and checkpoints.
+
+    Called in this order: `find_saved`, `open_folder`, `set_network`, `set_loop`, `run`.
+
+    Args:
+        config: of the command.
+        records: the videos that are trained on.
+        fabric: where it runs.
+        log: of videos that cannot be used.
 
     Attributes:
-        network: the module as Fabric wraps it; call this one in the training step.
+        console: where rank 0 talks to the user.
+        folder: the run folder.
+        skipped: what had to be skipped on any rank.
+        origin: what a checkpoint says of where its weights come from: programs and machine, hash of the videos.
+        network: the trained module as Fabric wraps it; call this one in the training step.
         optimizer: as Fabric wraps it.
         loop: where the training is.
     """
 
+    origin: dict[str, Any]
+    network: torch.nn.Module
+    optimizer: Any
+    loop: Loop
+
     def __init__(
+        self, config: PretrainConfig | FinetuneConfig, records: Sequence[VideoRecord], fabric: Fabric, log: SkipLog
+    ) -> None:
+        self.fabric = fabric
+        self.console = Console(stderr=True, quiet=not fabric.is_global_zero)
+        self.folder = Path(config.out)
+        self.skipped = SkippedVideos(log, world_size=fabric.world_size, share_every=config.engine.log_every)
+        self._config, self._records = config, records
+        self._checkpoints = CheckpointFolder(self.folder, keep=config.engine.keep)
+
+    def find_saved(self, differences: Differences) -> dict[str, Any] | None:
+        """The checkpoint to go on from, None for a new run.
+
+        Args:
+            differences: the saved run's settings -> (option, old, new) of all that the result depends on.
+
+        Raises:
+            ConfigError: the folder holds a run that would be overwritten, or one of other settings or videos.
+            CheckpointError: none of its checkpoints can be read.
+        """
+        saved = saved_run(self._checkpoints, resume=self._config.resume, console=self.console)
+        if saved is not None:
+            refuse_other_settings(differences(saved["config"]))
+            refuse_other_videos(saved, self._records)
+        return saved
+
+    def open_folder(self, *, threads: int, precision: str, virtual_ranks: int = 1) -> None:
+        """Write the configuration and get the process ready (a collective call).
+
+        Raises:
+            ConfigError: `out` is a file.
+        """
+        open_run_folder(self._config.out, self._config)
+        on_rank_zero(self._checkpoints.remove_leftovers)
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = self._config.engine.cudnn_benchmark
+        made = made_with(self.fabric, precision=precision, virtual_ranks=virtual_ranks)
+        self.origin = {"made_with": made, "videos_sha256": videos_sha256(self._records)}
+
+    def set_network(
         self,
-        fabric: Fabric,
-        module: torch.nn.Module,
+        model: torch.nn.Module,
+        trained: torch.nn.Module,
         *,
         parameters: Iterable[Any],
         schedule: Schedule,
-        optim: OptimConfig,
-        engine: EngineConfig,
-        seed: int,
+        saved: Mapping[str, Any] | None,
     ) -> None:
-        self.fabric = fabric
-        torch.backends.cudnn.benchmark = engine.cudnn_benchmark
-        self.network = cast(torch.nn.Module, fabric.setup_module(module))
+        """Place the model, its saved weights in it, and put the part that is trained under Fabric with an optimiser.
+
+        Args:
+            model: all that a checkpoint holds under `model`.
+            trained: the part of it that the optimiser changes.
+            parameters: of that part, or groups of them.
+            schedule: of the learning rate.
+            saved: what `find_saved` gave.
+        """
+        if saved is not None:
+            model.load_state_dict(saved["model"])
+            for note in what_is_inexact(saved["made_with"], self.origin["made_with"]):
+                print_note(self.console, note)
+        optim, channels_last = self._config.optim, self._config.engine.channels_last
+        layout = torch.channels_last_3d if channels_last else torch.contiguous_format
+        model.to(self.fabric.device, memory_format=layout)  # type: ignore[call-overload]
+        self.network = cast(torch.nn.Module, self.fabric.setup_module(trained))
         optimizer = make_optimizer(
             parameters, name=optim.name, lr=schedule.peak, momentum=optim.momentum, weight_decay=optim.weight_decay
         )
-        self.optimizer = cast(Any, fabric.setup_optimizers(optimizer))
-        self._schedule, self._optim, self._engine, self._seed = schedule, optim, engine, seed
-        self.loop: Loop
+        self.optimizer = cast(Any, self.fabric.setup_optimizers(optimizer))
+        self._schedule = schedule
 
     def set_loop(
         self,
-        checkpoints: CheckpointFolder,
-        skipped: SkippedVideos,
         *,
         train_step: Step,
         save: Callable[[int, bool], None],
         shown: Mapping[str, str],
         clips_per_step: int,
         files_of: Callable[[Any], Sequence[str]],
+        saved: Mapping[str, Any] | None,
     ) -> None:
-        """Make the loop; `save` is to call the method of that name here."""
-        engine, schedule, folder = self._engine, self._schedule, checkpoints.folder
-        self._checkpoints, self._skipped = checkpoints, skipped
+        """Make the loop, where it was saved; `save` is to call the method of that name here."""
+        engine, schedule = self._config.engine, self._schedule
         self._reporting: dict[str, Any] = {"clips_per_step": clips_per_step, "shown": shown}
         self.loop = Loop(
             fabric=self.fabric,
@@ -120,23 +197,25 @@ class Training:
             learning_rate=schedule,
             train_step=train_step,
             save=save,
-            poll=checkpoints.poll,
-            failing=skipped.share,
-            watch=Watch(folder, patience=engine.bad_steps, files_of=files_of),
-            seed=self._seed,
+            poll=self._checkpoints.poll,
+            failing=self.skipped.share,
+            watch=Watch(self.folder, patience=engine.bad_steps, files_of=files_of),
+            seed=self._config.seed,
             total_steps=schedule.total_steps,
             steps_per_epoch=schedule.steps_per_epoch,
             checkpoint_every=engine.checkpoint_every,
             log_every=engine.log_every,
-            clip_grad_norm=self._optim.clip_grad_norm,
+            clip_grad_norm=self._config.optim.clip_grad_norm,
         )
+        if saved is not None:
+            self._restore(saved)
 
-    def restore(self, saved: Mapping[str, Any]) -> None:
+    def _restore(self, saved: Mapping[str, Any]) -> None:
         """Take over what `save` wrote."""
         self.loop.step = saved["step"]
         self.optimizer.load_state_dict(saved["optimizer"])
         self.loop.meters.load_state_dict(saved["meters"], device=self.fabric.device)
-        self._skipped.log.load_state_dict(saved["skipped"])
+        self.skipped.log.load_state_dict(saved["skipped"])
         if "watch" in saved:
             self.loop.watch.load_state_dict(saved["watch"])
         if saved["precision"]:  # empty unless the run was in fp16
@@ -150,44 +229,42 @@ class Training:
             estimate: bytes of memory a process needs.
             lower: what to lower where that is too much.
         """
+        if self.loop.step:
+            self.console.print(f"resuming at step {self.loop.step}", highlight=False)
         reporter = Reporter(
-            self._checkpoints.folder,
+            self.folder,
             total_steps=self.loop.total_steps,
-            loggers=self._engine.loggers,
+            loggers=self._config.engine.loggers,
             step=self.loop.step,
             active=self.fabric.is_global_zero,
             **self._reporting,
         )
         try:
             with memory_advice(estimate=estimate, lower=lower):
-                finished = self.loop.run(self._skipped.watched(prefetched(batches, self.fabric.device)), reporter)
+                finished = self.loop.run(self.skipped.watched(prefetched(batches, self.fabric.device)), reporter)
         except BaseException:
             with suppress(RSPNetError):  # what ended the run is told, not that its last checkpoint failed, too
                 self._checkpoints.wait()
             raise
         on_rank_zero(self._checkpoints.wait)
+        if not finished:
+            self.console.print(f"stopped at step {self.loop.step}; go on with --resume", highlight=False)
         return finished
 
     def save(self, content: Mapping[str, Any], *, numbered: bool) -> None:
         """Start writing a checkpoint of `content` and everything the training itself needs (a collective call)."""
-        self._skipped.share()
+        self.skipped.share()
         self.loop.meters.average_over_ranks()
         step = self.loop.step
         state = {
             "step": step,
-            "skipped": self._skipped.log.state_dict(),
+            "skipped": self.skipped.log.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "meters": self.loop.meters.state_dict(),
             "watch": self.loop.watch.state_dict(),
         }
         on_rank_zero(lambda: self._checkpoints.save({**content, **state}, step=step, numbered=numbered))
-
-
-def place_model(model: torch.nn.Module, *, device: torch.device, channels_last: bool) -> None:
-    """Move a model to its device and memory layout, in place."""
-    layout = torch.channels_last_3d if channels_last else torch.contiguous_format
-    model.to(device, memory_format=layout)  # type: ignore[call-overload]
 
 
 def make_schedule(optim: OptimConfig, *, batch_size: int, total_steps: int, steps_per_epoch: int) -> Schedule:
