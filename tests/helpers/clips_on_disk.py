@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from rspnet.data.procedural import plan_clips, write_set
+from rspnet.data.procedural import ProceduralRecord, plan_clips, read_set, write_set
 
 TINY = [
     "--model.backbone=r3d_10_slim",
@@ -57,3 +58,24 @@ def write_labelled_videos(folder: Path, *, count: int = 24) -> Path:
         path_now.parent.mkdir(parents=True, exist_ok=True)
         path.rename(path_now)
     return folder / "set"
+
+
+def write_listed_videos(
+    folder: Path,
+    *,
+    count: int = 24,
+    label: Callable[[int, ProceduralRecord], str] = lambda _, record: record.clip.motion,
+) -> Path:
+    """A folder of short procedural videos with `labels.csv`: path, class (of place and record) and split of each."""
+    records = read_set(write_videos(folder, count=count))
+    rows = [
+        f"{record.path.relative_to(folder).as_posix()},{label(place, record)},{record.clip.split}"
+        for place, record in enumerate(records)
+    ]
+    (folder / "labels.csv").write_text("\n".join(["path,label,split", *rows]))
+    return folder
+
+
+def listed(folder: Path) -> list[str]:
+    """The options that read what `write_listed_videos` wrote."""
+    return [f"--data.root={folder}", "--data.kind=csv", f"--data.list={folder / 'labels.csv'}"]

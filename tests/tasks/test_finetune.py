@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.clips_on_disk import write_videos
+from helpers.clips_on_disk import listed, write_listed_videos
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main, parse
@@ -35,19 +35,13 @@ SLIM = ["--model.backbone=r3d_10_slim"]
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     """24 videos of a labelled set (18 to train, 6 to test), and a pre-trained checkpoint."""
-    root = write_videos(tmp_path_factory.mktemp("set"), count=24)
-    rows = [
-        f"{r.path.relative_to(root).as_posix()},{'even' if i % 2 else 'odd'},{r.clip.split}"
-        for i, r in enumerate(read_set(root))
-    ]
-    (root / "labels.csv").write_text("\n".join(["path,label,split", *rows]))
+    root = write_listed_videos(tmp_path_factory.mktemp("set"), label=lambda place, _: "even" if place % 2 else "odd")
     save_tiny_checkpoint(root / "model.ckpt")
     return root
 
 
 def words(root: Path, out: Path, *options: str) -> list[str]:
-    data = [f"--data.root={root}", "--data.kind=csv", f"--data.list={root / 'labels.csv'}"]
-    return ["finetune", *data, f"--out={out}", *TINY, *options]
+    return ["finetune", *listed(root), f"--out={out}", *TINY, *options]
 
 
 def result_of(out: Path) -> dict:

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.clips_on_disk import write_videos
+from helpers.clips_on_disk import listed, write_listed_videos
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.procedural import read_set
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.tasks.embedder import Embedder
 from rspnet.tasks.features import weights_sha256
@@ -132,15 +131,13 @@ def test_few_labels_are_nested_and_drawn_anew():
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
-    root = write_videos(tmp_path_factory.mktemp("set"), count=24)
-    rows = [f"{r.path.relative_to(root).as_posix()},{r.clip.motion},{r.clip.split}" for r in read_set(root)]
-    (root / "labels.csv").write_text("\n".join(["path,label,split", *rows]))
+    root = write_listed_videos(tmp_path_factory.mktemp("set"))
     save_tiny_checkpoint(root / "model.ckpt")
     return root
 
 
 def run(root: Path, out: Path, *options: str) -> dict:
-    words = [str(root / "model.ckpt"), f"--data.root={root}", "--data.kind=csv", f"--data.list={root / 'labels.csv'}"]
+    words = [str(root / "model.ckpt"), *listed(root)]
     fixed = [f"--out={out}", f"--cache={out.parent / 'cache'}", "--num_workers=0", "--num_clips=2", "--draws=2"]
     assert main(["probe", *words, *fixed, "--precision=fp32", "--few_labels=[1,1000]", *options]) == 0
     return json.loads((out / "result.json").read_text())

@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
-from helpers.clips_on_disk import TINY, write_videos
+from helpers.clips_on_disk import TINY, TINY_FINETUNE, listed, write_listed_videos, write_videos
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main, parse
@@ -149,15 +149,9 @@ def test_what_is_gone_or_unfinished_is_said_in_a_line(run, tmp_path):
 
 
 def test_a_fine_tuning_shows_what_it_got_wrong(tmp_path):
-    root = write_videos(tmp_path / "set", count=16)
-    rows = [f"{r.path.relative_to(root).as_posix()},{r.clip.motion[:1]},{r.clip.split}" for r in read_set(root)]
-    (root / "labels.csv").write_text("\n".join(["path,label,split", *rows]))
-    options = ["--clips.num_frames=4", "--clips.size=32", "--clips.batch_size=4", "--clips.num_workers=0"]
-    machine = ["--engine.device=cpu", "--engine.precision=fp32", "--engine.threads=1", "--engine.loggers=[csv]"]
-    data = [f"--data.root={root}", "--data.kind=csv", f"--data.list={root / 'labels.csv'}"]
+    root = write_listed_videos(tmp_path / "set", count=16, label=lambda _, record: record.clip.motion[:1])
     run = tmp_path / "run"
-    words = [*data, *options, *machine, "--clips.test_clips=1", "--model.backbone=r3d_10_slim", "--max_steps=2"]
-    assert main(["finetune", *words, f"--out={run}"]) == 0
+    assert main(["finetune", *listed(root), *TINY_FINETUNE, "--max_steps=2", f"--out={run}"]) == 0
     assert main(["report", str(run)]) == 0
     shown = read_page(run / "report.html").sections
     assert re.search(r"[1-4] of 4 test videos are taken for another class", shown["confusion"])

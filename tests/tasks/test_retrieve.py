@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.clips_on_disk import write_videos
+from helpers.clips_on_disk import listed, write_listed_videos
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
@@ -27,15 +27,13 @@ HUMAN_MOTION = Path(__file__).resolve().parents[3] / "shared" / "data" / "human-
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     """24 labelled videos (18 to train, 6 to test), their list, and a checkpoint."""
-    root = write_videos(tmp_path_factory.mktemp("set"), count=24)
-    rows = [f"{r.path.relative_to(root).as_posix()},{r.clip.motion},{r.clip.split}" for r in read_set(root)]
-    (root / "labels.csv").write_text("\n".join(["path,label,split", *rows]))
+    root = write_listed_videos(tmp_path_factory.mktemp("set"))
     save_tiny_checkpoint(root / "model.ckpt")
     return root
 
 
 def run(root: Path, out: Path, *options: str, code: int = 0) -> dict:
-    words = [str(root / "model.ckpt"), f"--data.root={root}", "--data.kind=csv", f"--data.list={root / 'labels.csv'}"]
+    words = [str(root / "model.ckpt"), *listed(root)]
     fixed = [f"--out={out}", f"--cache={out.parent / 'cache'}", "--num_workers=0", "--num_clips=2", "--precision=fp32"]
     assert main(["retrieve", *words, *fixed, *options]) == code
     return json.loads((out / "result.json").read_text()) if code == 0 else {}
