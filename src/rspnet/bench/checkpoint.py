@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,27 +51,13 @@ def bench_checkpoint(
         optimizer.step()
         return time.perf_counter() - started
 
-    quiet, beside, waits, writes = [], [], [], []
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            checkpoints = CheckpointFolder(Path(folder), keep=1)
-            step()
-            for number in range(repeats):
-                quiet.append(step())
-                started = time.perf_counter()
-                content = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-                checkpoints.save(content, step=number, numbered=True)
-                waits.append(time.perf_counter() - started)
-                beside.append(step())
-                checkpoints.wait()
-                started = time.perf_counter()
-                checkpoints.save(content, step=number, numbered=True)
-                checkpoints.wait()
-                writes.append(time.perf_counter() - started)
-            megabytes = (Path(folder) / LAST).stat().st_size / 1e6
+        seconds, megabytes = _time_writes(
+            step, lambda: {"model": model.state_dict(), "optimizer": optimizer.state_dict()}, repeats=repeats
+        )
     finally:
         torch.set_num_threads(threads_before)
-    median = statistics.median
+    median = {name: statistics.median(values) for name, values in seconds.items()}
     return {
         "backbone": backbone,
         "batch_size": batch_size,
@@ -78,9 +65,34 @@ def bench_checkpoint(
         "threads": threads,
         "torch": str(torch.__version__),
         "megabytes": megabytes,
-        "wait_seconds": median(waits),
-        "write_seconds_without_training": median(writes),
-        "step_seconds": median(quiet),
-        "step_seconds_beside_writing": median(beside),
-        "cost_seconds_of_a_checkpoint": median(waits) + median(beside) - median(quiet),
+        "wait_seconds": median["wait"],
+        "write_seconds_without_training": median["write"],
+        "step_seconds": median["quiet"],
+        "step_seconds_beside_writing": median["beside"],
+        "cost_seconds_of_a_checkpoint": median["wait"] + median["beside"] - median["quiet"],
     }
+
+
+def _time_writes(
+    step: Callable[[], float], content: Callable[[], dict[str, Any]], *, repeats: int
+) -> tuple[dict[str, list[float]], float]:
+    """Seconds of steps with no writing (quiet) and beside it, of the training's wait for a write, and of writing alone.
+
+    The second value is a checkpoint's size in MB.
+    """
+    seconds: dict[str, list[float]] = {"quiet": [], "beside": [], "wait": [], "write": []}
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = CheckpointFolder(Path(folder), keep=1)
+        step()
+        for number in range(repeats):
+            seconds["quiet"].append(step())
+            started = time.perf_counter()
+            checkpoints.save(content(), step=number, numbered=True)
+            seconds["wait"].append(time.perf_counter() - started)
+            seconds["beside"].append(step())
+            checkpoints.wait()
+            started = time.perf_counter()
+            checkpoints.save(content(), step=number, numbered=True)
+            checkpoints.wait()
+            seconds["write"].append(time.perf_counter() - started)
+        return seconds, (Path(folder) / LAST).stat().st_size / 1e6

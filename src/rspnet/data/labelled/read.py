@@ -56,7 +56,7 @@ def read_labelled(
         raise ConfigError(f"unknown data kind {kind!r}: one of {', '.join(_READERS)}")
     if split not in get_args(Split):
         raise ConfigError(f"unknown split {split!r}: one of {', '.join(get_args(Split))}")
-    if not 1 <= fold <= _FOLDS.get(kind, fold) or fold < 1:
+    if not 1 <= fold <= _FOLDS.get(kind, fold):
         raise ConfigError(f"fold {fold}: {kind} has the folds 1 to {_FOLDS.get(kind, '...')}")
     folder = Path(root)
     require_root(folder)
