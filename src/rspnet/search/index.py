@@ -17,7 +17,7 @@ from rspnet.core.progress import track
 from rspnet.data.annotations import read_folder
 from rspnet.data.skipped import Skip
 from rspnet.engine.launch import join_ranks
-from rspnet.engine.runtime import available_cores, pick_device
+from rspnet.engine.runtime import pick_device, pick_workers
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import weights_file
 from rspnet.search.cutting import CutVideo, PieceDataset, cut_video, pieces_of, window_means
@@ -52,7 +52,7 @@ def index(config: IndexConfig) -> None:
         stride=config.stride,
         size=config.size,
         batch_size=config.batch_size,
-        num_workers=max(1, available_cores() // 2) if config.num_workers is None else config.num_workers,
+        num_workers=pick_workers(config.num_workers),
         device=config.device,
         precision=config.precision,
     )

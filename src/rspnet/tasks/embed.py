@@ -14,9 +14,9 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path, sha256_of
 from rspnet.core.progress import track
 from rspnet.data.annotations import VideoRecord, read_folder
-from rspnet.data.skipped import Skip, SkipLog
+from rspnet.data.skipped import SKIPPED, Skip, SkipLog
 from rspnet.engine.launch import join_ranks
-from rspnet.engine.runtime import available_cores, pick_device
+from rspnet.engine.runtime import pick_device, pick_workers
 from rspnet.pretext.pretrained import weights_file
 from rspnet.tasks.embedder import Embedder, VideoFeatures
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
@@ -39,12 +39,12 @@ def embed(config: EmbedConfig) -> None:
         stride=config.stride,
         size=config.size,
         batch_size=config.batch_size,
-        num_workers=max(1, available_cores() // 2) if config.num_workers is None else config.num_workers,
+        num_workers=pick_workers(config.num_workers),
         device=config.device,
         precision=config.precision,
     )
     folder = open_run_folder(config.out, config)
-    log = SkipLog(folder / "skipped.csv", num_videos=len(records), max_share=1.0)
+    log = SkipLog(folder / SKIPPED, num_videos=len(records))
     found: list[VideoFeatures] = []
     for result in track(embedder.stream(records), total=len(records), what="videos"):
         if isinstance(result, Skip):
@@ -54,7 +54,7 @@ def embed(config: EmbedConfig) -> None:
     if rank() > 0:
         return
     if not found:
-        raise RSPNetError(f"none of {len(records)} videos could be read: see {str(folder / 'skipped.csv')!r}")
+        raise RSPNetError(f"none of {len(records)} videos could be read: see {str(folder / SKIPPED)!r}")
     columns = _present(clip_columns(found) if config.level == "clip" else video_columns(found))
     path = folder / f"features.{config.format}"
     save_columns(path, columns)

@@ -20,7 +20,7 @@ from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import Skip, SkipLog
 from rspnet.engine.launch import join_ranks
-from rspnet.engine.runtime import available_cores, pick_device, pick_precision
+from rspnet.engine.runtime import pick_device, pick_precision, pick_workers
 from rspnet.tasks.classifiers import Trained, clip_shape, open_classifier, shared_scores
 from rspnet.tasks.features import weights_sha256
 from rspnet.tasks.labelled_data import labelled_records
@@ -47,8 +47,11 @@ def evaluate(config: EvaluateConfig) -> None:
         clips, test_clips=config.test_clips or clips.test_clips, test_crops=config.test_crops or clips.test_crops
     )
     folder = open_run_folder(config.out or str(trained.path.parent / "evaluate"), config)
-    workers = max(1, available_cores() // 2) if config.num_workers is None else config.num_workers
-    machine = {"device": device, "precision": pick_precision(config.precision, device), "num_workers": workers}
+    machine = {
+        "device": device,
+        "precision": pick_precision(config.precision, device),
+        "num_workers": pick_workers(config.num_workers),
+    }
     model = trained.model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     records = labelled_records(data, "test")
     kept, scores, skipped = shared_scores(model, records, scoring_view(clips), machine)
@@ -121,7 +124,7 @@ def write_scores(
     records, scores, skipped = scored
     total = len(records) + len(skipped)
     if skipped:
-        SkipLog(folder / UNREADABLE, num_videos=total, max_share=1.0).add(skipped)
+        SkipLog(folder / UNREADABLE, num_videos=total).add(skipped)
     if not records:
         raise RSPNetError(f"none of {total} test videos could be read: see {str(folder / UNREADABLE)!r}")
     predictions = Predictions(records, scores, class_names)

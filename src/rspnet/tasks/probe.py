@@ -17,9 +17,9 @@ from rspnet.core.distributed import rank
 from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
 from rspnet.data.labelled.read import class_names
-from rspnet.data.skipped import SkipLog
+from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.launch import join_ranks
-from rspnet.engine.runtime import available_cores, pick_device
+from rspnet.engine.runtime import pick_device, pick_workers
 from rspnet.pretext.methods import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.tasks.embedder import Embedder
@@ -53,7 +53,7 @@ def probe(config: ProbeConfig) -> None:
     names = class_names(train, test)
     embedder = make_embedder(config)
     folder = open_run_folder(config.out, config)
-    log = SkipLog(folder / "skipped.csv", num_videos=len(train) + len(test), max_share=1.0)
+    log = SkipLog(folder / SKIPPED, num_videos=len(train) + len(test))
     cache = Path(config.cache) if config.cache else default_cache_folder()
     maker = FeatureMaker(embedder, cache_folder=cache, log=log)
     train, x = maker.vectors(train, what="training videos")
@@ -105,7 +105,7 @@ def make_embedder(config: ProbeConfig) -> Embedder:
         size=config.size,
         pooling=config.pooling,
         batch_size=config.batch_size,
-        num_workers=max(1, available_cores() // 2) if config.num_workers is None else config.num_workers,
+        num_workers=pick_workers(config.num_workers),
         device=config.device,
         precision=config.precision,
     )

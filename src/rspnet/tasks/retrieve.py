@@ -24,10 +24,10 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import draw_clip
 from rspnet.data.datasets import EvalClipDataset, EvalSample
 from rspnet.data.presets import AugmentPreset
-from rspnet.data.skipped import Skip, SkipLog
+from rspnet.data.skipped import SKIPPED, Skip, SkipLog
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.metrics import average_precisions, bootstrap_interval, hits_at_k
-from rspnet.engine.runtime import available_cores, pick_device
+from rspnet.engine.runtime import pick_device, pick_workers
 from rspnet.tasks.embedder import Embedder
 from rspnet.tasks.feature_cache import default_cache_folder
 from rspnet.tasks.features import FeatureMaker, embedder_view
@@ -117,12 +117,12 @@ def retrieve(config: RetrieveConfig) -> None:
         size=config.size,
         pooling=config.pooling or protocol.pooling,
         batch_size=config.batch_size,
-        num_workers=max(1, available_cores() // 2) if config.num_workers is None else config.num_workers,
+        num_workers=pick_workers(config.num_workers),
         device=config.device,
         precision=config.precision,
     )
     folder = open_run_folder(config.out, config)
-    log = SkipLog(folder / "skipped.csv", num_videos=len(train + test), max_share=1.0)
+    log = SkipLog(folder / SKIPPED, num_videos=len(train + test))
     cache = Path(config.cache) if config.cache else default_cache_folder()
     maker = FeatureMaker(embedder, cache_folder=cache, log=log)
     gallery = gallery_set(maker, train, protocol, seed=config.seed)

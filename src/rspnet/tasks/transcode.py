@@ -19,7 +19,7 @@ from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
 from rspnet.core.workers import Death, Replace, ordered_map
 from rspnet.data.annotations import VideoRecord, read_folder
-from rspnet.data.skipped import Skip, SkipLog
+from rspnet.data.skipped import SKIPPED, Skip, SkipLog
 from rspnet.engine.runtime import available_cores
 from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 from rspnet.video.reader import View, open_video
@@ -70,7 +70,7 @@ def transcode(config: TranscodeConfig) -> int:
     folder = open_run_folder(str(target / _NOTES), config)
     done = _remembered(folder / _DONE)
     jobs = [record for record in records if not _is_done(record, target, done, config)]
-    log = SkipLog(folder / "skipped.csv", num_videos=len(records), max_share=1.0)
+    log = SkipLog(folder / SKIPPED, num_videos=len(records))
     for record, result in _run(jobs, target, config):
         if isinstance(result, Skip):
             log.add([result])
@@ -83,7 +83,7 @@ def transcode(config: TranscodeConfig) -> int:
     _copy_lists(source, target)
     written = [record for record in records if _is_done(record, target, done, config)]
     if not written:
-        raise RSPNetError(f"none of {len(records)} videos could be read: see {str(folder / 'skipped.csv')!r}")
+        raise RSPNetError(f"none of {len(records)} videos could be read: see {str(folder / SKIPPED)!r}")
     entries = [done[_key(record, config)] for record in written]
     results = {"videos": len(written), "written_now": len(jobs) - len(log), "skipped": len(log)}
     results |= {"bytes_before": sum(e["before"] for e in entries), "bytes_after": sum(e["size"] for e in entries)}

@@ -14,9 +14,11 @@ from rspnet.config.report import ReportConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.procedural import LABEL_FILE, read_set
+from rspnet.data.skipped import SKIPPED
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.watch import BAD_BATCH
 from rspnet.pretext.pretrained import load_pretrained
+from rspnet.tasks.evaluate import UNREADABLE
 from rspnet.tasks.labelled_data import labelled_records
 from rspnet.tasks.plan import find_videos
 from rspnet.tasks.predictions import CONFUSION
@@ -28,7 +30,7 @@ from rspnet.tasks.report.run import Run, labelled_data_of, read_run, training_of
 from rspnet.tasks.report.samples import samples_section
 
 REPORT = "report.html"
-_SKIP_FILES = ("skipped.csv", "unreadable_test.csv")
+_SKIP_FILES = (SKIPPED, UNREADABLE)
 _MAX_ROWS = 200
 _LABELS = ("motion", "texture")
 
