@@ -60,6 +60,9 @@ def bench_data(*, paths: list[Path] | None, repeats: int = 5) -> dict[str, Any]:
 
     Returns:
         {"rows": [{"name", "plain_ms", "ours_ms", "ratio"}, ...]}, with the parts of ours as "ours_read_ms".
+
+    Raises:
+        RSPNetError: `repeats` is below 1, or a video cannot be read.
     """
     if repeats < 1:
         raise RSPNetError(f"repeats={repeats} must be at least 1")

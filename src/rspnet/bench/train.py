@@ -64,6 +64,9 @@ def bench_train(
 
     Returns:
         Rows of both routes with clips/s and the share of time spent waiting for data (with 0 workers: loading).
+
+    Raises:
+        RSPNetError: fewer videos than clips in a batch.
     """
     records = read_folder(root)
     if len(records) < batch_size:

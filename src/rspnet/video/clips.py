@@ -40,7 +40,11 @@ by repeating every frame has a share of a half; film shown at video rates (24 to
 
 
 def window_length(num_frames: int, speeds: Sequence[int]) -> int:
-    """Ticks a window must hold so that `num_frames` frames at any of `speeds` fit: T * max(speeds), in any order."""
+    """Ticks a window must hold so that `num_frames` frames at any of `speeds` fit: T * max(speeds), in any order.
+
+    Raises:
+        RSPNetError: no frames, no speeds, or a speed below 1.
+    """
     if num_frames < 1 or not speeds or min(speeds) < 1:
         raise RSPNetError(f"num_frames must be >= 1 and speeds whole numbers >= 1, not {num_frames} and {list(speeds)}")
     return num_frames * max(speeds)
@@ -94,6 +98,9 @@ def even_clips(total_ticks: int, *, num_frames: int, stride_frames: int, num_cli
 
     The first clip starts with the video and the last one ends with it; a single clip is taken from the middle. Where a
     video is shorter than a clip, its last frame is repeated (evaluation only: there is no speed label to make false).
+
+    Raises:
+        RSPNetError: a number below 1.
     """
     if total_ticks < 1 or num_frames < 1 or stride_frames < 1 or num_clips < 1:
         raise RSPNetError(
@@ -119,6 +126,9 @@ def tick_frames(times: Seconds, fps: float | None) -> Indices:
 
     Returns:
         int64 [ticks]; between two equally near frames the earlier one.
+
+    Raises:
+        RSPNetError: `fps` is not above 0.
     """
     if fps is None:
         return np.arange(len(times), dtype=np.int64)

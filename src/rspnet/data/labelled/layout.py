@@ -77,7 +77,7 @@ def _text(file: Path, holds: str) -> str:
 
 
 def require_root(root: Path) -> None:
-    """Raise unless the data set's folder exists."""
+    """Raise an RSPNetError unless the data set's folder exists."""
     if not root.is_dir():
         raise RSPNetError(f"data root {str(root)!r} is not a folder: name the folder that holds the data set")
 
@@ -95,7 +95,11 @@ def first_file(root: Path, names: Sequence[str], *, holds: str) -> Path:
 
 
 def first_folder(root: Path, names: Sequence[str], *, holds: str) -> Path:
-    """The first of `names` (relative to `root`) that is a folder, or an error that names them all."""
+    """The first of `names` (relative to `root`) that is a folder.
+
+    Raises:
+        RSPNetError: none is; all places that were looked at are named.
+    """
     for name in names:
         if (root / name).is_dir():
             return root / name
