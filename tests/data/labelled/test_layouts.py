@@ -194,9 +194,10 @@ def test_ssv2(tmp_path: Path, put: Put) -> None:
     ]
     with pytest.raises(RSPNetError, match="entry 0: class 'Tearing something' is not among the 2"):
         read_labelled("ssv2", tmp_path, split="test")
-    (tmp_path / f"{prefix}-train.json").write_text("[{")
-    with pytest.raises(RSPNetError, match="is no JSON"):
-        read_labelled("ssv2", tmp_path, split="train")
+    for text, message in (("[{", "is no JSON"), ("{}", "not a list of {id"), ("[{}]", "entry 0: expected {id, templ")):
+        (tmp_path / f"{prefix}-train.json").write_text(text)
+        with pytest.raises(RSPNetError, match=message):
+            read_labelled("ssv2", tmp_path, split="train")
 
 
 def test_diving48(tmp_path: Path, put: Put) -> None:

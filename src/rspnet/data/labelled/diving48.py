@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rspnet.core.errors import RSPNetError
-from rspnet.data.labelled.layout import Entry, Request, first_file, first_folder, read_json
+from rspnet.data.labelled.layout import Entry, Request, first_file, first_folder, json_rows, read_json
 
 
 def entries(request: Request) -> Iterator[Entry]:
@@ -25,17 +25,10 @@ def entries(request: Request) -> Iterator[Entry]:
     if not isinstance(vocabulary, list):
         raise RSPNetError(f"{str(index)!r} is not a list of classes")
     folder = first_folder(root, ["rgb", "videos", "."], holds="the videos, NAME.mp4")
-    rows = read_json(source, holds=holds)
-    if not isinstance(rows, list):
-        raise RSPNetError(f"{str(source)!r} is not a list of {{vid_name, label}}")
-    for place, row in enumerate(rows):
-        if not isinstance(row, dict) or "vid_name" not in row or not isinstance(row.get("label"), int):
-            raise RSPNetError(f"{str(source)!r} entry {place}: expected {{vid_name, label}} with a whole number")
+    for entry, row in json_rows(source, ("vid_name", "label"), holds=holds):
         label = row["label"]
-        if not 0 <= label < len(vocabulary):
-            raise RSPNetError(
-                f"{str(source)!r} entry {place}: class {label} is not among the {len(vocabulary)} of {str(index)!r}"
-            )
+        if not isinstance(label, int) or not 0 <= label < len(vocabulary):
+            raise RSPNetError(f"{entry}: class {label!r} is not among the {len(vocabulary)} of {str(index)!r}")
         words = vocabulary[label]
         name = " ".join(map(str, words)) if isinstance(words, list) else str(words)
         yield Entry(folder / f"{row['vid_name']}.mp4", label, name)

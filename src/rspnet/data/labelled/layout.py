@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -66,6 +66,22 @@ def read_json(file: Path, *, holds: str) -> Any:
         raise RSPNetError(f"annotation file {str(file)!r} is no JSON ({error}): expected {holds}") from error
 
 
+def json_rows(file: Path, keys: Sequence[str], *, holds: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(how errors name it, row) of a JSON list of objects that have these keys.
+
+    Raises:
+        RSPNetError: missing, unreadable, no JSON, or of another form.
+    """
+    rows, form = read_json(file, holds=holds), f"{{{', '.join(keys)}}}"
+    if not isinstance(rows, list):
+        raise RSPNetError(f"{str(file)!r} is not a list of {form}")
+    for place, row in enumerate(rows):
+        name = f"{str(file)!r} entry {place}"
+        if not isinstance(row, dict) or any(key not in row for key in keys):
+            raise RSPNetError(f"{name}: expected {form}")
+        yield name, row
+
+
 def _text(file: Path, holds: str) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
@@ -95,11 +111,7 @@ def first_file(root: Path, names: Sequence[str], *, holds: str) -> Path:
 
 
 def first_folder(root: Path, names: Sequence[str], *, holds: str) -> Path:
-    """The first of `names` (relative to `root`) that is a folder.
-
-    Raises:
-        RSPNetError: none is; all places that were looked at are named.
-    """
+    """The first of `names` (relative to `root`) that is a folder, or an RSPNetError that names them all."""
     for name in names:
         if (root / name).is_dir():
             return root / name

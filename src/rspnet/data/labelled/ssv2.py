@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rspnet.core.errors import RSPNetError
-from rspnet.data.labelled.layout import Entry, Request, first_file, first_folder, read_json
+from rspnet.data.labelled.layout import Entry, Request, first_file, first_folder, json_rows, read_json
 
 _NAMES = {
     "train": [
@@ -46,15 +46,8 @@ def entries(request: Request) -> Iterator[Entry]:
     if not isinstance(numbers, dict) or not all(str(value).isdecimal() for value in numbers.values()):
         raise RSPNetError(f"{str(index)!r} is not of the form {{template: number}}")
     folder = first_folder(root, ["20bn-something-something-v2", "videos", "."], holds="the videos, ID.webm")
-    rows = read_json(source, holds=holds)
-    if not isinstance(rows, list):
-        raise RSPNetError(f"{str(source)!r} is not a list of {{id, template}}")
-    for place, row in enumerate(rows):
-        if not isinstance(row, dict) or "id" not in row or "template" not in row:
-            raise RSPNetError(f"{str(source)!r} entry {place}: expected {{id, template}}")
+    for entry, row in json_rows(source, ("id", "template"), holds=holds):
         name = str(row["template"]).replace("[", "").replace("]", "")
         if name not in numbers:
-            raise RSPNetError(
-                f"{str(source)!r} entry {place}: class {name!r} is not among the {len(numbers)} of {str(index)!r}"
-            )
+            raise RSPNetError(f"{entry}: class {name!r} is not among the {len(numbers)} of {str(index)!r}")
         yield Entry(folder / f"{row['id']}.webm", int(numbers[name]), name)
