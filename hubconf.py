@@ -20,7 +20,7 @@ def backbone(name="r3d_18", *, input="rgb"):  # noqa: A002
 
     Args:
         name: one of c3d, r2plus1d_18, r2plus1d_vcop, r3d_10_slim, r3d_18, r3d_18_torchvision, r3d_34, r3d_50, s3dg.
-        input: "rgb", or "difference" of consecutive frames.
+        input: "rgb", or "difference", "scaled_difference", "both", "moving" (see `rspnet pretrain --help`).
     """
     return _rspnet.create_backbone(name, input=input)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields, is_dataclass
@@ -20,6 +21,16 @@ class Command(NamedTuple):
     task: str
     summary: str
 
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "tuple": "a list such as [2]",
+    "list": "a list such as [a,b]",
+    "str": "text",
+}
+"""Python's name of an option's type -> how errors call it."""
 
 COMMANDS: dict[str, Command] = {
     "pretrain": Command(
@@ -180,17 +191,38 @@ def parse(command: str, words: Sequence[str]) -> Any:
         parser.add_argument(item.name, type=get_args(hints[item.name])[0] if many else hints[item.name], **options)
     parser.add_class_arguments(config, as_group=False, skip={item.name for item in placed})
     try:
-        parsed = parser.parse_args(expand(words, flags=set(flags_of(config))))
+        parsed = parser.parse_args(expand(words, command=command, flags=set(flags_of(config))))
         values = parser.instantiate(parsed)
         return config(**{item.name: values[item.name] for item in fields(config)})
+    except UnicodeDecodeError as error:  # the only text read here is that of --config
+        raise ConfigError("--config: the file is no text in UTF-8") from error
     except ArgumentError as error:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, ConfigError):
                 raise cause from None
             cause = cause.__cause__ or cause.__context__
-        message = " ".join(str(error).split())
+        message = plainly(str(error), places=[item.name for item in placed])
         raise ConfigError(f"{message} (rspnet {command} --help explains every option)") from None
+
+
+def plainly(message: str, *, places: Collection[str] = ()) -> str:
+    """What jsonargparse says of a value of the wrong type, on one line and without Python's names for types.
+
+    Args:
+        message: its error.
+        places: options that are given by place.
+    """
+    text = " ".join(message.split())
+    found = re.fullmatch(r'Parser key "([^"]+)": (.+?) (?:Got|Given) value: (.*)', text)
+    if found is None:
+        return text
+    option, rule, value = found[1], found[2].partition(" Given value type")[0], found[3]
+    choices = re.search(r"typing\.Literal\[(.*?)\]", rule)
+    kinds = [words for name, words in _KINDS.items() if f"<class '{name}'>" in rule]
+    wanted = [f"one of {choices[1]}".replace("'", "")] if choices else kinds
+    name = option if option in places else f"--{option}"
+    return f"{name} {value!r}: must be {' or '.join(wanted)}" if wanted else text
 
 
 def flags_of(config: type, prefix: str = "--") -> Iterator[str]:
@@ -202,8 +234,12 @@ def flags_of(config: type, prefix: str = "--") -> Iterator[str]:
             yield from flags_of(hint, f"{prefix}{name}.")
 
 
-def expand(words: Sequence[str], *, flags: Collection[str]) -> list[str]:
-    """Spell options with underscores, `--flag` as `--flag=true`, and `--recipe NAME` as the file it stands for."""
+def expand(words: Sequence[str], *, command: str, flags: Collection[str]) -> list[str]:
+    """Spell options with underscores, `--flag` as `--flag=true`, and `--recipe NAME` as the file it stands for.
+
+    Raises:
+        ConfigError: there is no such recipe, or it is one of another command.
+    """
     expanded: list[str] = []
     for place, word in enumerate(words):
         name, equals, value = word.partition("=")
@@ -213,9 +249,9 @@ def expand(words: Sequence[str], *, flags: Collection[str]) -> list[str]:
             name = "--k"
         following = words[place + 1] if place + 1 < len(words) else ""
         if expanded[-1:] == ["--recipe"]:
-            expanded[-1:] = ["--config", str(recipe_path(word))]
+            expanded[-1:] = ["--config", str(recipe_path(word, command=command))]
         elif name == "--recipe" and equals:
-            expanded += ["--config", str(recipe_path(value))]
+            expanded += ["--config", str(recipe_path(value, command=command))]
         elif name in flags and not equals and following not in ("true", "false"):
             expanded.append(f"{name}=true")
         else:

@@ -93,6 +93,10 @@ def test_plain_text_with_labels_and_absolute_paths(tmp_path: Path) -> None:
         ("a.mp4\n\nb.mp4\na.mp4\n", "line 4: 'a.mp4' is already listed in line 1"),
         ("a.mp4 1\nb.mp4\n", "line 2: either every video has a label or none"),
         ("c.mp4\nd.mp4\n", "none of the 2 videos listed"),
+        (
+            "file,class\na.mp4,1\n",
+            "none of the 2 videos listed .*; a CSV starts with a header that names the column path",
+        ),
     ],
 )
 def test_list_errors(tmp_path: Path, text: str, message: str) -> None:

@@ -144,6 +144,7 @@ def test_other_models_and_settings_are_refused_by_name(tmp_path):
 def test_what_is_no_library(tmp_path):
     with pytest.raises(RSPNetError, match="is no library of videos: make one with rspnet index"):
         Store(str(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match="is a file: name a folder"):
         Store(str(tmp_path / "file"))
@@ -152,6 +153,16 @@ def test_what_is_no_library(tmp_path):
     store._about.add([{"json": json.dumps({"schema": 99, **asdict(about())})}])
     with pytest.raises(RSPNetError, match="another version of rspnet"):
         Store(store.uri)
+
+
+def test_a_damaged_library_is_named(tmp_path):
+    store, rows = filled(tmp_path)
+    for file in (tmp_path / "lib").rglob("data/*.lance"):
+        file.write_bytes(b"xx")
+    with pytest.raises(RSPNetError, match=r"library .*lib' is damaged: .*; make it anew with rspnet index"):
+        Store(store.uri)
+    with pytest.raises(RSPNetError, match=r"library .*lib' is damaged"):
+        search(store, query_of(rows[0]), alpha=0.5, k=3)
 
 
 def test_a_library_that_was_not_finished_being_made_is_made_anew(tmp_path):

@@ -46,6 +46,9 @@ def test_table_and_paired_test(tmp_path, hits, capsys):
     assert f"| scratch | {100 * weak.mean():.1f} [" in printed
     assert "not tested" in printed
     assert "not alike" not in printed
+    stamp = json.loads((tmp_path / "table" / "result.json").read_text())["protocol"]
+    assert (stamp["command"], stamp["results"]) == ("compare", [str(first), str(second / "result.json")])
+    assert (tmp_path / "table" / "config.yaml").exists()
     with (tmp_path / "table" / "compare.csv").open() as file:
         row = list(csv.DictReader(file))[2]
     gap, p_value = paired_difference(strong, weak, seed=0)

@@ -167,3 +167,12 @@ def test_a_published_file_is_asked_as_our_own_checkpoints_are(tmp_path):
     motion = embedder.encode_views(torch.randn(2, 3, 16, 32, 32)).motion
     assert motion.shape == (2, 128)
     torch.testing.assert_close(motion.norm(dim=1), torch.ones(2, dtype=motion.dtype))
+
+
+def test_a_folder_without_videos_is_refused_before_anything_is_made(tmp_path, capsys):
+    model = save_tiny_checkpoint(tmp_path / "model.ckpt")
+    (tmp_path / "none").mkdir()
+    options = ["--model", str(model), "--videos", str(tmp_path / "none"), "--cache", str(tmp_path / "cache")]
+    assert main(["study", "disentangle", *options, "--out", str(tmp_path / "out")]) == 2
+    assert "holds no video" in capsys.readouterr().err
+    assert {file.name for file in tmp_path.iterdir()} == {"model.ckpt", "none"}

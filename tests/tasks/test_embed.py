@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,6 +66,26 @@ def test_embedder_names_a_video_it_cannot_read(checkpoint: Path, videos: Path, t
     with pytest.raises(rspnet.DecodeError, match=r"broken\.mp4"):
         rspnet.Embedder(checkpoint, num_clips=1).embed([broken])
     assert rspnet.Embedder(checkpoint).embed([]).shape == (0, 256)
+    with pytest.raises(rspnet.ConfigError, match=r"a list of paths, not one path: embed\(\['a\.mp4'\]\)"):
+        rspnet.Embedder(checkpoint).embed("a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_clips": 0}, "num_clips 0: must be at least 1"),
+        ({"num_frames": 0}, "num_frames 0: must be at least 2"),
+        ({"size": -3}, "size -3: must be at least 1"),
+        ({"batch_size": 0}, "batch_size 0: must be at least 1"),
+        ({"num_workers": -1}, "num_workers -1: must be at least 0"),
+        ({"pooling": "mean"}, "unknown pooling 'mean'; choose one of average, max"),
+        ({"precision": "int8"}, "unknown precision 'int8'; choose one of auto, bf16, fp32, fp16"),
+        ({"device": "tpu"}, "unknown device 'tpu'; choose one of auto, cpu, cuda"),
+    ],
+)
+def test_embedder_refuses_what_it_cannot_do(checkpoint: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(rspnet.ConfigError, match=message):
+        rspnet.Embedder(checkpoint, **options)
 
 
 def test_command_writes_vectors_config_and_result(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
@@ -103,7 +124,13 @@ def test_unreadable_videos_are_named_and_left_out(
     assert "broken.mp4" in (tmp_path / "some" / "skipped.csv").read_text()
     assert "1 videos, 1 skipped" in capsys.readouterr().err
     assert embed(checkpoint, str(broken), "--out", str(tmp_path / "none")) == 2
-    assert "none of 1 videos could be read" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert (
+        f"none of 1 videos could be read: see '{tmp_path}/none/skipped.csv'; the first was '{broken}': not a" in error
+    )
+    assert embed(checkpoint, good, str(tmp_path / "gone.mp4"), "--out", str(tmp_path / "missing")) == 2
+    assert f"video '{tmp_path}/gone.mp4' does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "missing").exists()
 
 
 def test_an_exported_folder_embeds_as_its_checkpoint(checkpoint: Path, videos: Path, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
 from rspnet.core.errors import CheckpointError
+from rspnet.core.files import sha256_of
 from rspnet.models.classifier import Classifier
-from rspnet.models.exported import FeatureNet, load_exported
+from rspnet.models.exported import FeatureNet, largest_difference, load_exported
 from rspnet.models.registry import backbone_names, create_backbone
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.tasks import export as exporting
@@ -69,6 +70,40 @@ def test_an_export_that_computes_something_else_is_refused(checkpoint, tmp_path,
     assert main(["export", str(checkpoint), f"--out={tmp_path}"]) == 2
     assert "refused: it differs from the model by" in capsys.readouterr().err
     assert not (tmp_path / "model.safetensors").exists()
+    monkeypatch.setattr(
+        exporting, "_program", lambda network, path, shape: exporting._checked(network, double, path, shape)
+    )
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "model.pt2").touch()
+    assert main(["export", str(checkpoint), "--format=program", f"--out={tmp_path / 'other'}"]) == 2
+    assert {file.name for file in (tmp_path / "other").iterdir()} == {"config.yaml"}
+
+
+def double(clips):
+    return tuple(2 + torch.zeros(len(clips), width) for width in (256, 16, 16))
+
+
+def test_rounding_is_judged_beside_the_size_of_the_outputs():
+    scores = torch.tensor([[2500.0, -3.0]])
+    assert largest_difference(scores, scores + 0.0007) < 1e-6
+    assert largest_difference(scores / 2500, scores / 2500 + 0.0007) == pytest.approx(0.0007, rel=1e-3)
+    assert largest_difference(scores, scores * torch.nan) == float("inf")
+
+
+def test_the_folder_is_a_run_of_export_and_a_run_folder_can_be_exported(checkpoint, tmp_path, capsys):
+    run, out = tmp_path / "run", tmp_path / "out"
+    run.mkdir()
+    (run / "last.ckpt").write_bytes(checkpoint.read_bytes())
+    assert main(["export", str(run), f"--out={out}"]) == 0
+    result = json.loads((out / "result.json").read_text())
+    assert result["protocol"]["command"] == "export"
+    assert result["protocol"]["file_sha256"] == sha256_of(out / "model.safetensors")
+    assert result["results"]["outputs"] == ["features", "appearance", "motion"]
+    both = zip(read_backbone(str(run)).parameters(), read_backbone(str(out)).parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in both)
+    (tmp_path / "file").touch()
+    assert main(["export", str(run), f"--out={tmp_path / 'file'}"]) == 2
+    assert "is a file: name a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", backbone_names())

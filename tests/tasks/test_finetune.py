@@ -234,6 +234,7 @@ def test_user_errors(videos, tmp_path, capsys):
     for option, message in cases.items():
         assert main(words(videos, tmp_path / "run", f"--model.init={videos / 'model.ckpt'}", option)) == 2
         assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
     assert main(["predict", str(videos / "model.ckpt"), "x.mp4"]) == 2
     assert "not of rspnet finetune" in capsys.readouterr().err
 

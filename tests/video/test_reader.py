@@ -91,6 +91,12 @@ def test_index_out_of_range(make: Any, index: int) -> None:
         video.frames_at([0, index])
 
 
+@pytest.mark.parametrize("indices", [[1.5], ["1"], "1", [[0, 1]], [None]])
+def test_only_whole_numbers_are_indices(make: Any, indices: Any) -> None:
+    with open_video(make("bframes.mp4")[0]) as video, pytest.raises(RSPNetError, match="must be whole numbers, not"):
+        video.frames_at(indices)
+
+
 def test_no_frames_asked(make: Any) -> None:
     with open_video(make("bframes.mp4")[0]) as video:
         assert video.frames_at([]).shape == (0, 240, 320, 3)

@@ -17,7 +17,7 @@ def bench(config: BenchConfig) -> None:
     results = run_bench(config)
     print_results(results, title=f"rspnet bench {config.name}")
     if config.out is not None:
-        folder = open_run_folder(config.out, config)
+        folder = open_run_folder(config.out, config, command="bench")
         write_result(folder, command=f"bench {config.name}", protocol=plain(config), results=results)
 
 

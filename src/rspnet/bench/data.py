@@ -1,4 +1,4 @@
-"""CPU time of one pre-training sample: the published data path against ours (TARGETS.md, "Data path")."""
+"""CPU time of one pre-training sample: the published data path against ours (docs/benchmarks.md, "Data path")."""
 
 from __future__ import annotations
 

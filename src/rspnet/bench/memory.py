@@ -1,4 +1,4 @@
-"""Peak memory of pre-training, with and without activation checkpointing, and of reading many videos (TARGETS.md)."""
+"""Peak memory of pre-training, with and without recomputed activations, and of reading; see docs/benchmarks.md."""
 
 from __future__ import annotations
 

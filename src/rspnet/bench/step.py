@@ -1,4 +1,4 @@
-"""Seconds of one whole pre-training step: the public code's way against ours (shared/TARGETS.md)."""
+"""Seconds of one whole pre-training step: the public code's way against ours (docs/benchmarks.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole training, files to updated weights: the published way against ours, same model, same samples (TARGETS.md)."""
+"""Files to updated weights: the published way against ours, same model and samples; see docs/benchmarks.md."""
 
 from __future__ import annotations
 

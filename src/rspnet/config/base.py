@@ -20,6 +20,15 @@ def require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+def require_clips(config: Any, *, prefix: str = "--") -> None:
+    """Raise `ConfigError` where an option of how clips are cut and batched, of those there are, is out of range."""
+    least = {"num_frames": 2, "size": 16, "num_workers": 0}
+    least |= dict.fromkeys(("num_clips", "test_clips", "clips", "stride", "batch_size"), 1)
+    for name, smallest in least.items():
+        value = getattr(config, name, None)
+        require(value is None or value >= smallest, f"{prefix}{name} {value}: must be at least {smallest}")
+
+
 def positional(text: str, **options: Any) -> Any:
     """A field given by place; `text` explains it in --help, `options` go to argparse (nargs) or are its default."""
     default = {"default": options["default"]} if "default" in options else {}

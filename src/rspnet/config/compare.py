@@ -20,7 +20,7 @@ class CompareConfig:
     allow_unlike: bool = False
     """Compare results of unlike protocols too; the table then says in what each differs from the first."""
     out: str | None = None
-    """Folder for compare.md and compare.csv; the table is only printed without it."""
+    """Run folder: compare.md, compare.csv, config.yaml, result.json go there; the table is only printed without it."""
     seed: int = 0
     """Seed of the paired bootstrap."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rspnet.config.base import Device, Precision, require
+from rspnet.config.base import Device, Precision, require, require_clips
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,8 @@ class DisentangleConfig:
     """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
 
     def __post_init__(self) -> None:
-        for name in ("num_clips", "batch_size"):
-            require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
+        require_clips(self)
         require(self.num_videos >= 48, f"--num_videos {self.num_videos}: must be at least 48")
         require(self.shortcut_videos >= 8, f"--shortcut_videos {self.shortcut_videos}: must be at least 8")
         require(self.speed >= 2, f"--speed {self.speed}: must be at least 2")
         require(self.folds >= 2, f"--folds {self.folds}: must be at least 2")
-        require(self.num_workers >= 0, f"--num_workers {self.num_workers}: must not be negative")

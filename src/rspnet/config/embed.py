@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rspnet.config.base import Device, Precision, positional, require
+from rspnet.config.base import Device, Precision, positional, require_clips
 
 
 @dataclass(frozen=True)
@@ -41,5 +41,4 @@ class EmbedConfig:
     """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
 
     def __post_init__(self) -> None:
-        for name in ("num_clips", "stride", "batch_size"):
-            require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
+        require_clips(self)

@@ -18,8 +18,8 @@ class ExportConfig:
     Example: rspnet export runs/first/last.ckpt --format onnx --out exported
     """
 
-    model: str = positional("Checkpoint of pretrain, finetune or convert, run folder of finetune, or published file.")
+    model: str = positional("Checkpoint of pretrain, finetune or convert, their run folder, or published file.")
     out: str = "exported"
-    """Folder for the files; model.json there says what goes in and what comes out."""
+    """Run folder: the file, model.json (what goes in and what comes out), config.yaml and result.json go there."""
     format: Literal["safetensors", "program", "onnx"] = "safetensors"
     """Which kind of file; onnx and safetensors are the extra `rspnet[export]`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rspnet.config.base import BackboneName, Device, Precision, positional, require
+from rspnet.config.base import BackboneName, Device, Precision, positional, require, require_clips
 from rspnet.config.labelled import LabelledDataConfig
 from rspnet.config.pretrain import EngineConfig, OptimConfig
 
@@ -42,13 +42,10 @@ class LabelledClipsConfig:
     """Largest share of unreadable training videos before the run ends with exit code 3."""
 
     def __post_init__(self) -> None:
-        for name in ("num_frames", "stride", "batch_size", "test_clips"):
-            require(getattr(self, name) >= 1, f"--clips.{name} {getattr(self, name)}: must be at least 1")
-        require(self.size >= 16, f"--clips.size {self.size}: must be at least 16 pixels")
+        require_clips(self, prefix="--clips.")
         require(self.fps is None or self.fps > 0, f"--clips.fps {self.fps}: must be above 0")
         low, high = self.crop_area
         require(0 < low <= high <= 1, f"--clips.crop_area {list(self.crop_area)}: two shares, the smaller first")
-        require(self.num_workers is None or self.num_workers >= 0, f"--clips.num_workers {self.num_workers}: below 0")
         require(0 <= self.max_skipped <= 1, f"--clips.max_skipped {self.max_skipped}: a share, 0 to 1")
 
 
@@ -150,7 +147,7 @@ class EvaluateConfig:
     """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
 
     def __post_init__(self) -> None:
-        require(self.test_clips is None or self.test_clips >= 1, f"--test_clips {self.test_clips}: must be at least 1")
+        require_clips(self)
 
 
 @dataclass(frozen=True)
@@ -175,4 +172,4 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         require(self.top >= 1, f"--top {self.top}: must be at least 1")
-        require(self.test_clips is None or self.test_clips >= 1, f"--test_clips {self.test_clips}: must be at least 1")
+        require_clips(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rspnet.config.base import Device, Precision, positional, require
+from rspnet.config.base import Device, Precision, positional, require, require_clips
 from rspnet.config.labelled import LabelledDataConfig
 
 
@@ -57,8 +57,8 @@ class ProbeConfig:
     """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
 
     def __post_init__(self) -> None:
-        for name in ("neighbours", "num_clips", "stride", "batch_size"):
-            require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
+        require_clips(self)
+        require(self.neighbours >= 1, f"--neighbours {self.neighbours}: must be at least 1")
         require(self.folds >= 2, f"--folds {self.folds}: must be at least 2")
         require(self.draws >= 2, f"--draws {self.draws}: an interval needs at least 2")
         require(self.temperature > 0, f"--temperature {self.temperature}: must be above 0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rspnet.config.base import Device, Precision, positional, require
+from rspnet.config.base import Device, Precision, positional, require, require_clips
 from rspnet.config.labelled import LabelledDataConfig
 
 
@@ -50,5 +50,5 @@ class RetrieveConfig:
     """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
 
     def __post_init__(self) -> None:
-        for name in ("num_clips", "stride", "batch_size", "official_batch"):
-            require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
+        require_clips(self)
+        require(self.official_batch >= 1, f"--official_batch {self.official_batch}: must be at least 1")

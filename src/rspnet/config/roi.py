@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rspnet.config.base import Device, positional, require
+from rspnet.config.base import Device, positional, require, require_clips
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,7 @@ class RoiConfig:
     """Where to run."""
 
     def __post_init__(self) -> None:
-        for name in ("num_frames", "stride", "size"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, f"--{name} {value}: must be at least 1")
+        require_clips(self)
         for name in ("first_start", "second_start"):
             value = getattr(self, name)
             require(value is None or value >= 0, f"--{name} {value}: must not be negative")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rspnet.config.base import Device, Precision, positional, require
+from rspnet.config.base import Device, Precision, positional, require, require_clips
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class IndexConfig:
     """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
 
     def __post_init__(self) -> None:
-        for name in ("clips", "stride", "batch_size"):
-            require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
+        require_clips(self)
         require(self.window_s > 0, f"--window_s {self.window_s}: must be above 0")
         require(0 < self.hop_s <= self.window_s, f"--hop_s {self.hop_s}: must be above 0 and at most --window_s")
 

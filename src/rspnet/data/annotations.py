@@ -85,7 +85,11 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] | None 
         line_of[name] = number
     records = _labelled(source, folder, rows)
     if not any(record.path.exists() for record in records):
-        raise RSPNetError(f"none of the {len(records)} videos listed in {str(source)!r} exists below {str(folder)!r}")
+        hint = (
+            "; a CSV starts with a header that names the column path" if source.suffix == ".csv" and not is_csv else ""
+        )
+        listed = f"{len(records)} videos listed in {str(source)!r}"
+        raise RSPNetError(f"none of the {listed} exists below {str(folder)!r}{hint}")
     return records
 
 

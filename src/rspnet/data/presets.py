@@ -28,7 +28,7 @@ class AugmentPreset:
         blur_p: probability of a 3 x 3 Gaussian blur.
         blur_sigma: its sigma in pixels.
         noise_std: deviation of Gaussian noise drawn afresh for every pixel of every frame, as a share of the value
-            range 0..1. Hides codec traces that would give the speed away (TARGETS: learning at small scale).
+            range 0..1. Hides codec traces that would give the speed away (docs/small-scale.md).
     """
 
     crop_area: tuple[float, float] = (0.4, 1.0)

@@ -60,12 +60,16 @@ class SkipLog:
             return
         self._write()
         if len(self) > self.max_share * self.num_videos:
-            name, reason = next(iter(self._reasons.items()))
+            first = self.first()
             raise TooManySkippedError(
                 f"{len(self)} of {self.num_videos} videos ({len(self) / self.num_videos:.1%}) had to be skipped, "
                 f"more than {self.option} {self.max_share:.1%} allows: see {str(self.path)!r}; "
-                f"the first was {name!r}: {reason}"
+                f"the first was {first.name!r}: {first.reason}"
             )
+
+    def first(self) -> Skip:
+        """The first video that was skipped."""
+        return Skip(*next(iter(self._reasons.items())))
 
     def state_dict(self) -> dict[str, str]:
         """Reasons by name in the order of the names, which does not depend on when ranks told each other."""

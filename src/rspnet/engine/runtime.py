@@ -22,8 +22,10 @@ def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     """The device to use.
 
     Raises:
-        ConfigError: CUDA was asked for and there is none.
+        ConfigError: CUDA was asked for and there is none, or no such device.
     """
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"unknown device {wanted!r}; choose one of auto, cpu, cuda")
     if wanted == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device cuda: no CUDA device is available; use cpu or auto")
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
@@ -33,8 +35,10 @@ def pick_precision(wanted: str, device: torch.device) -> str:
     """ "bf16", "fp32" or "fp16"; "auto" is bf16 where the processor computes it natively.
 
     Raises:
-        ConfigError: fp16 on a CPU.
+        ConfigError: fp16 on a CPU, or no such precision.
     """
+    if wanted not in ("auto", "bf16", "fp32", "fp16"):
+        raise ConfigError(f"unknown precision {wanted!r}; choose one of auto, bf16, fp32, fp16")
     if wanted == "fp16" and device.type == "cpu":
         raise ConfigError("precision fp16 needs CUDA: use bf16 or fp32")
     return wanted if wanted != "auto" else "bf16" if has_native_bf16(device) else "fp32"

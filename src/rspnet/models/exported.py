@@ -119,7 +119,10 @@ def load_exported(folder: str | os.PathLike[str]) -> tuple[Network, dict[str, An
 
 
 def largest_difference(expected: tuple[Tensor, ...] | Tensor, found: tuple[Tensor, ...] | Tensor) -> float:
-    """The largest absolute difference between two models' outputs; infinite where one is not finite."""
+    """The largest difference between two models' outputs; infinite where one is not finite.
+
+    An output whose values go beyond 1 is measured as a share of its largest: rounding grows with the values.
+    """
     first, second = ((part,) if isinstance(part, Tensor) else tuple(part) for part in (expected, found))
-    gaps = [float((a - b).abs().max()) for a, b in zip(first, second, strict=True)]
+    gaps = [float((a - b).abs().max() / a.abs().max().clamp_min(1)) for a, b in zip(first, second, strict=True)]
     return max(gap if gap == gap else torch.inf for gap in gaps)

@@ -102,7 +102,8 @@ def read_weights_file(path: str | os.PathLike[str], *, mapped: bool = True) -> d
     """
     file = Path(path)
     if not file.is_file():
-        raise CheckpointError(f"cannot read weights {str(file)!r}: {'not a file' if file.exists() else 'no such file'}")
+        why = "a folder; name the checkpoint in it, such as last.ckpt" if file.is_dir() else "no such file"
+        raise CheckpointError(f"cannot read weights {str(file)!r}: {why}")
     try:
         # Only the zip format (torch >= 1.6) can be mapped.
         sealed = has_right_seal(file)

@@ -9,13 +9,15 @@ from rspnet.core.errors import ConfigError
 _FOLDER = Path(__file__).parent
 
 
-def recipe_path(name: str) -> Path:
-    """The YAML file of a recipe.
+def recipe_path(name: str, *, command: str | None = None) -> Path:
+    """The YAML file of a recipe; with `command` it must be one of that command's.
 
     Raises:
-        ConfigError: there is no recipe of that name.
+        ConfigError: there is no such recipe.
     """
-    names = recipe_names()
+    names = [recipe for recipe in recipe_names() if command is None or recipe.startswith(f"{command}/")]
+    if not names:
+        raise ConfigError(f"--recipe {name!r}: rspnet {command} has no recipes")
     if name not in names:
         raise ConfigError(f"--recipe {name!r}: one of {', '.join(names)}")
     return _FOLDER / f"{name}.yaml"

@@ -52,7 +52,7 @@ def search_command(config: SearchConfig) -> None:
     elif out.endswith(".png"):
         draw_hits(Path(out), config, hits)
     else:
-        folder = open_run_folder(out, config)
+        folder = open_run_folder(out, config, command="search")
         write_hits(folder / "hits.json", config, hits)
         draw_hits(folder / "hits.png", config, hits)
         if config.explain:

@@ -12,6 +12,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA = 1
+_TABLES = {"about", "files", "clips"}
 ANN_FROM_CLIPS = 50_000
 """Below this many clips a search compares with every one: exact, and as fast."""
 _NAMES_AT_ONCE = 500
@@ -107,11 +109,12 @@ class Store:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self._db = _connect(uri)
-        if not {"about", "files", "clips"} <= set(_table_names(self._db)):
+        if ("://" not in uri and not Path(uri).exists()) or not set(_table_names(_connect(uri))) >= _TABLES:
             raise RSPNetError(f"{uri!r} is no library of videos: make one with rspnet index DIR --store {uri}")
-        self._about, self._files, self._clips = (self._db.open_table(name) for name in ("about", "files", "clips"))
-        content = json.loads(self._about.to_arrow()["json"][0].as_py())
+        self._db = _connect(uri)
+        with _naming(uri):
+            self._about, self._files, self._clips = (self._db.open_table(name) for name in ("about", "files", "clips"))
+            content = json.loads(self._about.to_arrow()["json"][0].as_py())
         if content.pop("schema") != SCHEMA:
             raise RSPNetError(f"library {uri!r} was made by another version of rspnet: index the videos anew")
         self._indexed = self._has_index()
@@ -126,7 +129,7 @@ class Store:
             ConfigError: the library was made by another model or with other settings; names both.
         """
         db = _connect(uri)
-        if not {"about", "files", "clips"} <= set(_table_names(db)):
+        if not set(_table_names(db)) >= _TABLES:
             _create(db, about)
         store = cls(uri)
         store.refuse_other(about)
@@ -237,7 +240,8 @@ class Store:
             search = search.where(f"content != '{not_content}'", prefilter=True)
         if self._indexed:
             search = search.nprobes(self._probes)
-        found = search.select(["path", "_distance"]).limit(limit).to_arrow()
+        with _naming(self.uri):
+            found = search.select(["path", "_distance"]).limit(limit).to_arrow()
         # LanceDB's dot "distance" is 1 - dot product.
         return [
             (path, 1 - far) for path, far in zip(*(found[n].to_pylist() for n in ("path", "_distance")), strict=True)
@@ -247,7 +251,8 @@ class Store:
         """The windows of some videos, in the order of their windows; backbone features are left empty."""
         columns = ["path", "content", "fps", "width", "height", "window", "start_s", "end_s", "vector"]
         for condition in _conditions("path", paths):
-            table = self._clips.search().where(condition).select(columns).to_arrow().sort_by("window")
+            with _naming(self.uri):
+                table = self._clips.search().where(condition).select(columns).to_arrow().sort_by("window")
             names = np.asarray(table["path"].to_pylist(), dtype=object)
             vectors = _matrix(table["vector"])
             for path in dict.fromkeys(names):
@@ -299,6 +304,16 @@ def _connect(uri: str) -> Any:
         return lancedb.connect(uri)
     except (OSError, RuntimeError, ValueError) as error:
         raise RSPNetError(f"cannot open library {uri!r}: {' '.join(str(error).split())}") from error
+
+
+@contextmanager
+def _naming(uri: str) -> Iterator[None]:
+    """Turn what LanceDB raises of unreadable files into an error that names the library."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise RSPNetError(f"library {uri!r} is damaged: {first}; make it anew with rspnet index") from error
 
 
 def _table_names(db: Any) -> list[str]:

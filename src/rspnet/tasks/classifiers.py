@@ -79,14 +79,13 @@ def make_classifier(config: ClassifierConfig, *, num_classes: int, seed: int) ->
 
 
 def read_backbone(path: str) -> Backbone:
-    """The backbone of a fine-tuned run's folder, or of anything that `load_pretrained` reads.
+    """The backbone of a run's folder (its reported checkpoint), or of anything that `load_pretrained` reads.
 
     Raises:
         CheckpointError: the file is missing, damaged, of no known network or does not fit.
     """
-    if Path(path).is_dir() and not (Path(path) / DESCRIPTION).is_file():
-        return open_classifier(path).model.backbone
-    return load_pretrained(path).backbone
+    is_export = (Path(path) / DESCRIPTION).is_file()
+    return load_pretrained(path if is_export else reported_checkpoint(path)).backbone
 
 
 def open_classifier(path: str) -> Trained:
@@ -95,7 +94,7 @@ def open_classifier(path: str) -> Trained:
     Raises:
         CheckpointError: missing or damaged, or not of a fine-tuning.
     """
-    file = _reported(Path(path)) if Path(path).is_dir() else Path(path)
+    file = reported_checkpoint(path)
     content = load_checkpoint(file)
     if content.get("task") != CLASSIFIER_TASK:
         raise CheckpointError(
@@ -105,7 +104,11 @@ def open_classifier(path: str) -> Trained:
     return Trained(model, content["class_names"], content["config"], content["init_sha256"], file)
 
 
-def _reported(folder: Path) -> Path:
+def reported_checkpoint(path: str) -> Path:
+    """The path itself, or of a run folder the checkpoint that its result reports, else the last one."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return folder
     try:
         return folder / str(json.loads((folder / RESULT).read_text(encoding="utf-8"))["results"]["checkpoint"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -18,7 +18,7 @@ from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_text
 from rspnet.engine.classification import Interval, paired_difference
 from rspnet.tasks.predictions import read_predictions
-from rspnet.tasks.run_folder import RESULT
+from rspnet.tasks.run_folder import RESULT, open_run_folder, plain, write_result
 
 COMPARED = frozenset(
     {"backbone", "input", "weights_sha256", "init_sha256", "random_init", "training", "seed", "software", "command"}
@@ -75,8 +75,11 @@ def compare(config: CompareConfig) -> None:
     text = markdown(results, names, tests, unlike)
     print(text, end="")
     if config.out is not None:
-        write_text(Path(config.out) / "compare.md", text)
-        write_text(Path(config.out) / "compare.csv", as_csv(results, names, tests, unlike))
+        folder = open_run_folder(config.out, config, command="compare")
+        write_text(folder / "compare.md", text)
+        write_text(folder / "compare.csv", as_csv(results, names, tests, unlike))
+        outcome = {"tables": ["compare.md", "compare.csv"], "alike": not any(unlike)}
+        write_result(folder, command="compare", protocol=plain(config), results=outcome)
 
 
 def read_results(paths: Sequence[str]) -> list[Result]:

@@ -41,7 +41,7 @@ REPORT_VIDEOS = 64
 def demo(config: DemoConfig) -> int:
     """Run the demo; a run that was stopped goes on where it was. Returns the exit code of the training."""
     console = Console(stderr=True)
-    folder = open_run_folder(config.out, config)
+    folder = open_run_folder(config.out, config, command="demo")
     started = perf_counter()
     console.rule("1. videos")
     records = make_videos(folder / "videos", config, console)

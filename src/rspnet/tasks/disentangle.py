@@ -49,9 +49,10 @@ def disentangle(config: DisentangleConfig) -> None:
     """
     require_sklearn("rspnet study disentangle")
     embedder = _embedder(config)
-    folder = open_run_folder(config.out, config)
+    records = None if config.videos is None else read_folder(config.videos)
+    folder = open_run_folder(config.out, config, command="study disentangle")
     probes = _probes(config, embedder)
-    lines, energy, count = _shortcuts(config, embedder)
+    lines, energy, count = _shortcuts(config, embedder, records)
     stamp = embedder_view(embedder) | {"weights_sha256": weights_sha256(embedder.model.trained), "seed": config.seed}
     stamp |= {"random_init": config.random_init, "videos": config.videos or "procedural", "speed": config.speed}
     stamp |= {"probe_videos": config.num_videos, "shortcut_videos": count, "folds": config.folds}
@@ -108,14 +109,15 @@ def _probes(config: DisentangleConfig, embedder: Embedder) -> list[Probe]:
     return probe_factors(videos, spaces, folds=config.folds, seed=config.seed)
 
 
-def _shortcuts(config: DisentangleConfig, embedder: Embedder) -> tuple[list[Verdict], float, int]:
-    """The lines, what motion energy alone gets right, and the number of videos."""
+def _shortcuts(
+    config: DisentangleConfig, embedder: Embedder, records: Sequence[VideoRecord] | None
+) -> tuple[list[Verdict], float, int]:
+    """The lines, what motion energy alone gets right, and the number of videos; `records` are the user's own."""
     window = config.speed * embedder.num_frames
-    if config.videos is None:
+    if records is None:
         settings = {"num_videos": config.shortcut_videos, "seed": config.seed + 2, **_shape(config, embedder)}
         sources, root = _procedural(**settings), _kept_folder(config, "copies", **settings)
     else:
-        records = read_folder(config.videos)
         settings = {"count": config.shortcut_videos, "window": window, "seed": config.seed}
         states = [(str(r.path.absolute()), r.path.stat().st_mtime_ns) for r in records]
         sources = _own(records, **settings)

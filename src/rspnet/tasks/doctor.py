@@ -47,7 +47,7 @@ def doctor(config: DoctorConfig) -> int:
     assert config.videos is not None
     records = _records(config.videos, config.root)
     others = [] if config.against is None else _records(config.against, config.root)
-    folder = open_run_folder(config.out, config)
+    folder = open_run_folder(config.out, config, command="doctor")
     workers = config.num_workers or available_cores()
     inspector = Inspector(num_frames=config.num_frames, speeds=tuple(config.speeds), fps=config.fps)
     seen = list(inspect_all([*records, *others], inspector, memory=folder / _MEMORY, workers=workers))

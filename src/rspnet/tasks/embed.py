@@ -43,7 +43,7 @@ def embed(config: EmbedConfig) -> None:
         device=config.device,
         precision=config.precision,
     )
-    folder = open_run_folder(config.out, config)
+    folder = open_run_folder(config.out, config, command="embed")
     log = SkipLog(folder / SKIPPED, num_videos=len(records))
     found: list[VideoFeatures] = []
     for result in track(embedder.stream(records), total=len(records), what="videos"):
@@ -54,7 +54,11 @@ def embed(config: EmbedConfig) -> None:
     if rank() > 0:
         return
     if not found:
-        raise RSPNetError(f"none of {len(records)} videos could be read: see {str(folder / SKIPPED)!r}")
+        first = log.first()
+        raise RSPNetError(
+            f"none of {len(records)} videos could be read: see {str(folder / SKIPPED)!r}; "
+            f"the first was {first.name!r}: {first.reason}"
+        )
     columns = _present(clip_columns(found) if config.level == "clip" else video_columns(found))
     path = folder / f"features.{config.format}"
     save_columns(path, columns)
@@ -112,7 +116,11 @@ def save_columns(path: Path, columns: dict[str, Any]) -> None:
 
 
 def _records(path: Path) -> list[VideoRecord]:
-    return read_folder(path) if path.is_dir() else [VideoRecord(path, str(path))]
+    if path.is_dir():
+        return read_folder(path)
+    if not path.exists():
+        raise RSPNetError(f"video {str(path)!r} does not exist")
+    return [VideoRecord(path, str(path))]
 
 
 def _mean_direction(vectors: np.ndarray) -> np.ndarray:

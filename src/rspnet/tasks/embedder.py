@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rspnet.core.distributed import gather_in_turn, rank, world_size
-from rspnet.core.errors import DecodeError
+from rspnet.core.errors import ConfigError, DecodeError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise
 from rspnet.data.datasets import EvalClipDataset
@@ -70,6 +70,10 @@ class Embedder:
         device: "auto", "cpu" or "cuda".
         precision: "auto" (bf16 where native), "bf16", "fp32" or "fp16".
 
+    Raises:
+        CheckpointError: the weights cannot be read.
+        ConfigError: a number out of its range, or a name that is none of those above.
+
     Example:
         >>> features = Embedder("runs/first/last.ckpt").embed(["a.mp4", "b.mp4"])  # float32 [2, C]
     """
@@ -96,19 +100,31 @@ class Embedder:
         folded = fold_batch_norms(loaded.backbone)
         self._network = folded.to(dtype=self._dtype, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.num_clips = num_clips
-        self.num_frames = num_frames or loaded.config["num_frames"]
-        self.size = size or loaded.config["size"]
+        self.num_frames = loaded.config["num_frames"] if num_frames is None else num_frames
+        self.size = loaded.config["size"] if size is None else size
         self.stride = stride
         self.pooling = pooling
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self._check()
+
+    def _check(self) -> None:
+        least = {"num_clips": 1, "num_frames": 2, "stride": 1, "size": 1, "batch_size": 1, "num_workers": 0}
+        for name, smallest in least.items():
+            if (value := getattr(self, name)) < smallest:
+                raise ConfigError(f"{name} {value}: must be at least {smallest}")
+        if self.pooling not in ("average", "max"):
+            raise ConfigError(f"unknown pooling {self.pooling!r}; choose one of average, max")
 
     def embed(self, paths: Sequence[str | os.PathLike[str]]) -> Vectors:
         """One feature vector per video: float32 [N, C], the mean of its clips' backbone features.
 
         Raises:
+            ConfigError: `paths` is one path instead of a list of them.
             DecodeError: a video cannot be read (`stream` goes on instead).
         """
+        if isinstance(paths, str | os.PathLike):
+            raise ConfigError(f"embed takes a list of paths, not one path: embed([{os.fspath(paths)!r}])")
         rows = []
         for result in self.stream([VideoRecord(Path(path), os.fspath(path)) for path in paths]):
             if isinstance(result, Skip):

@@ -46,7 +46,7 @@ def evaluate(config: EvaluateConfig) -> None:
     clips = replace(
         clips, test_clips=config.test_clips or clips.test_clips, test_crops=config.test_crops or clips.test_crops
     )
-    folder = open_run_folder(config.out or str(trained.path.parent / "evaluate"), config)
+    folder = open_run_folder(config.out or str(trained.path.parent / "evaluate"), config, command="evaluate")
     machine = {
         "device": device,
         "precision": pick_precision(config.precision, device),

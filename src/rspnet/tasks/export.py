@@ -15,7 +15,7 @@ from torch import Tensor
 from rspnet.config.export import ExportConfig
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.errors import CheckpointError, ConfigError
-from rspnet.core.files import atomic_path
+from rspnet.core.files import atomic_path, sha256_of
 from rspnet.core.rng import torch_rng
 from rspnet.models.exported import (
     DESCRIPTION,
@@ -30,7 +30,8 @@ from rspnet.models.exported import (
 from rspnet.models.weights import read_weights_file
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.shared import as_exported, describe
-from rspnet.tasks.classifiers import open_classifier
+from rspnet.tasks.classifiers import open_classifier, reported_checkpoint
+from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 
 TOLERANCE = 1e-4
 _NEEDED = {"safetensors": ["safetensors"], "program": [], "onnx": ["onnx", "onnxruntime", "onnxscript"]}
@@ -48,14 +49,19 @@ def export(config: ExportConfig) -> None:
     if missing:
         raise ConfigError(f"--format {config.format} needs {', '.join(missing)}: pip install 'rspnet[export]'")
     network, description = open_network(config.model)
-    folder = Path(config.out)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = open_run_folder(config.out, config, command="export")
     path = folder / _FILES[config.format]
-    write_description(network, folder, description, format=config.format)
     if config.format == "safetensors":
         gap = _safetensors(network, path, description)
     else:
         gap = {"program": _program, "onnx": _onnx}[config.format](network, path, description["clip_shape"])
+        write_description(network, folder, description, format=config.format)
+    write_result(
+        folder,
+        command="export",
+        protocol=plain(config) | {"file_sha256": sha256_of(path)},
+        results={"file": path.name, "outputs": output_names(network), "largest_difference": gap},
+    )
     print(f"wrote {path}: outputs {', '.join(output_names(network))}; largest difference {gap:.1e}")
 
 
@@ -67,14 +73,14 @@ def open_network(model: str) -> tuple[Network, dict[str, Any]]:
     """
     if (Path(model) / DESCRIPTION).is_file():
         network, description = load_exported(model)
-    elif Path(model).is_dir() or read_weights_file(model).get("task") == CLASSIFIER_TASK:
+    elif read_weights_file(file := reported_checkpoint(model)).get("task") == CLASSIFIER_TASK:
         trained = open_classifier(model)
         clips = trained.config["clips"]
         names = {"kind": "classifier", "num_classes": len(trained.class_names), "class_names": trained.class_names}
         network = trained.model
         description = names | describe(network.backbone, num_frames=clips["num_frames"], size=clips["size"])
     else:
-        network, description = as_exported(load_pretrained(model))
+        network, description = as_exported(load_pretrained(file))
     return network.float().eval(), description
 
 
@@ -123,7 +129,7 @@ def _traced(network: Network, shape: list[int]) -> Any:
 
 @torch.no_grad()
 def _checked(network: Network, other: Callable[[Tensor], Any], path: Path, shape: list[int]) -> float:
-    """The largest difference on random clips, in batches of 1 and 3.
+    """The largest difference on random clips, in batches of 1 and 3, as a share of the largest output where above 1.
 
     Raises:
         CheckpointError: it is above 1e-4; the file is removed.
@@ -135,6 +141,7 @@ def _checked(network: Network, other: Callable[[Tensor], Any], path: Path, shape
     if gap > TOLERANCE:
         path.unlink()
         raise CheckpointError(
-            f"export {str(path)!r} refused: it differs from the model by {gap:.1e}, above {TOLERANCE}"
+            f"export {str(path)!r} refused: it differs from the model by {gap:.1e}, above {TOLERANCE}; "
+            "try another --format"
         )
     return gap

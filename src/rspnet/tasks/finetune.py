@@ -110,12 +110,13 @@ class Finetuning:
             processes=processes(devices=config.engine.devices, num_nodes=config.engine.num_nodes)[0],
             work=lambda: 3 * multiply_adds(self.model.backbone, self._clip_shape),  # forward 1, backward 2
         )
-        self.training.open_folder(threads=threads, precision=precision)
+        schedule = self._schedule()  # refuses a batch larger than the data set, before anything is written
+        self.training.open_folder("finetune", threads=threads, precision=precision)
         self.training.set_network(
             self.model,
             self.model,
             parameters=parameter_groups(self.model, layer_decay=config.model.layer_decay),
-            schedule=self._schedule(),
+            schedule=schedule,
             saved=saved,
         )
         self.training.set_loop(

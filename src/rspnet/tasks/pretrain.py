@@ -111,7 +111,7 @@ class Pretraining:
         self.training = Training(config, records, fabric, log)
         saved = self.training.find_saved(lambda old: settings_of_result(old, plain(config)))
         self.training.open_folder(
-            threads=plan.threads, precision=plan.precision, virtual_ranks=config.model.virtual_ranks
+            "pretrain", threads=plan.threads, precision=plan.precision, virtual_ranks=config.model.virtual_ranks
         )
         self.model = build_model(config)
         if config.engine.compile:

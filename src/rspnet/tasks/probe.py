@@ -52,7 +52,7 @@ def probe(config: ProbeConfig) -> None:
     train, test = (labelled_records(config.data, split) for split in ("train", "test"))
     names = class_names(train, test)
     embedder = make_embedder(config)
-    folder = open_run_folder(config.out, config)
+    folder = open_run_folder(config.out, config, command="probe")
     log = SkipLog(folder / SKIPPED, num_videos=len(train) + len(test))
     cache = Path(config.cache) if config.cache else default_cache_folder()
     maker = FeatureMaker(embedder, cache_folder=cache, log=log)

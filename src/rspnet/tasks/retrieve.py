@@ -121,7 +121,7 @@ def retrieve(config: RetrieveConfig) -> None:
         device=config.device,
         precision=config.precision,
     )
-    folder = open_run_folder(config.out, config)
+    folder = open_run_folder(config.out, config, command="retrieve")
     log = SkipLog(folder / SKIPPED, num_videos=len(train + test))
     cache = Path(config.cache) if config.cache else default_cache_folder()
     maker = FeatureMaker(embedder, cache_folder=cache, log=log)

@@ -79,7 +79,7 @@ def roi(config: RoiConfig) -> None:
     shape = {"num_frames": num_frames, "stride": config.stride, "size": size}
     first = read_clip(Path(config.first), start_s=config.first_start, **shape)
     second = read_clip(Path(config.second), start_s=config.second_start, **shape)
-    folder = open_run_folder(config.out, config)
+    folder = open_run_folder(config.out, config, command="roi")
     explanations = explain(model, first, second)
     write_pictures(folder, (first, second), explanations, slow=4 / config.stride)
     own = explanations[0]

@@ -16,23 +16,44 @@ import yaml
 from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import write_json, write_text
+from rspnet.data.skipped import SKIPPED
 
 CONFIG = "config.yaml"
 RESULT = "result.json"
+_COMMAND = "# rspnet "
 Section = TypeVar("Section")
 
 
-def open_run_folder(out: str, config: Any) -> Path:
+def open_run_folder(out: str, config: Any, *, command: str) -> Path:
     """Create the folder and write the resolved configuration into it (a collective call; rank 0 does it).
 
     Raises:
-        ConfigError: `out` is a file.
+        ConfigError: `out` is empty, a file, or holds a run of another command, whose files would be overwritten.
     """
     folder = Path(out)
+    if not out:
+        raise ConfigError("--out is empty: name a folder")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--out {out!r} is a file: name a folder")
-    on_rank_zero(lambda: write_text(folder / CONFIG, to_yaml(config)))
+    on_rank_zero(lambda: _write_config(folder, config, command))
     return folder
+
+
+def _write_config(folder: Path, config: Any, command: str) -> None:
+    other = _command_of(folder)
+    if other not in (None, command):
+        raise ConfigError(f"--out {str(folder)!r} holds a run of rspnet {other}: name another folder")
+    (folder / SKIPPED).unlink(missing_ok=True)  # a run that skips nothing must not seem to
+    write_text(folder / CONFIG, f"{_COMMAND}{command}\n{to_yaml(config)}")
+
+
+def _command_of(folder: Path) -> str | None:
+    """The command whose run a folder holds, None where that is not known."""
+    try:
+        first = (folder / CONFIG).read_text(encoding="utf-8").partition("\n")[0]
+    except (OSError, UnicodeDecodeError):
+        return None
+    return first.removeprefix(_COMMAND) if first.startswith(_COMMAND) else None
 
 
 def to_yaml(config: Any) -> str:

@@ -132,13 +132,13 @@ class Training:
             refuse_other_videos(saved, self._records)
         return saved
 
-    def open_folder(self, *, threads: int, precision: str, virtual_ranks: int = 1) -> None:
+    def open_folder(self, command: str, *, threads: int, precision: str, virtual_ranks: int = 1) -> None:
         """Write the configuration and get the process ready (a collective call).
 
         Raises:
-            ConfigError: `out` is a file.
+            ConfigError: `out` is a file or holds a run of another command than `command`.
         """
-        open_run_folder(self._config.out, self._config)
+        open_run_folder(self._config.out, self._config, command=command)
         on_rank_zero(self._checkpoints.remove_leftovers)
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = self._config.engine.cudnn_benchmark

@@ -67,7 +67,7 @@ def transcode(config: TranscodeConfig) -> int:
     if inside[0].is_relative_to(inside[1]) or inside[1].is_relative_to(inside[0]):
         raise ConfigError(f"source {str(source)!r} and target {str(target)!r} must lie outside each other")
     records = read_folder(source)
-    folder = open_run_folder(str(target / _NOTES), config)
+    folder = open_run_folder(str(target / _NOTES), config, command="transcode")
     done = _remembered(folder / _DONE)
     jobs = [record for record in records if not _is_done(record, target, done, config)]
     log = SkipLog(folder / SKIPPED, num_videos=len(records))

@@ -9,6 +9,7 @@ packets prove to be the right ones). Unwanted frames that no other frame refers 
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -117,10 +118,14 @@ class VideoReader:
         """Whole frames, uint8 [N, H, W, 3], in the order asked for; any order, repeats allowed.
 
         Raises:
-            RSPNetError: an index out of range, or the video is closed.
+            RSPNetError: an index out of range or no whole number, or the video is closed.
             DecodeError: a frame is damaged or may depend on a damaged one.
         """
-        return self.read_views([View(indices)])[0]
+        try:
+            whole = [operator.index(i) for i in indices]
+        except TypeError as error:
+            raise RSPNetError(f"{str(self.path)!r}: frame indices must be whole numbers, not {indices!r}") from error
+        return self.read_views([View(whole)])[0]
 
     def read_views(self, views: Sequence[View], *, watch: Watch | None = None) -> list[Pixels]:
         """Several crops of several frame lists in one decoding pass, each uint8 [n, h, w, 3].
