@@ -90,6 +90,7 @@ def test_help_is_quick_and_imports_no_torch() -> None:
         (["finetune", "--data.root=a", "--out=b", "--clips.num_frames=1"], "--clips.num_frames 1: must be at least 2"),
         (["convert", "."], "cannot read weights '.': a folder; name the checkpoint in it, such as last.ckpt"),
         (["bench", "everything"], "name 'everything': must be one of step, data,"),
+        (["bench", "step", "--out="], "--out is empty: name a folder"),
         (["recipes", "none"], "--recipe 'none': one of"),
     ],
 )
@@ -103,6 +104,12 @@ def test_user_errors_are_one_line_and_exit_code_2(
     assert message in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_section_that_holds_no_options_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "odd.yaml").write_text("data: 3\n")
+    assert main(["pretrain", "--config", str(tmp_path / "odd.yaml"), "--out", "run"]) == 2
+    assert "--config: section 'data' is 3: it must hold options of its own\n" in capsys.readouterr().err
 
 
 def test_later_options_win_over_recipe_and_file(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def parse(command: str, words: Sequence[str]) -> Any:
     Raises:
         ConfigError: an unknown option, a value of the wrong type, or options that contradict each other.
     """
-    from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+    from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     config = resolve(COMMANDS[command].config)
@@ -192,6 +192,9 @@ def parse(command: str, words: Sequence[str]) -> Any:
     parser.add_class_arguments(config, as_group=False, skip={item.name for item in placed})
     try:
         parsed = parser.parse_args(expand(words, command=command, flags=set(flags_of(config))))
+        for name in sections_of(config):
+            if not isinstance(parsed[name], Namespace):
+                raise ConfigError(f"--config: section {name!r} is {parsed[name]!r}: it must hold options of its own")
         values = parser.instantiate(parsed)
         return config(**{item.name: values[item.name] for item in fields(config)})
     except UnicodeDecodeError as error:  # the only text read here is that of --config
@@ -225,12 +228,17 @@ def plainly(message: str, *, places: Collection[str] = ()) -> str:
     return f"{name} {value!r}: must be {' or '.join(wanted)}" if wanted else text
 
 
+def sections_of(config: type) -> list[str]:
+    """The options of a configuration that are configurations themselves."""
+    return [name for name, hint in get_type_hints(config).items() if isinstance(hint, type) and is_dataclass(hint)]
+
+
 def flags_of(config: type, prefix: str = "--") -> Iterator[str]:
     """The yes-or-no options of a configuration and of those inside it."""
     for name, hint in get_type_hints(config).items():
         if hint is bool:
             yield prefix + name
-        elif isinstance(hint, type) and is_dataclass(hint):
+        elif name in sections_of(config):
             yield from flags_of(hint, f"{prefix}{name}.")
 
 

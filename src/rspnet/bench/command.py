@@ -14,10 +14,10 @@ from rspnet.tasks.run_folder import open_run_folder, plain, write_result
 
 def bench(config: BenchConfig) -> None:
     """Run the bench, print a table and, with `out`, write config.yaml and result.json."""
+    folder = None if config.out is None else open_run_folder(config.out, config, command="bench")
     results = run_bench(config)
     print_results(results, title=f"rspnet bench {config.name}")
-    if config.out is not None:
-        folder = open_run_folder(config.out, config, command="bench")
+    if folder is not None:
         write_result(folder, command=f"bench {config.name}", protocol=plain(config), results=results)
 
 
