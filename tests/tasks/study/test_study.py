@@ -264,6 +264,8 @@ def test_a_study_may_fine_tune_every_network_on_every_task(
     assert "| R@5 | 5 labels a class | fine-tuned |" in text
     assert "motion, fine-tuned | speed, linear probe" in text
     assert "CPU s judging | CPU s fine-tuning |" in text
+    costs = [line.split(" | ") for line in text.split("CPU s fine-tuning |")[1].splitlines() if "|" in line[:1]]
+    assert [(cells[0], cells[3][:1]) for cells in costs[1:]] == [("| random", "0"), ("| joint", ">")]  # it was stopped
     draw_study(tmp_path / "tuned.png", plan, content["rows"])
     assert (tmp_path / "tuned.png").read_bytes().startswith(b"\x89PNG")
 

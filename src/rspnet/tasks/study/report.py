@@ -226,7 +226,9 @@ def _cost_row(rows: Rows, run: str) -> list[str]:
     after = [part for part in own[0]["spent"] if part != "pretrain"]
     spent = [mean_of([row["spent"][part]["cpu_seconds"] for row in own]).value for part in after]
     steps = own[0]["protocol"]["steps"]
-    return [run, str(steps), ", ".join(pretext), *(f"{seconds:.0f}" for seconds in (training_seconds(own), *spent))]
+    only_part = "> " if all(row["spent"]["pretrain"]["resumed"] for row in own) else ""
+    training = f"{only_part}{training_seconds(own):.0f}"
+    return [run, str(steps), ", ".join(pretext), training, *(f"{seconds:.0f}" for seconds in spent)]
 
 
 def _oracle_text(oracle: dict[str, Any]) -> str:
