@@ -26,7 +26,7 @@ from rspnet.core.files import write_json
 from rspnet.core.rng import derive_seed, torch_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import BLUR, gaussian_neighbour, normalise
-from rspnet.data.datasets import ClipPairDataset, EvalClipDataset
+from rspnet.data.datasets import ClipPairDataset, EvalClipDataset, NoSample, PairSample
 from rspnet.data.loader import PairBatch, collate, make_views
 from rspnet.data.presets import augment_preset
 from rspnet.data.procedural import plan_clips, read_set, write_set
@@ -108,11 +108,25 @@ def batches(
             played = {1: slow, 2: largest if variant.curriculum and 2 * step < steps else fast}
             others = {1: variant.third, 2: variant.third} if third else played
             asked = [PairRequest(r.index, r.epoch, played[r.speed], others[r.other_speed], r.repeat) for r in requests]
-            batch = collate([dataset[request] for request in asked])
+            batch = collate(evenly([dataset[request] for request in asked]))
             assert isinstance(batch, PairBatch)
             torch.save({**vars(batch), "skipped": []}, path.with_suffix(".tmp"))
             path.with_suffix(".tmp").rename(path)
         yield PairBatch(**torch.load(path, weights_only=True))
+
+
+def evenly(samples: list[PairSample | NoSample]) -> list[PairSample | NoSample]:
+    """Samples with as many key frames each: two speeds of three may need more or fewer of a window's frames.
+
+    The frames added repeat the last one; no clip takes them.
+    """
+    most = max(len(sample.key) for sample in samples if isinstance(sample, PairSample))
+    return [
+        replace(sample, key=torch.cat([sample.key, sample.key[-1:].expand(most - len(sample.key), -1, -1, -1)]))
+        if isinstance(sample, PairSample)
+        else sample
+        for sample in samples
+    ]
 
 
 def eval_clips(source: Source, cache: Path, *, split: str, stride: int) -> Tensor:
