@@ -87,7 +87,7 @@ def _name(axes: Axes, study: Study, runs: list[str]) -> None:
     elif study.x:
         axes.set_xlabel(study.x)
     else:
-        axes.set_xticks(range(len(runs)), runs, rotation=40, ha="right")
+        axes.set_xticks(range(len(runs)), runs, rotation=40, ha="right", rotation_mode="anchor")
 
 
 def _save(path: Path, figure: Figure) -> None:
