@@ -50,9 +50,9 @@ class Backbone(nn.Module):
         if self.input == "scaled_difference":
             clips = clips / clips.std(dim=(1, 2, 3, 4), keepdim=True).clamp_min(_LEAST_DEVIATION)
         if self.input in ("difference", "scaled_difference"):
-            clips = clips[:, :, 1:] - clips[:, :, :-1]
+            clips = _change(clips)
         elif self.input == "both":
-            clips = torch.cat([clips[:, :, 1:], clips[:, :, 1:] - clips[:, :, :-1]], dim=1)
+            clips = torch.cat([clips[:, :, 1:], _change(clips)], dim=1)
         elif self.input == "moving":
             clips = moving_colours(clips)
         return self._feature_map(clips)
@@ -77,10 +77,15 @@ def moving_colours(clips: Tensor) -> Tensor:
 
     What stands still is zero in all channels: static scenery, the easiest sign of a video, is not there to be learned.
     """
-    change = clips[:, :, 1:] - clips[:, :, :-1]
+    change = _change(clips)
     amount = change.abs().mean(dim=1, keepdim=True)
     share = amount / (amount.amax(dim=(2, 3, 4), keepdim=True) + 1e-6)
     return torch.cat([clips[:, :, 1:] * share, change], dim=1)
+
+
+def _change(clips: Tensor) -> Tensor:
+    """From each frame to the next: [B, 3, T, H, W] -> [B, 3, T-1, H, W]."""
+    return clips[:, :, 1:] - clips[:, :, :-1]
 
 
 def init_weights(module: nn.Module) -> None:

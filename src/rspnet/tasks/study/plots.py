@@ -11,13 +11,10 @@ from matplotlib.figure import Figure
 
 from rspnet.core.files import atomic_path
 from rspnet.tasks.study.rows import training_seconds
-from rspnet.tasks.study.scores import FINETUNED
+from rspnet.tasks.study.shown import main_scores
 from rspnet.tasks.study.spec import Study, option
 from rspnet.tasks.study.statistics import mean_of
 
-_DRAWN = {"linear": "linear probe", "recall1": "R@1"}
-_FINETUNING_DRAWN = _DRAWN | {FINETUNED: "fine-tuned"}
-_TUNING_DRAWN = {"linear_validation": "linear probe, validation", "recall1_validation": "R@1, validation"}
 CPU_SECONDS = "cpu_seconds"
 
 
@@ -27,7 +24,7 @@ def draw_study(path: Path, study: Study, rows: list[dict[str, Any]]) -> None:
     figure = Figure(figsize=(size * len(study.labels) + 0.8, size), layout="constrained")
     panels = figure.subplots(1, len(study.labels), squeeze=False)[0]
     runs = [run for run in study.runs if any(row["run"] == run for row in rows)]
-    drawn = _TUNING_DRAWN if study.tuning else _FINETUNING_DRAWN if study.finetune else _DRAWN
+    drawn = main_scores(study)
     shifts = np.linspace(-0.12, 0.12, len(drawn)).tolist()
     for axes, task in zip(panels, study.labels, strict=True):
         for shift, (score, label) in zip(shifts, drawn.items(), strict=True):

@@ -13,22 +13,10 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import write_text
 from rspnet.tasks.study.plots import draw_oracle, draw_study
 from rspnet.tasks.study.rows import ROW, read_row, training_seconds
-from rspnet.tasks.study.scores import FINETUNED
+from rspnet.tasks.study.shown import SCORES, main_scores, shown_scores
 from rspnet.tasks.study.spec import Study
 from rspnet.tasks.study.statistics import Comparison, Mean, compare_runs, mean_of
 
-SCORES = {
-    "linear": "linear probe",
-    "recall1": "R@1",
-    "recall5": "R@5",
-    "few": "5 labels a class",
-    FINETUNED: "fine-tuned",
-}
-"""Scores shown, and what tables call them; `FINETUNED` only of a study that fine-tunes."""
-TUNING_SCORES = {"linear_validation": "linear probe, validation", "recall1_validation": "R@1, validation"}
-"""Scores shown of a study that tunes."""
-TESTED = ("linear", "recall1", FINETUNED)
-"""Scores with paired tests against the reference; likewise."""
 Rows = list[dict[str, Any]]
 
 
@@ -116,7 +104,7 @@ def tables(study: Study, content: dict[str, Any]) -> str:
             f"Each run minus *{study.reference}*, in points: over seeds (t), and over test videos (bootstrap).",
             "",
         ]
-        header = ["run", *(f"{task}, {SCORES[score]}" for task in study.labels for score in TESTED if score in shown)]
+        header = ["run", *(f"{task}, {name}" for task in study.labels for name in main_scores(study).values())]
         lines += _table(header, [_difference_row(study, rows, run) for run in compared])
         lines.append("")
     header = ["run", "steps", "pretext", "CPU s pre-training", "CPU s judging"]
@@ -124,13 +112,6 @@ def tables(study: Study, content: dict[str, Any]) -> str:
     if content["oracle"]:
         lines += ["", _oracle_text(content["oracle"])]
     return "\n".join(lines) + "\n"
-
-
-def shown_scores(study: Study) -> dict[str, str]:
-    """The scores that a study shows, with the names tables have for them."""
-    if study.tuning:
-        return TUNING_SCORES
-    return SCORES if study.finetune else {score: name for score, name in SCORES.items() if score != FINETUNED}
 
 
 def filled(document: str, name: str, text: str) -> str:
@@ -213,8 +194,9 @@ def _scores_row(rows: Rows, run: str, task: str, shown: Iterable[str]) -> list[s
 
 
 def _difference_row(study: Study, rows: Rows, run: str) -> list[str]:
-    tested = [score for score in TESTED if score in shown_scores(study)]
-    cells = [comparison(rows, run, study.reference, task, score) for task in study.labels for score in tested]
+    cells = [
+        comparison(rows, run, study.reference, task, score) for task in study.labels for score in main_scores(study)
+    ]
     return [run, *(_difference(cell) for cell in cells)]
 
 
