@@ -13,8 +13,8 @@ import json
 import sys
 from pathlib import Path
 
-from rspnet.bench.command import run_bench
 from rspnet.config.tools import BenchConfig
+from rspnet.lab.bench.run_bench import run_bench
 
 RATIOS = Path(__file__).with_name("ratios.json")
 TOLERANCE = 0.15

@@ -30,7 +30,7 @@ def main() -> None:
 
 def retrieval(queries: int = 10_000, gallery: int = 100_000, dim: int = 128, classes: int = 100) -> dict[str, Any]:
     """recall@k and mAP of made-up features."""
-    from rspnet.engine.metrics import average_precisions, hits_at_k
+    from rspnet.features.neighbours import average_precisions, hits_at_k
 
     generator = torch.Generator().manual_seed(0)
     features = [torch.randn(count, dim, generator=generator) for count in (queries, gallery)]
@@ -56,14 +56,14 @@ def retrieval(queries: int = 10_000, gallery: int = 100_000, dim: int = 128, cla
 
 def index() -> dict[str, Any]:
     """Resident memory while a library of 1,000 videos is made."""
-    from rspnet.bench.search import random_checkpoint
     from rspnet.core.files import sha256_of
     from rspnet.data.annotations import read_folder
-    from rspnet.data.procedural import plan_clips, write_set
+    from rspnet.data.synthetic.procedural import plan_clips, write_set
+    from rspnet.features.embedder import Embedder
+    from rspnet.lab.bench.bench_search import random_checkpoint
     from rspnet.search.index import update
     from rspnet.search.store import About, Store
     from rspnet.search.windows import ClipSettings
-    from rspnet.tasks.embedder import Embedder
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="rspnet-bench-") as name:

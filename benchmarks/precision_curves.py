@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from rspnet.data.annotations import read_folder
+from rspnet.data.batches import make_views
 from rspnet.data.datasets import ClipPairDataset
-from rspnet.data.loader import make_loader, make_views
+from rspnet.data.loader import make_loader
 from rspnet.data.presets import augment_preset
 from rspnet.data.sampler import PairSampler
 from rspnet.engine.optim import make_optimizer

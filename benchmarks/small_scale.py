@@ -26,20 +26,20 @@ from rspnet.core.files import write_json
 from rspnet.core.rng import derive_seed, torch_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import BLUR, gaussian_neighbour, normalise
+from rspnet.data.batches import PairBatch, collate, make_views
 from rspnet.data.datasets import ClipPairDataset, EvalClipDataset, NoSample, PairSample
-from rspnet.data.loader import PairBatch, collate, make_views
 from rspnet.data.presets import augment_preset
-from rspnet.data.procedural import plan_clips, read_set, write_set
 from rspnet.data.sampler import PairRequest, PairSampler
+from rspnet.data.synthetic.procedural import plan_clips, read_set, write_set
 from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.engine.diagnostics import gradient_norms, ranking_state, vector_spread
 from rspnet.engine.optim import Schedule
+from rspnet.features.linear_probe import fit_linear
+from rspnet.features.snapshot import recall_at_1
 from rspnet.losses.ranking import ranking_accuracy
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
-from rspnet.tasks.linear_probe import fit_linear
-from rspnet.tasks.snapshot import recall_at_1
 
 NUM_FRAMES, SIZE, BATCH = 8, 48, 32
 STRIDES = (1, 2)

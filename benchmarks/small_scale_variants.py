@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rspnet.models.base import Backbone, InputKind
+from rspnet.models.backbone import Backbone, InputKind
 from rspnet.models.heads import Embeddings
 from rspnet.pretext.rspnet import PretextOutput, RSPNet
 from rspnet.pretext.speed import SpeedViews

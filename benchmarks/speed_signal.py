@@ -28,7 +28,7 @@ from torch import Tensor
 
 from rspnet.core.files import write_text
 from rspnet.data.augment import IDENTITY, JITTER_SIZE
-from rspnet.data.loader import make_views
+from rspnet.data.batches import make_views
 
 SEEDS = (0, 1, 2)
 ROUNDS = 15

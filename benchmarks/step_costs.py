@@ -18,12 +18,12 @@ import torch
 
 from rspnet.config.pretrain import PairDataConfig
 from rspnet.data.annotations import VideoRecord, read_folder
-from rspnet.data.loader import PairBatch, collate, make_views
+from rspnet.data.batches import PairBatch, collate, make_views
 from rspnet.data.sampler import ClipSize, PairRequest, PairSampler
 from rspnet.engine.optim import make_optimizer
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
-from rspnet.tasks.pretrain import pair_dataset
+from rspnet.runs.plan import pair_dataset
 
 SIZES = (ClipSize(8, 48), ClipSize(8, 32), ClipSize(4, 48), ClipSize(4, 32))
 BATCH, TURNS = 32, 9

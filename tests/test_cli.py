@@ -14,8 +14,7 @@ import yaml
 
 from rspnet.cli import COMMANDS, expand, main, parse, resolve
 from rspnet.recipes import recipe_names, recipe_path
-from rspnet.tasks.plan import make_plan
-from rspnet.tasks.pretrain import build_model
+from rspnet.runs.plan import build_model, make_plan
 
 PRETRAIN = ["pretrain", "--data.root", "videos", "--out", "run"]
 

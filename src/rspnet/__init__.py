@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rspnet.core.errors import CheckpointError, ConfigError, DecodeError, RSPNetError, TooManySkippedError
+    from rspnet.features.embedder import Embedder
     from rspnet.models.registry import create_backbone
     from rspnet.pretext.pretrained import load_pretrained
     from rspnet.pretext.rspnet import RSPNet
-    from rspnet.tasks.embedder import Embedder
     from rspnet.video.reader import open_video
 
 __all__ = [
@@ -33,7 +33,7 @@ _HOMES = {
     "CheckpointError": "rspnet.core.errors",
     "ConfigError": "rspnet.core.errors",
     "DecodeError": "rspnet.core.errors",
-    "Embedder": "rspnet.tasks.embedder",
+    "Embedder": "rspnet.features.embedder",
     "RSPNet": "rspnet.pretext.rspnet",
     "RSPNetError": "rspnet.core.errors",
     "TooManySkippedError": "rspnet.core.errors",

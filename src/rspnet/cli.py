@@ -34,78 +34,88 @@ _KINDS = {
 
 COMMANDS: dict[str, Command] = {
     "pretrain": Command(
-        "rspnet.config.pretrain:PretrainConfig", "rspnet.tasks.pretrain:pretrain", "learn from unlabelled videos"
+        "rspnet.config.pretrain:PretrainConfig", "rspnet.commands.pretrain:pretrain", "learn from unlabelled videos"
     ),
-    "embed": Command("rspnet.config.embed:EmbedConfig", "rspnet.tasks.embed:embed", "turn videos into feature vectors"),
+    "embed": Command(
+        "rspnet.config.embed:EmbedConfig", "rspnet.commands.embed:embed", "turn videos into feature vectors"
+    ),
     "retrieve": Command(
-        "rspnet.config.retrieve:RetrieveConfig", "rspnet.tasks.retrieve:retrieve", "score features by video retrieval"
+        "rspnet.config.retrieve:RetrieveConfig",
+        "rspnet.commands.retrieve:retrieve",
+        "score features by video retrieval",
     ),
     "finetune": Command(
-        "rspnet.config.finetune:FinetuneConfig", "rspnet.tasks.finetune:finetune", "train a classifier and test it"
+        "rspnet.config.finetune:FinetuneConfig", "rspnet.commands.finetune:finetune", "train a classifier and test it"
     ),
     "evaluate": Command(
-        "rspnet.config.finetune:EvaluateConfig", "rspnet.tasks.evaluate:evaluate", "test a fine-tuned run again"
+        "rspnet.config.finetune:EvaluateConfig", "rspnet.commands.evaluate:evaluate", "test a fine-tuned run again"
     ),
     "predict": Command(
-        "rspnet.config.finetune:PredictConfig", "rspnet.tasks.predict:predict", "name the classes of new videos"
+        "rspnet.config.finetune:PredictConfig", "rspnet.commands.predict:predict", "name the classes of new videos"
     ),
     "compare": Command(
-        "rspnet.config.compare:CompareConfig", "rspnet.tasks.compare:compare", "put results side by side, paired tests"
+        "rspnet.config.compare:CompareConfig",
+        "rspnet.commands.compare:compare",
+        "put results side by side, paired tests",
     ),
     "convert": Command(
-        "rspnet.config.convert:ConvertConfig", "rspnet.tasks.convert:convert", "read weights of other programs"
+        "rspnet.config.convert:ConvertConfig", "rspnet.commands.convert:convert", "read weights of other programs"
     ),
     "weights": Command(
-        "rspnet.config.weights:WeightsConfig", "rspnet.tasks.weights:weights", "list or download published weights"
+        "rspnet.config.weights:WeightsConfig", "rspnet.commands.weights:weights", "list or download published weights"
     ),
     "export": Command(
-        "rspnet.config.export:ExportConfig", "rspnet.tasks.export:export", "write a network for use elsewhere"
+        "rspnet.config.export:ExportConfig", "rspnet.commands.export:export", "write a network for use elsewhere"
     ),
     "probe": Command(
-        "rspnet.config.probe:ProbeConfig", "rspnet.tasks.probe:probe", "judge frozen features: linear, kNN, few labels"
+        "rspnet.config.probe:ProbeConfig",
+        "rspnet.commands.probe:probe",
+        "judge frozen features: linear, kNN, few labels",
     ),
     "study disentangle": Command(
         "rspnet.config.disentangle:DisentangleConfig",
-        "rspnet.tasks.disentangle:disentangle",
+        "rspnet.lab.disentangle.run_disentangle:disentangle",
         "ask features what they hold, and RSP what it goes by",
     ),
     "study": Command(
         "rspnet.config.study:StudyConfig",
-        "rspnet.tasks.study.command:study",
+        "rspnet.lab.study.run_study:study",
         "run a grid of pre-trainings and judge each",
     ),
     "subset": Command(
         "rspnet.config.labelled:SubsetConfig",
-        "rspnet.tasks.labelled_data:make_subset",
+        "rspnet.commands.subset:make_subset",
         "link the smallest Kinetics classes",
     ),
-    "roi": Command("rspnet.config.roi:RoiConfig", "rspnet.tasks.roi:roi", "show where two clips are alike"),
+    "roi": Command("rspnet.config.roi:RoiConfig", "rspnet.commands.roi:roi", "show where two clips are alike"),
     "doctor": Command(
-        "rspnet.config.doctor:DoctorConfig", "rspnet.tasks.doctor:doctor", "find what is wrong with your videos"
+        "rspnet.config.doctor:DoctorConfig", "rspnet.commands.doctor:doctor", "find what is wrong with your videos"
     ),
     "index": Command(
         "rspnet.config.search:IndexConfig", "rspnet.search.index:index", "make a folder of videos searchable"
     ),
     "search": Command(
-        "rspnet.config.search:SearchConfig", "rspnet.search.command:search_command", "find videos by motion and look"
+        "rspnet.config.search:SearchConfig",
+        "rspnet.search.search_command:search_command",
+        "find videos by motion and look",
     ),
-    "serve": Command("rspnet.config.search:ServeConfig", "rspnet.search.ui.command:serve", "search in the browser"),
+    "serve": Command("rspnet.config.search:ServeConfig", "rspnet.search.ui.serve:serve", "search in the browser"),
     "transcode": Command(
         "rspnet.config.transcode:TranscodeConfig",
-        "rspnet.tasks.transcode:transcode",
+        "rspnet.commands.transcode:transcode",
         "rewrite videos small and quick to read",
     ),
     "report": Command(
-        "rspnet.config.report:ReportConfig", "rspnet.tasks.report.command:report", "show a run in one HTML file"
+        "rspnet.config.report:ReportConfig", "rspnet.commands.report:report", "show a run in one HTML file"
     ),
     "demo": Command(
-        "rspnet.config.tools:DemoConfig", "rspnet.tasks.demo:demo", "see it learn, in minutes, without any data"
+        "rspnet.config.tools:DemoConfig", "rspnet.commands.demo:demo", "see it learn, in minutes, without any data"
     ),
     "recipes": Command(
-        "rspnet.config.tools:RecipesConfig", "rspnet.tasks.recipes:show_recipes", "list or print ready-made settings"
+        "rspnet.config.tools:RecipesConfig", "rspnet.commands.recipes:show_recipes", "list or print ready-made settings"
     ),
     "bench": Command(
-        "rspnet.config.tools:BenchConfig", "rspnet.bench.command:bench", "measure speed beside the plain route"
+        "rspnet.config.tools:BenchConfig", "rspnet.lab.bench.run_bench:bench", "measure speed beside the plain route"
     ),
 }
 

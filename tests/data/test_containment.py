@@ -15,8 +15,9 @@ from helpers.videos import write_barcode_video
 from rspnet.core.errors import RSPNetError
 from rspnet.data import loader as loader_module
 from rspnet.data.annotations import read_folder
+from rspnet.data.batches import PairBatch
 from rspnet.data.datasets import ClipPairDataset
-from rspnet.data.loader import PairBatch, make_eval_loader, make_loader
+from rspnet.data.loader import make_eval_loader, make_loader
 from rspnet.data.presets import PRESETS
 from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import SkipLog

@@ -19,8 +19,9 @@ from rspnet.data import datasets as datasets_module
 from rspnet.data import loader as loader_module
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.augment import JITTER_SIZE
+from rspnet.data.batches import PairBatch, make_views, stack_pairs
 from rspnet.data.datasets import ClipPairDataset, EvalClipDataset, NoSample, PairSample
-from rspnet.data.loader import PairBatch, make_eval_loader, make_loader, make_views, stack_pairs
+from rspnet.data.loader import make_eval_loader, make_loader
 from rspnet.data.presets import PRESETS, AugmentPreset
 from rspnet.data.sampler import ClipSize, PairRequest, PairSampler
 from rspnet.data.skipped import Skip, SkipLog

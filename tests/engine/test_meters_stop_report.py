@@ -19,10 +19,10 @@ import torch
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from rspnet.core.errors import ConfigError
-from rspnet.engine import report
+from rspnet.engine import reporter as report
 from rspnet.engine.curves import METRICS, CsvCurves, TensorBoardCurves, WandbCurves, read_curves
 from rspnet.engine.meters import Meters
-from rspnet.engine.report import Reporter
+from rspnet.engine.reporter import Reporter
 from rspnet.engine.stop import StopRequest, WaitEnded
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from rspnet.data.batches import PairBatch
 from rspnet.data.clip_sets import ClipBatch
 from rspnet.data.labelled_clips import LabelledBatch
-from rspnet.data.loader import PairBatch
 from rspnet.engine.prefetch import _on_gpu, one_ahead, prefetched
 
 GPU = torch.device("cuda", 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from rspnet.data.procedural import ProceduralRecord, plan_clips, read_set, write_set
+from rspnet.data.synthetic.procedural import ProceduralRecord, plan_clips, read_set, write_set
 
 TINY = [
     "--model.backbone=r3d_10_slim",

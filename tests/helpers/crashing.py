@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rspnet.data import datasets, survey
+from rspnet.data import datasets
+from rspnet.data.checks import survey
+from rspnet.data.checks.survey import Look
 from rspnet.data.datasets import ClipPairDataset, EvalClipDataset
-from rspnet.data.survey import Look
 from rspnet.video.reader import VideoReader, open_video
 
 

@@ -11,7 +11,7 @@ from rspnet.data.annotations import read_folder
 from rspnet.data.labelled_clips import ClipShape
 from rspnet.models.classifier import Classifier
 from rspnet.models.registry import create_backbone
-from rspnet.tasks.classifiers import shared_scores
+from rspnet.runs.classifiers import shared_scores
 
 
 def save_scores(rank: int, world: int, videos: str, folder: str) -> None:

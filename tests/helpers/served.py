@@ -9,7 +9,7 @@ import numpy as np
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
-from rspnet.data.procedural import plan_clips, render_frames
+from rspnet.data.synthetic.procedural import plan_clips, render_frames
 from rspnet.video.writer import write_video
 
 FPS = 10

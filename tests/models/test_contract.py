@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rspnet.core.errors import ConfigError
-from rspnet.models.base import moving_colours
+from rspnet.models.backbone import moving_colours
 from rspnet.models.heads import Encoder, create_head
 from rspnet.models.registry import backbone_names, create_backbone
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rspnet.engine.memory import saved_activation_bytes
-from rspnet.models import base
+from rspnet.models import backbone as base
 from rspnet.models.registry import backbone_names, create_backbone
 
 

@@ -1,4 +1,4 @@
-"""Slow NumPy twins of rspnet.engine.metrics: one loop a formula, nothing shared with the fast code."""
+"""Slow NumPy twins of rspnet.features.neighbours: one loop a formula, nothing shared with the fast code."""
 
 from __future__ import annotations
 

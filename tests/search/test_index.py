@@ -16,7 +16,7 @@ import pytest
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
-from rspnet.data.procedural import plan_clips, render_frames
+from rspnet.data.synthetic.procedural import plan_clips, render_frames
 from rspnet.search import Hit, Library
 from rspnet.search.store import Store
 from rspnet.video.writer import write_video

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from rspnet.cli import main
 from rspnet.data.augment import normalise
-from rspnet.data.procedural import (
+from rspnet.data.synthetic.procedural import (
     ProceduralClip,
     ProceduralRecord,
     boxes,
@@ -27,8 +27,8 @@ from rspnet.data.procedural import (
     render_frames,
     write_set,
 )
+from rspnet.features.roi_maps import roi_maps
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.pretext.roi import roi_maps
 from rspnet.pretext.rspnet import RSPNet
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")

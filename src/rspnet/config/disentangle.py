@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rspnet.config.base import Device, Precision, require, require_clips
+from rspnet.config.rules import Device, Precision, require, require_clips
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rspnet.config.base import Device, Precision, positional, require_clips
+from rspnet.config.rules import Device, Precision, positional, require_clips
 
 
 @dataclass(frozen=True)

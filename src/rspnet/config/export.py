@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rspnet.config.base import positional
+from rspnet.config.rules import positional
 
 
 @dataclass(frozen=True)

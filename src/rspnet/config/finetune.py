@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rspnet.config.base import BackboneName, Device, Precision, positional, require, require_clips
 from rspnet.config.labelled import LabelledDataConfig
 from rspnet.config.pretrain import EngineConfig, OptimConfig
+from rspnet.config.rules import BackboneName, Device, Precision, positional, require, require_clips
 
 
 @dataclass(frozen=True)

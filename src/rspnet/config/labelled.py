@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rspnet.config.base import positional, require
+from rspnet.config.rules import positional, require
 
 LabelledKind = Literal["ucf101", "hmdb51", "kinetics", "ssv2", "diving48", "folders", "csv"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rspnet.config.base import BackboneName, Device, Precision, require
+from rspnet.config.rules import BackboneName, Device, Precision, require
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rspnet.config.base import Device, Precision, positional, require, require_clips
 from rspnet.config.labelled import LabelledDataConfig
+from rspnet.config.rules import Device, Precision, positional, require, require_clips
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rspnet.config.base import Device, positional, require
+from rspnet.config.rules import Device, positional, require
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rspnet.config.base import BackboneName, positional, require
+from rspnet.config.rules import BackboneName, positional, require
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from rspnet.core.distributed import highest, raise_together
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import derive_seed
 from rspnet.engine.meters import Meters
-from rspnet.engine.report import Reporter
+from rspnet.engine.reporter import Reporter
 from rspnet.engine.stop import StopRequest, WaitEnded
 from rspnet.engine.watch import Watch
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rspnet.core.errors import NotEnoughMemoryError
-from rspnet.models.base import Backbone
+from rspnet.models.backbone import Backbone
 
 _SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
 

@@ -8,7 +8,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rspnet.models.base import Backbone, InputKind, init_weights
+from rspnet.models.backbone import Backbone, InputKind, init_weights
 from rspnet.models.conv import Conv3d
 from rspnet.models.pool import halve_time_pool, max_pool
 

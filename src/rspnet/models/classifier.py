@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rspnet.core.errors import CheckpointError, ConfigError
-from rspnet.models.base import Backbone
+from rspnet.models.backbone import Backbone
 from rspnet.models.heads import pool
 from rspnet.models.registry import create_backbone
 from rspnet.models.weights import load_strictly

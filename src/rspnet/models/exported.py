@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.files import atomic_path, write_json
-from rspnet.models.base import Backbone
+from rspnet.models.backbone import Backbone
 from rspnet.models.classifier import Classifier
 from rspnet.models.heads import Encoder, create_head
 from rspnet.models.registry import create_backbone

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from rspnet.models.base import Backbone
+from rspnet.models.backbone import Backbone
 
 _SHORTEST_CLIP = (1, 3, 5, 32, 32)
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rspnet.core.errors import CheckpointError
 from rspnet.core.rng import derive_seed
-from rspnet.models.base import Backbone
+from rspnet.models.backbone import Backbone
 from rspnet.models.registry import backbone_names, create_backbone
 from rspnet.models.weights import PUBLISHED_BACKBONES, LoadReport, convert_published
 

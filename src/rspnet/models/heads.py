@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rspnet.core.errors import ConfigError
-from rspnet.models.base import Backbone
+from rspnet.models.backbone import Backbone
 from rspnet.models.conv import Conv3d
 
 HeadKind = Literal["linear", "mlp", "conv"]

@@ -7,7 +7,7 @@ from functools import partial
 from typing import get_args
 
 from rspnet.core.errors import ConfigError
-from rspnet.models.base import Backbone, InputKind
+from rspnet.models.backbone import Backbone, InputKind
 from rspnet.models.c3d import C3D
 from rspnet.models.r2plus1d import R2Plus1DVcop
 from rspnet.models.resnet3d import BasicBlock, Bottleneck, ResNet3D
@@ -37,7 +37,7 @@ def create_backbone(name: str, *, input: InputKind = "rgb") -> Backbone:  # noqa
 
     Args:
         name: one of `backbone_names()`.
-        input: what the network sees of a clip, see `rspnet.models.base.InputKind`.
+        input: what the network sees of a clip, see `rspnet.models.backbone.InputKind`.
 
     Raises:
         ConfigError: unknown name or input.

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rspnet.models.base import Backbone, InputKind, init_weights
+from rspnet.models.backbone import Backbone, InputKind, init_weights
 from rspnet.models.conv import Conv3d
 from rspnet.models.pool import halve_time_pool, max_pool
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from rspnet.core.errors import ConfigError
-from rspnet.models.base import Backbone
+from rspnet.models.backbone import Backbone
 from rspnet.pretext.base import Output, PretextModel
 
 METHOD = "backbone"

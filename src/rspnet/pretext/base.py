@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rspnet.core.errors import ConfigError
-from rspnet.models.base import Backbone
+from rspnet.models.backbone import Backbone
 
 
 class Output(Protocol):

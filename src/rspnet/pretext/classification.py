@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rspnet.core.errors import ConfigError
-from rspnet.models.base import Backbone, InputKind
+from rspnet.models.backbone import Backbone, InputKind
 from rspnet.models.classifier import Classifier
 from rspnet.models.heads import pool
 from rspnet.models.registry import create_backbone

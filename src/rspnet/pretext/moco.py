@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rspnet.core.distributed import gather_batch
 from rspnet.losses.info_nce import info_nce
-from rspnet.models.base import InputKind
+from rspnet.models.backbone import InputKind
 from rspnet.models.heads import HeadKind, ProjectionEncoder, create_head
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel, arguments_of, check_groups, mean_output

@@ -13,7 +13,7 @@ from rspnet.core.distributed import gather_batch
 from rspnet.core.errors import ConfigError
 from rspnet.losses.info_nce import info_nce
 from rspnet.losses.ranking import margin_ranking, ranking_accuracy
-from rspnet.models.base import InputKind
+from rspnet.models.backbone import InputKind
 from rspnet.models.heads import Embeddings, Encoder, HeadKind, create_head
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel, arguments_of, check_groups, mean_output

@@ -8,7 +8,7 @@ from typing import Any
 
 from rspnet.core.errors import CheckpointError
 from rspnet.data.presets import MEAN, STD
-from rspnet.models.base import Backbone
+from rspnet.models.backbone import Backbone
 from rspnet.models.exported import DESCRIPTION, WEIGHTS, FeatureNet, save_exported
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import require_heads

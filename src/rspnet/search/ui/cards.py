@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rspnet.search.hits import Hit
 from rspnet.search.library_map import Layout
-from rspnet.tasks.roi_picture import NOTE
+from rspnet.show.roi_picture import NOTE
 
 # Distinct for colour-blind readers too (after Tol's "muted" scheme and Okabe and Ito); the last is for all the rest.
 _COLOURS = (

@@ -19,14 +19,15 @@ import numpy as np
 import torch
 
 from rspnet.core.errors import RSPNetError
-from rspnet.search.command import explain_clips, slowness
+from rspnet.features.roi_maps import Pair
 from rspnet.search.hits import Hit
 from rspnet.search.library_map import Layout, Method, lay_out
 from rspnet.search.query import Library, Query, search
+from rspnet.search.search_command import explain_clips, slowness
 from rspnet.search.store import FileRow
 from rspnet.search.ui.decoding import Facts, Part, contained, look_at, read_explained, read_query, write_preview
 from rspnet.search.ui.previews import BoundedFolder, Previews
-from rspnet.tasks.roi import Pair, write_film, write_strip
+from rspnet.show.roi_picture import write_film, write_strip
 from rspnet.video.reader import VIDEO_SUFFIXES
 
 LONGEST_QUERY_S = 60.0

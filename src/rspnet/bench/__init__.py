@@ -1,1 +1,0 @@
-"""`rspnet bench`: the plain route beside ours, in one run."""

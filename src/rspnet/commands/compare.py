@@ -1,0 +1,203 @@
+"""`rspnet compare`: results side by side, and only where they were measured alike."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rspnet.config.compare import CompareConfig
+from rspnet.core.errors import RSPNetError
+from rspnet.core.files import write_text
+from rspnet.features.scores import Interval, paired_difference
+from rspnet.runs.predictions import read_predictions
+from rspnet.runs.run_folder import RESULT, open_run_folder, plain, write_result
+
+COMPARED = frozenset(
+    {"backbone", "input", "weights_sha256", "init_sha256", "random_init", "training", "seed", "software", "command"}
+)
+"""Entries of a stamp that say what was tested, not how: they may differ between results in one table."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One result.json.
+
+    Attributes:
+        name: what the table calls it.
+        protocol: its stamp without the entries of `COMPARED`.
+        scores: figures with their intervals, by name.
+        predictions: file with per-video hits, or None.
+    """
+
+    name: str
+    protocol: Mapping[str, Any]
+    scores: Mapping[str, Interval]
+    predictions: Path | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A score of a result less that of the first, over the same videos."""
+
+    interval: Interval
+    p_value: float
+
+
+def compare(config: CompareConfig) -> None:
+    """Print the Markdown table; write it and a CSV where a folder is named.
+
+    Raises:
+        RSPNetError: a file that is no result, or unlike protocols.
+    """
+    results = read_results(config.results)
+    unlike = [differing(results[0], result) for result in results]
+    for result, found in zip(results, unlike, strict=True):
+        if found and not config.allow_unlike:
+            raise RSPNetError(
+                f"{result.name} and {results[0].name} were not measured alike: {'; '.join(found)} "
+                "(--allow_unlike compares them all the same and says so in the table)"
+            )
+    names = [name for name in results[0].scores if all(name in result.scores for result in results)]
+    if not names:
+        raise RSPNetError(f"{results[0].name} and the others have no score in common")
+    tests = [
+        {name: paired(results[0], result, name, config) for name in names} if place else {}
+        for place, result in enumerate(results)
+    ]
+    text = markdown(results, names, tests, unlike)
+    print(text, end="")
+    if config.out is not None:
+        folder = open_run_folder(config.out, config, command="compare")
+        write_text(folder / "compare.md", text)
+        write_text(folder / "compare.csv", as_csv(results, names, tests, unlike))
+        outcome = {"tables": ["compare.md", "compare.csv"], "alike": not any(unlike)}
+        write_result(folder, command="compare", protocol=plain(config), results=outcome)
+
+
+def read_results(paths: Sequence[str]) -> list[Result]:
+    """The results of files or run folders, each named by its folder (by the path given, where names repeat)."""
+    files = [Path(path) / RESULT if Path(path).is_dir() else Path(path) for path in paths]
+    names = [file.absolute().parent.name for file in files]
+    if len(set(names)) < len(names):
+        names = list(paths)
+    return [_read(file, name) for file, name in zip(files, names, strict=True)]
+
+
+def _read(file: Path, name: str) -> Result:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        protocol, results = content["protocol"], content["results"]
+        rows = results.get("scores", results)
+        scores = {key: Interval(row["value"], row["low"], row["high"]) for key, row in rows.items() if _is_score(row)}
+        stamp = {"method": protocol.get("command"), **protocol}
+    except OSError as error:
+        raise RSPNetError(f"cannot read result {str(file)!r}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RSPNetError(f"{str(file)!r} is no result of rspnet (result.json of a run folder)") from error
+    if not scores:
+        raise RSPNetError(f"{str(file)!r} holds no scores: name results of finetune, evaluate, probe or retrieve")
+    predictions = results.get("predictions")
+    return Result(
+        name,
+        {key: value for key, value in stamp.items() if key not in COMPARED},
+        scores,
+        None if predictions is None else file.parent / predictions,
+    )
+
+
+def _is_score(row: Any) -> bool:
+    return isinstance(row, dict) and {"value", "low", "high"} <= set(row)
+
+
+def differing(first: Result, other: Result) -> list[str]:
+    """In which entries of the protocol two results differ, as `name: here / there`."""
+    return [
+        f"{key}: {first.protocol.get(key, 'unset')} / {other.protocol.get(key, 'unset')}"
+        for key in sorted({*first.protocol, *other.protocol})
+        if first.protocol.get(key) != other.protocol.get(key)
+    ]
+
+
+def paired(first: Result, other: Result, score: str, config: CompareConfig) -> Difference | None:
+    """The paired bootstrap of one score over the videos of both results; None where a score is not one of videos.
+
+    Raises:
+        RSPNetError: the two results are of different videos, and unlike ones were not allowed.
+    """
+    if first.predictions is None or other.predictions is None or score.endswith("mean_class_accuracy"):
+        return None
+    here, there = (_hits(result.predictions, score) for result in (first, other) if result.predictions is not None)
+    common = [name for name in here if name in there]
+    if (len(common) < max(len(here), len(there)) and not config.allow_unlike) or not common:
+        raise RSPNetError(
+            f"{first.name} ({len(here)} videos) and {other.name} ({len(there)}) share only {len(common)} test videos: "
+            "a paired test needs the same ones"
+        )
+    columns: list[NDArray[Any]] = [np.array([side[name] for name in common]) for side in (there, here)]
+    return Difference(*paired_difference(*columns, seed=config.seed))
+
+
+def _hits(file: Path, score: str) -> dict[str, bool]:
+    columns = read_predictions(file, ["name", score])
+    return dict(zip(columns["name"].tolist(), columns[score].tolist(), strict=True))
+
+
+Tests = Sequence[Mapping[str, Difference | None]]
+
+
+def markdown(results: Sequence[Result], names: Sequence[str], tests: Tests, unlike: Sequence[Sequence[str]]) -> str:
+    """The table: percent with 95 % intervals; below, differences from the first result with p-values."""
+    marked = any(unlike)
+    header = ["result", *names, *(["not alike in"] if marked else [])]
+    rows = [
+        [result.name, *(_percent(result.scores[name]) for name in names), *(["; ".join(found)] if marked else [])]
+        for result, found in zip(results, unlike, strict=True)
+    ]
+    lines = _table(header, rows)
+    tested = [
+        [f"{result.name} - {results[0].name}", *(_difference(found.get(name)) for name in names)]
+        for result, found in zip(results[1:], tests[1:], strict=True)
+    ]
+    lines += ["", "Difference in points, paired bootstrap over videos (95 % interval, two-sided p):", ""]
+    lines += _table(["difference", *names], tested)
+    return "\n".join(lines) + "\n"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    cells = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
+
+
+def _percent(interval: Interval) -> str:
+    return f"{100 * interval.value:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def _difference(found: Difference | None) -> str:
+    if found is None:
+        return "not tested"
+    i = found.interval
+    return f"{100 * i.value:+.1f} [{100 * i.low:+.1f}, {100 * i.high:+.1f}], p {found.p_value:.2g}"
+
+
+def as_csv(results: Sequence[Result], names: Sequence[str], tests: Tests, unlike: Sequence[Sequence[str]]) -> str:
+    """One row a result and score, shares of 1."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    columns = ["value", "low", "high", "difference", "difference_low", "difference_high", "p_value", "not_alike_in"]
+    table.writerow(["result", "score", *columns])
+    for result, found, differs in zip(results, tests, unlike, strict=True):
+        for name in names:
+            score, test = result.scores[name], found.get(name)
+            gap = (
+                [""] * 4 if test is None else [test.interval.value, test.interval.low, test.interval.high, test.p_value]
+            )
+            table.writerow([result.name, name, score.value, score.low, score.high, *gap, "; ".join(differs)])
+    return text.getvalue()

@@ -1,0 +1,195 @@
+"""`rspnet doctor`: find what is wrong with videos before a training finds it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rspnet.config.doctor import DoctorConfig
+from rspnet.core.errors import RSPNetError
+from rspnet.core.files import write_json, write_text
+from rspnet.core.progress import track
+from rspnet.core.workers import Death, Replace, ordered_map
+from rspnet.data.annotations import VideoRecord, read_folder, read_list
+from rspnet.data.checks.inspection import KINDS, Finding, Inspector, Report, is_listable
+from rspnet.data.checks.shared_pictures import find_near, find_shared
+from rspnet.engine.runtime import available_cores
+from rspnet.runs.machine import print_system
+from rspnet.runs.run_folder import open_run_folder, plain, write_result
+
+FOUND_EXIT_CODE = 1
+_MEMORY = "seen.jsonl"
+_FORM = 2  # of the reports in it: a change of the checks must not be hidden by old reports
+_HANG_SECONDS = 120.0
+_EXAMPLES = 3
+
+
+def doctor(config: DoctorConfig) -> int:
+    """Inspect and report. Returns 1 where anything was found, else 0.
+
+    Raises:
+        RSPNetError: the folder or list cannot be read.
+    """
+    if config.system:
+        print_system()
+        if config.videos is None:
+            return 0
+    assert config.videos is not None
+    records = _records(config.videos, config.root)
+    others = [] if config.against is None else _records(config.against, config.root)
+    folder = open_run_folder(config.out, config, command="doctor")
+    workers = config.num_workers or available_cores()
+    inspector = Inspector(num_frames=config.num_frames, speeds=tuple(config.speeds), fps=config.fps)
+    seen = list(inspect_all([*records, *others], inspector, memory=folder / _MEMORY, workers=workers))
+    reports = seen[: len(records)]
+    if config.write_list is not None:
+        reports = [report if is_listable(Path(report.path)) else _unlistable(report) for report in reports]
+    reports = find_shared(reports, seen[len(records) :])
+    if config.near is not None:
+        reports = find_near(reports, seen[len(records) :], similarity=config.near)
+    if config.write_list is not None:
+        write_usable(Path(config.write_list), records, reports)
+    write_text(folder / "report.csv", as_csv(reports))
+    write_json(folder / "report.json", [asdict(replace(report, fingerprint="")) for report in reports])
+    counts = Counter(finding.kind for report in reports for finding in report.findings)
+    results = {
+        "videos": len(reports),
+        "usable": sum(report.is_usable for report in reports),
+        "seconds": round(sum(report.seconds for report in reports), 1),
+        "findings": {kind: counts[kind] for kind in KINDS if counts[kind]},
+    }
+    write_result(folder, command="doctor", protocol=plain(config), results=results)
+    print_findings(reports, folder)
+    return FOUND_EXIT_CODE if counts else 0
+
+
+def inspect_all(
+    records: Sequence[VideoRecord], inspector: Inspector, *, memory: Path, workers: int
+) -> Iterator[Report]:
+    """Reports in the order of the records; `memory` (JSON lines) keeps them for files that do not change."""
+    known = _remembered(memory)
+    keys = [_key(record.path, inspector) for record in records]
+    new = [place for place, key in enumerate(keys) if key is None or key not in known]
+
+    def after_death(item: tuple[str, str], death: Death) -> Replace[Report]:
+        return Replace(Report(*item, (Finding("crash", death.reason, usable=False),)))
+
+    inspected = ordered_map(
+        inspector,
+        [(records[place].name, str(records[place].path)) for place in new],
+        workers=max(1, min(workers, len(new))),
+        after_death=after_death,
+        hang_seconds=_HANG_SECONDS,
+        preload=["rspnet.data.checks.inspection", "torch"],
+    )
+    fresh: dict[int, Report] = {}
+    with memory.open("a", encoding="utf-8") as file:
+        for place, report in zip(new, track(inspected, total=len(new), what="videos"), strict=True):
+            fresh[place] = report
+            if keys[place] is not None:
+                file.write(json.dumps({"key": keys[place], "report": asdict(report)}) + "\n")
+                file.flush()
+    for place, (record, key) in enumerate(zip(records, keys, strict=True)):
+        if place in fresh:
+            yield fresh[place]
+        else:
+            assert key is not None
+            yield Report.from_dict(known[key] | {"name": record.name})
+
+
+def _records(videos: str, root: str | None) -> list[VideoRecord]:
+    path = Path(videos)
+    return read_folder(path) if path.is_dir() else read_list(path, root)
+
+
+def _key(path: Path, inspector: Inspector) -> str | None:
+    """Identifies a file's content and what is asked of it; None where there is no such file."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return json.dumps([_FORM, str(path.absolute()), status.st_size, status.st_mtime_ns, asdict(inspector)])
+
+
+def _remembered(memory: Path) -> dict[str, dict[str, Any]]:
+    if not memory.exists():
+        return {}
+    known = {}
+    for line in memory.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+            known[entry["key"]] = entry["report"]
+        except (ValueError, KeyError, TypeError):
+            continue  # the line a killed call was writing
+    return known
+
+
+def _unlistable(report: Report) -> Report:
+    return report.with_finding("name", repr(report.name), usable=False)
+
+
+def as_csv(reports: Sequence[Report]) -> str:
+    """One row per finding, and one without a finding for every video that has none."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    columns = ("name", "frames", "seconds", "width", "height", "codec", "pixel_format", "content")
+    rows.writerow(["finding", "detail", "usable", *columns])
+    for report in reports:
+        values = [getattr(report, column) for column in columns]
+        for finding in report.findings:
+            rows.writerow([finding.kind, finding.detail, int(finding.usable), *values])
+        if not report.findings:
+            rows.writerow(["", "", 1, *values])
+    return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def write_usable(path: Path, records: Sequence[VideoRecord], reports: Sequence[Report]) -> None:
+    """Write the usable videos as a CSV list with absolute paths, with labels where the records have them.
+
+    Raises:
+        RSPNetError: not one video is usable.
+    """
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    usable = [record for record, report in zip(records, reports, strict=True) if report.is_usable]
+    if not usable:
+        raise RSPNetError(f"--write_list {str(path)!r}: none of {len(records)} videos is usable; see the report")
+    labelled = all(record.label is not None for record in usable)
+    rows.writerow(["path", "label"] if labelled else ["path"])
+    for record in usable:
+        name = str(record.path.absolute())
+        rows.writerow([name, record.class_name or record.label] if labelled else [name])
+    write_text(path, text.getvalue())
+
+
+def print_findings(reports: Sequence[Report], folder: Path) -> None:
+    """Print a table: kind, how many videos, whether they stay usable, some names."""
+    console = Console()
+    usable = sum(report.is_usable for report in reports)
+    hours = sum(report.seconds for report in reports) / 3600
+    if any(report.findings for report in reports):
+        table = Table("finding", "videos", "unusable", "what it is", "such as")
+        for kind, meaning in KINDS.items():
+            hit = [report for report in reports if any(finding.kind == kind for finding in report.findings)]
+            if not hit:
+                continue
+            lost = sum(any(f.kind == kind and not f.usable for f in report.findings) for report in hit)
+            names = ", ".join(ascii(report.name)[1:-1] for report in hit[:_EXAMPLES])
+            more = ", ..." if len(hit) > _EXAMPLES else ""
+            table.add_row(kind, str(len(hit)), str(lost), meaning, escape(names + more))
+        console.print(table)
+    console.print(
+        f"{usable} of {len(reports)} videos usable, {hours:.2f} hours; details: {folder / 'report.csv'}",
+        highlight=False,
+        markup=False,
+    )

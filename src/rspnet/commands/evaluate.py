@@ -1,0 +1,53 @@
+"""Testing a classifier on the test split; `rspnet evaluate` repeats it for a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from rspnet.config.finetune import EvaluateConfig
+from rspnet.core.distributed import rank
+from rspnet.engine.launch import join_ranks
+from rspnet.engine.runtime import pick_device, pick_precision, pick_workers
+from rspnet.runs.classifiers import open_classifier, shared_scores
+from rspnet.runs.predictions import data_stamp, labelled_records
+from rspnet.runs.run_folder import open_run_folder
+from rspnet.runs.scoring import finetune_stamp, read_sections, scoring_view, write_scores
+
+
+def evaluate(config: EvaluateConfig) -> None:
+    """Run the command: the run's checkpoint on the run's test split.
+
+    Raises:
+        RSPNetError: no fine-tuned run, or data that cannot be read.
+    """
+    device = pick_device(config.device)
+    join_ranks(device)
+    trained = open_classifier(config.run)
+    data, clips = read_sections(trained.config)
+    data = replace(data, root=config.root or data.root)
+    clips = replace(
+        clips, test_clips=config.test_clips or clips.test_clips, test_crops=config.test_crops or clips.test_crops
+    )
+    folder = open_run_folder(config.out or str(trained.path.parent / "evaluate"), config, command="evaluate")
+    machine = {
+        "device": device,
+        "precision": pick_precision(config.precision, device),
+        "num_workers": pick_workers(config.num_workers),
+    }
+    model = trained.model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    records = labelled_records(data, "test")
+    kept, scores, skipped = shared_scores(model, records, scoring_view(clips), machine)
+    if rank() > 0:
+        return
+    stamp = finetune_stamp(trained, clips, precision=str(machine["precision"]))
+    stamp |= data_stamp(data, train=trained.config["train_videos"], test=len(kept))
+    write_scores(
+        folder,
+        (kept, scores, skipped),
+        class_names=trained.class_names,
+        protocol=stamp,
+        command="evaluate",
+        extra={"checkpoint": str(trained.path)},
+    )

@@ -1,0 +1,147 @@
+"""`rspnet export`: networks as safetensors, torch.export programs or ONNX, each checked against the original."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rspnet.config.export import ExportConfig
+from rspnet.core.checkpoint_format import CLASSIFIER_TASK
+from rspnet.core.errors import CheckpointError, ConfigError
+from rspnet.core.files import atomic_path, sha256_of
+from rspnet.core.rng import torch_rng
+from rspnet.models.exported import (
+    DESCRIPTION,
+    WEIGHTS,
+    Network,
+    largest_difference,
+    load_exported,
+    output_names,
+    save_exported,
+    write_description,
+)
+from rspnet.models.weights import read_weights_file
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.pretext.shared import as_exported, describe
+from rspnet.runs.classifiers import open_classifier, reported_checkpoint
+from rspnet.runs.run_folder import open_run_folder, plain, write_result
+
+TOLERANCE = 1e-4
+_NEEDED = {"safetensors": ["safetensors"], "program": [], "onnx": ["onnx", "onnxruntime", "onnxscript"]}
+_FILES = {"safetensors": WEIGHTS, "program": "model.pt2", "onnx": "model.onnx"}
+Outputs = tuple[Tensor, ...]
+
+
+def export(config: ExportConfig) -> None:
+    """Run the command.
+
+    Raises:
+        RSPNetError: a bad checkpoint, a missing extra, or an export that computes something else.
+    """
+    missing = [name for name in _NEEDED[config.format] if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ConfigError(f"--format {config.format} needs {', '.join(missing)}: pip install 'rspnet[export]'")
+    network, description = open_network(config.model)
+    folder = open_run_folder(config.out, config, command="export")
+    path = folder / _FILES[config.format]
+    if config.format == "safetensors":
+        gap = _safetensors(network, path, description)
+    else:
+        gap = {"program": _program, "onnx": _onnx}[config.format](network, path, description["clip_shape"])
+        write_description(network, folder, description, format=config.format)
+    write_result(
+        folder,
+        command="export",
+        protocol=plain(config) | {"file_sha256": sha256_of(path)},
+        results={"file": path.name, "outputs": output_names(network), "largest_difference": gap},
+    )
+    print(f"wrote {path}: outputs {', '.join(output_names(network))}; largest difference {gap:.1e}")
+
+
+def open_network(model: str) -> tuple[Network, dict[str, Any]]:
+    """The network of a checkpoint in eval mode on the CPU, float32, and its description (see `build_network`).
+
+    Raises:
+        CheckpointError: see `load_pretrained` and `open_classifier`.
+    """
+    if (Path(model) / DESCRIPTION).is_file():
+        network, description = load_exported(model)
+    elif read_weights_file(file := reported_checkpoint(model)).get("task") == CLASSIFIER_TASK:
+        trained = open_classifier(model)
+        clips = trained.config["clips"]
+        names = {"kind": "classifier", "num_classes": len(trained.class_names), "class_names": trained.class_names}
+        network = trained.model
+        description = names | describe(network.backbone, num_frames=clips["num_frames"], size=clips["size"])
+    else:
+        network, description = as_exported(load_pretrained(file))
+    return network.float().eval(), description
+
+
+def _safetensors(network: Network, path: Path, description: dict[str, Any]) -> float:
+    save_exported(network, path.parent, description)
+    loaded, _ = load_exported(path.parent)
+    return _checked(network, loaded, path, description["clip_shape"])
+
+
+def _program(network: Network, path: Path, shape: list[int]) -> float:
+    program = _traced(network, shape)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.export.save(program, file)
+    return _checked(network, torch.export.load(path).module(), path, shape)
+
+
+def _onnx(network: Network, path: Path, shape: list[int]) -> float:
+    import onnxruntime
+
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns that torchvision is not there
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside the exporter
+        program = torch.onnx.export(
+            _traced(network, shape),
+            dynamo=True,
+            input_names=["clips"],
+            output_names=output_names(network),
+            verbose=False,
+        )
+    assert program is not None
+    with atomic_path(path) as temporary:
+        program.save(temporary)
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+
+    def run(clips: Tensor) -> Outputs:
+        return tuple(torch.from_numpy(part) for part in session.run(None, {"clips": clips.numpy()}))
+
+    return _checked(network, run, path, shape)
+
+
+def _traced(network: Network, shape: list[int]) -> Any:
+    """The network as a torch.export program with a free batch size."""
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    return torch.export.export(network, (torch.zeros(2, *shape),), dynamic_shapes=({0: batch},))
+
+
+@torch.no_grad()
+def _checked(network: Network, other: Callable[[Tensor], Any], path: Path, shape: list[int]) -> float:
+    """The largest difference on random clips, in batches of 1 and 3, as a share of the largest output where above 1.
+
+    Raises:
+        CheckpointError: it is above 1e-4; the file is removed.
+    """
+    gap = 0.0
+    for batch in (1, 3):
+        clips = torch.randn(batch, *shape, generator=torch_rng("export", batch))
+        gap = max(gap, largest_difference(network(clips), other(clips)))
+    if gap > TOLERANCE:
+        path.unlink()
+        raise CheckpointError(
+            f"export {str(path)!r} refused: it differs from the model by {gap:.1e}, above {TOLERANCE}; "
+            "try another --format"
+        )
+    return gap

@@ -1,0 +1,164 @@
+"""`rspnet probe`: how good are frozen features for recognition, with all labels and with few?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from rspnet.config.probe import ProbeConfig
+from rspnet.core.distributed import rank
+from rspnet.core.files import atomic_path
+from rspnet.core.progress import track
+from rspnet.data.labelled.read import class_names
+from rspnet.data.skipped import SKIPPED, SkipLog
+from rspnet.engine.launch import join_ranks
+from rspnet.engine.runtime import pick_device, pick_workers
+from rspnet.features.embedder import Embedder
+from rspnet.features.feature_cache import default_cache_folder
+from rspnet.features.labelled_features import FeatureMaker, embedder_view
+from rspnet.features.linear_probe import (
+    FewLabels,
+    few_label_point,
+    fit_linear,
+    groups_of,
+    nearest_scores,
+    require_sklearn,
+)
+from rspnet.pretext.methods import fresh_twin
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.runs.predictions import (
+    CONFUSION,
+    Predictions,
+    as_results,
+    data_stamp,
+    draw_confusion,
+    labelled_records,
+    labels_of,
+    save_predictions,
+)
+from rspnet.runs.run_folder import open_run_folder, write_result
+
+CURVE = "few_labels.png"
+
+
+def probe(config: ProbeConfig) -> None:
+    """Run the command: features, classifiers, curves, result.json.
+
+    Raises:
+        RSPNetError: bad data or checkpoint, a split without one readable video, or no scikit-learn.
+    """
+    require_sklearn()
+    join_ranks(pick_device(config.device))
+    train, test = (labelled_records(config.data, split) for split in ("train", "test"))
+    names = class_names(train, test)
+    embedder = make_embedder(config)
+    folder = open_run_folder(config.out, config, command="probe")
+    log = SkipLog(folder / SKIPPED, num_videos=len(train) + len(test))
+    cache = Path(config.cache) if config.cache else default_cache_folder()
+    maker = FeatureMaker(embedder, cache_folder=cache, log=log)
+    train, x = maker.vectors(train, what="training videos")
+    test, y = maker.vectors(test, what="test videos")
+    if rank() > 0:
+        return
+    labels, test_labels = labels_of(train), labels_of(test)
+    linear = fit_linear(
+        x, labels, y, num_classes=len(names), folds=config.folds, seed=config.seed, groups=groups_of(train)
+    )
+    votes = nearest_scores(
+        x, labels, y, num_classes=len(names), neighbours=config.neighbours, temperature=config.temperature
+    )
+    found = {"linear": Predictions(test, linear.scores, names), "knn": Predictions(test, votes, names)}
+    fewest = int(np.unique(labels, return_counts=True)[1].min())
+    counts = [count for count in config.few_labels if count <= fewest]
+    points = [
+        few_label_point(x, labels, y, test_labels, count=count, draws=config.draws, seed=config.seed)
+        for count in track(counts, total=len(counts), what="few-label points")
+    ]
+    stamp = embedder_view(embedder) | data_stamp(config.data, train=len(train), test=len(test))
+    stamp |= {"weights_sha256": maker.weights_sha256, "random_init": config.random_init, "seed": config.seed}
+    stamp |= {"folds": config.folds, "neighbours": config.neighbours, "temperature": config.temperature}
+    results: dict[str, Any] = {
+        "scores": {name: row for kind, part in found.items() for name, row in _scores(kind, part, config.seed).items()},
+        "linear": {"C": linear.strength, "cross_validated_top1": linear.cross_validated},
+        "few_labels": {str(point.count): asdict(point) for point in points},
+        "few_labels_left_out": [count for count in config.few_labels if count > fewest],
+        "skipped": len(log),
+        "predictions": save_predictions(folder, _columns(found)),
+    }
+    draw_confusion(folder / CONFUSION, found["linear"].confusion(), names)
+    if points:
+        draw_curve(folder / CURVE, points, all_labels=results["scores"]["linear_top1"]["value"])
+    write_result(folder, command="probe", protocol=stamp, results=results)
+    _show(results, folder)
+
+
+def make_embedder(config: ProbeConfig) -> Embedder:
+    """The checkpoint's network, or with `random_init` its twin with fresh weights from the seed."""
+    model = load_pretrained(config.model)
+    if config.random_init:
+        model = fresh_twin(model, seed=config.seed)
+    return Embedder(
+        model,
+        num_clips=config.num_clips,
+        num_frames=config.num_frames,
+        stride=config.stride,
+        size=config.size,
+        pooling=config.pooling,
+        batch_size=config.batch_size,
+        num_workers=pick_workers(config.num_workers),
+        device=config.device,
+        precision=config.precision,
+    )
+
+
+def draw_curve(path: Path, points: Sequence[FewLabels], *, all_labels: float) -> None:
+    """Plot top-1 over labels per class, with intervals, and the score with all labels as a line."""
+    figure = Figure(figsize=(5, 3.5), layout="constrained")
+    axes = figure.subplots()
+    counts = [point.count for point in points]
+    means = np.array([point.mean for point in points])
+    spread = np.abs(np.array([[point.low for point in points], [point.high for point in points]]) - means)
+    axes.errorbar(counts, means, yerr=spread, marker="o", capsize=3, label="mean and 95 % interval over draws")
+    axes.axhline(all_labels, linestyle="--", color="grey", label="all labels")
+    axes.set_xscale("log")
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.minorticks_off()
+    axes.set_xlabel("labelled videos per class")
+    axes.set_ylabel("top-1")
+    axes.set_ylim(0, 1)
+    axes.legend()
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        figure.savefig(file, format="png", dpi=120)
+
+
+def _scores(kind: str, predictions: Predictions, seed: int) -> dict[str, dict[str, float]]:
+    return as_results(predictions.table(seed=seed), prefix=f"{kind}_")
+
+
+def _columns(found: dict[str, Predictions]) -> dict[str, Any]:
+    """Predictions of the linear classifier, and the hits of every classifier under the names of their scores."""
+    columns = found["linear"].columns()
+    hits = {f"{kind}_{name}": hit for kind, part in found.items() for name, hit in part.hits().items()}
+    return {name: value for name, value in columns.items() if name not in ("top1", "top5")} | hits
+
+
+def _show(results: dict[str, Any], folder: Path) -> None:
+    table = Table("", "score %", "95 % interval")
+    rows = results["scores"] | {
+        f"{count} labels a class": {"value": point["mean"], "low": point["low"], "high": point["high"]}
+        for count, point in results["few_labels"].items()
+    }
+    for name, row in rows.items():
+        table.add_row(name, f"{100 * row['value']:.1f}", f"{100 * row['low']:.1f} to {100 * row['high']:.1f}")
+    console = Console(stderr=True)
+    console.print(table)
+    for count in results["few_labels_left_out"]:
+        console.print(f"left out: {count} labels a class (the smallest class has fewer)", highlight=False)
+    console.print(f"{results['skipped']} skipped; details: {folder}", highlight=False)

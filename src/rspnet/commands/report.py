@@ -1,0 +1,20 @@
+"""`rspnet report`: show a run in one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from rspnet.config.report import ReportConfig
+from rspnet.show.report.write_report import write_report
+
+
+def report(config: ReportConfig) -> None:
+    """Run the command.
+
+    Raises:
+        RSPNetError: no run folder, or one that cannot be read or written.
+    """
+    path = write_report(Path(config.run), num_videos=config.num_videos, device=config.device)
+    Console(stderr=True).print(f"report: {path}", highlight=False, soft_wrap=True)

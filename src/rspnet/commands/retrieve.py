@@ -1,0 +1,261 @@
+"""`rspnet retrieve`: the paper's retrieval benchmark (METHOD section 4; paper, table 5) on any labelled data set."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from rspnet.config.retrieve import RetrieveConfig
+from rspnet.core.distributed import rank
+from rspnet.core.errors import DecodeError, RSPNetError
+from rspnet.core.files import write_text
+from rspnet.core.rng import numpy_rng
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.augment import draw_clip
+from rspnet.data.datasets import EvalClipDataset, EvalSample
+from rspnet.data.presets import AugmentPreset
+from rspnet.data.skipped import SKIPPED, Skip, SkipLog
+from rspnet.engine.launch import join_ranks
+from rspnet.engine.runtime import pick_device, pick_workers
+from rspnet.features.embedder import Embedder
+from rspnet.features.feature_cache import default_cache_folder
+from rspnet.features.labelled_features import FeatureMaker, embedder_view
+from rspnet.features.neighbours import average_precisions, bootstrap_interval, hits_at_k
+from rspnet.runs.predictions import labelled_records
+from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.video.clips import even_clips, tick_frames
+from rspnet.video.reader import View, open_video
+
+KS = (1, 5, 10, 20, 50)
+"""The published columns."""
+PER_CLASS = "per_class.csv"
+_BOOTSTRAP_SAMPLES = 2000
+# METHOD section 4: the crops of fine-tuning's training view; no jitter.
+_TRAINING_VIEW = AugmentPreset(crop_area=(0.25, 1.0), grayscale_p=0.0, jitter_p=0.0)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How features are made and which videos take part.
+
+    NOTE: paper and public code differ: the paper max-pools and says nothing of the gallery's view; the code averages,
+    looks at the gallery through the random training crops and drops its incomplete last batch. Ours is the evaluation
+    view of every video; see METHOD section 6.
+    """
+
+    pooling: Literal["average", "max"]
+    gallery_view: Literal["centre", "training"]
+    drops_last_batch: bool
+
+
+PROTOCOLS = {
+    "ours": Protocol("average", "centre", drops_last_batch=False),
+    "paper": Protocol("max", "centre", drops_last_batch=False),
+    "official": Protocol("average", "training", drops_last_batch=True),
+}
+
+
+@dataclass(frozen=True)
+class VideoSet:
+    """Feature vectors float32 [N, C] of N labelled videos."""
+
+    records: list[VideoRecord]
+    vectors: torch.Tensor
+
+    @classmethod
+    def of(cls, records: list[VideoRecord], vectors: NDArray[np.float32]) -> VideoSet:
+        """Records with NumPy vectors."""
+        return cls(records, torch.from_numpy(vectors))
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """Class numbers, int64 [N]."""
+        return torch.tensor([record.label for record in self.records])
+
+
+@dataclass(frozen=True)
+class RetrievalScores:
+    """What came out, query by query.
+
+    Attributes:
+        classes: int64 [Q], the queries' class numbers.
+        hits: k -> bool [Q], whether one of the k nearest gallery videos has the query's class.
+        average_precision: float64 [Q], NaN for a query whose class the gallery lacks.
+    """
+
+    classes: NDArray[np.int64]
+    hits: dict[int, NDArray[np.bool_]]
+    average_precision: NDArray[np.float64]
+
+
+def retrieve(config: RetrieveConfig) -> None:
+    """Run the command: features of both splits, scores, result.json and per_class.csv.
+
+    Raises:
+        RSPNetError: bad data or checkpoint, or a split without one readable video.
+    """
+    protocol = PROTOCOLS[config.protocol]
+    join_ranks(pick_device(config.device))
+    train, test = labelled_records(config.data, "train"), labelled_records(config.data, "test")
+    if protocol.drops_last_batch:
+        train = drop_incomplete_batch(train, config.official_batch)
+    embedder = Embedder(
+        config.model,
+        num_clips=config.num_clips,
+        num_frames=config.num_frames,
+        stride=config.stride,
+        size=config.size,
+        pooling=config.pooling or protocol.pooling,
+        batch_size=config.batch_size,
+        num_workers=pick_workers(config.num_workers),
+        device=config.device,
+        precision=config.precision,
+    )
+    folder = open_run_folder(config.out, config, command="retrieve")
+    log = SkipLog(folder / SKIPPED, num_videos=len(train + test))
+    cache = Path(config.cache) if config.cache else default_cache_folder()
+    maker = FeatureMaker(embedder, cache_folder=cache, log=log)
+    gallery = gallery_set(maker, train, protocol, seed=config.seed)
+    queries = VideoSet.of(*maker.vectors(test, what="test videos"))
+    if rank() > 0:
+        return
+    scores = score(queries, gallery)
+    _write(config, maker, scores, folder, gallery=gallery, queries=queries)
+
+
+def gallery_set(maker: FeatureMaker, records: list[VideoRecord], protocol: Protocol, *, seed: int) -> VideoSet:
+    """The gallery in the protocol's view."""
+    what = "training videos"
+    if protocol.gallery_view == "centre":
+        return VideoSet.of(*maker.vectors(records, what=what))
+    e = maker.embedder
+    shape = {"num_frames": e.num_frames, "stride_frames": e.stride, "num_clips": e.num_clips, "size": e.size}
+    return VideoSet.of(
+        *maker.vectors(
+            records,
+            what=what,
+            dataset_of=lambda missing: TrainingViewDataset(missing, seed=seed, **shape),
+            view={"view": "training", "seed": seed},
+        )
+    )
+
+
+def drop_incomplete_batch(records: list[VideoRecord], batch: int) -> list[VideoRecord]:
+    """The records without those that do not fill a batch (as `drop_last` of the public code's loader).
+
+    Raises:
+        RSPNetError: nothing is left.
+    """
+    kept = records[: len(records) // batch * batch]
+    if not kept:
+        raise RSPNetError(
+            f"--protocol official drops the incomplete last batch of {batch}, and the gallery has only {len(records)} "
+            "videos: lower --official_batch"
+        )
+    return kept
+
+
+def score(queries: VideoSet, gallery: VideoSet) -> RetrievalScores:
+    """Cosine retrieval of every query in the gallery; k beyond the gallery's size is left out."""
+    sides = (queries.vectors, gallery.vectors, queries.labels, gallery.labels)
+    hits = hits_at_k(*sides, [k for k in KS if k <= len(gallery.records)])
+    return RetrievalScores(
+        classes=queries.labels.numpy(),
+        hits={k: hit.numpy() for k, hit in hits.items()},
+        average_precision=average_precisions(*sides).numpy(),
+    )
+
+
+def summary(scores: RetrievalScores, *, seed: int) -> dict[str, dict[str, float]]:
+    """`recall@k` and `mAP` as shares of 1, each with its 95 % bootstrap interval over queries."""
+    columns = {f"recall@{k}": hit.astype(np.float64) for k, hit in scores.hits.items()}
+    known = scores.average_precision[~np.isnan(scores.average_precision)]
+    if len(known):
+        columns["mAP"] = known
+    rows = {}
+    for name, values in columns.items():
+        low, high = bootstrap_interval(values, seed=seed, samples=_BOOTSTRAP_SAMPLES)
+        rows[name] = {"value": float(values.mean()), "low": low, "high": high}
+    return rows
+
+
+def per_class_rows(scores: RetrievalScores, names: dict[int, str]) -> list[dict[str, Any]]:
+    """One row a class of the queries: name, number of queries, recall@k and mAP ("" where it is undefined)."""
+    rows = []
+    for label in np.unique(scores.classes):
+        chosen = scores.classes == label
+        row: dict[str, Any] = {"class": names[int(label)], "queries": int(chosen.sum())}
+        row |= {f"recall@{k}": round(float(hit[chosen].mean()), 6) for k, hit in scores.hits.items()}
+        precision = float(scores.average_precision[chosen].mean())
+        rows.append(row | {"mAP": "" if np.isnan(precision) else round(precision, 6)})
+    return rows
+
+
+class TrainingViewDataset(EvalClipDataset):
+    """Evenly spaced clips, each through its own random training crop and flip: the public code's gallery."""
+
+    def __init__(self, records: Sequence[VideoRecord], *, seed: int, **shape: int) -> None:
+        super().__init__(records, **shape)
+        self.seed = seed
+
+    def __getitem__(self, index: int) -> EvalSample:
+        """The clips of video `index`; the draws depend on the seed and the video's name."""
+        record = self.records[index]
+        shape = {"num_frames": self.num_frames, "stride_frames": self.stride_frames, "num_clips": self.num_clips}
+        try:
+            with open_video(record.path) as video:
+                frames = tick_frames(video.times, self.fps)[even_clips(len(video), **shape)]
+                views = []
+                for number, clip in enumerate(frames.tolist()):
+                    rng = numpy_rng(self.seed, "retrieval gallery", record.name, number)
+                    draw = draw_clip(_TRAINING_VIEW, height=video.height, width=video.width, rng=rng)
+                    views.append(View(clip, box=draw.box, size=(self.size, self.size), flip=draw.flip))
+                pixels = np.stack(video.read_views(views))
+        except DecodeError as error:
+            return EvalSample(record, None, None, Skip(record.name, error.why))
+        return EvalSample(record, torch.from_numpy(pixels), torch.from_numpy(frames), None)
+
+
+def _write(
+    config: RetrieveConfig,
+    maker: FeatureMaker,
+    scores: RetrievalScores,
+    folder: Path,
+    *,
+    gallery: VideoSet,
+    queries: VideoSet,
+) -> None:
+    names = {int(record.label or 0): record.class_name or str(record.label) for record in queries.records}
+    rows = per_class_rows(scores, names)
+    text = io.StringIO()
+    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(folder / PER_CLASS, text.getvalue())
+    figures = summary(scores, seed=config.seed)
+    chosen = PROTOCOLS[config.protocol]
+    stamp = {**embedder_view(maker.embedder), "protocol": config.protocol, "gallery_view": chosen.gallery_view}
+    stamp |= {"data": plain(config)["data"], "seed": config.seed, "weights_sha256": maker.weights_sha256}
+    if chosen.drops_last_batch:
+        stamp["official_batch"] = config.official_batch
+    counts = {"gallery_videos": len(gallery.records), "queries": len(queries.records)}
+    counts |= {"skipped": len(maker.log), "features_from_cache": maker.from_cache}
+    write_result(folder, command="retrieve", protocol=stamp, results={**figures, **counts, "per_class": PER_CLASS})
+    shown = Table(
+        "", "score %", "95 % interval", title=f"{counts['queries']} queries, {counts['gallery_videos']} videos"
+    )
+    for name, row in figures.items():
+        shown.add_row(name, f"{100 * row['value']:.1f}", f"{100 * row['low']:.1f} to {100 * row['high']:.1f}")
+    console = Console(stderr=True)
+    console.print(shown)
+    console.print(f"{counts['skipped']} skipped; details: {folder}", highlight=False, soft_wrap=True)

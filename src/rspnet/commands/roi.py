@@ -1,0 +1,46 @@
+"""`rspnet roi`: where two clips are alike, for both pretext tasks, as a picture and a video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from rspnet.config.roi import RoiConfig
+from rspnet.core.files import sha256_of
+from rspnet.engine.runtime import pick_device
+from rspnet.features.roi_maps import explain, read_clip
+from rspnet.pretext.methods import require_heads
+from rspnet.pretext.pretrained import load_pretrained, weights_file
+from rspnet.runs.run_folder import open_run_folder, write_result
+from rspnet.show.roi_picture import write_pictures
+
+
+def roi(config: RoiConfig) -> None:
+    """Run the command.
+
+    Raises:
+        RSPNetError: an unreadable video, a bad checkpoint, or one whose heads are not linear.
+    """
+    model = require_heads(load_pretrained(config.model), task="roi").to(pick_device(config.device))
+    num_frames, size = config.num_frames or model.config["num_frames"], config.size or model.config["size"]
+    shape = {"num_frames": num_frames, "stride": config.stride, "size": size}
+    first = read_clip(Path(config.first), start_s=config.first_start, **shape)
+    second = read_clip(Path(config.second), start_s=config.second_start, **shape)
+    folder = open_run_folder(config.out, config, command="roi")
+    explanations = explain(model, first, second)
+    write_pictures(folder, (first, second), explanations, slow=4 / config.stride)
+    own = explanations[0]
+    write_result(
+        folder,
+        command="roi",
+        protocol={**shape, "weights_sha256": sha256_of(weights_file(config.model))},
+        results={
+            "clips": [{"path": str(clip.path), "start_s": clip.start_s} for clip in (first, second)],
+            "motion_similarity": own.motion_similarity,
+            "appearance_similarity": own.appearance_similarity,
+            "files": ["roi.png", "roi.mp4"],
+        },
+    )
+    text = f"motion {own.motion_similarity:.3f}, appearance {own.appearance_similarity:.3f}: {folder / 'roi.png'}"
+    Console(stderr=True).print(text, highlight=False, soft_wrap=True)

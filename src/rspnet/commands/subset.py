@@ -1,0 +1,16 @@
+"""Labelled videos as the commands ask for them; `rspnet subset`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rspnet.config.labelled import SubsetConfig
+from rspnet.data.labelled.kinetics import link_smallest_classes
+from rspnet.data.labelled.layout import require_root
+
+
+def make_subset(config: SubsetConfig) -> None:
+    """Link the smallest classes into a new folder and name them."""
+    require_root(Path(config.root))
+    kept = link_smallest_classes(Path(config.root), Path(config.out), num_classes=config.num_classes)
+    print(f"{len(kept)} classes in {config.out}: {', '.join(kept)}")

@@ -1,0 +1,165 @@
+"""`rspnet transcode`: a folder of videos, rewritten for training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rspnet.config.transcode import TranscodeConfig
+from rspnet.core.errors import ConfigError, DecodeError, RSPNetError
+from rspnet.core.files import atomic_path
+from rspnet.core.progress import track
+from rspnet.core.workers import Death, Replace, ordered_map
+from rspnet.data.annotations import VideoRecord, read_folder
+from rspnet.data.skipped import SKIPPED, Skip, SkipLog
+from rspnet.engine.runtime import available_cores
+from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.video.reader import View, open_video
+from rspnet.video.transcode import Transcoded, transcode_video
+
+_NOTES = ".transcode"
+_DONE = "done.jsonl"
+_HANG_SECONDS = 600.0
+_TIMED_VIDEOS = 5
+_WINDOW = 32
+
+
+@dataclass(frozen=True)
+class _Job:
+    source: str
+    target: str
+    name: str
+
+
+class Transcoder:
+    """Does one job in a worker."""
+
+    def __init__(self, config: TranscodeConfig) -> None:
+        self._settings = {"short_side": config.short_side, "key_every": config.key_every, "crf": config.crf}
+
+    def __call__(self, job: _Job) -> Transcoded | Skip:
+        """The sizes before and after, or why there is no file."""
+        try:
+            return transcode_video(job.source, job.target, **self._settings)
+        except DecodeError as error:
+            return Skip(job.name, error.why)
+        except RSPNetError as error:
+            return Skip(job.name, str(error))
+
+
+def transcode(config: TranscodeConfig) -> int:
+    """Rewrite every video; unreadable ones are named in .transcode/skipped.csv. Returns 1 where there are any.
+
+    Raises:
+        ConfigError: source and target overlap.
+        RSPNetError: the source cannot be read, or not one of its videos.
+    """
+    source, target = Path(config.source), Path(config.target)
+    inside = (source.resolve(), target.resolve())
+    if inside[0].is_relative_to(inside[1]) or inside[1].is_relative_to(inside[0]):
+        raise ConfigError(f"source {str(source)!r} and target {str(target)!r} must lie outside each other")
+    records = read_folder(source)
+    folder = open_run_folder(str(target / _NOTES), config, command="transcode")
+    done = _remembered(folder / _DONE)
+    jobs = [record for record in records if not _is_done(record, target, done, config)]
+    log = SkipLog(folder / SKIPPED, num_videos=len(records))
+    for record, result in _run(jobs, target, config):
+        if isinstance(result, Skip):
+            log.add([result])
+            continue
+        key = _key(record, config)
+        entry = {"key": key, "size": result.bytes_after, "before": result.bytes_before}
+        done[key] = entry
+        with (folder / _DONE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+    _copy_lists(source, target)
+    written = [record for record in records if _is_done(record, target, done, config)]
+    if not written:
+        raise RSPNetError(f"none of {len(records)} videos could be read: see {str(folder / SKIPPED)!r}")
+    entries = [done[_key(record, config)] for record in written]
+    results = {"videos": len(written), "written_now": len(jobs) - len(log), "skipped": len(log)}
+    results |= {"bytes_before": sum(e["before"] for e in entries), "bytes_after": sum(e["size"] for e in entries)}
+    gain = measure_gain(written, target)
+    write_result(folder, command="transcode", protocol=plain(config), results=results | gain)
+    smaller = results["bytes_before"] / results["bytes_after"]
+    faster = f", a window of {_WINDOW} frames in {gain['window_ms_before']} -> {gain['window_ms_after']} ms"
+    text = f"{len(written)} videos, {len(log)} skipped: bytes / {smaller:.2f}{faster}"
+    Console(stderr=True).print(text, highlight=False)
+    return 1 if len(log) else 0
+
+
+def _run(
+    records: Sequence[VideoRecord], target: Path, config: TranscodeConfig
+) -> Iterator[tuple[VideoRecord, Transcoded | Skip]]:
+    def after_death(job: _Job, death: Death) -> Replace[Transcoded | Skip]:
+        return Replace(Skip(job.name, death.reason))
+
+    results = ordered_map(
+        Transcoder(config),
+        [_Job(str(record.path), str(target / record.name), record.name) for record in records],
+        workers=max(1, min(config.num_workers or available_cores(), len(records))),
+        after_death=after_death,
+        hang_seconds=_HANG_SECONDS,
+        preload=["rspnet.video.transcode", "torch"],
+    )
+    return zip(records, track(results, total=len(records), what="videos"), strict=True)
+
+
+def _key(record: VideoRecord, config: TranscodeConfig) -> str:
+    status = record.path.stat()
+    settings = (config.short_side, config.key_every, config.crf)
+    return json.dumps([record.name, status.st_size, status.st_mtime_ns, *settings])
+
+
+def _is_done(record: VideoRecord, target: Path, done: dict[str, dict[str, Any]], config: TranscodeConfig) -> bool:
+    try:
+        return bool((target / record.name).stat().st_size == done[_key(record, config)]["size"])
+    except (OSError, KeyError):
+        return False
+
+
+def _remembered(path: Path) -> dict[str, dict[str, Any]]:
+    known = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        try:
+            entry = json.loads(line)
+            known[entry["key"]] = entry
+        except (ValueError, KeyError, TypeError):
+            continue  # the line a killed call was writing
+    return known
+
+
+def _copy_lists(source: Path, target: Path) -> None:
+    for suffix in ("*.csv", "*.txt", "*.json"):
+        for path in sorted(source.rglob(suffix)):
+            if path.is_file() and not path.name.startswith("."):
+                with atomic_path(target / path.relative_to(source)) as temporary:
+                    shutil.copyfile(path, temporary)
+
+
+def measure_gain(records: Sequence[VideoRecord], target: Path) -> dict[str, float]:
+    """CPU milliseconds to read one window from the middle of a few videos, before and after (medians)."""
+    pairs = [(_window_ms(record.path), _window_ms(target / record.name)) for record in records[:_TIMED_VIDEOS]]
+    before, after = (statistics.median(times) for times in zip(*pairs, strict=True))
+    return {"window_ms_before": round(before, 1), "window_ms_after": round(after, 1)}
+
+
+def _window_ms(path: Path) -> float:
+    times = []
+    for _ in range(3):
+        started = time.process_time()
+        with open_video(path) as video:
+            start = max(0, len(video) - _WINDOW) // 2
+            side = min(video.height, video.width)
+            frames = range(start, min(start + _WINDOW, len(video)))
+            video.read_views([View(frames, box=(0, 0, side, side), size=(112, 112))])
+        times.append(1e3 * (time.process_time() - started))
+    return statistics.median(times)

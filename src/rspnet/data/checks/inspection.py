@@ -1,0 +1,201 @@
+"""What may be wrong with one video: every frame is decoded once, and every finding is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rspnet.core.errors import DecodeError
+from rspnet.core.workers import note
+from rspnet.data.checks.looks import THUMBNAIL, Looks
+from rspnet.video.clips import MAX_REPEATED, tick_frames, true_windows, uniform_windows, window_length
+from rspnet.video.probe import is_cut_off, probe_video
+from rspnet.video.reader import VideoReader, View, open_video
+
+MENTIONED_SHARE = 0.05
+_CHUNK_FRAMES = 1024
+# Mean levels of 0..255 that every picture of a still keeps within of its first one.
+_STATIC_CHANGE = 0.5
+
+KINDS = {
+    "unreadable": "no frame can be decoded",
+    "no-video": "there is no video stream in it (audio only)",
+    "crash": "the decoder crashed or hung on it",
+    "cut-off": "the file ends before its own sizes say",
+    "damaged": "some frames cannot be decoded",
+    "short": "shorter than a training window",
+    "uneven": "frames are not evenly spaced in time",
+    "repeated": "frames only repeat the one before: a false speed",
+    "static": "nothing moves: no speed to see",
+    "duplicate": "the same pictures as another video of the list",
+    "leak": "the same pictures as a video of the other list",
+    "near-duplicate": "looks like another video of the list",
+    "near-leak": "looks like a video of the other list",
+    "rotated": "turned or mirrored by a display matrix (applied when read)",
+    "pixel-format": "not 8 bits with 4:2:0 colours",
+    "interlaced": "made of fields",
+    "name": "its name cannot be written into a list",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found: a kind of `KINDS`, its detail, and whether the video is still fit for pre-training."""
+
+    kind: str
+    detail: str
+    usable: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one video is, and what is wrong with it.
+
+    Attributes:
+        name: the record's name.
+        path: the file.
+        frames: decodable length, 0 where nothing could be read.
+        content: a digest of the decoded pictures (thumbnails), the same for the same pictures in any container; "" if
+            not every frame could be read.
+        fingerprint: for `data.checks.looks.vectors`, "" as above.
+    """
+
+    name: str
+    path: str
+    findings: tuple[Finding, ...]
+    frames: int = 0
+    seconds: float = 0.0
+    width: int = 0
+    height: int = 0
+    codec: str = ""
+    pixel_format: str = ""
+    content: str = ""
+    fingerprint: str = ""
+
+    @property
+    def is_usable(self) -> bool:
+        """Fit for pre-training."""
+        return all(finding.usable for finding in self.findings)
+
+    def with_finding(self, kind: str, detail: str, *, usable: bool) -> Report:
+        """The report with one more finding."""
+        return replace(self, findings=(*self.findings, Finding(kind, detail, usable)))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Report:
+        """The inverse of `dataclasses.asdict`."""
+        return cls(**{**values, "findings": tuple(Finding(**finding) for finding in values["findings"])})
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """Inspects videos for one way of training on them.
+
+    Attributes:
+        num_frames: T, frames of a clip.
+        speeds: fast speeds of the training.
+        fps: rate the training resamples to, or None.
+    """
+
+    num_frames: int
+    speeds: tuple[int, ...]
+    fps: float | None = None
+
+    def __call__(self, item: tuple[str, str]) -> Report:
+        """The report on a video, given as (name, path); never raises for what a file holds."""
+        note(0)
+        name, path = item
+        report = Report(name, path, ())
+        try:
+            if is_cut_off(path):
+                report = report.with_finding("cut-off", KINDS["cut-off"], usable=False)
+            return self._inspect(report)
+        except OSError as error:
+            return report.with_finding("unreadable", error.strerror or str(error), usable=False)
+        except DecodeError as error:
+            kind = "no-video" if "no video stream" in error.why else "unreadable"
+            return report.with_finding(kind, error.why, usable=False)
+
+    def _inspect(self, report: Report) -> Report:
+        facts = probe_video(report.path)
+        with open_video(report.path) as video:
+            times = video.times
+            report = replace(
+                report,
+                frames=len(video),
+                seconds=round(float(times[-1]), 3),
+                width=video.width,
+                height=video.height,
+                codec=facts.codec,
+                pixel_format=facts.pixel_format,
+            )
+            for kind, detail, usable in self._timing(times):
+                report = report.with_finding(kind, detail, usable=usable)
+            looks, damage = _look(video)
+        if damage:
+            report = report.with_finding("damaged", damage, usable=False)
+        else:
+            report = replace(report, content=looks.digest, fingerprint=looks.fingerprint)
+        for kind, detail, usable in _motion(looks):
+            report = report.with_finding(kind, detail, usable=usable)
+        orientation = facts.orientation
+        if orientation is not None and any(orientation):
+            mirror = ", then mirrored" if orientation.mirrored else ""
+            detail = f"{90 * orientation.quarter_turns} degrees counter-clockwise{mirror}"
+            report = report.with_finding("rotated", detail, usable=True)
+        if not facts.is_usual_format:
+            report = report.with_finding("pixel-format", facts.pixel_format, usable=True)
+        if facts.is_interlaced:
+            report = report.with_finding("interlaced", KINDS["interlaced"], usable=True)
+        return report
+
+    def _timing(self, times: NDArray[np.float64]) -> Iterator[tuple[str, str, bool]]:
+        window = window_length(self.num_frames, [1, *self.speeds])
+        ticks = len(tick_frames(times, self.fps))
+        if ticks < window:
+            rate = "" if self.fps is None else f" at {self.fps:g} fps"
+            yield "short", f"{ticks} frames{rate}, a window needs {window}", False
+            return
+        sound = true_windows(times, window, self.fps)
+        if not sound.all() or not uniform_windows(times, len(times)).all():
+            share = float(sound.mean())
+            yield "uneven", f"{share:.0%} of its windows are evenly spaced in time", share > 0
+
+
+def _look(video: VideoReader) -> tuple[Looks, str]:
+    """What all readable frames look like, and what is damaged ("" for nothing)."""
+    looks = Looks()
+    damage: list[str] = []
+    for start in range(0, len(video), _CHUNK_FRAMES):
+        note(start)
+        frames = range(start, min(start + _CHUNK_FRAMES, len(video)))
+        try:
+            looks.add(video.read_views([View(frames, size=(THUMBNAIL, THUMBNAIL))])[0])
+        except DecodeError as error:
+            damage.append(error.why)
+    return looks, "; ".join(damage[:3])
+
+
+def _motion(looks: Looks) -> Iterator[tuple[str, str, bool]]:
+    if len(looks) < 2:
+        return
+    if looks.reach < _STATIC_CHANGE:
+        yield "static", f"pictures change by {looks.reach:.2f} of 255 levels", False
+        return
+    if looks.repeated >= MENTIONED_SHARE:
+        yield "repeated", f"{looks.repeated:.0%} of its frames", looks.repeated < MAX_REPEATED
+
+
+def is_listable(path: Path) -> bool:
+    """Whether a path survives a text or CSV list: UTF-8, no line ends, no spaces at its ends."""
+    text = str(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return text == text.strip() and len(text.splitlines()) == 1

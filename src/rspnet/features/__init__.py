@@ -1,0 +1,1 @@
+"""From videos to vectors, and what vectors say: embedder, neighbours, linear probe, scores, RoI maps."""

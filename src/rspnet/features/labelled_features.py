@@ -1,0 +1,104 @@
+"""Features of labelled videos, from the cache where it has them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from rspnet.core.distributed import gather_objects, rank
+from rspnet.core.errors import RSPNetError
+from rspnet.core.progress import track
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.datasets import EvalClipDataset
+from rspnet.data.skipped import Skip, SkipLog
+from rspnet.features.embedder import Embedder
+from rspnet.features.feature_cache import FeatureCache
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """SHA-256 of a module's parameters and buffers (names, shapes and bytes), whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def embedder_view(embedder: Embedder) -> dict[str, Any]:
+    """Everything but weights and file that a feature depends on, for a stamp and as part of the cache's key."""
+    model = embedder.model
+    return {
+        "backbone": model.backbone.name,
+        "input": model.backbone.input,
+        "num_frames": embedder.num_frames,
+        "stride": embedder.stride,
+        "fps": None,
+        "size": embedder.size,
+        "num_clips": embedder.num_clips,
+        "num_crops": 1,
+        "pooling": embedder.pooling,
+        "precision": embedder.precision,
+    }
+
+
+class FeatureMaker:
+    """Mean clip features of videos: from the cache where it has them, by the network where not.
+
+    Args:
+        embedder: network and view.
+        cache_folder: see `FeatureCache`.
+        log: told of unreadable videos.
+
+    Attributes:
+        weights_sha256: of the network.
+        from_cache: videos so far that the cache had.
+    """
+
+    def __init__(self, embedder: Embedder, *, cache_folder: Path, log: SkipLog) -> None:
+        self.embedder, self.cache_folder, self.log = embedder, cache_folder, log
+        self.weights_sha256 = weights_sha256(embedder.model.backbone)
+        self.from_cache = 0
+
+    def vectors(
+        self,
+        records: Sequence[VideoRecord],
+        *,
+        what: str,
+        dataset_of: Callable[[list[VideoRecord]], EvalClipDataset] | None = None,
+        view: Mapping[str, Any] | None = None,
+    ) -> tuple[list[VideoRecord], NDArray[np.float32]]:
+        """The readable records in their order and their vectors float32 [N, C].
+
+        Args:
+            records: the videos.
+            what: what to call them in progress and errors.
+            dataset_of: cuts clips of those that the cache lacks; by default the embedder's evenly spaced squares.
+            view: names all that `dataset_of` changes, for the cache's key.
+
+        Raises:
+            RSPNetError: not one of them is readable.
+        """
+        made_from = embedder_view(self.embedder) | dict(view or {})
+        cache = FeatureCache(self.cache_folder, weights_sha256=self.weights_sha256, view=made_from)
+        known = {record.path: vector for record in records if (vector := cache.get(record.path)) is not None}
+        # What rank 0 found: all ranks look before any of them can have added to it.
+        missing = gather_objects([record for record in records if record.path not in known])[0]
+        self.from_cache += len(records) - len(missing)
+        made = self.embedder.stream_clips((dataset_of or self.embedder.dataset)(missing)) if missing else ()
+        for result in track(made, total=len(missing), what=what):
+            if isinstance(result, Skip):
+                self.log.add([result])
+                continue
+            known[result.record.path] = result.features.mean(axis=0)
+            if rank() == 0:
+                cache.put(result.record.path, known[result.record.path])
+        kept = [record for record in records if record.path in known]
+        if not kept:
+            raise RSPNetError(f"none of {len(records)} {what} could be read: see {str(self.log.path)!r}")
+        return kept, np.stack([known[record.path] for record in kept])

@@ -1,0 +1,170 @@
+"""Classifiers on frozen features: logistic regression (scikit-learn), nearest neighbours, few labels."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rspnet.core.errors import ConfigError
+from rspnet.core.rng import derive_seed, numpy_rng
+from rspnet.data.annotations import VideoRecord
+from rspnet.features.neighbours import top_k
+from rspnet.features.scores import top_k_hits
+
+Features = NDArray[np.float32]
+Labels = NDArray[np.int64]
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Values of C (inverse regularisation on standardised features) that cross-validation chooses from."""
+DEFAULT_STRENGTH = 1e-1
+"""C where cross-validation is impossible: a single video per class."""
+_MAX_ITERATIONS = 2000
+# UCF101 cuts several clips from one video; clips of one group must not be on both sides of a fold.
+_GROUP = re.compile(r"_(g\d+)_c\d+")
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """Scores of test videos by logistic regression.
+
+    Attributes:
+        scores: log-probabilities float64 [N, C]; -inf where a probability rounds to 0.
+        strength: the C that was chosen.
+        cross_validated: accuracy of that C in cross-validation on training videos; None where there was none.
+    """
+
+    scores: NDArray[np.float64]
+    strength: float
+    cross_validated: float | None
+
+
+def require_sklearn(command: str = "rspnet probe") -> None:
+    """Raise where the extra `probe` is not installed."""
+    try:
+        import sklearn  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{command} needs scikit-learn: pip install 'rspnet[probe]'") from error
+
+
+def groups_of(records: Sequence[VideoRecord]) -> list[str] | None:
+    """The group of every video (class and gNN of its UCF101 name), or None unless all names carry one."""
+    found = [_GROUP.search(record.path.stem) for record in records]
+    groups = [f"{r.label}-{match[1]}" for r, match in zip(records, found, strict=True) if match is not None]
+    return groups if len(groups) == len(records) else None
+
+
+def fit_linear(
+    train: Features,
+    labels: Labels,
+    test: Features,
+    *,
+    num_classes: int,
+    folds: int,
+    seed: int,
+    groups: Sequence[str] | None = None,
+) -> LinearFit:
+    """Logistic regression on standardised features, C chosen by cross-validation on the training videos only.
+
+    Args:
+        train: [M, D].
+        labels: int64 [M].
+        test: [N, D].
+        num_classes: C, columns of the scores.
+        folds: at most this many folds; as many as the rarest class has videos (or groups) where that is fewer.
+        seed: of the folds.
+        groups: videos of one group stay in one fold.
+
+    NOTE: one thread does the fits. Each is a long row of small matrix products; threads of BLAS and OpenMP that share
+    cores with other work mostly wait for each other there (docs/benchmarks.md).
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=DEFAULT_STRENGTH, max_iter=_MAX_ITERATIONS))
+    splitter = _splitter(labels, groups, folds=folds, seed=seed)
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        # At the weakest regularisation the last digits take longest; accuracy does not depend on them.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="The number of unique classes")  # one label a class is meant
+        if splitter is None:
+            model, strength, accuracy = pipeline.fit(train, labels), DEFAULT_STRENGTH, None
+        else:
+            search = GridSearchCV(pipeline, {"logisticregression__C": STRENGTHS}, cv=splitter, scoring="accuracy")
+            search.fit(train, labels, groups=groups)
+            model, strength = search.best_estimator_, float(search.best_params_["logisticregression__C"])
+            accuracy = float(search.best_score_)
+    scores = np.full((len(test), num_classes), -np.inf)
+    with np.errstate(divide="ignore"):  # the logarithm of a probability that rounds to 0 is minus infinity
+        scores[:, model.classes_] = model.predict_log_proba(test)
+    return LinearFit(scores, strength, accuracy)
+
+
+def _splitter(labels: Labels, groups: Sequence[str] | None, *, folds: int, seed: int) -> Any:
+    """A cross-validation that every class can take part in, or None where a class has a single video or group."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    units: Sequence[Any] = range(len(labels)) if groups is None else groups
+    counts = [len({units[place] for place in np.flatnonzero(labels == label).tolist()}) for label in np.unique(labels)]
+    usable = min(folds, min(counts))
+    if usable < 2:
+        return None
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    return kind(n_splits=usable, shuffle=True, random_state=derive_seed(seed, "folds") % 2**32)
+
+
+def nearest_scores(
+    train: Features, labels: Labels, test: Features, *, num_classes: int, neighbours: int, temperature: float
+) -> NDArray[np.float64]:
+    """Votes float64 [N, C]: each of the k nearest training videos by cosine votes with exp(cosine / temperature)."""
+    found = top_k(torch.from_numpy(test), torch.from_numpy(train), min(neighbours, len(train)))
+    votes = np.exp((found.scores.numpy().astype(np.float64) - 1) / temperature)  # - 1: no overflow, same order
+    scores = np.zeros((len(test), num_classes))
+    np.add.at(scores, (np.arange(len(test))[:, None], labels[found.indices.numpy()]), votes)
+    return scores
+
+
+def draw_few(labels: Labels, count: int, *, seed: int, draw: int) -> NDArray[np.int64]:
+    """Places of `count` training videos of every class, ascending; smaller counts of a draw lie in larger ones."""
+    chosen = [
+        numpy_rng(seed, "few labels", draw, int(label)).permutation(np.flatnonzero(labels == label))[:count]
+        for label in np.unique(labels)
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+@dataclass(frozen=True)
+class FewLabels:
+    """Top-1 of the linear classifier with `count` labels a class: of every draw, their mean and its 95 % interval."""
+
+    count: int
+    draws: list[float]
+    mean: float
+    low: float
+    high: float
+
+
+def few_label_point(
+    train: Features, labels: Labels, test: Features, test_labels: Labels, *, count: int, draws: int, seed: int
+) -> FewLabels:
+    """One point of the few-label curve; the interval is Student's t over the draws."""
+    from scipy.stats import t
+
+    num_classes = int(max(labels.max(), test_labels.max())) + 1
+    found = []
+    for draw in range(draws):
+        chosen = draw_few(labels, count, seed=seed, draw=draw)
+        fit = fit_linear(train[chosen], labels[chosen], test, num_classes=num_classes, folds=min(5, count), seed=seed)
+        found.append(float(top_k_hits(fit.scores, test_labels, 1).mean()))
+    mean = float(np.mean(found))
+    half = float(t.ppf(0.975, draws - 1) * np.std(found, ddof=1) / np.sqrt(draws))
+    return FewLabels(count, found, mean, max(0.0, mean - half), min(1.0, mean + half))

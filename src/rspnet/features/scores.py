@@ -1,0 +1,115 @@
+"""Scores of a classifier over videos, with bootstrap intervals; plain NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rspnet.core.errors import RSPNetError
+from rspnet.core.rng import numpy_rng
+from rspnet.features.neighbours import bootstrap_interval
+
+Floats = NDArray[np.floating[Any]]
+Labels = NDArray[np.int64]
+_SAMPLES = 2000
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure (share of 1) with its 95 % bootstrap interval over videos."""
+
+    value: float
+    low: float
+    high: float
+
+
+def top_k_hits(scores: Floats, labels: Labels, k: int) -> NDArray[np.bool_]:
+    """Whether a video's class is among its k highest scores: bool [N].
+
+    Equal scores are counted against the right class, so a constant classifier gets nothing for free.
+
+    Args:
+        scores: [N, C], any monotonic score.
+        labels: int64 [N], in 0..C-1.
+        k: classes that count; with C <= k every video is a hit.
+    """
+    own = scores[np.arange(len(labels)), labels]
+    ahead = (scores >= own[:, None]).sum(axis=1) - 1
+    return np.asarray(ahead < k)
+
+
+def mean_class_accuracy(hits: NDArray[np.bool_], labels: Labels) -> float:
+    """Mean over the classes present of the share of their videos that are right."""
+    return float(_class_mean(hits.astype(np.float64), labels, np.ones(len(labels))))
+
+
+def score_table(scores: Floats, labels: Labels, *, seed: int) -> dict[str, Interval]:
+    """`top1`, `top5` and `mean_class_accuracy` with bootstrap intervals.
+
+    Raises:
+        RSPNetError: no video, or a label outside the classes.
+    """
+    if not len(labels):
+        raise RSPNetError("no video to score")
+    if labels.min() < 0 or labels.max() >= scores.shape[1]:
+        raise RSPNetError(
+            f"class {int(labels.max())} was never trained: the classifier has {scores.shape[1]} classes, 0 to "
+            f"{scores.shape[1] - 1}"
+        )
+    hits = {"top1": top_k_hits(scores, labels, 1), "top5": top_k_hits(scores, labels, 5)}
+    table = {}
+    for name, hit in hits.items():
+        table[name] = Interval(float(hit.mean()), *bootstrap_interval(hit, seed=seed, samples=_SAMPLES, level=_LEVEL))
+    table["mean_class_accuracy"] = _class_interval(hits["top1"], labels, seed)
+    return table
+
+
+def confusion_matrix(labels: Labels, predicted: Labels, num_classes: int) -> NDArray[np.int64]:
+    """Counts [true class, predicted class]."""
+    pairs = np.bincount(labels * num_classes + predicted, minlength=num_classes * num_classes)
+    return pairs.reshape(num_classes, num_classes).astype(np.int64)
+
+
+def _class_interval(hits: NDArray[np.bool_], labels: Labels, seed: int) -> Interval:
+    rng = numpy_rng("bootstrap classes", seed)
+    values = hits.astype(np.float64)
+    count = len(labels)
+    draws = [
+        _class_mean(values, labels, np.bincount(rng.integers(count, size=count), minlength=count))
+        for _ in range(_SAMPLES)
+    ]
+    low, high = np.quantile(draws, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    return Interval(mean_class_accuracy(hits, labels), float(low), float(high))
+
+
+def _class_mean(values: Floats, labels: Labels, weights: NDArray[Any]) -> float:
+    """Mean over classes of the weighted mean of their videos' values; classes of weight 0 are left out."""
+    total = np.bincount(labels, weights=weights)
+    right = np.bincount(labels, weights=weights * values)
+    return float((right[total > 0] / total[total > 0]).mean())
+
+
+def paired_difference(first: Floats, second: Floats, *, seed: int) -> tuple[Interval, float]:
+    """Mean of `first - second` over the same videos, its interval, and the two-sided paired bootstrap p-value.
+
+    Args:
+        first: [N], a figure of every video (say, hit or miss) in one result.
+        second: [N], of the same videos in the other.
+        seed: of the resampling.
+
+    Raises:
+        RSPNetError: the lengths differ or are 0.
+    """
+    if len(first) != len(second) or not len(first):
+        raise RSPNetError(f"a paired test needs the same videos in both results, not {len(first)} and {len(second)}")
+    difference = first.astype(np.float64) - second.astype(np.float64)
+    rng = numpy_rng("paired bootstrap", seed)
+    means = np.array([difference[rng.integers(len(difference), size=len(difference))].mean() for _ in range(_SAMPLES)])
+    low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
+    one_sided = min((means <= 0).sum(), (means >= 0).sum())
+    p_value = min(1.0, 2 * (int(one_sided) + 1) / (_SAMPLES + 1))
+    return Interval(float(difference.mean()), float(low), float(high)), p_value

@@ -1,0 +1,80 @@
+"""Two quick looks at what a network knows: is relative speed told right, do neighbours share a label?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from rspnet.core.errors import RSPNetError
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.batches import make_views
+from rspnet.data.datasets import ClipPairDataset
+from rspnet.data.loader import make_loader
+from rspnet.data.presets import augment_preset
+from rspnet.data.sampler import PairSampler
+from rspnet.data.skipped import Skip
+from rspnet.features.embedder import Embedder
+from rspnet.features.neighbours import recall_at_k
+from rspnet.losses.ranking import ranking_accuracy
+from rspnet.pretext.rspnet import RSPNet
+
+
+@torch.no_grad()
+def speed_accuracy(
+    model: RSPNet,
+    records: Sequence[VideoRecord],
+    *,
+    speeds: Sequence[int],
+    rounds: int,
+    seed: int,
+    batch_size: int = 32,
+) -> float:
+    """RSP accuracy on held-out videos: how often two clips of one video at one speed are more alike than at two.
+
+    All three clips go through the query encoder in eval mode, under the published augmentation; chance is 0.5.
+    """
+    config = model.config
+    dataset = ClipPairDataset(
+        records,
+        num_frames=config["num_frames"],
+        speeds=speeds,
+        size=config["size"],
+        preset=augment_preset("published"),
+        seed=seed,
+    )
+    batch_size = min(batch_size, len(records))
+    steps = len(records) * rounds // batch_size
+    sampler = PairSampler(len(records), batch_size=batch_size, seed=seed, speeds=speeds, total_steps=steps)
+    model.eval()
+    accuracies = []
+    for batch in make_loader(dataset, sampler, num_workers=0):
+        query, same, other = (model.encoder(view).motion for view in make_views(batch))
+        accuracies.append(ranking_accuracy(query, same, other).item())
+    return float(np.mean(accuracies))
+
+
+def video_vectors(embedder: Embedder, records: Sequence[VideoRecord]) -> torch.Tensor:
+    """Mean backbone features of every video: float32 [N, C].
+
+    Raises:
+        RSPNetError: a video cannot be read.
+    """
+    rows = []
+    for result in embedder.stream(records):
+        if isinstance(result, Skip):
+            raise RSPNetError(f"{result.name}: {result.reason}")
+        rows.append(torch.from_numpy(result.features.mean(axis=0)))
+    return torch.stack(rows)
+
+
+def recall_at_1(
+    queries: torch.Tensor, gallery: torch.Tensor, query_labels: Sequence[str], gallery_labels: Sequence[str]
+) -> float:
+    """Share of queries [Q, C] whose nearest gallery vector [G, C] (cosine) has the query's label."""
+    names = sorted({*query_labels, *gallery_labels})
+    wanted, offered = (
+        torch.tensor([names.index(label) for label in labels]) for labels in (query_labels, gallery_labels)
+    )
+    return recall_at_k(queries, gallery, wanted, offered, [1])[1]

@@ -1,0 +1,1 @@
+"""Research machinery: studies, disentanglement, benches. Nothing below imports it."""

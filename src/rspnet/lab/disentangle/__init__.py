@@ -1,0 +1,1 @@
+"""What features know of each factor, and by which traces RSP tells the speed."""

@@ -1,0 +1,166 @@
+"""`rspnet study disentangle`: what a pre-trained network's features hold, and by which traces it tells the speed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from rspnet.config.disentangle import DisentangleConfig
+from rspnet.core.errors import DecodeError, RSPNetError
+from rspnet.core.files import write_text
+from rspnet.core.rng import numpy_rng
+from rspnet.data.annotations import VideoRecord, read_folder
+from rspnet.data.synthetic.procedural import plan_clips, render_frames
+from rspnet.features.embedder import Embedder
+from rspnet.features.feature_cache import default_cache_folder
+from rspnet.features.labelled_features import embedder_view, weights_sha256
+from rspnet.features.linear_probe import require_sklearn
+from rspnet.lab.disentangle.copies import Source, write_all_copies
+from rspnet.lab.disentangle.disentangle_report import draw_report, report_text
+from rspnet.lab.disentangle.factor_probes import Probe, probe_factors, video_spaces
+from rspnet.lab.disentangle.factor_set import plan_factor_set, write_factor_set
+from rspnet.lab.disentangle.shortcuts import SpeedTest, Verdict, as_row, shortcut_lines
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.methods import fresh_twin, require_heads
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.runs.run_folder import open_run_folder, write_result
+from rspnet.video.reader import open_video
+from rspnet.video.writer import H264, XVID
+
+REPORT, PICTURE = "report.md", "report.png"
+_LEAST_FRAMES, _SPARE_FRAMES = 64, 8
+_LEAST_SIDE, _LARGEST_SIDE = 96, 224
+
+
+def disentangle(config: DisentangleConfig) -> None:
+    """Run the command: write videos, probe, test, report.
+
+    Raises:
+        RSPNetError: bad checkpoint, unusable videos, or no scikit-learn.
+    """
+    require_sklearn("rspnet study disentangle")
+    embedder = _embedder(config)
+    records = None if config.videos is None else read_folder(config.videos)
+    folder = open_run_folder(config.out, config, command="study disentangle")
+    probes = _probes(config, embedder)
+    lines, energy, count = _shortcuts(config, embedder, records)
+    stamp = embedder_view(embedder) | {"weights_sha256": weights_sha256(embedder.model.trained), "seed": config.seed}
+    stamp |= {"random_init": config.random_init, "videos": config.videos or "procedural", "speed": config.speed}
+    stamp |= {"probe_videos": config.num_videos, "shortcut_videos": count, "folds": config.folds}
+    results: dict[str, Any] = {
+        "probes": [asdict(probe) for probe in probes],
+        "shortcuts": [as_row(line) for line in lines],
+        "energy_alone": energy,
+    }
+    write_result(folder, command="study disentangle", protocol=stamp, results=results)
+    text = report_text(config.model, stamp, probes, lines, energy=energy, picture=PICTURE)
+    write_text(folder / REPORT, text)
+    draw_report(folder / PICTURE, probes, lines)
+    console = Console(stderr=True)
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"report: {folder / REPORT}", highlight=False)
+
+
+def _embedder(config: DisentangleConfig) -> Embedder:
+    model: PretextModel = require_heads(load_pretrained(config.model), task="study disentangle")
+    if config.random_init:
+        model = fresh_twin(model, seed=config.seed)
+    return Embedder(
+        model,
+        num_clips=config.num_clips,
+        batch_size=config.batch_size,
+        num_workers=config.num_workers,
+        device=config.device,
+        precision=config.precision,
+    )
+
+
+def _shape(config: DisentangleConfig, embedder: Embedder) -> dict[str, int]:
+    """Length and size of procedural videos that suit the network."""
+    side = min(max(embedder.size, _LEAST_SIDE), _LARGEST_SIDE)
+    return {
+        "num_frames": max(_LEAST_FRAMES, config.speed * embedder.num_frames + _SPARE_FRAMES),
+        "size": side + side % 2,
+    }
+
+
+def _kept_folder(config: DisentangleConfig, what: str, **made_from: Any) -> Path:
+    """A folder of the cache that belongs to a set of this kind made from these values."""
+    cache = Path(config.cache) if config.cache else default_cache_folder().parent / "videos"
+    digest = hashlib.sha256(repr(sorted(made_from.items())).encode()).hexdigest()[:12]
+    return cache / f"{what}-{digest}"
+
+
+def _probes(config: DisentangleConfig, embedder: Embedder) -> list[Probe]:
+    settings = {"num_videos": config.num_videos, "seed": config.seed, **_shape(config, embedder)}
+    videos = plan_factor_set(**settings)
+    root = _kept_folder(config, "factors", **settings)
+    write_factor_set(root, videos)
+    spaces = video_spaces(embedder, videos, root)
+    return probe_factors(videos, spaces, folds=config.folds, seed=config.seed)
+
+
+def _shortcuts(
+    config: DisentangleConfig, embedder: Embedder, records: Sequence[VideoRecord] | None
+) -> tuple[list[Verdict], float, int]:
+    """The lines, what motion energy alone gets right, and the number of videos; `records` are the user's own."""
+    window = config.speed * embedder.num_frames
+    if records is None:
+        settings = {"num_videos": config.shortcut_videos, "seed": config.seed + 2, **_shape(config, embedder)}
+        sources, root = _procedural(**settings), _kept_folder(config, "copies", **settings)
+    else:
+        settings = {"count": config.shortcut_videos, "window": window, "seed": config.seed}
+        states = [(str(r.path.absolute()), r.path.stat().st_mtime_ns) for r in records]
+        sources = _own(records, **settings)
+        root = _kept_folder(config, "copies", files=states, **settings)
+    write_all_copies(root, sources)
+    names = [source.name for source in sources]
+    test = SpeedTest(embedder, root=root, names=names, speed=config.speed, seed=config.seed)
+    lines, energy = shortcut_lines(test)
+    return lines, energy, len(names)
+
+
+def _procedural(*, num_videos: int, seed: int, num_frames: int, size: int) -> list[Source]:
+    """Procedural videos in the codings that the demo writes, by turns."""
+    clips = plan_clips(num_videos=num_videos, seed=seed, num_frames=num_frames, size=size, test_fraction=1.0)
+    return [
+        Source(clip.name, partial(render_frames, clip), clip.fps, XVID if place % 2 else H264)
+        for place, clip in enumerate(clips)
+    ]
+
+
+def _own(records: Sequence[VideoRecord], *, count: int, window: int, seed: int) -> list[Source]:
+    """The first frames of evenly chosen videos, as decoded: `original` is then a lossless copy of just these pixels.
+
+    Raises:
+        RSPNetError: too few videos are long enough.
+    """
+    length = max(_LEAST_FRAMES, window + _SPARE_FRAMES)
+    sources: list[Source] = []
+    for place in numpy_rng(seed, "own videos").permutation(len(records)).tolist():
+        record = records[place]
+        with suppress(DecodeError), open_video(record.path) as video:
+            if len(video) >= window:
+                frames = partial(_first_frames, record.path, min(length, len(video)))
+                sources.append(Source(f"{len(sources):05d}", frames, video.fps))
+        if len(sources) == count:
+            break
+    if len(sources) < 8:
+        raise RSPNetError(
+            f"--videos: {len(sources)} of {len(records)} videos are readable and have {window} frames; 8 are needed"
+        )
+    return sources
+
+
+def _first_frames(path: Path, count: int) -> NDArray[np.uint8]:
+    with open_video(path) as video:
+        return video.frames_at(range(count))

@@ -1,0 +1,1 @@
+"""Grids of pre-trainings, each judged alike."""

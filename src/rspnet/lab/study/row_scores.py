@@ -1,0 +1,101 @@
+"""What features are worth: every score of one checkpoint from one feature vector a video."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rspnet.features.linear_probe import draw_few
+from rspnet.features.neighbours import hits_at_k
+from rspnet.lab.study.sets import StudySet, Task
+
+Features = NDArray[np.float32]
+Hits = NDArray[np.bool_]
+Labels = NDArray[np.int64]
+STRENGTHS = (1e-3, 1e-2, 1e-1)
+"""Values of C that the validation videos choose from."""
+FEW, DRAWS = 5, 5
+FINETUNED = "finetuned"
+"""Score of a network whose weights were all trained on the labels; only studies that fine-tune have it."""
+_FEW_STRENGTH = 1e-1
+_MAX_ITERATIONS = 300
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """Shares of 1 of one task, and which test videos each right-or-wrong score got right.
+
+    Attributes:
+        scores: linear (top-1 of logistic regression on standardised features), recall1 and recall5 (nearest training
+            videos by cosine), few (linear with 5 labels a class, mean of 5 draws), and linear_validation and
+            recall1_validation, the only ones to tune by.
+        hits: for linear and recall1: bool over the test videos that are asked.
+    """
+
+    scores: dict[str, float]
+    hits: dict[str, Hits]
+
+    def add(self, name: str, hits: Hits) -> None:
+        """One more score, by which test videos were right."""
+        self.scores[name] = float(hits.mean())
+        self.hits[name] = hits
+
+
+def score_all(train: Features, test: Features, videos: StudySet, *, seed: int) -> dict[str, TaskScores]:
+    """Scores of every task of a set from features [M, C] and [N, C] of its videos."""
+    return {name: score_task(train, test, task, videos.validation, seed=seed) for name, task in videos.tasks.items()}
+
+
+def score_task(train: Features, test: Features, task: Task, validation: Hits, *, seed: int) -> TaskScores:
+    """Scores of one task; test videos of a class that training does not have are left out."""
+    asked = task.test >= 0
+    queries, wanted = test[asked], task.test[asked]
+    tuned = [(linear_hits(train[~validation], task.train[~validation], train[validation], task.train[validation], c), c)
+             for c in STRENGTHS]  # fmt: skip
+    best, strength = max(((float(hits.mean()), -c) for hits, c in tuned))
+    linear = linear_hits(train, task.train, queries, wanted, -strength)
+    recall = _recall(queries, wanted, train, task.train, ks=(1, 5))
+    inner = _recall(train[validation], task.train[validation], train[~validation], task.train[~validation], ks=(1,))
+    few = []
+    for draw in range(DRAWS):
+        chosen = draw_few(task.train, FEW, seed=seed, draw=draw)
+        few.append(linear_hits(train[chosen], task.train[chosen], queries, wanted, _FEW_STRENGTH).mean())
+    scores = {
+        "linear": float(linear.mean()),
+        "recall1": float(recall[1].mean()),
+        "recall5": float(recall[5].mean()),
+        "few": float(np.mean(few)),
+        "linear_validation": best,
+        "recall1_validation": float(inner[1].mean()),
+    }
+    return TaskScores(scores, {"linear": linear, "recall1": recall[1]})
+
+
+def linear_hits(train: Features, labels: Labels, test: Features, wanted: Labels, strength: float) -> Hits:
+    """Which test videos logistic regression on standardised features gets right: bool [N]."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # accuracy does not hang on the last digits
+        warnings.filterwarnings("ignore", message="The number of unique classes")
+        model.fit(train, labels)
+    return np.asarray(model.predict(test) == wanted)
+
+
+def _recall(
+    queries: Features, wanted: Labels, gallery: Features, labels: Labels, *, ks: Sequence[int]
+) -> dict[int, Hits]:
+    """Whether one of the k nearest gallery videos has the query's class, for every k: bool [N]."""
+    query, stored, query_labels, stored_labels = map(torch.from_numpy, (queries, gallery, wanted, labels))
+    most = [min(k, len(gallery)) for k in ks]
+    found = hits_at_k(query, stored, query_labels, stored_labels, most)
+    return {k: found[few].numpy() for k, few in zip(ks, most, strict=True)}

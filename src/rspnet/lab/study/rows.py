@@ -1,0 +1,241 @@
+"""One row of a study: pre-train, extract features once, score, write one JSON file; safe among processes and kills."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from importlib.metadata import version
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rspnet.commands.pretrain import pretrain
+from rspnet.config.pretrain import EngineConfig, PairDataConfig, PretrainConfig
+from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.files import atomic_path, write_json
+from rspnet.core.progress import track
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.sampler import epoch_steps
+from rspnet.data.skipped import Skip
+from rspnet.engine.checkpoint import LAST
+from rspnet.engine.curves import METRICS, read_curves
+from rspnet.engine.stop import Stopped
+from rspnet.features.embedder import Embedder
+from rspnet.lab.study.finetuning import finetuned_hits
+from rspnet.lab.study.row_scores import FINETUNED, score_all
+from rspnet.lab.study.sets import StudySet
+from rspnet.lab.study.spec import SECTIONS, Study, is_trained
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.runs.plan import build_model
+from rspnet.runs.run_folder import plain
+
+ROW = "row.json"
+_MACHINE = {"root", "list", "num_workers", "max_skipped"}
+_MACHINE |= {item.name for item in fields(EngineConfig)} - {"precision", "channels_last"}
+_LAST_POINTS = 5
+
+
+class Spent(NamedTuple):
+    """CPU seconds (of this process and its children) and wall seconds."""
+
+    cpu: float
+    wall: float
+
+    @classmethod
+    def so_far(cls) -> Spent:
+        """Since the process started; only differences mean something."""
+        used = [getrusage(who) for who in (RUSAGE_SELF, RUSAGE_CHILDREN)]
+        return cls(sum(part.ru_utime + part.ru_stime for part in used), perf_counter())
+
+    def since(self, start: Spent) -> dict[str, float]:
+        """The difference, for a row."""
+        return {"cpu_seconds": round(self.cpu - start.cpu, 1), "wall_seconds": round(self.wall - start.wall, 1)}
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[bool]:
+    """Whether this process has the row to itself; a process that dies lets go of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def row_folder(out: Path, run: str, seed: int) -> Path:
+    """Where a row lives."""
+    return out / "rows" / f"{run}-seed{seed}"
+
+
+def finished(folder: Path, protocol: dict[str, Any]) -> bool:
+    """Whether the row is there; an option that a row of an older version does not know had its default.
+
+    Raises:
+        ConfigError: it is there, but was made with other options.
+    """
+    if not (folder / ROW).exists():
+        return False
+    made = read_row(folder / ROW)["protocol"]
+    for name, value in protocol.items():
+        old = made.get(name)
+        if name in SECTIONS:
+            old = defaults(name) | (old or {})
+        if old != value:
+            changed = (
+                [f"{key} {old.get(key)}" for key in value if old.get(key) != value[key]] if name in SECTIONS else old
+            )
+            raise ConfigError(
+                f"{str(folder / ROW)!r} was made with {name} {changed}, the study now says {value}: "
+                "use another --out, or remove the row"
+            )
+    return True
+
+
+def read_row(path: Path) -> dict[str, Any]:
+    """A row as a dict.
+
+    Raises:
+        RSPNetError: the file is no row.
+    """
+    try:
+        row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            name: row[name] for name in ("run", "seed", "protocol", "classes", "scores", "hits", "pretext", "spent")
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RSPNetError(f"{str(path)!r} is no row of a study: {error!r}") from error
+
+
+def training_seconds(rows: Sequence[dict[str, Any]]) -> float:
+    """Mean CPU seconds of the pre-trainings of some rows; those that went on after a stop know only their last part
+    and are left out where others are whole."""
+    whole = [row for row in rows if not row["spent"]["pretrain"]["resumed"]] or rows
+    return float(np.mean([row["spent"]["pretrain"]["cpu_seconds"] for row in whole]))
+
+
+def row_protocol(study: Study, config: PretrainConfig, run: str, videos: StudySet) -> dict[str, Any]:
+    """All that a row's scores depend on, besides seed and software."""
+    settings = plain(config)
+    return {
+        "steps": steps_of(config, videos) if is_trained(study, run) else 0,
+        **{section: without_machine(settings[section]) for section in SECTIONS},
+        "view": asdict(study.view),
+        "labels": study.labels,
+        **({"finetune": study.finetune} if study.finetune else {}),
+        "videos": {"train": len(videos.train), "test": len(videos.test), "validation": int(videos.validation.sum())},
+    }
+
+
+def without_machine(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that a result depends on."""
+    return {name: value for name, value in options.items() if name not in _MACHINE}
+
+
+def defaults(section: str) -> dict[str, Any]:
+    """Defaults of the options of one section of `rspnet pretrain`."""
+    return without_machine(plain(getattr(PretrainConfig(PairDataConfig(root="videos"), out="run"), section)))
+
+
+def steps_of(config: PretrainConfig, videos: StudySet) -> int:
+    """Steps of a row's pre-training."""
+    data = config.data
+    steps = epoch_steps(
+        len(videos.train), data.batch_size, clips_per_video=data.clips_per_video, aligned=data.read_once
+    )
+    return config.max_steps or config.epochs * steps
+
+
+def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -> dict[str, Any]:
+    """Make one row and write it to `config.out`; the caller holds the claim.
+
+    Raises:
+        Stopped: a training was asked to stop; the row goes on from there next time.
+        RSPNetError: bad data, or a loss that is not finite.
+    """
+    folder, start = Path(config.out), Spent.so_far()
+    model: PretextModel
+    resumed = (folder / LAST).exists()
+    if is_trained(study, run):
+        if pretrain(config):
+            raise Stopped
+        model, pretext = load_pretrained(folder / LAST), last_points(folder / METRICS)
+    else:
+        torch.set_num_threads(config.engine.threads or 1)
+        model, pretext = build_model(config).eval(), {}
+    trained = Spent.so_far()
+    embedder = Embedder(
+        model,
+        num_clips=study.view.num_clips,
+        stride=study.view.stride,
+        device=config.engine.device,
+        precision="auto",  # whatever the training's was: all rows are judged alike
+    )
+    train, test = (video_features(embedder, part) for part in (videos.train, videos.test))
+    found = score_all(train, test, videos, seed=config.seed)
+    spent = {"pretrain": trained.since(start) | {"resumed": resumed}, "judge": Spent.so_far().since(trained)}
+    if study.finetune:
+        judged = Spent.so_far()
+        for name, hits in finetuned_hits(study, run, config, videos).items():
+            found[name].add(FINETUNED, hits)
+        spent["finetune"] = Spent.so_far().since(judged)
+    with atomic_path(folder / "features.npz") as temporary, temporary.open("wb") as file:
+        np.savez(file, train=train.astype(np.float16), test=test.astype(np.float16))
+    row = {
+        "study": study.name,
+        "run": run,
+        "seed": config.seed,
+        "protocol": row_protocol(study, config, run, videos),
+        "software": {"rspnet": version("rspnet"), "torch": torch.__version__, "machine": platform.machine()},
+        "classes": {name: len(task.classes) for name, task in videos.tasks.items()},
+        "scores": {
+            name: {score: round(value, 6) for score, value in part.scores.items()} for name, part in found.items()
+        },
+        "hits": {name: {score: _as_text(hits) for score, hits in part.hits.items()} for name, part in found.items()},
+        "pretext": pretext,
+        "spent": spent,
+    }
+    write_json(folder / ROW, row)
+    return row
+
+
+def video_features(embedder: Embedder, records: list[VideoRecord]) -> NDArray[np.float32]:
+    """Mean clip features [N, C] of all videos.
+
+    Raises:
+        RSPNetError: a video cannot be read: a study compares on the same videos.
+    """
+    vectors = []
+    for result in track(embedder.stream(records), total=len(records), what="videos judged"):
+        if isinstance(result, Skip):
+            raise RSPNetError(f"{result.name}: {result.reason}; a study needs all its videos")
+        vectors.append(result.features.mean(axis=0))
+    return np.stack(vectors)
+
+
+def last_points(path: Path) -> dict[str, float]:
+    """The mean of every curve over its last few points."""
+    rows = read_curves(path)[-_LAST_POINTS:]
+    left_out = ("step", "lr", "epoch", "clips_per_second", "data_wait_share")
+    names = [name for name in rows[-1] if name not in left_out]
+    return _rounded({name: float(np.mean([float(row[name]) for row in rows])) for name in names})
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in values.items()}
+
+
+def _as_text(hits: NDArray[np.bool_]) -> str:
+    return "".join("1" if hit else "0" for hit in hits)

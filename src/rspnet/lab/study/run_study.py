@@ -1,0 +1,102 @@
+"""`rspnet study`: run the rows of a declared grid, or report them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rspnet.config.study import StudyConfig
+from rspnet.core.errors import ConfigError
+from rspnet.core.files import write_json
+from rspnet.engine.stop import STOPPED_EXIT_CODE, Stopped
+from rspnet.features.linear_probe import require_sklearn
+from rspnet.lab.study.oracle import ask_oracle
+from rspnet.lab.study.rows import claimed, finished, make_row, row_folder, row_protocol
+from rspnet.lab.study.sets import StudySet, read_study_set, write_list
+from rspnet.lab.study.spec import Study, read_study, row_config, smaller
+from rspnet.lab.study.study_report import report
+
+TRAIN_LIST = "train.csv"
+ORACLE = "oracle.json"
+_SMOKE_VIDEOS = 12
+
+
+def study(config: StudyConfig) -> int:
+    """Run the command. Returns its exit code: 0 at the end, 130 where it was stopped."""
+    require_sklearn()
+    plan = read_study(config.name)
+    out = Path(config.out or f"runs/study/{plan.name}")
+    if config.report is not None:
+        report(plan, out, Path(config.report))
+        return 0
+    plan = smaller(plan) if config.smoke else plan
+    console = Console(stderr=True)
+    assert config.root is not None
+    root = Path(config.root)
+    videos = read_study_set(
+        root, videos=plan.videos, labels=plan.labels, bins=plan.bins, most=_SMOKE_VIDEOS if config.smoke else None
+    )
+    write_list(out / TRAIN_LIST, videos.train)
+    wanted = list(rows_of(plan, only=config.only, seeds=config.seeds))
+    try:
+        made = [_row(plan, run, seed, videos, root=root, out=out, console=console) for run, seed in wanted]
+    except Stopped:
+        console.print("stopped; the same command goes on from here", highlight=False)
+        return STOPPED_EXIT_CODE
+    if plan.oracle:
+        _oracle(plan, videos, out, console)
+    counts = ", ".join(f"{made.count(what)} {what}" for what in ("made", "there already", "in other hands"))
+    console.print(f"{len(wanted)} rows: {counts}; in {out}", highlight=False)
+    return 0
+
+
+def rows_of(plan: Study, *, only: Sequence[str], seeds: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """(run, seed) of every row to make: all runs of a seed before the next seed.
+
+    Raises:
+        ConfigError: a run that the study does not have.
+    """
+    unknown = [name for name in only if name not in plan.runs]
+    if unknown:
+        raise ConfigError(f"--only {unknown[0]!r}: study {plan.name} has the runs {', '.join(plan.runs)}")
+    for seed in seeds or plan.seeds:
+        for run in plan.runs:
+            if not only or run in only:
+                yield run, seed
+
+
+def _row(plan: Study, run: str, seed: int, videos: StudySet, *, root: Path, out: Path, console: Console) -> str:
+    """Make one row unless it is there or another process is at it; says which."""
+    folder = row_folder(out, run, seed)
+    options: dict[str, Any] = {"root": str(root), "listed": str(out / TRAIN_LIST), "out": str(folder)}
+    config = row_config(plan, run, seed=seed, **options)
+    protocol = row_protocol(plan, config, run, videos)
+    if finished(folder, protocol):
+        return "there already"
+    with claimed(folder) as ours:
+        if not ours:
+            return "in other hands"
+        if finished(folder, protocol):
+            return "there already"
+        console.rule(f"{plan.name}: {run}, seed {seed}")
+        row = make_row(plan, run, config, videos)
+    scores = {task: part["linear"] for task, part in row["scores"].items()}
+    text = ", ".join(f"{task} {value:.3f}" for task, value in scores.items())
+    spent = sum(part["cpu_seconds"] for part in row["spent"].values())
+    console.print(f"{run}, seed {seed}: linear {text} ({spent:.0f} CPU seconds)", highlight=False)
+    return "made"
+
+
+def _oracle(plan: Study, videos: StudySet, out: Path, console: Console) -> None:
+    """Ask the oracle, once."""
+    with claimed(out / "oracle") as ours:
+        if not ours or (out / ORACLE).exists():
+            return
+        data = row_config(plan, plan.reference, seed=0, root="", listed=TRAIN_LIST, out="").data
+        found = ask_oracle(videos.train, videos.test, speeds=plan.oracle, num_frames=data.num_frames, size=data.size)
+        write_json(out / ORACLE, found)
+    text = f"relative speed {found['relative']:.2f}, absolute speed {found['absolute']:.2f}"
+    console.print(f"oracle (mean frame difference alone): {text}", highlight=False)

@@ -1,0 +1,1 @@
+"""What commands share: run folder, plan, training, resume, predictions, scoring, classifiers."""

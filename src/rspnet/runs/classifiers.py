@@ -1,0 +1,164 @@
+"""Building, opening and running classifiers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rspnet.config.finetune import ClassifierConfig, LabelledClipsConfig
+from rspnet.core.checkpoint_format import CLASSIFIER_TASK
+from rspnet.core.distributed import gather_in_turn, rank, world_size
+from rspnet.core.errors import CheckpointError, ConfigError
+from rspnet.core.rng import derive_seed
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.augment import normalise
+from rspnet.data.labelled_clips import ClipShape, CropClipDataset
+from rspnet.data.loader import make_eval_loader
+from rspnet.data.skipped import Skip
+from rspnet.engine.checkpoint import LAST, load_checkpoint
+from rspnet.features.labelled_features import weights_sha256
+from rspnet.models.backbone import Backbone
+from rspnet.models.classifier import PUBLISHED_DROPOUT, Classifier, restore_classifier
+from rspnet.models.exported import DESCRIPTION
+from rspnet.models.registry import create_backbone
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.runs.run_folder import RESULT
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_CLIPS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A fine-tuned classifier in eval mode, on the CPU, with what its checkpoint says of it.
+
+    Attributes:
+        model: the classifier.
+        class_names: by class number.
+        config: the fine-tuning's resolved configuration.
+        init_sha256: hash of the weights it started from, None for random ones.
+        path: the checkpoint.
+    """
+
+    model: Classifier
+    class_names: list[str]
+    config: dict[str, Any]
+    init_sha256: str | None
+    path: Path
+
+
+def make_classifier(config: ClassifierConfig, *, num_classes: int, seed: int) -> tuple[Classifier, str | None]:
+    """A classifier with its initial weights, and the hash of the backbone weights from `config.init` (None: random).
+
+    Raises:
+        RSPNetError: a bad weights file, or a backbone other than the one asked for.
+    """
+    torch.manual_seed(derive_seed(seed, "initial weights"))
+    if config.init is None:
+        backbone = create_backbone(config.backbone or "r3d_18", input=config.input or "rgb")
+    else:
+        backbone = read_backbone(config.init).train()
+        for name, wanted, found in (
+            ("backbone", config.backbone, backbone.name),
+            ("input", config.input, backbone.input),
+        ):
+            if wanted is not None and wanted != found:
+                raise ConfigError(f"--model.{name} {wanted}: but {config.init!r} holds {found}; drop the option")
+    dropout = PUBLISHED_DROPOUT.get(backbone.name, 0.0) if config.dropout is None else config.dropout
+    init = None if config.init is None else weights_sha256(backbone)
+    torch.manual_seed(derive_seed(seed, "initial classifier"))
+    model = Classifier(backbone, num_classes=num_classes, dropout=dropout, frozen_stages=config.freeze)
+    return model, init
+
+
+def read_backbone(path: str) -> Backbone:
+    """The backbone of a run's folder (its reported checkpoint), or of anything that `load_pretrained` reads.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of no known network or does not fit.
+    """
+    is_export = (Path(path) / DESCRIPTION).is_file()
+    return load_pretrained(path if is_export else reported_checkpoint(path)).backbone
+
+
+def open_classifier(path: str) -> Trained:
+    """The classifier of a run folder (the checkpoint its result reports, else the last one) or checkpoint.
+
+    Raises:
+        CheckpointError: missing or damaged, or not of a fine-tuning.
+    """
+    file = reported_checkpoint(path)
+    content = load_checkpoint(file)
+    if content.get("task") != CLASSIFIER_TASK:
+        raise CheckpointError(
+            f"{str(file)!r} is of rspnet {content.get('task')}, not of rspnet finetune: no classifier"
+        )
+    model = restore_classifier(content["model_config"], content["model"], source=f"checkpoint {str(file)!r}")
+    return Trained(model, content["class_names"], content["config"], content["init_sha256"], file)
+
+
+def reported_checkpoint(path: str) -> Path:
+    """The path itself, or of a run folder the checkpoint that its result reports, else the last one."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return folder
+    try:
+        return folder / str(json.loads((folder / RESULT).read_text(encoding="utf-8"))["results"]["checkpoint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return folder / LAST
+
+
+def clip_shape(config: LabelledClipsConfig) -> ClipShape:
+    """The clips of a configuration."""
+    return ClipShape(config.num_frames, config.stride, config.size, fps=config.fps, spread=config.spread)
+
+
+@torch.no_grad()
+def video_scores(
+    model: Classifier, dataset: CropClipDataset, *, device: torch.device, precision: str, num_workers: int
+) -> Iterator[tuple[VideoRecord, NDArray[np.float32]] | Skip]:
+    """Class probabilities float32 [C] of every video in turn: the mean over its clips and crops of their softmax.
+
+    The model must be on `device` and in eval mode.
+    """
+    autocast = AUTOCAST.get(precision)
+    for sample in make_eval_loader(dataset, num_workers=num_workers):
+        if sample.skip is not None:
+            yield sample.skip
+            continue
+        assert sample.clips is not None
+        parts = []
+        for clips in torch.split(sample.clips, _CLIPS_AT_ONCE):
+            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+                logits = model(normalise(clips.to(device)))
+            parts.append(logits.float().softmax(dim=1))
+        yield sample.record, torch.cat(parts).mean(dim=0).cpu().numpy()
+
+
+def shared_scores(
+    model: Classifier, records: Sequence[VideoRecord], view: Mapping[str, Any], machine: Mapping[str, Any]
+) -> tuple[list[VideoRecord], NDArray[np.float32], list[Skip]]:
+    """Scores [N, C] of all readable videos, their records, and the unreadable ones, on every rank.
+
+    Each rank scores its own part of the videos once: no video is padded in or counted twice, so the figures are those
+    of one process (a collective call).
+
+    Args:
+        model: in eval mode, on the device.
+        records: the videos.
+        view: `shape`, `num_clips` and `num_crops` for `CropClipDataset`.
+        machine: `device`, `precision` and `num_workers` for `video_scores`.
+    """
+    mine = list(records[rank() :: world_size()])
+    found = list(video_scores(model, CropClipDataset(mine, **view), **machine)) if mine else []
+    merged = gather_in_turn(found, len(records))
+    kept = [item for item in merged if not isinstance(item, Skip)]
+    scores = np.stack([row for _, row in kept]) if kept else np.zeros((0, 0), np.float32)
+    return [record for record, _ in kept], scores, [item for item in merged if isinstance(item, Skip)]

@@ -1,0 +1,240 @@
+"""What a pre-training will do, worked out before anything heavy starts; `--dry-run` prints it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from rspnet.config.pretrain import PairDataConfig, PretrainConfig
+from rspnet.core.errors import ConfigError
+from rspnet.core.progress import print_note
+from rspnet.core.rng import derive_seed
+from rspnet.data.annotations import VideoRecord, read_folder, read_list
+from rspnet.data.checks.survey import Look, survey
+from rspnet.data.clip_tasks import ClipTask
+from rspnet.data.datasets import ClipPairDataset
+from rspnet.data.presets import augment_preset
+from rspnet.data.sampler import ClipSize, epoch_steps
+from rspnet.engine.launch import processes
+from rspnet.engine.memory import saved_activation_bytes, state_bytes
+from rspnet.engine.optim import Schedule
+from rspnet.engine.runtime import available_cores, multiply_adds, pick_device, pick_precision, pick_threads_and_workers
+from rspnet.models.registry import create_backbone
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.methods import create_method
+from rspnet.runs.training import make_schedule
+from rspnet.video.clips import window_length
+
+MANY_FALSE_NEGATIVES = 0.25
+FORWARDS_PER_STEP = 5
+"""A step in forward passes: query forward 1, its backward 2, two key passes."""
+_SURVEY_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that follows from a configuration, the number of videos and this machine."""
+
+    num_videos: int
+    steps_per_epoch: int
+    total_steps: int
+    schedule: Schedule
+    device: torch.device
+    precision: str
+    threads: int
+    workers: int
+    world_size: int
+    warnings: tuple[str, ...]
+    coarse: ClipSize | None
+    coarse_steps: int
+    apart: int | None
+    multiply_adds: int
+    """Of one clip's forward pass through the backbone."""
+
+
+def find_videos(root: str | None, list_file: str | None) -> list[VideoRecord]:
+    """The videos of a list, or of a folder."""
+    if list_file is not None:
+        return read_list(list_file, root)
+    assert root is not None
+    return read_folder(root)
+
+
+def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
+    """Work out steps, learning rate, device, precision, threads and workers.
+
+    Raises:
+        ConfigError: fewer clips in an epoch than in a batch, or no such device.
+    """
+    data, engine, optim = config.data, config.engine, config.optim
+    steps_per_epoch = epoch_steps(
+        num_videos, data.batch_size, clips_per_video=data.clips_per_video, aligned=data.read_once
+    )
+    if steps_per_epoch == 0:
+        raise ConfigError(
+            f"--data.batch_size {data.batch_size} is larger than an epoch: {num_videos} videos x "
+            f"--data.clips_per_video {data.clips_per_video}; lower the one or raise the other"
+        )
+    total = config.max_steps or config.epochs * steps_per_epoch
+    device = pick_device(engine.device)
+    local, nodes = processes(devices=engine.devices, num_nodes=engine.num_nodes)
+    per_clip = _multiply_adds_per_clip(config)
+    threads, workers = pick_threads_and_workers(
+        threads=engine.threads,
+        workers=data.num_workers,
+        device=device,
+        processes=local,
+        work=lambda: FORWARDS_PER_STEP * per_clip,
+    )
+    warnings = []
+    discriminates = config.model.method in ("rspnet", "moco") and config.model.appearance_weight > 0
+    if discriminates and config.model.queue_size > MANY_FALSE_NEGATIVES * num_videos:
+        warnings.append(
+            f"the queue of {config.model.queue_size} keys is more than a quarter of {num_videos} videos: it fills with "
+            "keys of the same videos (false negatives); lower --model.queue_size"
+        )
+    return Plan(
+        num_videos=num_videos,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total,
+        schedule=make_schedule(optim, batch_size=data.batch_size, total_steps=total, steps_per_epoch=steps_per_epoch),
+        device=device,
+        precision=pick_precision(engine.precision, device),
+        threads=threads,
+        workers=workers,
+        world_size=local * nodes,
+        warnings=tuple(warnings),
+        coarse=ClipSize(data.coarse_frames or data.num_frames, data.coarse_size or data.size)
+        if data.coarse_share
+        else None,
+        coarse_steps=round(data.coarse_share * total),
+        # Steps until the queue has forgotten a video's last key.
+        apart=math.ceil(config.model.queue_size / data.batch_size) + 1 if data.read_once else None,
+        multiply_adds=per_clip,
+    )
+
+
+def _multiply_adds_per_clip(config: PretrainConfig) -> int:
+    """Of a clip's forward pass through the backbone."""
+    with torch.device("meta"):
+        backbone = create_backbone(config.model.backbone, input=config.model.input)
+    return multiply_adds(backbone, (3, config.data.num_frames, config.data.size, config.data.size))
+
+
+def print_plan(plan: Plan, config: PretrainConfig, model: PretextModel, console: Console) -> None:
+    """Print the plan as a table."""
+    speeds = "speed 1" if config.model.method in ("moco", "order") else f"speeds 1 and {list(config.data.speeds)}"
+    small = plan.coarse
+    first = f"; the first {plan.coarse_steps:,} steps {small.num_frames} frames x {small.size}²" if small else ""
+    rows = {
+        "videos": f"{plan.num_videos:,}",
+        "clip": f"{config.data.num_frames} frames x {config.data.size}², {speeds}{first}",
+        "network": f"{config.model.backbone} ({config.model.input}), "
+        f"{sum(p.numel() for p in model.trained.parameters()) / 1e6:.1f} M parameters, "
+        f"{plan.multiply_adds / 1e9:.2g} G multiply-adds a clip, method {config.model.method}",
+        "steps": f"{plan.total_steps:,} of {config.data.batch_size} clips ({plan.steps_per_epoch:,} an epoch)",
+        "learning rate": f"{plan.schedule.peak:g} ({config.optim.name}, {config.optim.schedule})",
+        "machine": f"{plan.world_size} x {plan.device.type}, {plan.precision}, {plan.threads} threads, "
+        f"{plan.workers} loader workers each",
+        "memory": f"about {memory_estimate(plan, config, model) / 2**30:.1f} GiB a process",
+    }
+    table = Table(show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.print(table)
+
+
+def memory_estimate(plan: Plan, config: PretrainConfig, model: PretextModel) -> int:
+    """Bytes a process needs for activations, weights, gradients, optimiser, key encoder and queue."""
+    shape = (3, config.data.num_frames, config.data.size, config.data.size)
+    group = config.data.batch_size // (plan.world_size * config.model.virtual_ranks)
+    share = 1.0 if plan.precision == "fp32" else 0.5
+    copies = 2 if config.optim.name == "adamw" else 1
+    frozen = _numbers(model) - _numbers(model.trained)
+    activations = int(saved_activation_bytes(model.backbone, shape) * group * share)
+    # Both windows of a sample, as bytes; at most this many batches wait for their steps.
+    waiting = (plan.apart or 0) * (config.data.clips_per_video - 1) * config.data.batch_size // plan.world_size
+    window = config.data.num_frames * (1 + max(config.data.speeds))
+    held = waiting * window * config.data.size**2 * 3
+    return activations + state_bytes(model.trained, optimizer_copies=copies) + frozen * 4 + held
+
+
+def _numbers(module: torch.nn.Module) -> int:
+    """Numbers that a module's parameters and buffers hold."""
+    return sum(value.numel() for value in module.state_dict().values())
+
+
+def survey_videos(
+    records: Sequence[VideoRecord], data: PairDataConfig, *, window: int, plan: Plan, seed: int, console: Console
+) -> None:
+    """Tell how many videos will have to be left out, from a look of some seconds at as many as that allows."""
+    found = survey(
+        records,
+        Look(window=window, fps=data.fps),
+        seed=seed,
+        workers=plan.workers and available_cores(),
+        max_seconds=_SURVEY_SECONDS,
+    )
+    part = "all" if found.looked_at == found.total else f"{found.looked_at:,} of"
+    text = f"looked at {part} {found.total:,} videos in {found.seconds:.1f} s (containers and times, not pictures): "
+    if found.unusable:
+        first = found.unusable[0]
+        text += f"{len(found.unusable):,} ({found.share:.1%}) will be left out, such as {first.name!r}: {first.reason}"
+    else:
+        text += "none has to be left out"
+    console.print(text, highlight=False, markup=False)
+    if found.share > data.max_skipped:
+        print_note(
+            console,
+            f"that is more than --data.max_skipped {data.max_skipped:.1%}, at which the run ends; "
+            "rspnet doctor names every bad video and writes a list of the others (--write-list)",
+        )
+
+
+_MOCO_SETTINGS = ("head", "queue_size", "momentum", "temperature")
+
+
+def build_model(config: PretrainConfig) -> PretextModel:
+    """The model with the initial weights that the seed gives."""
+    torch.manual_seed(derive_seed(config.seed, "initial weights"))
+    model, task = config.model, clip_task(config)
+    settings: dict[str, Any] = {item.name: getattr(model, item.name) for item in fields(model)}
+    if task is None:
+        del settings["method"], settings["order_clips"]
+    else:
+        own = ("method", "backbone", "input", "virtual_ranks", *(_MOCO_SETTINGS if task.name == "moco" else ()))
+        settings = {name: settings[name] for name in own}
+        if task.name != "moco":
+            settings |= {"num_classes": task.num_classes, "num_clips": task.num_clips}
+    created = create_method(settings | {"num_frames": config.data.num_frames, "size": config.data.size})
+    created.backbone.recompute = config.engine.activation_checkpointing
+    return created
+
+
+def clip_task(config: PretrainConfig) -> ClipTask | None:
+    """The baseline's task, or None for RSPNet's own pair of tasks."""
+    method = config.model.method
+    return None if method == "rspnet" else ClipTask(method, config.data.speeds, config.model.order_clips)
+
+
+def window_of(config: PretrainConfig) -> int:
+    """Ticks that a video must have evenly spaced for one sample."""
+    task, data = clip_task(config), config.data
+    return window_length(data.num_frames, [1, *data.speeds]) if task is None else task.window(data.num_frames)
+
+
+def pair_dataset(data: PairDataConfig, records: Sequence[VideoRecord], *, seed: int) -> ClipPairDataset:
+    """Where the samples of a pre-training by RSP and A-VID come from."""
+    return ClipPairDataset(records, speeds=data.speeds, **_clip_options(data, seed=seed))
+
+
+def _clip_options(data: PairDataConfig, *, seed: int) -> dict[str, Any]:
+    """What data sets of every method are told alike."""
+    preset = replace(augment_preset(data.augmentation), noise_std=data.noise_std)
+    return {"num_frames": data.num_frames, "size": data.size, "fps": data.fps, "preset": preset, "seed": seed}

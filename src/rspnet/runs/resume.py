@@ -1,0 +1,105 @@
+"""Going on with a run: which checkpoint, what may not change, and what of a change to say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from rspnet.core.errors import ConfigError
+from rspnet.core.progress import print_note
+from rspnet.data.annotations import VideoRecord
+from rspnet.engine.checkpoint import CheckpointFolder
+from rspnet.runs.run_folder import plain
+
+_NOT_OF_THE_TRAINING = ("out", "resume", "dry_run")
+
+
+def saved_run(checkpoints: CheckpointFolder, *, resume: bool, console: Console) -> dict[str, Any] | None:
+    """The newest whole checkpoint where a resume was asked for, None for a new run.
+
+    Raises:
+        ConfigError: the folder holds a run that would be overwritten.
+        CheckpointError: none of its checkpoints can be read.
+    """
+    if resume:
+        return checkpoints.load_last(tell=lambda text: print_note(console, text))
+    if checkpoints.exists():
+        raise ConfigError(f"--out {str(checkpoints.folder)!r} already holds a run: add --resume, or name a new folder")
+    return None
+
+
+def training_settings(config: Any) -> dict[str, Any]:
+    """A configuration as plain values, without what says only where and how the command was started."""
+    return {name: value for name, value in plain(config).items() if name not in _NOT_OF_THE_TRAINING}
+
+
+def refuse_other_settings(pairs: Iterable[tuple[str, Any, Any]]) -> None:
+    """Raise for the first option whose value at the start of the run differs from the one now.
+
+    Args:
+        pairs: (option, value of the saved run, value now) of all that the result depends on.
+
+    Raises:
+        ConfigError: names the option and both values.
+    """
+    for name, old, new in pairs:
+        if old != new:
+            raise ConfigError(
+                f"--resume: --{name} is {new} but the run was started with {old}; keep it, or start a new run folder"
+            )
+
+
+def videos_sha256(records: Sequence[VideoRecord]) -> str:
+    """A hash of the videos' names and classes in their order: what the sampler's numbers stand for."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(repr((record.name, record.label)).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def refuse_other_videos(saved: Mapping[str, Any], records: Sequence[VideoRecord]) -> None:
+    """Raise `ConfigError` unless the run was started with these videos (unknown for checkpoints of schema 1)."""
+    if saved["videos_sha256"] not in (None, videos_sha256(records)):
+        raise ConfigError(
+            f"--resume: the {len(records)} training videos are not those the run was started with (names, number or "
+            "order changed); restore them, or start a new run folder from these weights"
+        )
+
+
+def made_with(fabric: Fabric, *, precision: str, virtual_ranks: int = 1) -> dict[str, Any]:
+    """What else the exact numbers of a training depend on: programs, processor, precision, ranks."""
+    return {
+        "rspnet": version("rspnet"),
+        "torch": str(torch.__version__),
+        "device": fabric.device.type,
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "ranks": fabric.world_size,
+        "virtual_ranks": virtual_ranks,
+    }
+
+
+def what_is_inexact(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One sentence for everything that keeps a resumed run from going on bit for bit; loader workers never do."""
+    if not old:
+        return ["the checkpoint is of an older rspnet, which did not note what made it: going on may not be exact"]
+    notes = [
+        f"{name} {new[name]} instead of {old[name]}: the run goes on, but rounds differently from here"
+        for name in ("rspnet", "torch", "device", "precision", "threads")
+        if old[name] != new[name]
+    ]
+    old_groups, new_groups = ((made["ranks"], made["virtual_ranks"]) for made in (old, new))
+    if old_groups != new_groups:
+        before, now = (f"{ranks} ranks x {virtual} virtual ranks" for ranks, virtual in (old_groups, new_groups))
+        if old_groups[0] * old_groups[1] == new_groups[0] * new_groups[1]:
+            effect = "the same groups share a batch norm, so the run goes on but for rounding (and dropout)"
+        else:
+            effect = "other groups of clips share a batch norm, so from here on it is a slightly different training"
+        notes.append(f"{now} instead of {before}: {effect}")
+    return notes

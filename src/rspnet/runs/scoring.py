@@ -1,0 +1,104 @@
+"""Scores of a classifier on labelled videos: the view they are taken under, their stamp, and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from rspnet.config.finetune import LabelledClipsConfig
+from rspnet.config.labelled import LabelledDataConfig
+from rspnet.core.errors import RSPNetError
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.skipped import Skip, SkipLog
+from rspnet.features.labelled_features import weights_sha256
+from rspnet.runs.classifiers import Trained, clip_shape
+from rspnet.runs.predictions import CONFUSION, Predictions, as_results, draw_confusion, save_predictions
+from rspnet.runs.run_folder import section_from, write_result
+
+UNREADABLE = "unreadable_test.csv"
+
+
+NOT_OF_THE_WEIGHTS = ("num_workers", "max_skipped", "test_clips", "test_crops")
+"""Options of the section `clips` that trained weights do not depend on."""
+
+
+def read_sections(config: Mapping[str, Any]) -> tuple[LabelledDataConfig, LabelledClipsConfig]:
+    """The sections `data` and `clips` of a checkpoint's configuration."""
+    return section_from(LabelledDataConfig, config["data"]), section_from(LabelledClipsConfig, config["clips"])
+
+
+def scoring_view(clips: LabelledClipsConfig, *, num_clips: int | None = None) -> dict[str, Any]:
+    """The arguments of `CropClipDataset` for testing."""
+    return {
+        "shape": clip_shape(clips),
+        "num_clips": num_clips or clips.test_clips,
+        "num_crops": 1 if num_clips else clips.test_crops,
+    }
+
+
+def finetune_stamp(trained: Trained, clips: LabelledClipsConfig, *, precision: str) -> dict[str, Any]:
+    """What a result says of a fine-tuned classifier and of the view it was tested under."""
+    config = trained.config
+    return {
+        "method": "finetune",
+        "selection": config["protocol"],
+        "backbone": trained.model.backbone.name,
+        "input": trained.model.backbone.input,
+        "num_frames": clips.num_frames,
+        "stride": clips.stride,
+        "fps": clips.fps,
+        "spread": clips.spread,
+        "size": clips.size,
+        "num_clips": clips.test_clips,
+        "num_crops": clips.test_crops,
+        "precision": precision,
+        "weights_sha256": weights_sha256(trained.model),
+        "init_sha256": trained.init_sha256,
+        "seed": config["seed"],
+        "training": {name: config[name] for name in ("model", "optim", "epochs", "max_steps")}
+        | {"clips": {name: value for name, value in config["clips"].items() if name not in NOT_OF_THE_WEIGHTS}},
+    }
+
+
+def write_scores(
+    folder: Path,
+    scored: tuple[Sequence[VideoRecord], NDArray[np.float32], Sequence[Skip]],
+    *,
+    class_names: Sequence[str],
+    protocol: dict[str, Any],
+    command: str,
+    extra: Mapping[str, Any],
+) -> None:
+    """Write predictions, confusion matrix and result.json, and show the scores.
+
+    Raises:
+        RSPNetError: not one test video could be read.
+    """
+    records, scores, skipped = scored
+    total = len(records) + len(skipped)
+    if skipped:
+        SkipLog(folder / UNREADABLE, num_videos=total).add(skipped)
+    if not records:
+        raise RSPNetError(f"none of {total} test videos could be read: see {str(folder / UNREADABLE)!r}")
+    predictions = Predictions(records, scores, class_names)
+    table = predictions.table(seed=protocol["seed"])
+    results = {
+        "scores": as_results(table),
+        "predictions": save_predictions(folder, predictions.columns()),
+        "unreadable_test_videos": len(skipped),
+        **extra,
+    }
+    draw_confusion(folder / CONFUSION, predictions.confusion(), class_names)
+    write_result(folder, command=command, protocol=protocol, results=results)
+    shown = Table("", "score %", "95 % interval", title=f"{len(records)} test videos, {protocol['selection']} epoch")
+    for name, row in table.items():
+        shown.add_row(name, f"{100 * row.value:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}")
+    console = Console(stderr=True)
+    console.print(shown)
+    console.print(f"{len(skipped)} unreadable; details: {folder}", highlight=False)

@@ -1,0 +1,140 @@
+"""`rspnet search`: hits of a query as a table, a JSON file, and a contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Column, Table
+
+from rspnet.config.search import SearchConfig
+from rspnet.core.errors import RSPNetError
+from rspnet.core.files import write_json
+from rspnet.features.roi_maps import Explanation, Pair, explain, read_clip
+from rspnet.pretext.methods import require_heads
+from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.search.hits import Hit
+from rspnet.search.query import Library
+from rspnet.search.windows import ClipSettings
+from rspnet.show.contact_sheet import SheetClip, SheetRow, contact_sheet
+from rspnet.show.roi_picture import write_pictures
+from rspnet.video.reader import open_video
+
+_SHEET_HITS = 8
+_SHEET_FRAMES = 24
+
+
+def search_command(config: SearchConfig) -> None:
+    """Run the command.
+
+    Raises:
+        RSPNetError: no such library, an unreadable query, or nothing found.
+    """
+    library = Library(config.store, model=config.model, device=config.device)
+    hits = library.search(
+        config.query,
+        start_s=config.start,
+        end_s=config.end,
+        alpha=config.alpha,
+        k=config.k,
+        not_same_video=config.not_same_video,
+    )
+    if not hits:
+        raise RSPNetError(f"library {config.store!r} holds no other video: add some with rspnet index")
+    _print(hits)
+    out = config.out
+    if out is None:
+        return
+    if out.endswith(".json"):
+        write_hits(Path(out), config, hits)
+    elif out.endswith(".png"):
+        draw_hits(Path(out), config, hits)
+    else:
+        folder = open_run_folder(out, config, command="search")
+        write_hits(folder / "hits.json", config, hits)
+        draw_hits(folder / "hits.png", config, hits)
+        if config.explain:
+            settings, part = library.store.about.clip, (config.start, config.end)
+            clips = clips_to_explain(Path(config.query), part, hits[0], settings)
+            write_pictures(folder, clips, explain_clips(library, clips), slow=slowness(library))
+        stamp = plain(config) | {"weights_sha256": library.store.about.weights_sha256}
+        write_result(folder, command="search", protocol=stamp, results={"hits": [asdict(hit) for hit in hits]})
+
+
+def write_hits(path: Path, config: SearchConfig, hits: Sequence[Hit]) -> None:
+    """Write the query and its hits as JSON."""
+    query = {name: value for name, value in plain(config).items() if name in ("query", "start", "end", "alpha")}
+    write_json(path, {**query, "store": config.store, "hits": [asdict(hit) for hit in hits]})
+
+
+def draw_hits(path: Path, config: SearchConfig, hits: Sequence[Hit]) -> None:
+    """Draw the query and its first hits, each by the frames of its part, as a contact sheet."""
+    query = SheetClip(_frames(Path(config.query), config.start, config.end))
+    shown = []
+    for hit in hits[:_SHEET_HITS]:
+        scores = f"motion {hit.motion:.2f}  look {hit.appearance:.2f}"
+        labels = (Path(hit.path).name, f"{hit.start_s:.1f} to {hit.end_s:.1f} s", scores)
+        shown.append((SheetClip(_frames(Path(hit.path), hit.start_s, hit.end_s), labels), hit.score))
+    title = f"{Path(config.query).name}: alpha {config.alpha:g} (1 = by motion, 0 = by appearance)"
+    contact_sheet(path, [SheetRow(query, shown)], title=title)
+
+
+def clips_to_explain(query: Path, part: tuple[float, float | None], hit: Hit, settings: ClipSettings) -> Pair:
+    """The clips in the middles of a query and of a hit.
+
+    Args:
+        query: the query's video.
+        part: start and end of the query in it, in seconds; an end of None is the video's.
+        hit: what was found.
+        settings: how the library cuts clips.
+
+    Raises:
+        DecodeError: a video cannot be read.
+    """
+    shape = {"num_frames": settings.num_frames, "stride": settings.stride, "size": settings.size}
+    middles = (_middle(query, *part), (hit.start_s + hit.end_s) / 2)
+    first, second = (
+        read_clip(path, start_s=max(0.0, middle - settings.num_frames * settings.stride / 2 / hit.fps), **shape)
+        for path, middle in zip((query, Path(hit.path)), middles, strict=True)
+    )
+    return first, second
+
+
+def explain_clips(library: Library, clips: Pair) -> tuple[Explanation, Explanation]:
+    """Where two clips are alike, by the RoI maps of both heads.
+
+    Raises:
+        RSPNetError: the library's model has heads that are not linear.
+    """
+    return explain(require_heads(library.embedder.model, task="search"), *clips)
+
+
+def slowness(library: Library) -> float:
+    """How much slower than the video a film of the library's clips is shown."""
+    return 4 / library.store.about.clip.stride
+
+
+def _frames(path: Path, start_s: float, end_s: float | None) -> np.ndarray:
+    """Up to 24 frames, evenly over a part of a video: uint8 [n, H, W, 3]."""
+    with open_video(path) as video:
+        times = video.times - video.times[0]
+        inside = np.flatnonzero((times >= start_s - 1e-6) & (times < (np.inf if end_s is None else end_s)))
+        first, last = (inside[0], inside[-1]) if len(inside) else (len(times) - 1, len(times) - 1)
+        chosen = np.unique(np.linspace(first, last, _SHEET_FRAMES).round().astype(int))
+        return video.frames_at(chosen.tolist())
+
+
+def _middle(path: Path, start_s: float, end_s: float | None) -> float:
+    with open_video(path) as video:
+        return (start_s + (float(video.times[-1] - video.times[0]) if end_s is None else end_s)) / 2
+
+
+def _print(hits: Sequence[Hit]) -> None:
+    table = Table("", "score", "motion", "appearance", "from", "to", Column("video", overflow="fold"))
+    for rank, hit in enumerate(hits, start=1):
+        scores = (f"{value:.3f}" for value in (hit.score, hit.motion, hit.appearance))
+        table.add_row(str(rank), *scores, f"{hit.start_s:.2f} s", f"{hit.end_s:.2f} s", hit.path)
+    Console().print(table)

@@ -1,0 +1,64 @@
+"""The demo, cut down to seconds: it goes all the way and says what it measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rspnet.cli import main
+from rspnet.features.snapshot import recall_at_1, speed_accuracy
+
+
+@pytest.mark.timeout(280)
+def test_demo_runs_to_its_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "demo"
+    assert main(["demo", "--out", str(out), "--steps", "4", "--num_videos", "64"]) == 0
+    results = json.loads((out / "result.json").read_text())["results"]
+    names = {"RSP accuracy", "recall@1 by motion", "recall@1 by texture"}
+    assert set(results["before"]) == set(results["after"]) == names
+    assert all(0 <= value <= 1 for side in ("before", "after") for value in results[side].values())
+    assert results["before"] != results["after"]
+    assert (out / "neighbours.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "run" / "last.ckpt").exists()
+    page = (out / "report.html").read_text()
+    assert "RSP accuracy" in page
+    assert page.count("<svg") == 6
+    assert {path.suffix for path in (out / "videos" / "train").rglob("*.*")} == {".mp4", ".avi"}
+    text = " ".join(capsys.readouterr().err.split())
+    assert "64 procedural videos" in text
+    assert "chance" in text
+
+
+def test_recall_at_1_counts_nearest_neighbours_of_the_same_label() -> None:
+    import torch
+
+    gallery = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    queries = torch.tensor([[2.0, 0.1], [0.1, 3.0], [1.0, 0.2]])
+    assert recall_at_1(queries, gallery, ["a", "a", "a"], ["a", "b"]) == pytest.approx(2 / 3)
+
+
+def test_speed_accuracy_of_a_network_that_counts_change(tmp_path: Path) -> None:
+    """A stand-in whose motion vector is the mean frame difference must tell most relative speeds; one constant half."""
+    import torch
+    from helpers.clips_on_disk import write_videos
+
+    from rspnet.data.annotations import read_folder
+    from rspnet.models.heads import Embeddings
+
+    class Change:
+        config = {"num_frames": 8, "size": 48}  # noqa: RUF012
+
+        def eval(self) -> Change:
+            return self
+
+        def encoder(self, clips: torch.Tensor) -> Embeddings:
+            change = (clips[:, :, 1:] - clips[:, :, :-1]).abs().mean(dim=(1, 2, 3, 4))
+            angle = change * 3
+            unit = torch.stack([angle.cos(), angle.sin()], dim=1)
+            return Embeddings(unit, unit)
+
+    records = read_folder(write_videos(tmp_path, count=24, num_frames=24, size=48))
+    accuracy = speed_accuracy(Change(), records, speeds=[2], rounds=3, seed=0)  # type: ignore[arg-type]
+    assert accuracy > 0.6

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.clips_on_disk import listed, write_listed_videos
+from helpers.tiny_model import save_tiny_checkpoint
+
+from rspnet.cli import main, parse
+from rspnet.commands import finetune as finetuning
+from rspnet.commands.finetune import carve_validation
+from rspnet.core.errors import ConfigError
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.synthetic.procedural import read_set
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.recipes import recipe_names
+from rspnet.runs.classifiers import open_classifier
+from rspnet.runs.predictions import read_predictions
+
+TINY = [
+    "--clips.num_frames=4", "--clips.size=32", "--clips.batch_size=4", "--clips.num_workers=0", "--clips.test_clips=2",
+    "--engine.device=cpu", "--engine.precision=fp32", "--engine.threads=1", "--engine.log_every=2",
+    "--engine.loggers=[csv]", "--model.input=difference",
+]  # fmt: skip
+SLIM = ["--model.backbone=r3d_10_slim"]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """24 videos of a labelled set (18 to train, 6 to test), and a pre-trained checkpoint."""
+    root = write_listed_videos(tmp_path_factory.mktemp("set"), label=lambda place, _: "even" if place % 2 else "odd")
+    save_tiny_checkpoint(root / "model.ckpt")
+    return root
+
+
+def words(root: Path, out: Path, *options: str) -> list[str]:
+    return ["finetune", *listed(root), f"--out={out}", *TINY, *options]
+
+
+def result_of(out: Path) -> dict:
+    return json.loads((out / "result.json").read_text())
+
+
+def timeless(result: dict) -> dict:
+    return {name: value for name, value in result.items() if name != "finished"}
+
+
+def test_from_pretrained_weights_and_test_again(videos, tmp_path, capsys):
+    out = tmp_path / "run"
+    init = f"--model.init={videos / 'model.ckpt'}"
+    assert main(words(videos, out, init, "--epochs=2", "--model.label_smoothing=0.1", "--clips.balanced=true")) == 0
+    result = result_of(out)
+    assert set(result["results"]["scores"]) == {"top1", "top5", "mean_class_accuracy"}
+    stamp = result["protocol"]
+    assert (stamp["dataset"], stamp["backbone"], stamp["num_clips"], stamp["selection"]) == (
+        "csv", "r3d_10_slim", 2, "last",
+    )  # fmt: skip
+    assert stamp["init_sha256"]
+    hits = read_predictions(out / result["results"]["predictions"], ["name", "top1", "class", "predicted"])
+    assert hits["top1"].mean() == pytest.approx(result["results"]["scores"]["top1"]["value"])
+    assert ((hits["class"] == hits["predicted"]) == hits["top1"]).all()
+    assert (out / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert result["results"]["predictions"] == ("predictions.parquet" if find_spec("pyarrow") else "predictions.npz")
+    again = tmp_path / "again"
+    assert main(["evaluate", str(out), f"--out={again}", "--num_workers=0", "--device=cpu", "--precision=fp32"]) == 0
+    assert result_of(again)["results"]["scores"] == result["results"]["scores"]
+    assert main(["evaluate", str(out), "--test_crops=3", "--num_workers=0", "--precision=fp32"]) == 0
+    assert result_of(out / "evaluate")["protocol"]["num_crops"] == 3
+    capsys.readouterr()
+    video = next(record for record in read_set(videos) if record.clip.split == "test").path
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    assert main(["predict", str(out), str(video), str(tmp_path / "broken.mp4"), "--top=2", "--precision=fp32"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"{video}: ")
+    assert re.search(r"odd [01]\.\d{3}", printed.out)
+    assert "broken.mp4: cannot be read" in printed.err
+
+
+def test_scores_are_the_mean_probability_of_the_clips(videos, tmp_path):
+    from rspnet.data.augment import normalise
+    from rspnet.video.clips import even_clips
+    from rspnet.video.reader import View, open_video
+
+    out = tmp_path / "run"
+    assert main(words(videos, out, *SLIM, "--max_steps=2")) == 0
+    model = open_classifier(str(out)).model
+    best = read_predictions(out / result_of(out)["results"]["predictions"], ["best_scores"])["best_scores"]
+    record = next(record for record in read_set(videos) if record.clip.split == "test")
+    with open_video(record.path) as video:
+        rows = []
+        for clip in even_clips(len(video), num_frames=4, stride_frames=1, num_clips=2):
+            side = min(video.height, video.width)
+            box = ((video.height - side) // 2, (video.width - side) // 2, side, side)
+            (pixels,) = video.read_views([View(clip.tolist(), box=box, size=(32, 32))])
+            with torch.no_grad():
+                rows.append(model(normalise(torch.as_tensor(pixels)[None])).softmax(1)[0].numpy())
+    np.testing.assert_allclose(np.sort(np.mean(rows, axis=0))[::-1], best[0], rtol=1e-4)
+
+
+def test_killed_and_resumed_gives_the_same_result(videos, tmp_path):
+    """Whole without loader processes, killed with one, resumed with two: not a figure differs."""
+    options = [*SLIM, "--max_steps=8", "--protocol=validation", "--validation_share=0.2", "--engine.checkpoint_every=1"]
+    options += ["--model.dropout=0.3"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert main(words(videos, whole, *options)) == 0
+    script = (
+        "import os, signal, sys\n"
+        "import torch\n"
+        "from rspnet.engine import loop\n"
+        "torch.set_num_threads(1)\n"
+        "log, steps = loop.Loop._one_step, []\n"
+        "def one_step(self, batch):\n"
+        "    log(self, batch)\n"
+        "    steps.append(1)\n"
+        "    if len(steps) == 6:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "loop.Loop._one_step = one_step\n"
+        "from rspnet.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    first_part = words(videos, broken, *options, "--clips.num_workers=1")
+    killed = subprocess.run([sys.executable, "-c", script, *first_part], capture_output=True)
+    assert killed.returncode == -9, killed.stderr.decode()
+    assert main(words(videos, broken, *options)) == 2  # refuses to overwrite
+    assert main(words(videos, broken, *options, "--resume", "--optim.lr=0.5")) == 2
+    assert main(words(videos, broken, *options, "--resume", "--clips.num_workers=2")) == 0
+    assert timeless(result_of(whole)) == timeless(result_of(broken))
+    for name in ("last.ckpt", "best.ckpt"):
+        first, second = (torch.load(out / name, weights_only=True) for out in (whole, broken))
+        assert all(torch.equal(first["model"][key], value) for key, value in second["model"].items())
+    assert result_of(whole)["results"]["epoch_selected_on"] == "validation"
+
+
+def moved(out: Path, before: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """How far a run's last backbone is from `before`."""
+    model = torch.load(out / "last.ckpt", weights_only=True)["model"]
+    return {name: model[f"backbone.{name}"] - value for name, value in before.items()}
+
+
+def test_frozen_stages_stay_and_rates_fall_by_layer(videos, tmp_path):
+    """One step of plain SGD: its length is the rate times the gradient, which is the same in both runs."""
+    before = load_pretrained(videos / "model.ckpt").backbone.state_dict()
+    plain = [f"--model.init={videos / 'model.ckpt'}", "--max_steps=1", "--optim.momentum=0", "--optim.lr=0.5"]
+    found = {}
+    for name, options in {"whole": [], "layered": ["--model.layer_decay=0.5"], "frozen": ["--model.freeze=2"]}.items():
+        assert main(words(videos, tmp_path / name, *plain, *options)) == 0
+        found[name] = moved(tmp_path / name, before)
+    for place, stage in enumerate(("layer4.0.conv2", "layer3.0.conv2", "layer2.0.conv2", "layer1.0.conv2", "conv1")):
+        long, short = (found[name][f"{stage}.weight"] for name in ("whole", "layered"))
+        assert long.any()
+        torch.testing.assert_close(short, long * 0.5 ** (place + 1), rtol=1e-3, atol=1e-6)
+    still = {name.split(".")[0] for name, value in found["frozen"].items() if not value.any()}
+    assert still == {"conv1", "bn1", "layer1"}
+
+
+def test_balanced_classes_and_label_smoothing_reach_the_loss(videos, tmp_path, monkeypatch):
+    lines = (videos / "labels.csv").read_text().splitlines()
+    rare = [line for line in lines if line.endswith(",odd,train")][:2]
+    kept = [line for line in lines if not line.endswith(",odd,train")] + rare
+    (tmp_path / "labels.csv").write_text("\n".join(kept))
+    seen, smoothing = [], set()
+
+    def loss(logits, labels, *, label_smoothing):
+        seen.extend(labels.tolist())
+        smoothing.add(label_smoothing)
+        return torch.nn.functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+    monkeypatch.setattr(finetuning, "cross_entropy", loss)
+    options = ["--clips.balanced=true", "--model.label_smoothing=0.2", "--max_steps=4"]
+    run = words(videos, tmp_path / "run", *SLIM, *options)
+    assert main([word.replace(str(videos / "labels.csv"), str(tmp_path / "labels.csv")) for word in run]) == 0
+    assert sorted(seen) == [0] * 8 + [1] * 8
+    assert smoothing == {0.2}
+
+
+def test_official_picks_the_epoch_on_the_test_split_and_says_so(videos, tmp_path):
+    assert main(words(videos, tmp_path / "run", *SLIM, "--epochs=2", "--protocol=official")) == 0
+    result = result_of(tmp_path / "run")
+    assert result["protocol"]["selection"] == "official"
+    assert result["results"]["epoch_selected_on"] == "test"
+    looks = result["results"]["looks"]
+    best = max(looks, key=lambda look: look["top1"])
+    saved = torch.load(tmp_path / "run" / "best.ckpt", weights_only=True)
+    assert saved["step"] == best["step"]
+
+
+def test_it_learns_what_can_be_learned(tmp_path):
+    """Two classes told apart by brightness: a few steps from scratch reach the top."""
+    from helpers.videos import write_video
+
+    rng = np.random.default_rng(0)
+    for name, level in (("bright", 180), ("dark", 60)):
+        for number in range(8):
+            (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
+            pictures = [np.clip(level + rng.integers(-30, 30, (32, 32, 3)), 0, 255).astype(np.uint8) for _ in range(6)]
+            write_video(tmp_path / "set" / name / f"{number}.mp4", pictures)
+    data = [f"--data.root={tmp_path / 'set'}", "--data.kind=folders", "--data.test_share=0.5", *SLIM, *TINY[:-1]]
+    options = ["--max_steps=12", "--optim.name=adamw", "--optim.lr=1e-3", f"--out={tmp_path / 'run'}"]
+    assert main(["finetune", *data, *options]) == 0
+    assert result_of(tmp_path / "run")["results"]["scores"]["top1"]["value"] == 1.0
+
+
+def test_validation_is_carved_by_class_and_group():
+    records = [
+        VideoRecord(Path(f"v_{c}_g{g:02d}_c{k:02d}.avi"), f"{c}{g}{k}", label)
+        for label, c in enumerate("AB")
+        for g in range(5)
+        for k in range(3)
+    ]
+    train, validation = carve_validation(records, 0.2, seed=0)
+    assert (len(train), len(validation)) == (24, 6)
+    assert {record.label for record in validation} == {0, 1}
+    assert len({record.path.stem[:7] for record in validation}) == 2
+    assert not {r.path.stem[:7] for r in validation} & {r.path.stem[:7] for r in train}
+    assert carve_validation(records, 0.0, seed=0) == (records, [])
+    with pytest.raises(ConfigError, match=r"leaves class 0 \(5 videos or groups\) no training video"):
+        carve_validation(records, 0.95, seed=0)
+
+
+def test_user_errors(videos, tmp_path, capsys):
+    cases = {
+        "--model.backbone=c3d": "holds r3d_10_slim; drop the option",
+        "--clips.batch_size=400": "is more than the 18 training videos",
+        "--model.freeze=9": "r3d_10_slim has 5 stages",
+        "--protocol=validation": "--protocol validation needs --validation_share",
+    }
+    for option, message in cases.items():
+        assert main(words(videos, tmp_path / "run", f"--model.init={videos / 'model.ckpt'}", option)) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert main(["predict", str(videos / "model.ckpt"), "x.mp4"]) == 2
+    assert "not of rspnet finetune" in capsys.readouterr().err
+
+
+# METHOD.md section 4, row by row: frames, size, fps, lr, milestones, epochs, batch, test clips.
+PUBLISHED = {
+    "ucf101-r3d_18": (16, 112, 25, 0.1, (), 30, 32, 10),
+    "ucf101-r2plus1d_vcop": (16, 112, None, 0.1, (), 30, 32, 10),
+    "ucf101-c3d": (16, 112, None, 0.005, (), 30, 20, 10),
+    "ucf101-s3dg": (64, 224, 25, 0.005, (), 50, 4, 10),
+    "hmdb51-r3d_18": (16, 112, None, 0.01, (50, 70, 90), 30, 64, 3),
+    "hmdb51-c3d": (16, 112, None, 0.005, (50, 70, 90), 100, 6, 10),
+    "hmdb51-r2plus1d_vcop": (16, 112, None, 0.1, (), 30, 16, 10),
+    "hmdb51-s3dg": (64, 224, None, 0.005, (), 50, 4, 10),
+    "ssv2-r3d_18": (16, 112, None, 0.01, (20, 40), 50, 32, 2),
+    "ssv2-s3dg": (16, 224, None, 0.01, (20, 40), 50, 16, 2),
+    "ssv2-c3d": (16, 112, None, 0.1, (), 50, 16, 2),
+}
+
+
+def test_there_is_a_recipe_for_every_row():
+    assert {name.removeprefix("finetune/") for name in recipe_names() if name.startswith("finetune/")} == set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_recipe(name, videos, tmp_path):
+    config = parse("finetune", ["--recipe", f"finetune/{name}", "--data.root=x", "--out=y"])
+    clips, optim = config.clips, config.optim
+    found = (clips.num_frames, clips.size, clips.fps, optim.lr, tuple(optim.milestones), config.epochs)
+    assert (*found, clips.batch_size, clips.test_clips) == PUBLISHED[name]
+    kind, backbone = name.split("-")
+    assert (config.data.kind, config.model.backbone) == (kind, backbone)
+    assert (clips.spread, clips.flip) == ((True, False) if kind == "ssv2" else (False, True))
+    assert not optim.scale_lr
+    # Every backbone itself once; the slim one where only the data's side of the recipe is new.
+    network = [] if kind == "ucf101" else SLIM
+    small = ["--max_steps=2", "--clips.batch_size=2", "--engine.keep=0"]
+    run = words(videos, tmp_path / "run", *network, *small)
+    assert main([run[0], "--recipe", f"finetune/{name}", *run[1:]]) == 0
+    assert result_of(tmp_path / "run")["protocol"]["backbone"] == (backbone if kind == "ucf101" else "r3d_10_slim")

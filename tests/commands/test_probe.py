@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.clips_on_disk import listed, write_listed_videos
+from helpers.tiny_model import save_tiny_checkpoint
+
+from rspnet.cli import main
+from rspnet.data.annotations import VideoRecord
+from rspnet.features.embedder import Embedder
+from rspnet.features.labelled_features import weights_sha256
+from rspnet.features.linear_probe import (
+    STRENGTHS,
+    _splitter,
+    draw_few,
+    few_label_point,
+    fit_linear,
+    groups_of,
+    nearest_scores,
+)
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.runs.predictions import read_predictions
+
+pytest.importorskip("sklearn", reason="the extra `probe` is not installed")
+
+
+def blobs(per_class: int, *, classes: int = 3, spread: float = 0.3, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    centres = np.eye(classes, 6, dtype=np.float32) * 2
+    labels = np.repeat(np.arange(classes), per_class)
+    return (centres[labels] + rng.normal(scale=spread, size=(len(labels), 6))).astype(np.float32), labels
+
+
+def test_linear_separates_blobs_and_ignores_test_labels():
+    (x, labels), (y, truth) = blobs(12), blobs(20, seed=1)
+    fit = fit_linear(x, labels, y, num_classes=4, folds=4, seed=0)
+    assert (fit.scores[:, :3].argmax(axis=1) == truth).all()
+    assert np.isneginf(fit.scores[:, 3]).all()
+    assert fit.cross_validated == 1.0
+    np.testing.assert_allclose(np.exp(fit.scores).sum(axis=1), 1, rtol=1e-6)
+
+
+def test_strength_is_the_best_of_a_cross_validation_by_hand():
+    from sklearn.linear_model import LogisticRegression
+
+    x, labels = blobs(9, spread=2.0)
+    fit = fit_linear(x, labels, x, num_classes=3, folds=3, seed=0)
+    found = []
+    for strength in STRENGTHS:
+        right = []
+        for train, test in _splitter(labels, None, folds=3, seed=0).split(x, labels):
+            mean, deviation = x[train].mean(axis=0), x[train].std(axis=0)
+            model = LogisticRegression(C=strength, max_iter=2000).fit((x[train] - mean) / deviation, labels[train])
+            right.append((model.predict((x[test] - mean) / deviation) == labels[test]).mean())
+        found.append(np.mean(right))
+    assert len(set(found)) > 1
+    assert fit.strength == STRENGTHS[int(np.argmax(found))]
+    assert fit.cross_validated == pytest.approx(max(found))
+
+
+def test_a_single_video_a_class_needs_no_cross_validation():
+    x, labels = blobs(1)
+    assert fit_linear(x, labels, x, num_classes=3, folds=5, seed=0).cross_validated is None
+
+
+def test_one_thread_fits(monkeypatch):
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    seen = []
+
+    def fit(self, *arguments, **options):
+        seen.append({pool["num_threads"] for pool in threadpool_info()})
+        return real(self, *arguments, **options)
+
+    real = LogisticRegression.fit
+    monkeypatch.setattr(LogisticRegression, "fit", fit)
+    x, labels = blobs(1)
+    with threadpool_limits(limits=2):
+        fit_linear(x, labels, x, num_classes=3, folds=2, seed=0)
+        assert seen == [{1}]
+        assert {pool["num_threads"] for pool in threadpool_info()} == {2}
+
+
+def test_groups_stay_together():
+    records = [VideoRecord(Path(f"v_A_g{g:02d}_c{c:02d}.avi"), "x", 0) for g in (1, 2) for c in (1, 2)]
+    assert groups_of(records) == ["0-g01", "0-g01", "0-g02", "0-g02"]
+    assert groups_of([*records, VideoRecord(Path("other.avi"), "x", 0)]) is None
+    # Labels are random, but equal within a group: only leaking a group over both sides would predict them.
+    rng = np.random.default_rng(0)
+    groups = [f"{g}" for g in range(24) for _ in range(4)]
+    x = rng.normal(size=(24, 8)).repeat(4, axis=0).astype(np.float32)
+    labels = np.tile([0, 1], 12).repeat(4)
+    honest = fit_linear(x, labels, x, num_classes=2, folds=4, seed=0, groups=groups).cross_validated
+    leaking = fit_linear(x, labels, x, num_classes=2, folds=4, seed=0).cross_validated
+    assert honest is not None
+    assert leaking is not None
+    assert honest < 0.75
+    assert leaking > honest + 0.1
+
+
+def test_nearest_votes_equal_a_loop():
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=(n, 5)).astype(np.float32) for n in (20, 7))
+    labels = rng.integers(4, size=20)
+    found = nearest_scores(x, labels, y, num_classes=4, neighbours=6, temperature=0.2)
+    for row, query in zip(found, y, strict=True):
+        cosines = [float(query @ item / np.linalg.norm(query) / np.linalg.norm(item)) for item in x]
+        expected = np.zeros(4)
+        for place in sorted(range(20), key=lambda i: -cosines[i])[:6]:
+            expected[labels[place]] += np.exp(cosines[place] / 0.2)
+        np.testing.assert_allclose(row / row.sum(), expected / expected.sum(), rtol=1e-4)
+
+
+def test_few_labels_are_nested_and_drawn_anew():
+    labels = np.repeat([0, 1, 5], 10)
+    small, large, other = (draw_few(labels, n, seed=0, draw=d) for n, d in ((2, 0), (5, 0), (2, 1)))
+    assert set(small) < set(large)
+    assert sorted(labels[small]) == [0, 0, 1, 1, 5, 5]
+    assert small.tolist() != other.tolist()
+    (x, marks), (y, truth) = blobs(10), blobs(10, seed=1)
+    point = few_label_point(x, marks, y, truth, count=2, draws=3, seed=0)
+    assert len(point.draws) == 3
+    assert point.low <= point.mean <= point.high
+    assert point.mean == pytest.approx(np.mean(point.draws))
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    root = write_listed_videos(tmp_path_factory.mktemp("set"))
+    save_tiny_checkpoint(root / "model.ckpt")
+    return root
+
+
+def run(root: Path, out: Path, *options: str) -> dict:
+    words = [str(root / "model.ckpt"), *listed(root)]
+    fixed = [f"--out={out}", f"--cache={out.parent / 'cache'}", "--num_workers=0", "--num_clips=2", "--draws=2"]
+    assert main(["probe", *words, *fixed, "--precision=fp32", "--few_labels=[1,1000]", *options]) == 0
+    return json.loads((out / "result.json").read_text())
+
+
+def test_command(videos, tmp_path, monkeypatch):
+    result = run(videos, tmp_path / "run")
+    scores = result["results"]["scores"]
+    assert set(scores) == {f"{a}_{b}" for a in ("linear", "knn") for b in ("top1", "top5", "mean_class_accuracy")}
+    assert all(row["low"] <= row["value"] <= row["high"] for row in scores.values())
+    assert list(result["results"]["few_labels"]) == ["1"]
+    assert result["results"]["few_labels_left_out"] == [1000]
+    hits = read_predictions(tmp_path / "run" / result["results"]["predictions"], ["name", "linear_top1", "knn_top5"])
+    assert len(hits["name"]) == result["protocol"]["test_videos"]
+    assert hits["linear_top1"].mean() == pytest.approx(scores["linear_top1"]["value"])
+    for name in ("confusion.png", "few_labels.png", "config.yaml"):
+        assert (tmp_path / "run" / name).stat().st_size > 0
+
+    def no_network(*_args):
+        raise AssertionError("features must come from the cache")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Embedder, "stream_clips", no_network)
+        assert run(videos, tmp_path / "again")["results"] == result["results"]
+    control = run(videos, tmp_path / "control", "--random_init")
+    assert control["protocol"]["random_init"]
+    assert control["protocol"]["weights_sha256"] != result["protocol"]["weights_sha256"]
+
+
+def test_foreign_weights_are_probed_without_conversion(videos, tmp_path):
+    """A state dict under a prefix, with the weights of the checkpoint but RGB input: its own features, its own hash."""
+    backbone = load_pretrained(videos / "model.ckpt").backbone
+    torch.save({f"module.encoder_q.{key}": value for key, value in backbone.state_dict().items()}, tmp_path / "x.pth")
+    words = [
+        str(tmp_path / "x.pth"),
+        f"--data.root={videos}",
+        "--data.kind=csv",
+        f"--data.list={videos / 'labels.csv'}",
+    ]
+    view = ["--num_frames=4", "--size=32", "--num_clips=1", "--num_workers=0", "--few_labels=[]", "--precision=fp32"]
+    assert main(["probe", *words, *view, f"--out={tmp_path / 'run'}", f"--cache={tmp_path / 'cache'}"]) == 0
+    stamp = json.loads((tmp_path / "run" / "result.json").read_text())["protocol"]
+    assert (stamp["backbone"], stamp["input"]) == ("r3d_10_slim", "rgb")
+    assert stamp["weights_sha256"] == weights_sha256(backbone)

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pytest
+
+from rspnet.lab.bench.bench_search import bench_search
+from rspnet.search import store
+
+pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+
+
+def test_an_indexed_library_finds_what_an_exact_search_finds(monkeypatch):
+    monkeypatch.setattr(store, "ANN_FROM_CLIPS", 3000)
+    result = bench_search(num_clips=4000, queries=10, added_videos=20, backbone="r3d_10_slim")
+    assert result["clips"] == 4000
+    assert [row["alpha"] for row in result["rows"]] == [0.0, 0.5, 1.0]
+    for row in result["rows"]:
+        assert row["recall_at_10"] >= 0.9
+        assert 0 < row["p50_ms"] <= row["p99_ms"]
+    assert result["added_videos"] == 20
+    assert result["old_data_files"] > 0
+    assert result["old_data_files_rewritten"] == 0
+    assert result["file_to_hits_s"] > 0

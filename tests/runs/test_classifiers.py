@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import torch
+import torch.multiprocessing as mp
+from helpers.clips_on_disk import write_videos
+from helpers.scores_of_ranks import save_scores
+from helpers.tiny_model import save_tiny_checkpoint
+
+from rspnet.config.finetune import ClassifierConfig
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.runs.classifiers import make_classifier
+
+
+def test_ranks_score_every_video_once(tmp_path):
+    """7 videos, one of them broken, on 2 ranks: the figures of one process, no padding."""
+    videos = write_videos(tmp_path / "videos", count=6)
+    (videos / "broken.mp4").write_bytes(b"no video")
+    threads = torch.get_num_threads()
+    save_scores(0, 1, str(videos), str(tmp_path))
+    mp.spawn(save_scores, args=(2, str(videos), str(tmp_path)), nprocs=2)
+    torch.set_num_threads(threads)
+    alone, *both = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("1-0", "2-0", "2-1"))
+    assert len(alone["names"]) == 6
+    assert alone["skipped"] == ["broken.mp4"]
+    for part in both:
+        assert (part["names"], part["skipped"]) == (alone["names"], alone["skipped"])
+        assert torch.equal(part["scores"], alone["scores"])
+
+
+def test_initial_weights(tmp_path):
+    path = save_tiny_checkpoint(tmp_path / "model.ckpt")
+    model, init = make_classifier(ClassifierConfig(init=str(path)), num_classes=3, seed=0)
+    expected = load_pretrained(path).backbone.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in model.backbone.state_dict().items())
+    assert init is not None
+    assert model.training
+    scratch = ClassifierConfig(backbone="r3d_10_slim")
+    (first, none), (same, _), (other, _) = (make_classifier(scratch, num_classes=3, seed=s) for s in (0, 0, 1))
+    assert none is None
+    weights = [part.backbone.conv1.weight for part in (first, same, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])

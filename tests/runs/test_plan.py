@@ -1,0 +1,30 @@
+"""The plan of a pre-training shares the cores between training and loading by what each has to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from rspnet.cli import parse
+from rspnet.engine import runtime
+from rspnet.runs.plan import make_plan
+
+SLIM = ("--model.backbone", "r3d_10_slim", "--data.num_frames", "8", "--data.size", "48")
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        (SLIM, (1, 1)),
+        ((*SLIM, "--model.input", "moving"), (1, 1)),
+        (("--model.backbone", "r3d_18"), (2, 1)),
+        (("--model.backbone", "s3dg"), (2, 1)),
+        (("--recipe", "pretrain/small-cpu"), (1, 1)),
+    ],
+)
+def test_threads_and_workers_on_two_cores(
+    options: tuple[str, ...], chosen: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "available_cores", lambda: 2)
+    config = parse("pretrain", [*options, "--data.root", "videos", "--out", "run", "--engine.device", "cpu"])
+    plan = make_plan(config, num_videos=1000)
+    assert (plan.threads, plan.workers) == chosen

@@ -1,0 +1,40 @@
+"""The run folder: one command's, never overwritten by another's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rspnet.cli import parse
+from rspnet.config.embed import EmbedConfig
+from rspnet.core.errors import ConfigError
+from rspnet.runs.run_folder import open_run_folder
+
+CONFIG = EmbedConfig(model="last.ckpt", videos=["a.mp4"])
+
+
+def test_a_run_of_another_command_is_not_overwritten(tmp_path: Path) -> None:
+    folder = open_run_folder(str(tmp_path / "run"), CONFIG, command="embed")
+    before = (folder / "config.yaml").read_bytes()
+    with pytest.raises(ConfigError, match=r"run' holds a run of rspnet embed: name another folder"):
+        open_run_folder(str(folder), CONFIG, command="probe")
+    assert (folder / "config.yaml").read_bytes() == before
+    (folder / "skipped.csv").touch()
+    open_run_folder(str(folder), CONFIG, command="embed")
+    assert not (folder / "skipped.csv").exists()  # the second run has not skipped anything yet
+    assert parse("embed", [CONFIG.model, *CONFIG.videos, "--config", str(folder / "config.yaml")]) == CONFIG
+
+
+@pytest.mark.parametrize("old", [b"", b"out: features\n", b"# my own notes\n", b"\xff\xfe"])
+def test_a_folder_of_no_known_command_may_be_used(tmp_path: Path, old: bytes) -> None:
+    (tmp_path / "config.yaml").write_bytes(old)
+    open_run_folder(str(tmp_path), CONFIG, command="embed")
+
+
+def test_no_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--out is empty: name a folder"):
+        open_run_folder("", CONFIG, command="embed")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is a file: name a folder"):
+        open_run_folder(str(tmp_path / "file"), CONFIG, command="embed")

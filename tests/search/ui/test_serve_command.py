@@ -1,0 +1,69 @@
+"""`rspnet serve` before it serves: bad input, a missing extra, a warning to whom it may concern."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+
+import pytest
+
+from rspnet.cli import main
+from rspnet.search.ui.serve import announce
+
+pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+if importlib.util.find_spec("gradio") is None:  # importing it takes seconds
+    pytest.skip("the extra rspnet[ui] is not installed", allow_module_level=True)
+
+
+@pytest.fixture(autouse=True)
+def as_it_was(monkeypatch):
+    """The command sets a signal handler and two environment variables for its process."""
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["nowhere"], "'nowhere' is no library of videos: make one with rspnet index DIR --store nowhere"),
+        (["nowhere", "--port=99999"], "--port 99999: must be from 0 to 65535"),
+        (["nowhere", "--max_upload_mb=0"], "--max_upload_mb 0: must be at least 1"),
+        (["nowhere", "--host=no.such.name.invalid"], "cannot listen at --host no.such.name.invalid --port 7860"),
+    ],
+)
+def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["serve", "--port=0", *options] if "--host" not in options[-1] else ["serve", *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_port_in_use_is_named(tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["serve", str(tmp_path), f"--port={port}"]) == 2
+    assert f"cannot listen at --host 127.0.0.1 --port {port}: Address already in use" in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert main(["serve", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        "rspnet: error: the page needs Gradio: install the extra, pip install 'rspnet[ui]'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("0.0.0.0", "http://0.0.0.0:80"), ("127.0.0.1", "http://127.0.0.1:80"), ("::1", "http://[::1]:80")],
+)
+def test_another_host_than_this_machine_is_warned_of(capsys, host, address):
+    announce(host, 80)
+    said = capsys.readouterr().err
+    assert (f"warning: --host {host}: anyone who reaches this address" in said) == (host == "0.0.0.0")
+    assert f"{address} (" in said
