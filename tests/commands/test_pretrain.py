@@ -194,29 +194,3 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_advice_and_the_files(
     assert len(rows) % 4 == 0  # whole batches
     saved = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
     assert saved["step"] == int(rows[0]["step"])  # the last checkpoint is from before the first bad step
-
-
-def test_videos_read_once_for_two_steps_resume_byte_identically(
-    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """12 videos in batches of 4: 3 batches, each twice, the queue of 4 keys forgets after 2 steps; stopped between."""
-    options = ["--data.clips_per_video=2", "--data.read_once", "--model.queue_size=4"]
-    assert run(videos, tmp_path / "whole", *options) == 0
-    assert "(6 an epoch)" in " ".join(capsys.readouterr().err.split())
-    with monkeypatch.context() as stopping:
-        stop_after(stopping, 4)
-        assert run(videos, tmp_path / "cut", *options) == 130
-    assert run(videos, tmp_path / "cut", *options, "--resume", "--data.num_workers=1") == 0
-    whole, cut = (load_checkpoint(tmp_path / name / LAST) for name in ("whole", "cut"))
-    assert same(whole["model"], cut["model"])
-    assert same(whole["optimizer"], cut["optimizer"])
-
-
-def test_reading_once_needs_several_samples_and_the_papers_method(
-    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(videos, tmp_path / "run", "--data.read_once") == 2
-    assert "--data.read_once needs --data.clips_per_video of 2 or more" in capsys.readouterr().err
-    more = ["--data.read_once", "--data.clips_per_video=2", "--model.method=moco"]
-    assert run(videos, tmp_path / "run", *more) == 2
-    assert "--data.read_once is of method rspnet, not of moco" in capsys.readouterr().err

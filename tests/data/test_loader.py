@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,15 @@ import torch
 from helpers.videos import read_barcode, write_barcode_video
 
 from rspnet.core.errors import ConfigError, RSPNetError, TooManySkippedError
-from rspnet.data import datasets as datasets_module
 from rspnet.data import loader as loader_module
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.augment import JITTER_SIZE
-from rspnet.data.batches import PairBatch, make_views, stack_pairs
+from rspnet.data.batches import PairBatch, make_views
 from rspnet.data.datasets import ClipPairDataset, EvalClipDataset, NoSample, PairSample
 from rspnet.data.loader import make_eval_loader, make_loader
 from rspnet.data.presets import PRESETS, AugmentPreset
-from rspnet.data.sampler import ClipSize, PairRequest, PairSampler
+from rspnet.data.sampler import PairRequest, PairSampler
 from rspnet.data.skipped import Skip, SkipLog
-from rspnet.video.reader import VideoReader, open_video
 
 SIZE = 64
 # The whole picture, untouched: barcodes stay readable.
@@ -83,32 +80,6 @@ def test_workers_change_nothing(folder: Path, batches: list[PairBatch], num_work
     assert [as_bytes(batch) for batch in read] == [as_bytes(batch) for batch in batches]
 
 
-@pytest.mark.parametrize(("start", "num_workers"), [(0, 0), (3, 0), (0, 2)])
-def test_what_is_read_together_is_what_is_read_alone(
-    folder: Path, start: int, num_workers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """9 videos, three of them bad, in batches of 3 that come twice, 2 steps apart; every sample bit for bit."""
-    data = dataset(folder)
-    steps = sampler(data, batch_size=3, clips_per_video=2, apart=2, total_steps=12)
-    alone = [stack_pairs([data.sample(request, {}) for request in requests]) for requests in steps]
-    opened = Counter[str]()
-
-    def counted(path: Path) -> VideoReader:
-        opened[Path(path).name] += 1
-        return open_video(path)
-
-    monkeypatch.setattr(datasets_module, "open_video", counted)
-    steps.start_step = start
-    together = list(make_loader(data, steps, num_workers=num_workers))
-    assert [as_bytes(batch) for batch in together] == [as_bytes(batch) for batch in alone[start:]]
-    if start == num_workers == 0:
-        shown = Counter(request.index for requests in steps for request in requests)
-        for index, record in enumerate(data.records):
-            if record.name.startswith("good"):
-                replacing = sum((batch.index == index).sum().item() for batch in alone) - shown[index]
-                assert opened[record.name] == shown[index] // 2 + replacing
-
-
 @pytest.mark.parametrize("start", [1, 3, 5])
 def test_a_resume_goes_on_with_the_same_batches(folder: Path, batches: list[PairBatch], start: int) -> None:
     data = dataset(folder)
@@ -149,25 +120,6 @@ def test_speeds_are_what_the_labels_say(folder: Path) -> None:
         seen.add((int(query[0]), int(key[0])))
     assert len(seen) > 3
     assert any(query != key for query, key in seen)
-
-
-def test_coarse_clips_are_the_beginning_of_the_same_windows(folder: Path) -> None:
-    data = dataset(folder, size=SIZE, preset=dataclasses.replace(UNTOUCHED, grayscale_p=0.5))
-    for index, (speed, other) in enumerate([(1, 2), (2, 1)], start=2):
-        whole = data[PairRequest(index, 0, speed, other)]
-        coarse = data[PairRequest(index, 0, speed, other, clip=ClipSize(4, SIZE))]
-        assert isinstance(whole, PairSample)
-        assert isinstance(coarse, PairSample)
-        pairs = [(whole.query, coarse.query)]
-        pairs += [(whole.key[getattr(whole, n)], coarse.key[getattr(coarse, n)]) for n in ("key_same", "key_other")]
-        for large, small in pairs:
-            assert [read_barcode(f) for f in small.numpy()] == [read_barcode(f) for f in large[:4].numpy()]
-        assert torch.equal(whole.query_jitter, coarse.query_jitter)
-        assert (whole.query_seed, whole.key_seed) == (coarse.query_seed, coarse.key_seed)
-        small = data[PairRequest(index, 0, speed, other, clip=ClipSize(4, 24))]
-        assert isinstance(small, PairSample)
-        assert small.query.shape == (4, 24, 24, 3)
-        assert small.key.shape == (6, 24, 24, 3)
 
 
 def test_resampling_by_time_gives_true_speeds(tmp_path: Path) -> None:

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rspnet.core.errors import ConfigError
-from rspnet.data.sampler import ClipSize, PairSampler
+from rspnet.data.sampler import PairSampler
 
 
 def sampler(num_videos: int = 21, **changes: Any) -> PairSampler:
@@ -59,45 +57,6 @@ def test_half_of_each_global_batch_plays_fast_at_one_speed() -> None:
         fast_places.add(tuple(request.speed > 1 for request in batch))
     assert fast_speeds == {2, 4}
     assert len(fast_places) == 6
-
-
-@pytest.mark.parametrize("start", [0, 3, 9])
-def test_coarse_steps_ask_for_the_same_samples_in_a_smaller_size(start: int) -> None:
-    coarse = list(sampler(coarse=ClipSize(4, 24), coarse_steps=5, start_step=start))
-    assert [batch[0].clip for batch in coarse] == [ClipSize(4, 24) if step < 5 else None for step in range(start, 12)]
-    whole = [[dataclasses.replace(request, clip=None) for request in batch] for batch in coarse]
-    assert whole == list(sampler(start_step=start))
-
-
-@pytest.mark.parametrize("apart", [1, 3, 4, 50])
-def test_videos_read_together_are_shown_apart(apart: int) -> None:
-    """35 videos in batches of 4: 8 whole batches, each of them three times an epoch."""
-    data = sampler(35, clips_per_video=3, apart=apart, total_steps=48)
-    assert data.steps_per_epoch == 24
-    batches = list(data)
-    requests = [request for batch in batches for request in batch]
-    assert len({(request.epoch, request.index, request.repeat) for request in requests}) == len(requests) == 192
-    assert set(Counter((request.epoch, request.index) for request in requests).values()) == {3}
-    together = list(data.together())
-    assert sorted(step for steps in together for step in steps) == list(range(48))
-    assert [steps[0] for steps in together] == sorted(steps[0] for steps in together)
-    for steps in together:
-        shown = [batches[step] for step in steps]
-        assert [batch[0].repeat for batch in shown] == [0, 1, 2]
-        assert len({tuple(request.index for request in batch) for batch in shown}) == 1
-        assert min(np.diff(steps)) >= min(apart, 8)
-    assert len({tuple(request.speed for request in batches[step]) for step in together[0]}) > 1 or apart == 1
-
-
-@settings(max_examples=20)
-@given(start=st.integers(0, 30), total=st.integers(20, 40), apart=st.integers(1, 6))
-def test_a_resume_reads_together_what_is_left(start: int, total: int, apart: int) -> None:
-    options = {"clips_per_video": 2, "apart": apart, "total_steps": total}
-    whole, rest = sampler(**options), sampler(start_step=start, **options)
-    assert list(rest) == list(whole)[start:]
-    assert list(rest) == [rest.requests(step) for step in range(start, total)]
-    left = [[step for step in steps if step >= start] for steps in whole.together()]
-    assert list(rest.together()) == sorted(steps for steps in left if steps)
 
 
 @pytest.mark.parametrize(

@@ -134,9 +134,6 @@ class Pretraining:
             total_steps=self.plan.total_steps,
             start_step=self.training.loop.step,
             clips_per_video=data.clips_per_video,
-            apart=self.plan.apart,
-            coarse=self.plan.coarse,
-            coarse_steps=self.plan.coarse_steps,
             rank=self.fabric.global_rank,
             world_size=self.fabric.world_size,
         )

@@ -28,20 +28,10 @@ class PairDataConfig:
     """Preset of crop, colour jitter, grayscale, flip and blur."""
     noise_std: float = 0.0
     """Fresh Gaussian noise on every frame, as a share of the 0..1 range; closes the codec shortcut of RSP."""
-    coarse_share: float = 0.0
-    """Share of the steps, from the first on, that see smaller clips of the same windows (coarse to fine): cheap steps
-    first, then clips as large as said above."""
-    coarse_size: int | None = None
-    """Height and width of those clips; `size` where only their frames are fewer."""
-    coarse_frames: int | None = None
-    """Frames of those clips; `num_frames` where they only have fewer pixels."""
     batch_size: int = 64
     """Clips (videos) in one step over all ranks together."""
     clips_per_video: int = 1
     """How often one epoch visits each video."""
-    read_once: bool = False
-    """Read a video once for its `clips_per_video` samples of an epoch (method rspnet): cheaper steps. The samples wait
-    in memory for steps of their own, at which the queue has forgotten the one before."""
     num_workers: int | None = None
     """Loader processes per rank; the default is the cores that the training threads leave, at least a quarter."""
     max_skipped: float = 0.05
@@ -57,21 +47,8 @@ class PairDataConfig:
         require(min(self.speeds) >= 2, f"--data.speeds {list(self.speeds)}: each must be at least 2")
         require(self.fps is None or self.fps > 0, f"--data.fps {self.fps}: must be above 0")
         require(0 <= self.noise_std < 1, f"--data.noise_std {self.noise_std}: must be in 0..1")
-        for name, whole, least in (("size", self.size, 16), ("frames", self.num_frames, 2)):
-            coarse = getattr(self, f"coarse_{name}")
-            require(coarse is None or least <= coarse <= whole, f"--data.coarse_{name} {coarse}: {least} to {whole}")
-        require(0 <= self.coarse_share < 1, f"--data.coarse_share {self.coarse_share}: must be in 0..1, below 1")
-        smaller = self.coarse_size is not None or self.coarse_frames is not None
-        require(
-            smaller == (self.coarse_share > 0),
-            "--data.coarse_share goes with --data.coarse_size or coarse_frames, which go with it",
-        )
         require(self.batch_size >= 2, f"--data.batch_size {self.batch_size}: must be at least 2")
         require(self.clips_per_video >= 1, f"--data.clips_per_video {self.clips_per_video}: must be at least 1")
-        require(
-            not self.read_once or self.clips_per_video > 1,
-            "--data.read_once needs --data.clips_per_video of 2 or more: that many samples come from one reading",
-        )
         require(self.num_workers is None or self.num_workers >= 0, f"--data.num_workers {self.num_workers}: below 0")
         require(0 <= self.max_skipped <= 1, f"--data.max_skipped {self.max_skipped}: a share, 0 to 1")
 
@@ -239,7 +216,6 @@ class PretrainConfig:
         method, speeds = self.model.method, self.data.speeds
         one_speed = method in ("moco", "order")
         require(not one_speed or speeds == (2,), f"--data.speeds {list(speeds)}: {method} plays all clips at speed 1")
-        require(method == "rspnet" or not self.data.read_once, f"--data.read_once is of method rspnet, not of {method}")
         groups = self.model.virtual_ranks * self.engine.devices * self.engine.num_nodes
         size = self.data.batch_size
         require(size % groups == 0, f"--data.batch_size {size}: must divide by ranks x virtual ranks = {groups}")

@@ -16,7 +16,6 @@ from rspnet.data.augment import augment, draw_clip
 from rspnet.data.clip_tasks import ClipPlan, ClipRequest, ClipTask
 from rspnet.data.datasets import MAX_DRAWS, Keys, NoSample, check_pixels_and_rate, first_usable
 from rspnet.data.presets import AugmentPreset
-from rspnet.data.sampler import ClipSize
 from rspnet.data.skipped import Skip
 from rspnet.video.clips import MAX_REPEATED, draw_window, ordered_ticks, repeated_share
 from rspnet.video.reader import VideoReader, View
@@ -141,12 +140,11 @@ class ClipSetDataset(Dataset[ClipSample | NoSample]):
         self, video: VideoReader, request: ClipRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
     ) -> tuple[ClipSample, float]:
         """A sample, and the largest share of repeats among its clips and the stretches they are cut from."""
-        clip = request.clip or ClipSize(self.num_frames, self.size)
-        cuts, draws, views = self._cuts(video, request.plan, keys, clip.num_frames), [], []
+        cuts, draws, views = self._cuts(video, request.plan, keys), [], []
         for place, (stretch, speed) in enumerate(cuts):
             draw = draw_clip(self.preset, height=video.height, width=video.width, rng=numpy_rng(*keys, "looks", place))
             draws.append(draw)
-            views.append(View(stretch[::speed], box=draw.box, size=(clip.size, clip.size), flip=draw.flip))
+            views.append(View(stretch[::speed], box=draw.box, size=(self.size, self.size), flip=draw.flip))
         watch = Watch(frame for stretch, _ in cuts for frame in stretch)
         clips = video.read_views(views, watch=watch)
         sample = ClipSample(
@@ -159,17 +157,17 @@ class ClipSetDataset(Dataset[ClipSample | NoSample]):
         )
         return sample, max(repeated_share(seen) for seen in (*clips, *(watch.pictures(cut) for cut, _ in cuts)))
 
-    def _cuts(self, video: VideoReader, plan: ClipPlan, keys: Keys, num_frames: int) -> list[tuple[list[int], int]]:
+    def _cuts(self, video: VideoReader, plan: ClipPlan, keys: Keys) -> list[tuple[list[int], int]]:
         """Of each clip as shown: all frames from its first to its last, and its speed."""
         if plan.order:
             window = draw_window(video.times, length=self.window, rng=numpy_rng(*keys, "window"), fps=self.fps)
-            ticks = ordered_ticks(num_frames, len(plan.order))
+            ticks = ordered_ticks(self.num_frames, len(plan.order))
             return [(window[ticks[place]].tolist(), 1) for place in plan.order]
         cuts = []
         for place, speed in enumerate(plan.speeds):
             rng = numpy_rng(*keys, "window", place)
             window = draw_window(video.times, length=self.window, rng=rng, fps=self.fps)
-            cuts.append((window[: (num_frames - 1) * speed + 1].tolist(), speed))
+            cuts.append((window[: (self.num_frames - 1) * speed + 1].tolist(), speed))
         return cuts
 
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
-from rspnet.data.sampler import ClipSize, PairSampler
+from rspnet.data.sampler import PairSampler
 from rspnet.video.clips import ordered_length, window_length
 
 TaskName = Literal["pace", "speednet", "moco", "order"]
@@ -94,16 +94,12 @@ class ClipTask:
 
 @dataclass(frozen=True)
 class ClipRequest:
-    """One sample to make: which video, in which epoch and repeat of it (parts of the sample's seed), which clips.
-
-    `clip` is how large they are; see `PairRequest`.
-    """
+    """One sample to make: which video, in which epoch and repeat of it (parts of the sample's seed), which clips."""
 
     index: int
     epoch: int
     repeat: int
     plan: ClipPlan
-    clip: ClipSize | None = None
 
 
 class ClipSampler:
@@ -115,7 +111,6 @@ class ClipSampler:
         self.batch_size = pairs.batch_size
         self.world_size = pairs.world_size
         self.start_step = pairs.start_step
-        self.read_at_once = 1
 
     def __len__(self) -> int:
         """Batches this sampler gives."""
@@ -131,10 +126,6 @@ class ClipSampler:
         mine = slice(self.pairs.rank * local, (self.pairs.rank + 1) * local)
         plans: Sequence[ClipPlan] = self.task.plans(self.batch_size, seed=self.pairs.seed, step=step)
         return [
-            ClipRequest(request.index, request.epoch, request.repeat, plan, request.clip)
+            ClipRequest(request.index, request.epoch, request.repeat, plan)
             for request, plan in zip(self.pairs.requests(step), plans[mine], strict=True)
         ]
-
-    def together(self) -> Iterator[list[int]]:
-        """Every step by itself: no video is read for several steps."""
-        return ([step] for step in range(self.start_step, self.pairs.total_steps))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -152,15 +151,6 @@ class _Draft:
         return sample, max(repeated_share(clip) for clip in clips)
 
 
-def _decode(
-    video: VideoReader, drafts: Sequence[_Draft], index: int, skipped: tuple[Skip, ...]
-) -> list[tuple[PairSample, float]]:
-    """The samples of drafts of one video from one decode, each with its largest share of repeats."""
-    watch = Watch(frame for draft in drafts for stretch in draft.stretches for frame in stretch)
-    pixels = iter(video.read_views([view for draft in drafts for view in draft.views], watch=watch))
-    return [draft.finish(next(pixels), next(pixels), watch, index, skipped) for draft in drafts]
-
-
 class ClipPairDataset(Dataset[PairSample | NoSample]):
     """Query and key windows of videos (METHOD: steps 1 and 2), each a function of its request and the seed alone.
 
@@ -226,27 +216,8 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
 
         return first_usable(self.records, request.index, self._keys(request), deadly, read)
 
-    def samples(self, requests: Sequence[PairRequest], deadly: Mapping[int, str]) -> list[PairSample | NoSample]:
-        """The samples of requests of one video, each what `sample` gives, from one decode where none is refused."""
-        index = requests[0].index
-        found: list[PairSample | None] = [None] * len(requests)
-        if index not in deadly:
-            note(index)
-            with (
-                suppress(RSPNetError),
-                open_video(self.records[index].path) as video,
-            ):  # `sample` finds it again, and why
-                found = self._read_together(video, requests)
-        return [one or self.sample(request, deadly) for one, request in zip(found, requests, strict=True)]
-
     def _keys(self, request: PairRequest) -> Keys:
         return (self.seed, "pair", request.epoch, request.index, request.repeat)
-
-    def _read_together(self, video: VideoReader, requests: Sequence[PairRequest]) -> list[PairSample | None]:
-        """The first draw of every request, None where it is refused."""
-        drafts = [self._draft(video, request, (*self._keys(request), 0)) for request in requests]
-        made = _decode(video, drafts, requests[0].index, ())
-        return [sample if repeated < self.max_repeated else None for sample, repeated in made]
 
     def _read(
         self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
@@ -262,14 +233,17 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
     ) -> tuple[PairSample, float]:
         """A sample, and the largest share of repeats among its three clips and the stretches they are cut from."""
-        return _decode(video, [self._draft(video, request, keys)], index, skipped)[0]
+        draft = self._draft(video, request, keys)
+        watch = Watch(frame for stretch in draft.stretches for frame in stretch)
+        query, key = video.read_views(draft.views, watch=watch)
+        return draft.finish(query, key, watch, index, skipped)
 
     def _draft(self, video: VideoReader, request: PairRequest, keys: Keys) -> _Draft:
         """Draw windows and looks."""
-        num_frames, size = request.clip or (self.num_frames, self.size)
+        num_frames = self.num_frames
         union = speed_union(num_frames, request.speed, request.other_speed)
         (query_draw, query_view, query_window), (key_draw, key_view, key_window) = (
-            self.draw_window_and_looks(video, ticks, numpy_rng(*keys, name), size=size)
+            self.draw_window_and_looks(video, ticks, numpy_rng(*keys, name))
             for name, ticks in (("query", np.arange(num_frames) * request.speed), ("key", union.offsets))
         )
         windows = [(query_window, request.speed), (key_window, request.speed), (key_window, request.other_speed)]
@@ -277,7 +251,7 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         return _Draft((query_view, key_view), (query_draw, key_draw), union, stretches)
 
     def draw_window_and_looks(
-        self, video: VideoReader, ticks: Indices, rng: np.random.Generator, *, size: int
+        self, video: VideoReader, ticks: Indices, rng: np.random.Generator
     ) -> tuple[ClipDraw, View, Indices]:
         """Draw a window and its looks: these, a view of the window's frames at `ticks` only, and the window.
 
@@ -285,11 +259,10 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
             video: the open video.
             ticks: the frames to see, counted from the window's start.
             rng: what to draw by.
-            size: height and width of the view in pixels.
         """
         window = draw_window(video.times, length=self.window, rng=rng, fps=self.fps)
         draw = draw_clip(self.preset, height=video.height, width=video.width, rng=rng)
-        return draw, View(window[ticks].tolist(), box=draw.box, size=(size, size), flip=draw.flip), window
+        return draw, View(window[ticks].tolist(), box=draw.box, size=(self.size, self.size), flip=draw.flip), window
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ decoder runs in the training process, and its crash cannot be contained.)
 
 from __future__ import annotations
 
-import copy
 import multiprocessing
 import shutil
 import signal
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
@@ -21,9 +20,9 @@ import torch
 from rspnet.core.errors import RSPNetError, TooManySkippedError
 from rspnet.core.workers import Death, Replace, ordered_map
 from rspnet.data.batches import PairBatch, collate
-from rspnet.data.clip_sets import ClipBatch, ClipSample, ClipSetDataset
+from rspnet.data.clip_sets import ClipBatch, ClipSetDataset
 from rspnet.data.clip_tasks import ClipSampler
-from rspnet.data.datasets import ClipPairDataset, EvalClipDataset, EvalSample, NoSample, PairSample
+from rspnet.data.datasets import ClipPairDataset, EvalClipDataset, EvalSample, NoSample
 from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import Skip, SkipLog
 
@@ -37,9 +36,8 @@ Item = TypeVar("Item")
 Batch = TypeVar("Batch")
 
 
-PairTask = tuple[list[list[Any]], dict[int, str]]
-"""Requests of batches of the same videos, and the videos (by index) known to end the process that reads them, with
-reasons."""
+PairTask = tuple[list[Any], dict[int, str]]
+"""Requests of one batch, and the videos (by index) known to end the process that reads them, with reasons."""
 
 
 class PairReader:
@@ -48,18 +46,11 @@ class PairReader:
     def __init__(self, dataset: ClipPairDataset | ClipSetDataset) -> None:
         self.dataset = dataset
 
-    def __call__(self, task: PairTask) -> list[PairBatch | ClipBatch | NoSample]:
-        """The batches of some requests."""
+    def __call__(self, task: PairTask) -> PairBatch | ClipBatch | NoSample:
+        """The batch of some requests."""
         _one_thread_in_workers()
-        batches, deadly = task
-        of_videos = [self._samples(requests, deadly) for requests in zip(*batches, strict=True)]
-        return [collate(samples) for samples in zip(*of_videos, strict=True)]
-
-    def _samples(self, requests: Sequence[Any], deadly: dict[int, str]) -> Sequence[PairSample | ClipSample | NoSample]:
-        if len(requests) == 1:
-            return [self.dataset.sample(requests[0], deadly)]
-        assert isinstance(self.dataset, ClipPairDataset)
-        return self.dataset.samples(requests, deadly)
+        requests, deadly = task
+        return collate([self.dataset.sample(request, deadly) for request in requests])
 
 
 class EvalReader:
@@ -138,24 +129,12 @@ class PairLoader(Generic[Batch]):
             yield batch
 
     def _batches(self) -> Iterator[Any]:
-        """Batches in step order; those of videos that are read once for several steps wait here for theirs."""
-        step, waiting, asked = self._sampler.start_step, dict[int, Any](), deque[list[int]]()
-        for batches in self._read(asked):
-            for its_step, batch in zip(asked.popleft(), batches, strict=True):
-                # A batch that waits must not hold the shared memory it came in.
-                waiting[its_step] = batch if its_step == step else copy.deepcopy(batch)
-            while step in waiting:
-                yield waiting.pop(step)
-                step += 1
-
-    def _read(self, asked: deque[list[int]]) -> Iterator[list[Any]]:
-        """Batches of the same videos, one list after the other; the steps they are for go to `asked`."""
+        """Batches in step order."""
         coroner = Coroner()
 
         def tasks() -> Iterator[PairTask]:
-            for steps in self._sampler.together():
-                asked.append(steps)
-                yield [self._sampler.requests(step) for step in steps], dict(coroner.deadly)
+            for requests in self._sampler:
+                yield requests, dict(coroner.deadly)
 
         def after_death(task: PairTask, death: Death) -> PairTask:
             coroner.blames(death)
@@ -201,7 +180,7 @@ def make_loader(
     Raises:
         RSPNetError: shared memory cannot hold the batches that workers prepare.
     """
-    local_batch = sampler.batch_size // sampler.world_size * sampler.read_at_once
+    local_batch = sampler.batch_size // sampler.world_size
     _check_shared_memory(num_workers * _PREFETCH * local_batch * dataset.max_sample_bytes(), num_workers)
     return PairLoader(dataset, sampler, num_workers=num_workers, skip_log=skip_log)
 

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
-
-
-class ClipSize(NamedTuple):
-    """Frames of a clip, and its height and width in pixels."""
-
-    num_frames: int
-    size: int
 
 
 @dataclass(frozen=True)
@@ -31,7 +22,6 @@ class PairRequest:
         speed: v, the speed of the query clip and of the positive key clip.
         other_speed: w, the speed of the negative key clip.
         repeat: which of the epoch's `clips_per_video` samples of this video this is; a part of the sample's seed.
-        clip: how large the clips are; None: as large as the data set's. Windows, crops and colours do not hang on it.
     """
 
     index: int
@@ -39,7 +29,6 @@ class PairRequest:
     speed: int
     other_speed: int
     repeat: int = 0
-    clip: ClipSize | None = None
 
 
 class PairSampler:
@@ -58,11 +47,6 @@ class PairSampler:
         total_steps: step to stop before.
         start_step: first step to give, for a resume.
         clips_per_video: samples of each video in one epoch; the epoch is that many shuffled passes in a row.
-        apart: have `together` name the steps that show the same videos, at least so many steps apart where the epoch
-            is long enough; an epoch then shows `apart` batches or a few more, the same videos again, and so on to
-            `clips_per_video` times, before the next ones. None: shuffled passes.
-        coarse: clips of the first `coarse_steps` steps (coarse to fine); all others are as large as the data set's.
-        coarse_steps: see `coarse`.
         rank: this process's number.
         world_size: number of processes.
 
@@ -80,9 +64,6 @@ class PairSampler:
         total_steps: int,
         start_step: int = 0,
         clips_per_video: int = 1,
-        apart: int | None = None,
-        coarse: ClipSize | None = None,
-        coarse_steps: int = 0,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -94,9 +75,6 @@ class PairSampler:
         self.total_steps = total_steps
         self.start_step = start_step
         self.clips_per_video = clips_per_video
-        self.apart = apart
-        self.coarse = coarse
-        self.coarse_steps = coarse_steps
         self.rank = rank
         self.world_size = world_size
         self._known: tuple[int, NDArray[np.int64]] = (-1, np.zeros(0, dtype=np.int64))
@@ -104,14 +82,7 @@ class PairSampler:
     @property
     def steps_per_epoch(self) -> int:
         """Whole global batches in one epoch."""
-        return epoch_steps(
-            self.num_videos, self.batch_size, clips_per_video=self.clips_per_video, aligned=self.apart is not None
-        )
-
-    @property
-    def read_at_once(self) -> int:
-        """Most batches that `together` puts together."""
-        return 1 if self.apart is None else self.clips_per_video
+        return epoch_steps(self.num_videos, self.batch_size, clips_per_video=self.clips_per_video)
 
     def __len__(self) -> int:
         """Batches this sampler gives: from `start_step` to `total_steps`."""
@@ -130,46 +101,18 @@ class PairSampler:
             self._known = (epoch, self._order(epoch))
         entries = self._known[1][place * self.batch_size : (place + 1) * self.batch_size]
         repeats, videos = np.divmod(entries, self.num_videos)
-        clip = self.coarse if step < self.coarse_steps else None
         return [
-            PairRequest(video, epoch, speed, other, repeat, clip)
+            PairRequest(video, epoch, speed, other, repeat)
             for video, speed, other, repeat in zip(
                 *(row[mine].tolist() for row in (videos, *self._speeds(step), repeats)), strict=True
             )
         ]
 
-    def together(self) -> Iterator[list[int]]:
-        """Steps from `start_step` to `total_steps` that show the same videos, in the order of the first of each."""
-        if self.apart is None:
-            yield from ([step] for step in range(self.start_step, self.total_steps))
-            return
-        for epoch in range(self.start_step // self.steps_per_epoch, -(-self.total_steps // self.steps_per_epoch)):
-            for first, size in self._groups():
-                start = epoch * self.steps_per_epoch + first * self.clips_per_video
-                shown = [range(start + place, start + self.clips_per_video * size, size) for place in range(size)]
-                left = [[step for step in steps if self.start_step <= step < self.total_steps] for steps in shown]
-                yield from sorted(steps for steps in left if steps)
-
-    def _groups(self) -> list[tuple[int, int]]:
-        """(first batch, number of batches) of the groups that an epoch's videos are shown again in."""
-        assert self.apart is not None
-        batches = self.num_videos // self.batch_size
-        edges = np.linspace(0, batches, max(1, batches // self.apart) + 1).astype(int).tolist()
-        return [(first, last - first) for first, last in pairwise(edges)]
-
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        """Entries (repeat * num_videos + video) of an epoch: one shuffle of all videos for each repeat, or for all."""
+        """Entries (repeat * num_videos + video) of an epoch: one shuffle of all videos for each repeat."""
         rng = numpy_rng(self.seed, "order", epoch)
         repeats = range(self.clips_per_video)
-        if self.apart is None:
-            return np.concatenate([rng.permutation(self.num_videos) + repeat * self.num_videos for repeat in repeats])
-        batches = rng.permutation(self.num_videos)[: self.num_videos // self.batch_size * self.batch_size]
-        parts = [
-            batches[first * self.batch_size : (first + size) * self.batch_size] + repeat * self.num_videos
-            for first, size in self._groups()
-            for repeat in repeats
-        ]
-        return np.concatenate(parts)
+        return np.concatenate([rng.permutation(self.num_videos) + repeat * self.num_videos for repeat in repeats])
 
     def _speeds(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Own and other speeds of a global batch: two int64 [batch_size], a random half of the first being 1."""
@@ -180,10 +123,8 @@ class PairSampler:
         return own, 1 + fast - own
 
 
-def epoch_steps(num_videos: int, batch_size: int, *, clips_per_video: int, aligned: bool) -> int:
-    """Steps of one epoch; `aligned` where each of its passes over the videos takes whole batches."""
-    if aligned:
-        return num_videos // batch_size * clips_per_video
+def epoch_steps(num_videos: int, batch_size: int, *, clips_per_video: int) -> int:
+    """Whole batches in one epoch of `clips_per_video` passes over the videos."""
     return num_videos * clips_per_video // batch_size
 
 

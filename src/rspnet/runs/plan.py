@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -20,7 +19,7 @@ from rspnet.data.checks.survey import Look, survey
 from rspnet.data.clip_tasks import ClipTask
 from rspnet.data.datasets import ClipPairDataset
 from rspnet.data.presets import augment_preset
-from rspnet.data.sampler import ClipSize, epoch_steps
+from rspnet.data.sampler import epoch_steps
 from rspnet.engine.launch import processes
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
 from rspnet.engine.optim import Schedule
@@ -51,9 +50,6 @@ class Plan:
     workers: int
     world_size: int
     warnings: tuple[str, ...]
-    coarse: ClipSize | None
-    coarse_steps: int
-    apart: int | None
     multiply_adds: int
     """Of one clip's forward pass through the backbone."""
 
@@ -73,9 +69,7 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         ConfigError: fewer clips in an epoch than in a batch, or no such device.
     """
     data, engine, optim = config.data, config.engine, config.optim
-    steps_per_epoch = epoch_steps(
-        num_videos, data.batch_size, clips_per_video=data.clips_per_video, aligned=data.read_once
-    )
+    steps_per_epoch = epoch_steps(num_videos, data.batch_size, clips_per_video=data.clips_per_video)
     if steps_per_epoch == 0:
         raise ConfigError(
             f"--data.batch_size {data.batch_size} is larger than an epoch: {num_videos} videos x "
@@ -110,12 +104,6 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         workers=workers,
         world_size=local * nodes,
         warnings=tuple(warnings),
-        coarse=ClipSize(data.coarse_frames or data.num_frames, data.coarse_size or data.size)
-        if data.coarse_share
-        else None,
-        coarse_steps=round(data.coarse_share * total),
-        # Steps until the queue has forgotten a video's last key.
-        apart=math.ceil(config.model.queue_size / data.batch_size) + 1 if data.read_once else None,
         multiply_adds=per_clip,
     )
 
@@ -130,11 +118,9 @@ def _multiply_adds_per_clip(config: PretrainConfig) -> int:
 def print_plan(plan: Plan, config: PretrainConfig, model: PretextModel, console: Console) -> None:
     """Print the plan as a table."""
     speeds = "speed 1" if config.model.method in ("moco", "order") else f"speeds 1 and {list(config.data.speeds)}"
-    small = plan.coarse
-    first = f"; the first {plan.coarse_steps:,} steps {small.num_frames} frames x {small.size}²" if small else ""
     rows = {
         "videos": f"{plan.num_videos:,}",
-        "clip": f"{config.data.num_frames} frames x {config.data.size}², {speeds}{first}",
+        "clip": f"{config.data.num_frames} frames x {config.data.size}², {speeds}",
         "network": f"{config.model.backbone} ({config.model.input}), "
         f"{sum(p.numel() for p in model.trained.parameters()) / 1e6:.1f} M parameters, "
         f"{plan.multiply_adds / 1e9:.2g} G multiply-adds a clip, method {config.model.method}",
@@ -158,11 +144,7 @@ def memory_estimate(plan: Plan, config: PretrainConfig, model: PretextModel) -> 
     copies = 2 if config.optim.name == "adamw" else 1
     frozen = _numbers(model) - _numbers(model.trained)
     activations = int(saved_activation_bytes(model.backbone, shape) * group * share)
-    # Both windows of a sample, as bytes; at most this many batches wait for their steps.
-    waiting = (plan.apart or 0) * (config.data.clips_per_video - 1) * config.data.batch_size // plan.world_size
-    window = config.data.num_frames * (1 + max(config.data.speeds))
-    held = waiting * window * config.data.size**2 * 3
-    return activations + state_bytes(model.trained, optimizer_copies=copies) + frozen * 4 + held
+    return activations + state_bytes(model.trained, optimizer_copies=copies) + frozen * 4
 
 
 def _numbers(module: torch.nn.Module) -> int:

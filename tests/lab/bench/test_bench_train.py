@@ -32,7 +32,7 @@ def test_both_routes_show_the_same_clips(folder: Path) -> None:
     dataset = ClipPairDataset(read_folder(folder), num_frames=16, speeds=(2,), size=112, preset=preset, seed=3)
     requests = next(iter(PairSampler(2, batch_size=2, seed=3, speeds=(2,), total_steps=1)))
     plain = PlainReader(dataset)(requests)
-    (batch,) = PairReader(dataset)(([requests], {}))
+    batch = PairReader(dataset)((requests, {}))
     ours = make_views(batch)
     for expected, found in zip(plain, ours, strict=True):
         assert expected.shape == found.shape == (2, 3, 16, 112, 112)

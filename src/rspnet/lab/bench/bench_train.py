@@ -160,10 +160,9 @@ class PlainReader:
         path, frames = self.dataset.records[request.index].path, self.dataset.num_frames
         keys = (self.dataset.seed, "pair", request.epoch, request.index, request.repeat, 0)
         with open_video(path) as video:
-            ticks, size = np.arange(self.dataset.window), self.dataset.size
+            ticks = np.arange(self.dataset.window)
             drawn = [
-                self.dataset.draw_window_and_looks(video, ticks, numpy_rng(*keys, view), size=size)
-                for view in ("query", "key")
+                self.dataset.draw_window_and_looks(video, ticks, numpy_rng(*keys, view)) for view in ("query", "key")
             ]
         query, key = (self._clip(path, draw, int(window[0])) for draw, _, window in drawn)
         return (

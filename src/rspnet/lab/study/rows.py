@@ -152,9 +152,7 @@ def defaults(section: str) -> dict[str, Any]:
 def steps_of(config: PretrainConfig, videos: StudySet) -> int:
     """Steps of a row's pre-training."""
     data = config.data
-    steps = epoch_steps(
-        len(videos.train), data.batch_size, clips_per_video=data.clips_per_video, aligned=data.read_once
-    )
+    steps = epoch_steps(len(videos.train), data.batch_size, clips_per_video=data.clips_per_video)
     return config.max_steps or config.epochs * steps
 
 
