@@ -60,10 +60,10 @@ def index() -> dict[str, Any]:
     from rspnet.data.annotations import read_folder
     from rspnet.data.synthetic.procedural import plan_clips, write_set
     from rspnet.features.embedder import Embedder
+    from rspnet.features.windows import ClipSettings
     from rspnet.lab.bench.bench_search import random_checkpoint
     from rspnet.search.index import update
     from rspnet.search.store import About, Store
-    from rspnet.search.windows import ClipSettings
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="rspnet-bench-") as name:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rspnet.features.windows import ClipSettings
 from rspnet.search.store import About, ClipRows, FileRow
-from rspnet.search.windows import ClipSettings
 
 
 def about(*, dim: int = 8) -> About:

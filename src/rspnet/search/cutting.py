@@ -15,7 +15,7 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import centre_square
 from rspnet.data.datasets import EvalClipDataset, EvalSample
 from rspnet.data.skipped import Skip
-from rspnet.search.windows import ClipSettings, Windows, cut_windows
+from rspnet.features.windows import ClipSettings, Windows, cut_windows
 from rspnet.video.reader import View, open_video
 
 _WINDOWS_AT_ONCE = 16

@@ -19,11 +19,11 @@ from rspnet.data.skipped import Skip
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device, pick_workers
 from rspnet.features.embedder import Embedder, VideoFeatures
+from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import weights_file
 from rspnet.search.cutting import CutVideo, PieceDataset, cut_video, pieces_of, window_means
 from rspnet.search.store import About, ClipRows, FileRow, Store
-from rspnet.search.windows import ClipSettings
 
 _BATCH_VIDEOS, _BATCH_WINDOWS = 64, 512
 """Videos or windows after which a batch is written: what a kill costs at most."""

@@ -17,12 +17,12 @@ from rspnet.core.errors import CheckpointError, DecodeError, RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.data.skipped import Skip
 from rspnet.features.embedder import Embedder, Vectors
+from rspnet.features.windows import Windows
 from rspnet.pretext.pretrained import weights_file
 from rspnet.search.align import best_alignment
 from rspnet.search.cutting import PieceDataset, cut_video, pieces_of, window_means
 from rspnet.search.hits import Hit
 from rspnet.search.store import ClipRows, Store, joined
-from rspnet.search.windows import Windows
 
 _CANDIDATES_PER_HIT = 8
 _MIN_CANDIDATES = 64

@@ -14,11 +14,11 @@ from rspnet.config.search import SearchConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_json
 from rspnet.features.roi_maps import Explanation, Pair, explain, read_clip
+from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.search.hits import Hit
 from rspnet.search.query import Library
-from rspnet.search.windows import ClipSettings
 from rspnet.show.contact_sheet import SheetClip, SheetRow, contact_sheet
 from rspnet.show.roi_picture import write_pictures
 from rspnet.video.reader import open_video

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.search.windows import ClipSettings
+from rspnet.features.windows import ClipSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,10 +17,10 @@ from rspnet.core.rng import numpy_rng
 from rspnet.data.synthetic.procedural import plan_clips, write_clip
 from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.engine.runtime import pick_precision
+from rspnet.features.windows import ClipSettings
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.search.query import Library, Query, search
 from rspnet.search.store import About, ClipRows, FileRow, Store, joined
-from rspnet.search.windows import ClipSettings
 
 DIM, WINDOWS, LATENT, NEIGHBOURS = 128, 40, 24, 10
 _VIDEOS_AT_ONCE = 500

@@ -18,10 +18,10 @@ from rspnet.core.errors import DecodeError
 from rspnet.core.files import sha256_of
 from rspnet.core.workers import Death, Replace, ordered_map
 from rspnet.features.roi_maps import Pair
+from rspnet.features.windows import ClipSettings, Windows
 from rspnet.search.cutting import PieceDataset, cut_video, pieces_of
 from rspnet.search.hits import Hit
 from rspnet.search.search_command import clips_to_explain
-from rspnet.search.windows import ClipSettings, Windows
 from rspnet.video.reader import VideoReader, View, open_video
 from rspnet.video.writer import write_video
 
