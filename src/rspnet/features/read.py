@@ -1,0 +1,124 @@
+"""Features back from disk: arrays and a table, from a store, a Parquet file, a .npz, or the run folder of any."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from rspnet.core.errors import RSPNetError
+from rspnet.features.store import STAMP, SUFFIX, FeatureStore, Stamp
+
+STORE = f"features{SUFFIX}"
+"""What the store is called in a run folder."""
+KINDS = ("features", "appearance", "motion")
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features of videos or of their windows, sorted by path and window.
+
+    Attributes:
+        table: a pyarrow.Table of N rows: name, path, start_s, end_s, first_frame, last_frame, fps, ... and the vectors
+            (`.to_pandas()` and `polars.from_arrow()` take it as it is).
+        features: [N, C], the backbone's vectors, float32 or float16 as they were written.
+        appearance: [N, D], unit vectors of the A-VID head; D = 0 where the network has no such head.
+        motion: [N, D], unit vectors of the RSP head; likewise.
+        stamp: weights, view and version of what made them; None for files of versions that wrote none.
+    """
+
+    table: pa.Table
+    features: NDArray[np.floating[Any]]
+    appearance: NDArray[np.floating[Any]]
+    motion: NDArray[np.floating[Any]]
+    stamp: Stamp | None
+
+    def __len__(self) -> int:
+        """Number of rows, N."""
+        return int(self.table.num_rows)
+
+
+def read_features(path: str | os.PathLike[str]) -> FeatureTable:
+    """Read what `rspnet embed` wrote.
+
+    Args:
+        path: its run folder, the folder of parts `features.parquet` in it, one Parquet file, or a `features.npz`.
+
+    Raises:
+        RSPNetError: there are no features at `path`, or they are damaged.
+
+    Example:
+        >>> found = rspnet.read_features("features")
+        >>> found.features.shape, found.table.column_names
+    """
+    place = find_features(Path(path))
+    if place.suffix == ".npz":
+        return _of_table(_read_npz(place), None)
+    if place.is_file():
+        try:
+            table = pq.read_table(place)
+        except (pa.ArrowException, OSError) as error:
+            raise RSPNetError(f"cannot read features {str(place)!r}: {error}") from error
+        metadata = table.schema.metadata or {}
+        return _of_table(table, Stamp.from_json(metadata[STAMP]) if STAMP in metadata else None)
+    store = FeatureStore(place)
+    if store.stamp is None:
+        raise RSPNetError(f"feature store {str(place)!r} is empty: run rspnet embed")
+    table = pa.Table.from_batches(store.batches(), store.stamp.schema())
+    return _of_table(table.sort_by([("path", "ascending"), ("window", "ascending")]), store.stamp)
+
+
+def find_features(path: Path) -> Path:
+    """The store, Parquet file or .npz that `path` is or holds.
+
+    Raises:
+        RSPNetError: it is and holds none.
+    """
+    for place in (path / STORE, path / "features.npz"):
+        if place.exists():
+            return place
+    if path.suffix in (SUFFIX, ".npz") and path.exists():
+        return path
+    if path.is_dir() and any(path.glob(f"*{SUFFIX}")):
+        return path
+    raise RSPNetError(f"{str(path)!r} holds no features: rspnet embed writes {STORE} or features.npz")
+
+
+def _of_table(table: pa.Table, stamp: Stamp | None) -> FeatureTable:
+    features, appearance, motion = (matrix(table, name) for name in KINDS)
+    return FeatureTable(table, features, appearance, motion, stamp)
+
+
+def matrix(table: pa.Table | pa.RecordBatch, name: str) -> NDArray[np.floating[Any]]:
+    """A column of equally long lists as [N, length]; [N, 0] where there is no such column."""
+    if name not in table.column_names:
+        return np.zeros((table.num_rows, 0), np.float32)
+    column = table[name]
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(whole, pa.ChunkedArray):
+        whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], whole.type)
+    flat = whole.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(flat).reshape(table.num_rows, -1) if table.num_rows else np.zeros((0, 0), np.float32)
+
+
+def _read_npz(path: Path) -> pa.Table:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            columns: Mapping[str, NDArray[Any]] = {name: content[name] for name in content.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise RSPNetError(f"cannot read features {str(path)!r}: {error}") from error
+    return pa.table({name: _column(values) for name, values in columns.items()})
+
+
+def _column(values: NDArray[Any]) -> pa.Array:
+    if values.ndim == 1:
+        return pa.array(values.tolist() if values.dtype.kind == "U" else values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])
