@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from helpers.clips_on_disk import write_videos
@@ -103,10 +104,9 @@ def test_command_writes_vectors_config_and_result(checkpoint: Path, videos: Path
 
 
 def test_parquet_holds_the_same_clip_vectors_as_npz(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
     for kind in ("npz", "parquet"):
         assert embed(checkpoint, str(videos), "--out", str(tmp_path / kind), "--format", kind, "--level", "clip") == 0
-    table = parquet.read_table(tmp_path / "parquet" / "features.parquet")
+    table = pq.read_table(tmp_path / "parquet" / "features.parquet")
     with np.load(tmp_path / "npz" / "features.npz") as saved:
         assert table.num_rows == 12
         np.testing.assert_array_equal(np.stack(table["features"].to_numpy()), saved["features"])

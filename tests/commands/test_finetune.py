@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +66,7 @@ def test_from_pretrained_weights_and_test_again(videos, tmp_path, capsys):
     assert hits["top1"].mean() == pytest.approx(result["results"]["scores"]["top1"]["value"])
     assert ((hits["class"] == hits["predicted"]) == hits["top1"]).all()
     assert (out / "confusion.png").read_bytes().startswith(b"\x89PNG")
-    assert result["results"]["predictions"] == ("predictions.parquet" if find_spec("pyarrow") else "predictions.npz")
+    assert result["results"]["predictions"] == "predictions.parquet"
     again = tmp_path / "again"
     assert main(["evaluate", str(out), f"--out={again}", "--num_workers=0", "--device=cpu", "--precision=fp32"]) == 0
     assert result_of(again)["results"]["scores"] == result["results"]["scores"]

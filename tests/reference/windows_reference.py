@@ -16,8 +16,5 @@ def windows_of(times, *, window_s, hop_s, fps):
         if start + window_s >= stop - 1e-6:
             break
     full = [window for window in every if window[2]]
-    return [
-        window
-        for window, later in zip(full, [*full[1:], None], strict=True)
-        if later is None or later[2][0] != window[2][0]
-    ]
+    behind = [window[2][0] for window in full[1:]]
+    return [window for window, first in zip(full, [*behind, None], strict=True) if first != window[2][0]]

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from rspnet.config.embed import EmbedConfig
 from rspnet.core.distributed import rank
-from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.errors import RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import track
 from rspnet.data.annotations import VideoRecord, read_folder
@@ -29,8 +29,6 @@ def embed(config: EmbedConfig) -> None:
     Raises:
         RSPNetError: a missing file, a bad checkpoint, or not one readable video.
     """
-    if config.format == "parquet":
-        _require_pyarrow()
     join_ranks(pick_device(config.device))
     records = [record for video in config.videos for record in _records(Path(video))]
     embedder = Embedder(
@@ -115,10 +113,3 @@ def _records(path: Path) -> list[VideoRecord]:
 def _mean_direction(vectors: np.ndarray) -> np.ndarray:
     mean = vectors.mean(axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
-
-
-def _require_pyarrow() -> None:
-    try:
-        import pyarrow  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise ConfigError("--format parquet: install the extra, pip install 'rspnet[parquet]'") from error

@@ -22,7 +22,7 @@ class EmbedConfig:
     level: Literal["video", "clip"] = "video"
     """One vector per video (mean over its clips), or one per clip."""
     format: Literal["npz", "parquet"] = "npz"
-    """File format; parquet is the extra `rspnet[parquet]`."""
+    """File format."""
     num_clips: int = 10
     """Evenly spaced clips per video."""
     num_frames: int | None = None

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+LOCK = ".lock"
+"""What the file is called in a folder that one process works on."""
+
 
 @contextmanager
 def claimed(file: Path) -> Iterator[bool]:

@@ -21,7 +21,7 @@ from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
 
 CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4", "mpeg2video", "mjpeg")
-EXTRAS = {"search": "lancedb", "probe": "sklearn", "export": "onnx", "parquet": "pyarrow", "wandb": "wandb"}
+EXTRAS = {"search": "lancedb", "probe": "sklearn", "export": "onnx", "wandb": "wandb"}
 _SIDE = 2048
 _PUBLISHED_CLIPS = 240_000 * 200  # Kinetics-400, 200 epochs
 _PUBLISHED_DAYS = 60

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -74,9 +75,8 @@ def as_results(table: Mapping[str, Interval], *, prefix: str = "") -> dict[str, 
 
 
 def save_predictions(folder: Path, columns: dict[str, Any]) -> str:
-    """Write predictions.parquet, or .npz where the extra `parquet` is missing; returns the file's name."""
-    suffix = ".parquet" if importlib.util.find_spec("pyarrow") else ".npz"
-    path = folder / f"predictions{suffix}"
+    """Write predictions.parquet; returns the file's name."""
+    path = folder / "predictions.parquet"
     save_columns(path, columns)
     return path.name
 
@@ -91,11 +91,9 @@ def read_predictions(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as content:
                 return {name: content[name] for name in names}
-        import pyarrow.parquet as pq
-
         table = pq.read_table(path, columns=list(names))
         return {name: table[name].to_numpy(zero_copy_only=False) for name in names}
-    except (OSError, KeyError, ValueError, ModuleNotFoundError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise RSPNetError(f"cannot read {', '.join(names)} of predictions {str(path)!r}: {error}") from error
 
 
@@ -137,7 +135,4 @@ def save_columns(path: Path, columns: dict[str, Any]) -> None:
         if path.suffix == ".npz":
             np.savez(file, **columns)
             return
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
         pq.write_table(pa.table({name: pa.array(list(column)) for name, column in columns.items()}), file)

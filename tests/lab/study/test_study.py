@@ -15,11 +15,12 @@ from helpers.clips_on_disk import write_videos
 from helpers.stopping import stop_after
 
 from rspnet.cli import main
+from rspnet.core.locks import LOCK, claimed
 from rspnet.data.annotations import VideoRecord
 from rspnet.lab.study import rows as rows_module
 from rspnet.lab.study.finetuning import hits_in_order, labels_csv
 from rspnet.lab.study.plots import draw_study
-from rspnet.lab.study.rows import claimed, finished, row_folder, row_protocol, training_seconds
+from rspnet.lab.study.rows import finished, row_folder, row_protocol, training_seconds
 from rspnet.lab.study.run_study import rows_of
 from rspnet.lab.study.sets import StudySet, Task
 from rspnet.lab.study.spec import read_study, row_config, smaller
@@ -102,7 +103,7 @@ def test_finished_rows_are_not_made_again(
 def test_a_row_in_other_hands_is_left_alone(
     spec: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with claimed(row_folder(tmp_path, "random", 0)) as ours:
+    with claimed(row_folder(tmp_path, "random", 0) / LOCK) as ours:
         assert ours
         assert study(spec, root, tmp_path, "--only", "[random]") == 0
         assert "0 made, 0 there already, 1 in other hands" in " ".join(capsys.readouterr().err.split())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -60,19 +58,6 @@ class Spent(NamedTuple):
     def since(self, start: Spent) -> dict[str, float]:
         """The difference, for a row."""
         return {"cpu_seconds": round(self.cpu - start.cpu, 1), "wall_seconds": round(self.wall - start.wall, 1)}
-
-
-@contextmanager
-def claimed(folder: Path) -> Iterator[bool]:
-    """Whether this process has the row to itself; a process that dies lets go of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 def row_folder(out: Path, run: str, seed: int) -> Path:

@@ -11,10 +11,11 @@ from rich.console import Console
 from rspnet.config.study import StudyConfig
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import write_json
+from rspnet.core.locks import LOCK, claimed
 from rspnet.engine.stop import STOPPED_EXIT_CODE, Stopped
 from rspnet.features.linear_probe import require_sklearn
 from rspnet.lab.study.oracle import ask_oracle
-from rspnet.lab.study.rows import claimed, finished, make_row, row_folder, row_protocol
+from rspnet.lab.study.rows import finished, make_row, row_folder, row_protocol
 from rspnet.lab.study.sets import StudySet, read_study_set, write_list
 from rspnet.lab.study.spec import Study, read_study, row_config, smaller
 from rspnet.lab.study.study_report import report
@@ -76,7 +77,7 @@ def _row(plan: Study, run: str, seed: int, videos: StudySet, *, root: Path, out:
     protocol = row_protocol(plan, config, run, videos)
     if finished(folder, protocol):
         return "there already"
-    with claimed(folder) as ours:
+    with claimed(folder / LOCK) as ours:
         if not ours:
             return "in other hands"
         if finished(folder, protocol):
@@ -92,7 +93,7 @@ def _row(plan: Study, run: str, seed: int, videos: StudySet, *, root: Path, out:
 
 def _oracle(plan: Study, videos: StudySet, out: Path, console: Console) -> None:
     """Ask the oracle, once."""
-    with claimed(out / "oracle") as ours:
+    with claimed(out / "oracle" / LOCK) as ours:
         if not ours or (out / ORACLE).exists():
             return
         data = row_config(plan, plan.reference, seed=0, root="", listed=TRAIN_LIST, out="").data
