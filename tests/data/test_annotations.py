@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rspnet.core.errors import RSPNetError
-from rspnet.data.annotations import VideoRecord, read_folder, read_list
+from rspnet.data.annotations import VideoRecord, read_folder, read_list, read_videos
 
 
 def make(root: Path, *names: str) -> Path:
@@ -50,8 +50,8 @@ def test_csv_with_numbers(tmp_path: Path) -> None:
     make(tmp_path, "a b.mp4")
     records = read_list(write(tmp_path, '\ufeffPath, label\n\na b.mp4,3\n"c, d.avi",1\n'))
     assert records == [
-        VideoRecord(tmp_path / "a b.mp4", "a b.mp4", 3),
-        VideoRecord(tmp_path / "c, d.avi", "c, d.avi", 1),
+        VideoRecord(tmp_path / "a b.mp4", "a b.mp4", 1, "3"),
+        VideoRecord(tmp_path / "c, d.avi", "c, d.avi", 0, "1"),
     ]
 
 
@@ -77,10 +77,74 @@ def test_plain_text(tmp_path: Path) -> None:
 def test_plain_text_with_labels_and_absolute_paths(tmp_path: Path) -> None:
     make(tmp_path, "ü b.mp4")
     records = read_list(write(tmp_path, f"{tmp_path}/ü b.mp4 4\nc d.avi 0\n"), "/nowhere")
-    assert [(record.path, record.label) for record in records] == [
-        (tmp_path / "ü b.mp4", 4),
-        (Path("/nowhere/c d.avi"), 0),
+    assert [(record.path, record.label, record.class_name) for record in records] == [
+        (tmp_path / "ü b.mp4", 1, "4"),
+        (Path("/nowhere/c d.avi"), 0, "0"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "labels"),
+    [
+        ("a b.mp4 300 wave\nc.avi 120 bow", ["wave", "bow"]),
+        ("a b.mp4\t300\tbrush hair\nc.avi\t120\tbow", ["brush hair", "bow"]),
+        ("a b.mp4\twave\nc.avi\t2 hands", ["wave", "2 hands"]),
+        ("a b.mp4 brush hair\nc.avi 3", ["brush hair", "3"]),
+        ("a b.mp4, 7\nc.avi, 9", ["7", "9"]),
+        ("'a b.mp4' 300 7\n\"c.avi\" 9 9", ["7", "9"]),
+        ("path\tlabel\na b.mp4\twave\nc.avi\tbow", ["wave", "bow"]),
+        ("Label;Path\nwave;a b.mp4\nbow;c.avi", ["wave", "bow"]),
+    ],
+)
+def test_forms_of_lists_that_other_programs_write(tmp_path: Path, lines: str, labels: list[str]) -> None:
+    make(tmp_path, "a b.mp4")
+    records = read_list(write(tmp_path, lines))
+    assert [record.name for record in records] == ["a b.mp4", "c.avi"]
+    assert [record.class_name for record in records] == labels
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "a.mp4 10 200 3\nb.mp4 20 100 4",
+        "clips/a 120 0\nclips/b 30 1",
+        "path frames label\na.mp4 10 3",
+        "file,class\na.mp4,1",
+    ],
+)
+def test_a_list_of_another_form_is_shown_and_says_what_was_expected(tmp_path: Path, lines: str) -> None:
+    make(tmp_path, "a.mp4", "b.mp4")
+    with pytest.raises(RSPNetError) as caught:
+        read_list(write(tmp_path, lines))
+    assert lines.partition("\n")[0] in str(caught.value)
+    assert "`path frames label`" in str(caught.value)
+
+
+def test_a_file_is_listed_once_whatever_way_it_is_written(tmp_path: Path) -> None:
+    make(tmp_path, "sub/a.mp4")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "sub/a.mp4")
+    (tmp_path / "other").symlink_to(tmp_path / "sub")
+    for again in ("./sub/a.mp4", "sub/../sub/a.mp4", "other/a.mp4", "link.mp4", f"{tmp_path}/sub/a.mp4"):
+        with pytest.raises(RSPNetError, match=r"line 2: .* is already listed in line 1 as 'sub/a\.mp4'"):
+            read_list(write(tmp_path, f"sub/a.mp4\n{again}\n"))
+
+
+def test_a_file_and_links_to_it_are_one_video_of_a_folder(tmp_path: Path) -> None:
+    make(tmp_path, "data/z.mp4", "elsewhere/b.mp4")
+    for name in ("a", "m"):
+        (tmp_path / f"data/{name}.mp4").symlink_to(tmp_path / "data/z.mp4")
+        (tmp_path / f"data/b-{name}.mp4").symlink_to(tmp_path / "elsewhere/b.mp4")
+    assert [record.name for record in read_folder(tmp_path / "data")] == ["b-a.mp4", "z.mp4"]
+
+
+def test_files_and_folders_of_one_run_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "A/x.mp4", "A/y.mp4", "B/x.mp4", "c.mp4")
+    (tmp_path / "L").symlink_to(tmp_path / "A")
+    monkeypatch.chdir(tmp_path)
+    assert [record.name for record in read_videos(["A"])] == ["x.mp4", "y.mp4"]
+    names = [record.name for record in read_videos(["A", "./c.mp4", "B", "c.mp4", "L", "B/../A", tmp_path / "A/x.mp4"])]
+    assert names == ["A/x.mp4", "A/y.mp4", "c.mp4", "B/x.mp4"]
+    assert [record.name for record in read_videos(["A", "./A/", tmp_path / "A"])] == ["A/x.mp4", "A/y.mp4"]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +159,7 @@ def test_plain_text_with_labels_and_absolute_paths(tmp_path: Path) -> None:
         ("c.mp4\nd.mp4\n", "none of the 2 videos listed"),
         (
             "file,class\na.mp4,1\n",
-            "none of the 2 videos listed .*; a CSV starts with a header that names the column path",
+            "line 2: either every video has a label or none.* expected a table .*header names a column path",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,24 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def real_paths(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """The real path of every file, links resolved: what tells files apart, whatever way they are named.
+
+    Costs one look at each file: folders are resolved once each.
+    """
+    folders: dict[str, str] = {}
+    found = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        if os.path.islink(path) or name in ("", ".", ".."):  # noqa: PTH114 - for a million files
+            found.append(os.path.realpath(path))
+            continue
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        found.append(f"{folders[folder]}/{name}")
+    return found
 
 
 def sha256_of(path: Path) -> str:

@@ -1,14 +1,16 @@
-"""Lists of videos: a plain folder, or a CSV or text file."""
+"""Videos by folder, by list, or as named one by one."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rspnet.core.errors import RSPNetError
+from rspnet.core.files import real_paths
+from rspnet.data.class_numbers import class_numbers
+from rspnet.data.list_rows import FORMS, Row, read_rows
 from rspnet.video.reader import VIDEO_SUFFIXES
 
 
@@ -33,7 +35,8 @@ def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
     """All video files below a folder, in the order of their names.
 
     A video is a file whose ending is in `VIDEO_SUFFIXES` (any case). Hidden files and folders (and so the `._` files
-    that macOS leaves) are not looked at. Links are followed; every real folder is visited once, so loops end.
+    that macOS leaves) are not looked at. Links are followed; every real folder is visited once, so loops end, and a
+    file is taken once, under its own name where links to it lie beside it.
 
     Raises:
         RSPNetError: the folder is missing, is not a folder, cannot be read, or holds no video.
@@ -47,98 +50,82 @@ def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
         raise RSPNetError(f"data root {str(folder)!r} does not exist") from None
     if not folder.is_dir():
         raise RSPNetError(f"data root {str(folder)!r} is not a folder (lists of videos are given as a .csv or .txt)")
-    names = sorted(path.relative_to(folder).as_posix() for path in _video_files(folder))
+    files = sorted(_video_files(folder), key=lambda path: (path.is_symlink(), path.relative_to(folder).as_posix()))
+    kept = dict(zip(real_paths(reversed(files)), reversed(files), strict=True)).values()
+    names = sorted(path.relative_to(folder).as_posix() for path in kept)
     if not names:
         raise RSPNetError(f"data root {str(folder)!r} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))})")
     return [VideoRecord(folder / name, name) for name in names]
 
 
-def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> list[VideoRecord]:
-    """The videos a file lists, in its order.
+def read_videos(paths: Sequence[str | os.PathLike[str]]) -> list[VideoRecord]:
+    """The videos of some files and folders in the order given, each file once, however often and by whatever way named.
 
-    Either a CSV whose header names a column `path` and perhaps `label`, or text with one `path` or `path label` a line
-    (what follows the last space is a label if the rest ends like a video and the whole line does not, so names with
-    spaces are fine). Paths are relative to `root`, else to the list's own folder. Labels are whole numbers, or names,
-    which are numbered in alphabetical order. Empty lines are skipped.
+    A file is named as given, the videos of a folder by their path in it; of several folders by the folder as given,
+    too, so that two videos of one run never share a name.
 
     Raises:
-        RSPNetError: the list cannot be read or is empty, a line is malformed or repeated (its number is named), or
-            none of the listed files exists.
+        RSPNetError: a folder that cannot be read or holds no video (see `read_folder`); files are not looked at.
+    """
+    given = [Path(path) for path in paths]
+    records: list[VideoRecord] = []
+    for path in given:
+        if not path.is_dir():
+            records.append(VideoRecord(path, str(path)))
+        elif len(given) == 1:
+            records += read_folder(path)
+        else:
+            records += [replace(record, name=(path / record.name).as_posix()) for record in read_folder(path)]
+    places = {real: place for place, real in reversed(list(enumerate(real_paths(record.path for record in records))))}
+    return [records[place] for place in sorted(places.values())]
+
+
+def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> list[VideoRecord]:
+    """The videos a file lists, in its order: see `FORMS` for what it may look like.
+
+    In lines without a header names with spaces are fine: a path is the longest beginning that ends like a video. Paths
+    are relative to `root`, else to the list's own folder. Labels are names (a number is one, too), and are numbered in
+    their order. Empty lines are skipped.
+
+    Raises:
+        RSPNetError: the list cannot be read or is empty, a line is malformed or names a video again (its number is
+            named), two classes have nearly the same name, or none of the listed files exists.
     """
     source = Path(file)
-    try:
-        text = source.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise RSPNetError(f"cannot read video list {str(source)!r}: {why}") from error
     folder = source.parent if root is None else Path(root)
-    lines = text.splitlines()
-    first = next((line for line in lines if line.strip()), "")
-    is_csv = "path" in [field.strip().lower() for field in first.split(",")]
-    rows = list(_csv_rows(source, lines) if is_csv else _text_rows(lines))
-    if not rows:
-        raise RSPNetError(f"video list {str(source)!r} names no video")
-    line_of: dict[str, int] = {}
-    for number, name, _ in rows:
-        if name in line_of:
-            raise RSPNetError(f"{str(source)!r} line {number}: {name!r} is already listed in line {line_of[name]}")
-        line_of[name] = number
+    return list_records(source, folder, read_rows(source))
+
+
+def list_records(source: Path, folder: Path, rows: Sequence[Row]) -> list[VideoRecord]:
+    """The videos of rows of the list `source`, below `folder`; raises as `read_list`."""
+    line_of: dict[str, Row] = {}
+    for row, real in zip(rows, real_paths(folder / row.path for row in rows), strict=True):
+        first = line_of.setdefault(real, row)
+        if first is not row:
+            as_what = "" if first.path == row.path else f" as {first.path!r}"
+            raise RSPNetError(
+                f"{str(source)!r} line {row.line}: {row.path!r} is already listed in line {first.line}{as_what}"
+            )
     records = _labelled(source, folder, rows)
     if not any(record.path.exists() for record in records):
-        hint = (
-            "; a CSV starts with a header that names the column path" if source.suffix == ".csv" and not is_csv else ""
+        raise RSPNetError(
+            f"none of the {len(records)} videos listed in {str(source)!r} exists below {str(folder)!r}: the first is "
+            f"{rows[0].path!r} (line {rows[0].line}); expected {FORMS}"
         )
-        listed = f"{len(records)} videos listed in {str(source)!r}"
-        raise RSPNetError(f"none of the {listed} exists below {str(folder)!r}{hint}")
     return records
 
 
-Row = tuple[int, str, str]  # line number, path, label ("" if there is none)
-
-
-def _csv_rows(source: Path, lines: list[str]) -> Iterator[Row]:
-    reader = csv.reader(lines)
-    header: list[str] = []
-    for fields in reader:
-        if not any(field.strip() for field in fields):
-            continue
-        if not header:
-            header = [field.strip().lower() for field in fields]
-            continue
-        if len(fields) != len(header):
+def _labelled(source: Path, folder: Path, rows: Sequence[Row]) -> list[VideoRecord]:
+    for row in rows:
+        if bool(row.label) != bool(rows[0].label):
             raise RSPNetError(
-                f"{str(source)!r} line {reader.line_num}: {len(fields)} fields, the header has {len(header)} "
-                "(put names with commas in double quotes)"
+                f"{str(source)!r} line {row.line}: either every video has a label or none, and the first "
+                f"({rows[0].path!r}, line {rows[0].line}) has {'one' if rows[0].label else 'none'}; expected {FORMS}"
             )
-        row = dict(zip(header, fields, strict=True))
-        if not row["path"].strip():
-            raise RSPNetError(f"{str(source)!r} line {reader.line_num}: the path is empty")
-        yield reader.line_num, row["path"].strip(), row.get("label", "").strip()
-
-
-def _text_rows(lines: list[str]) -> Iterator[Row]:
-    for number, line in enumerate(lines, start=1):
-        whole = line.strip()
-        if not whole:
-            continue
-        path, _, label = whole.rpartition(" ")
-        if not _is_video(whole) and _is_video(path.rstrip()):
-            yield number, path.rstrip(), label
-        else:
-            yield number, whole, ""
-
-
-def _labelled(source: Path, folder: Path, rows: list[Row]) -> list[VideoRecord]:
-    """Records of parsed rows; labels are all numbers or all names."""
-    for number, _, label in rows:
-        if bool(label) != bool(rows[0][2]):
-            raise RSPNetError(f"{str(source)!r} line {number}: either every video has a label or none")
-    if not rows[0][2]:
-        return [VideoRecord(folder / name, name) for _, name, _ in rows]
-    if all(label.isdecimal() for _, _, label in rows):
-        return [VideoRecord(folder / name, name, int(label)) for _, name, label in rows]
-    numbers = {label: number for number, label in enumerate(sorted({label for _, _, label in rows}))}
-    return [VideoRecord(folder / name, name, numbers[label], label) for _, name, label in rows]
+    if not rows[0].label:
+        return [VideoRecord(folder / row.path, row.path) for row in rows]
+    numbers = class_numbers((row.label for row in rows), source=repr(str(source)))
+    return [VideoRecord(folder / row.path, row.path, numbers[row.label], row.label) for row in rows]
 
 
 def _is_video(name: str) -> bool:

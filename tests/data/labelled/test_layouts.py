@@ -13,7 +13,7 @@ from helpers.videos import write_barcode_video
 
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.data.labelled.kinetics import link_smallest_classes
-from rspnet.data.labelled.read import class_names, read_labelled
+from rspnet.data.labelled.read import class_names, read_labelled, scored_split
 from rspnet.video.reader import open_video
 
 HUMAN_MOTION = Path(__file__).resolve().parents[4] / "shared" / "data" / "human-motion"
@@ -260,3 +260,31 @@ def test_csv(tmp_path: Path, put: Put) -> None:
 def test_a_missing_root_is_named(tmp_path: Path) -> None:
     with pytest.raises(RSPNetError, match="nowhere' is not a folder"):
         read_labelled("hmdb51", tmp_path / "nowhere", split="train")
+
+
+def test_published_sets_have_no_part_to_choose_on(tmp_path: Path, put: Put) -> None:
+    make_ucf101(tmp_path, put)
+    assert read_labelled("ucf101", tmp_path, split="val") == []
+    assert {kind: scored_split(kind, tmp_path) for kind in ("ucf101", "kinetics", "ssv2")} == {  # type: ignore[arg-type]
+        "ucf101": "test",
+        "kinetics": "val",
+        "ssv2": "val",
+    }
+
+
+def test_a_part_of_ssv2_keeps_its_numbers_without_a_hole(tmp_path: Path, put: Put) -> None:
+    labels = tmp_path / "labels.json"
+    write(labels, json.dumps({"Holding something": "40", "Pushing something": "20231200"}))
+    write(tmp_path / "train.json", json.dumps([{"id": "7", "template": "Pushing [something]"}]))
+    put(tmp_path / "7.webm")
+    assert [record.label for record in read_labelled("ssv2", tmp_path, split="train")] == [1]
+    write(labels, json.dumps({"Holding something": "4", "Pushing something": "4"}))
+    with pytest.raises(RSPNetError, match="'Holding something' and 'Pushing something' have the same number 4"):
+        read_labelled("ssv2", tmp_path, split="train")
+
+
+def test_kinetics_refuses_one_class_by_two_spellings(tmp_path: Path, put: Put) -> None:
+    make_kinetics(tmp_path, put)
+    put(tmp_path / "train_256/Riding_a_bike/eeeeeeeeeee_000001_000011.mp4")
+    with pytest.raises(RSPNetError, match="classes 'Riding_a_bike' and 'riding a bike' are nearly the same name"):
+        read_labelled("kinetics", tmp_path, split="train")

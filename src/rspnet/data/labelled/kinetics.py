@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rspnet.core.errors import RSPNetError
+from rspnet.data.class_numbers import class_numbers
 from rspnet.data.labelled.layout import Entry, Request, class_folders, read_lines, videos_in
 
 _PREFIX = {"train": "train", "test": "val"}
@@ -35,6 +36,7 @@ def entries(request: Request) -> Iterator[Entry]:
         found = class_folders(folders[request.split])
         listed = ((video, path.name) for path in found for video in videos_in(path))
     numbers = {name: number for number, name in enumerate(names)}
+    class_numbers(names, source=f"kinetics in {str(request.root)!r}")  # refuses one class by two spellings
     for video, name in listed:
         if name not in numbers:
             raise RSPNetError(

@@ -12,7 +12,7 @@ from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.video.reader import VIDEO_SUFFIXES
 
-Split = Literal["train", "test"]
+Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,21 @@ def videos_in(folder: Path) -> list[Path]:
     Raises:
         RSPNetError: there is none.
     """
-    found = sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
-    )
+    found = sorted(_videos(folder))
     if not found:
         raise RSPNetError(f"class folder {str(folder)!r} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))})")
     return found
+
+
+def has_videos(folder: Path) -> bool:
+    """Whether a folder holds a video file directly."""
+    return next(_videos(folder), None) is not None
+
+
+def _videos(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith("."):
+            yield path
 
 
 def to_records(
@@ -150,7 +159,7 @@ def to_records(
     """Records of the entries whose files exist, in order; a file with another video ending counts.
 
     Raises:
-        RSPNetError: no entry, or files are missing and `allow_missing` is false or nothing is left.
+        RSPNetError: no entry (`val` may have none), or files are missing and `allow_missing` is false or nothing is left.
     """
     records, missing, total = [], [], 0
     for entry in entries:
@@ -161,7 +170,7 @@ def to_records(
         else:
             name = path.relative_to(root) if path.is_relative_to(root) else path
             records.append(VideoRecord(path, name.as_posix(), entry.label, entry.class_name))
-    if not total:
+    if not total and split != "val":
         raise RSPNetError(f"{kind} in {str(root)!r}: the annotations name no {split} video")
     if missing and not (allow_missing and records):
         first = missing[0]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from rspnet.core.errors import ConfigError
+from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.labelled import diving48, hmdb51, kinetics, own, ssv2, ucf101
 from rspnet.data.labelled.layout import Entry, Request, Split, require_root, to_records
@@ -24,6 +25,8 @@ _READERS: dict[str, Callable[[Request], Iterator[Entry]]] = {
     "csv": own.csv_entries,
 }
 _FOLDS = {"ucf101": 3, "hmdb51": 3, "kinetics": 1, "ssv2": 1, "diving48": 1}
+PUBLISHED_SCORED = {"ucf101": "test", "hmdb51": "test", "kinetics": "val", "ssv2": "val", "diving48": "test"}
+"""The part of the published data sets that is scored, as its makers call it."""
 
 
 def read_labelled(
@@ -42,7 +45,8 @@ def read_labelled(
     Args:
         kind: layout of the data set.
         root: its folder.
-        split: "train", or "test", which is the validation split where the test labels are not public.
+        split: "train"; "test", the part that is scored (validation where there are no test labels); or "val", a part
+            that may choose and is never scored: nothing, unless one's own videos come in three parts.
         fold: which of the published folds, from 1; another draw of the seeded split of `folders` and `csv`.
         list: the CSV of kind `csv`; paths in it are relative to `root`.
         test_share: share of every class that the seeded split keeps for testing.
@@ -58,11 +62,42 @@ def read_labelled(
         raise ConfigError(f"unknown split {split!r}: one of {', '.join(get_args(Split))}")
     if not 1 <= fold <= _FOLDS.get(kind, fold):
         raise ConfigError(f"fold {fold}: {kind} has the folds 1 to {_FOLDS.get(kind, '...')}")
+    if split == "val" and kind in _FOLDS:
+        return []
     folder = Path(root)
     require_root(folder)
     source = None if list is None else Path(list)
     request = Request(folder, split, fold, source, test_share, split_seed)
     return to_records(folder, _READERS[kind](request), allow_missing=allow_missing, split=split, kind=kind)
+
+
+def scored_split(kind: Kind, root: str | os.PathLike[str], *, list: str | os.PathLike[str] | None = None) -> str:  # noqa: A002
+    """What `split="test"` of `read_labelled` is: "test", "val", or "by seed" where the split is made here."""
+    if kind in PUBLISHED_SCORED:
+        return PUBLISHED_SCORED[kind]
+    return own.scored_split(Path(root), None if list is None else Path(list))
+
+
+def in_classes(records: Iterable[VideoRecord], names: Sequence[str], *, source: str) -> list[VideoRecord]:
+    """The records with the numbers that a classifier gives their classes.
+
+    Args:
+        records: of a data set, numbered in any way.
+        names: the classifier's classes.
+        source: the classifier, for errors.
+
+    Raises:
+        RSPNetError: a class that the classifier does not know.
+    """
+    numbers = {name: number for number, name in enumerate(names)}
+    found = []
+    for record in records:
+        if record.class_name not in numbers:
+            raise RSPNetError(
+                f"{record.name!r} is of class {record.class_name!r}, which is none of the {len(names)} of {source}"
+            )
+        found.append(replace(record, label=numbers[record.class_name]))
+    return found
 
 
 def class_names(*parts: list[VideoRecord]) -> list[str]:

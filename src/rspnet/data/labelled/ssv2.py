@@ -6,6 +6,8 @@ What is tested on is the validation split: the test labels are not public.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 
 from rspnet.core.errors import RSPNetError
 from rspnet.data.labelled.layout import Entry, Request, first_file, first_folder, json_rows, read_json
@@ -42,12 +44,22 @@ def entries(request: Request) -> Iterator[Entry]:
     holds = "Something-Something V2's videos, a list of {id, template}"
     source = first_file(root, _NAMES[request.split], holds=holds)
     index = first_file(root, _CLASSES, holds="Something-Something V2's classes, {template: number}")
-    numbers = read_json(index, holds="{template: number}")
-    if not isinstance(numbers, dict) or not all(str(value).isdecimal() for value in numbers.values()):
-        raise RSPNetError(f"{str(index)!r} is not of the form {{template: number}}")
+    numbers = _class_numbers(index)
     folder = first_folder(root, ["20bn-something-something-v2", "videos", "."], holds="the videos, ID.webm")
     for entry, row in json_rows(source, ("id", "template"), holds=holds):
         name = str(row["template"]).replace("[", "").replace("]", "")
         if name not in numbers:
             raise RSPNetError(f"{entry}: class {name!r} is not among the {len(numbers)} of {str(index)!r}")
-        yield Entry(folder / f"{row['id']}.webm", int(numbers[name]), name)
+        yield Entry(folder / f"{row['id']}.webm", numbers[name], name)
+
+
+def _class_numbers(index: Path) -> dict[str, int]:
+    """Template -> place of its number among all: those of a part of the data set need not run without gaps."""
+    given = read_json(index, holds="{template: number}")
+    if not isinstance(given, dict) or not all(str(value).isdecimal() for value in given.values()):
+        raise RSPNetError(f"{str(index)!r} is not of the form {{template: number}}")
+    ordered = sorted(given, key=lambda name: int(given[name]))
+    for name, following in pairwise(ordered):
+        if int(given[name]) == int(given[following]):
+            raise RSPNetError(f"{str(index)!r}: {name!r} and {following!r} have the same number {given[name]}")
+    return {name: place for place, name in enumerate(ordered)}
