@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rspnet.core.errors import TooManySkippedError
+from rspnet.core.errors import RSPNetError, TooManySkippedError
 from rspnet.data.skipped import Skip, SkipLog
 
 
@@ -17,6 +17,24 @@ def test_file_holds_each_video_once(tmp_path: Path) -> None:
     log.add([Skip("a, b.mp4", "another reason")])
     assert log.path.read_text().splitlines() == ["name,reason", '"a, b.mp4",too short', "c\\udcff.avi,empty file"]
     assert len(log) == 2
+
+
+def test_further_skips_are_added_and_the_old_file_is_not_written_again(tmp_path: Path) -> None:
+    log = SkipLog(tmp_path / "skipped.csv", num_videos=100)
+    log.path.write_text("of an earlier run\n")
+    log.add([Skip("a.mp4", "too short")])
+    inode, written = log.path.stat().st_ino, len(log.path.read_bytes())
+    for number in range(50):
+        log.add([Skip(f"{number}.mp4", "garbage")])
+        written += len(f"{number}.mp4,garbage\n")
+        assert (log.path.stat().st_ino, log.path.stat().st_size) == (inode, written)
+    rows = log.path.read_text().splitlines()
+    assert rows[:3] == ["name,reason", "a.mp4,too short", "0.mp4,garbage"]
+    assert len(rows) == 52
+    log.path.unlink()
+    log.path.mkdir()
+    with pytest.raises(RSPNetError, match=r"cannot write '.*skipped\.csv'"):
+        log.add([Skip("z.mp4", "garbage")])
 
 
 def test_ends_the_run_past_the_limit_after_writing(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from rspnet.core.distributed import rank
-from rspnet.core.errors import TooManySkippedError
+from rspnet.core.errors import RSPNetError, TooManySkippedError
 from rspnet.core.files import write_text
 
 SKIPPED = "skipped.csv"
@@ -28,7 +29,7 @@ class SkipLog:
     """Collects skips over a run, distinct by name, in `path` (CSV: name, reason).
 
     Args:
-        path: the file, rewritten atomically whenever a new video is skipped; it need not exist before.
+        path: the file, made anew by the first skip and added to by every further one; it need not exist before.
         num_videos: videos in the data set.
         max_share: distinct skipped videos allowed, as a share of `num_videos`; the default allows all.
         option: what sets `max_share`, for the message.
@@ -42,6 +43,7 @@ class SkipLog:
         self.max_share = max_share
         self.option = option
         self._reasons: dict[str, str] = {}
+        self._is_written = False
 
     def __len__(self) -> int:
         """Distinct videos skipped so far."""
@@ -58,7 +60,7 @@ class SkipLog:
             self._reasons.setdefault(skip.name, skip.reason)
         if len(self) == before:
             return
-        self._write()
+        self._write_from(before)
         if len(self) > self.max_share * self.num_videos:
             first = self.first()
             raise TooManySkippedError(
@@ -78,17 +80,27 @@ class SkipLog:
     def load_state_dict(self, state: dict[str, str]) -> None:
         """Continue from a checkpoint's `state_dict`; the file is rewritten if it holds any skip."""
         self._reasons = dict(state)
+        self._is_written = False
         if self._reasons:
-            self._write()
+            self._write_from(0)
 
-    def _write(self) -> None:
-        if rank() == 0:  # several ranks hold the same log
-            write_text(self.path, self._as_csv())
+    def _write_from(self, first: int) -> None:
+        """Bring the file up to date, which has the skips before number `first`."""
+        if rank() > 0:  # several ranks hold the same log
+            return
+        if not self._is_written:
+            write_text(self.path, _as_csv([("name", "reason"), *self._reasons.items()]))
+            self._is_written = True
+            return
+        try:
+            with self.path.open("a", encoding="utf-8", newline="") as file:
+                file.write(_as_csv(islice(self._reasons.items(), first, None)))
+        except OSError as error:
+            raise RSPNetError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from error
 
-    def _as_csv(self) -> str:
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["name", "reason"])
-        rows.writerows(self._reasons.items())
-        # File names need not be valid UTF-8; the file must be.
-        return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+
+def _as_csv(rows: Iterable[tuple[str, str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    # File names need not be valid UTF-8; the file must be.
+    return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")

@@ -159,7 +159,7 @@ def to_records(
     """Records of the entries whose files exist, in order; a file with another video ending counts.
 
     Raises:
-        RSPNetError: no entry (`val` may have none), or files are missing and `allow_missing` is false or nothing is left.
+        RSPNetError: no entry (`val` may have none), or files are missing and `allow_missing` is false or none is left.
     """
     records, missing, total = [], [], 0
     for entry in entries:
