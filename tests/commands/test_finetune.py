@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.clips_on_disk import listed, write_listed_videos
+from helpers.clips_on_disk import listed, write_labelled_videos, write_listed_videos
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main, parse
@@ -18,6 +18,7 @@ from rspnet.commands.finetune import carve_validation
 from rspnet.core.errors import ConfigError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.synthetic.procedural import read_set
+from rspnet.engine.checkpoint import load_checkpoint, save_checkpoint
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.recipes import recipe_names
 from rspnet.runs.classifiers import open_classifier
@@ -274,3 +275,79 @@ def test_recipe(name, videos, tmp_path):
     run = words(videos, tmp_path / "run", *network, *small)
     assert main([run[0], "--recipe", f"finetune/{name}", *run[1:]]) == 0
     assert result_of(tmp_path / "run")["protocol"]["backbone"] == (backbone if kind == "ucf101" else "r3d_10_slim")
+
+
+@pytest.fixture(scope="module")
+def in_folders(tmp_path_factory):
+    """16 videos in train/, 4 in val/ and 4 in test/, of two classes called 7 and 20231200."""
+    root = tmp_path_factory.mktemp("folders")
+    for number, path in enumerate(sorted(write_labelled_videos(root).rglob("*.*"))):
+        part = "val" if number % 6 == 4 else "test" if number % 6 == 5 else "train"
+        place = root / "parts" / part / ("20231200" if path.parent.name == "even" else "7") / path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(place)
+    return root / "parts"
+
+
+def test_test_is_scored_and_val_chooses(in_folders, tmp_path):
+    parts = [f"--data.root={in_folders}", "--data.kind=folders", *TINY, *SLIM]
+    assert main(["finetune", *parts, f"--out={tmp_path / 'run'}", "--epochs=2"]) == 0
+    result = result_of(tmp_path / "run")
+    stamp, results = result["protocol"], result["results"]
+    assert (stamp["scored_split"], stamp["selection"], results["epoch_selected_on"]) == (
+        "test",
+        "validation",
+        "validation",
+    )
+    assert (stamp["train_videos"], results["validation_videos"], stamp["test_videos"]) == (16, 4, 4)
+    assert results["validation_from"] == "data"
+    scored = read_predictions(tmp_path / "run" / results["predictions"], ["name", "class"])
+    assert all(name.startswith("test/") for name in scored["name"])
+    assert {name.split("/")[1] for name in scored["name"]} == set(scored["class"]) == {"7", "20231200"}
+    assert len(results["looks"]) == 2
+    assert main(["finetune", *parts, f"--out={tmp_path / 'last'}", "--max_steps=2", "--protocol=last"]) == 0
+    assert result_of(tmp_path / "last")["results"]["epoch_selected_on"] is None
+    assert result_of(tmp_path / "last")["results"]["checkpoint"] == "last.ckpt"
+
+
+def test_two_validation_splits_are_one_too_many(in_folders, tmp_path, capsys):
+    words = [f"--data.root={in_folders}", "--data.kind=folders", *TINY, *SLIM, f"--out={tmp_path / 'run'}"]
+    assert main(["finetune", *words, "--validation_share=0.2"]) == 2
+    assert "--validation_share 0.2: the data have a validation split of their own" in capsys.readouterr().err
+
+
+def test_one_class_is_an_error(in_folders, tmp_path, capsys):
+    (tmp_path / "train").mkdir()
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir(exist_ok=True)
+        (tmp_path / part / "only").symlink_to(in_folders / part / "7")
+    words = [f"--data.root={tmp_path}", "--data.kind=folders"]
+    for command in (["finetune", *TINY, *SLIM], ["probe", "x.ckpt"], ["retrieve", "x.ckpt"]):
+        assert main([*command, *words, f"--out={tmp_path / 'run'}"]) == 2
+        assert "8 training videos are of one class, 'only'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_tested_by_the_names_of_its_classes(in_folders, tmp_path, capsys):
+    """Whatever numbers the data have now: an older rspnet numbered ids otherwise."""
+    parts = [f"--data.root={in_folders}", "--data.kind=folders", *TINY, *SLIM]
+    assert main(["finetune", *parts, f"--out={tmp_path / 'run'}", "--max_steps=3"]) == 0
+    file = tmp_path / "run" / result_of(tmp_path / "run")["results"]["checkpoint"]
+    content = load_checkpoint(file)
+    order = [1, 0]
+    for name in ("linear.weight", "linear.bias"):
+        content["model"][name] = content["model"][name][order]
+    content["class_names"] = [content["class_names"][place] for place in order]
+    save_checkpoint(
+        tmp_path / "other" / "last.ckpt", {k: v for k, v in content.items() if k not in ("format", "schema")}
+    )
+    view = ["--num_workers=0", "--device=cpu", "--precision=fp32"]
+    assert main(["evaluate", str(tmp_path / "other"), *view]) == 0
+    one, other = (result_of(tmp_path / name)["results"]["scores"] for name in ("run", "other/evaluate"))
+    assert one == other
+    content["class_names"] = ["7", "8"]
+    save_checkpoint(
+        tmp_path / "alien" / "last.ckpt", {k: v for k, v in content.items() if k not in ("format", "schema")}
+    )
+    assert main(["evaluate", str(tmp_path / "alien"), *view]) == 2
+    assert "is of class '20231200', which is none of the 2 of" in capsys.readouterr().err

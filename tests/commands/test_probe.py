@@ -10,8 +10,10 @@ from helpers.clips_on_disk import listed, write_listed_videos
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
+from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.features.embedder import Embedder
+from rspnet.features.feature_cache import FeatureCache
 from rspnet.features.labelled_features import weights_sha256
 from rspnet.features.linear_probe import (
     STRENGTHS,
@@ -182,3 +184,35 @@ def test_foreign_weights_are_probed_without_conversion(videos, tmp_path):
     stamp = json.loads((tmp_path / "run" / "result.json").read_text())["protocol"]
     assert (stamp["backbone"], stamp["input"]) == ("r3d_10_slim", "rgb")
     assert stamp["weights_sha256"] == weights_sha256(backbone)
+
+
+def test_one_readable_class_and_weights_that_are_not_finite(videos, tmp_path, capsys):
+    with pytest.raises(RSPNetError, match="the 4 training videos that could be read are of one class"):
+        fit_linear(
+            np.ones((4, 3), np.float32),
+            np.zeros(4, np.int64),
+            np.ones((1, 3), np.float32),
+            num_classes=2,
+            folds=2,
+            seed=0,
+        )
+    state = load_pretrained(videos / "model.ckpt").backbone.state_dict()
+    next(iter(state.values()))[0] = torch.nan
+    torch.save(state, tmp_path / "x.pth")
+    for command in (["probe", *listed(videos)], ["retrieve", *listed(videos)], ["embed", str(videos)]):
+        assert main([command[0], str(tmp_path / "x.pth"), *command[1:], f"--out={tmp_path / 'run'}"]) == 2
+        error = capsys.readouterr().err
+        assert "1 tensors hold NaN or infinity" in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_features_that_are_not_finite_are_skipped_and_not_taken_from_the_cache(videos, tmp_path, monkeypatch):
+    encode = Embedder.encode
+    monkeypatch.setattr(Embedder, "encode", lambda self, clips: tuple(part * np.nan for part in encode(self, clips)))
+    records = [VideoRecord(path, path.name) for path in sorted(videos.rglob("*.mp4"))[:2]]
+    embedder = Embedder(videos / "model.ckpt", num_clips=1, precision="fp32", device="cpu")
+    assert [type(item).__name__ for item in embedder.stream(records)] == ["Skip", "Skip"]
+    cache = FeatureCache(tmp_path, weights_sha256="x", view={})
+    cache.put(records[0].path, np.array([1, np.nan], np.float32))
+    assert cache.get(records[0].path) is None

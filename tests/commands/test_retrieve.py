@@ -150,17 +150,18 @@ def test_the_cache_goes_by_content_and_a_damaged_file_is_made_again(tmp_path):
 
 def test_unreadable_videos_are_named_and_left_out(videos, tmp_path, capsys):
     lines = (videos / "labels.csv").read_text().splitlines()
-    (videos / "broken.mp4").write_bytes(b"no video")
+    for name in ("broken.mp4", "broken2.mp4"):
+        (videos / name).write_bytes(b"no video")
     (videos / "with_broken.csv").write_text("\n".join([*lines, "broken.mp4,zoom,train"]))
     result = run(videos, tmp_path / "run", f"--data.list={videos / 'with_broken.csv'}")
     assert result["results"]["skipped"] == 1
     assert result["results"]["gallery_videos"] == 18
     assert "broken.mp4" in (tmp_path / "run" / "skipped.csv").read_text()
     (videos / "only_broken.csv").write_text(
-        "path,label,split\nbroken.mp4,zoom,train\n" + lines[-1].rsplit(",", 1)[0] + ",test"
+        "path,label,split\nbroken.mp4,zoom,train\nbroken2.mp4,pan,train\n" + lines[-1].rsplit(",", 1)[0] + ",test"
     )
     run(videos, tmp_path / "none", f"--data.list={videos / 'only_broken.csv'}", code=2)
-    assert "none of 1 training videos could be read" in capsys.readouterr().err
+    assert "none of 2 training videos could be read" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not HUMAN_MOTION.is_dir(), reason=f"no {HUMAN_MOTION}")

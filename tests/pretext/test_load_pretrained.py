@@ -185,6 +185,22 @@ def changed_state(**changes: Any) -> dict[str, Any]:
             lambda: {"state_dict": nearly(0.8)},
             r"the nearest is r3d_10_slim with \d\d% of the weights \(95 % are needed",
         ),
+        (
+            lambda: own_file(
+                model=changed_state(**{"queue.keys": torch.full_like(own_file()["model"]["queue.keys"], torch.nan)})
+            ),
+            r"1 tensors hold NaN or infinity \(queue\.keys\)",
+        ),
+        (
+            lambda: own_file(
+                model={k: v * torch.inf if v.is_floating_point() else v for k, v in changed_state().items()}
+            ),
+            r"\d+ tensors hold NaN or infinity \(.*, \.\.\.\): the training that made them has diverged",
+        ),
+        (
+            lambda: {"state_dict": {k: v * torch.nan for k, v in nearly(1.0).items()}},
+            r"\d+ tensors hold NaN or infinity",
+        ),
         (lambda: own_file(task="finetune", model_config={"backbone": "c3d", "input": "rgb"}), "'num_classes'"),
     ],
 )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rspnet.config.compare import CompareConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_text
+from rspnet.data.labelled.read import PUBLISHED_SCORED
 from rspnet.features.scores import Interval, paired_difference
 from rspnet.runs.predictions import read_predictions
 from rspnet.runs.run_folder import RESULT, open_run_folder, plain, write_result
@@ -97,7 +98,11 @@ def _read(file: Path, name: str) -> Result:
         protocol, results = content["protocol"], content["results"]
         rows = results.get("scores", results)
         scores = {key: Interval(row["value"], row["low"], row["high"]) for key, row in rows.items() if _is_score(row)}
-        stamp = {"method": protocol.get("command"), **protocol}
+        # Results from before the entry scored what the makers of a published data set say.
+        known = (
+            {"scored_split": PUBLISHED_SCORED[kind]} if (kind := protocol.get("dataset")) in PUBLISHED_SCORED else {}
+        )
+        stamp = {"method": protocol.get("command"), **known, **protocol}
     except OSError as error:
         raise RSPNetError(f"cannot read result {str(file)!r}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

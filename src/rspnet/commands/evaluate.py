@@ -8,6 +8,7 @@ import torch
 
 from rspnet.config.finetune import EvaluateConfig
 from rspnet.core.distributed import rank
+from rspnet.data.labelled.read import in_classes
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device, pick_precision, pick_workers
 from rspnet.runs.classifiers import open_classifier, shared_scores
@@ -37,7 +38,8 @@ def evaluate(config: EvaluateConfig) -> None:
         "num_workers": pick_workers(config.num_workers),
     }
     model = trained.model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    records = labelled_records(data, "test")
+    # By their names: an older rspnet numbered ids of lists otherwise, and the data may have changed.
+    records = in_classes(labelled_records(data, "test"), trained.class_names, source=repr(str(trained.path)))
     kept, scores, skipped = shared_scores(model, records, scoring_view(clips), machine)
     if rank() > 0:
         return

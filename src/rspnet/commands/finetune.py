@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,47 @@ SHOWN = {"loss": "loss", "top1": "top-1"}
 
 def finetune(config: FinetuneConfig) -> int:
     """Run the command. Returns its exit code: 0 at the end, 130 where it was stopped (and can be resumed)."""
-    train, test = (labelled_records(config.data, split) for split in ("train", "test"))
+    train, validation, test = (labelled_records(config.data, split) for split in ("train", "val", "test"))
+    config = with_protocol(config, has_validation=bool(validation))
+    if not validation:
+        train, validation = carve_validation(train, config.validation_share, seed=config.seed)
     device = pick_device(config.engine.device)
     precision = pick_precision(config.engine.precision, device)
     fabric = make_fabric(
         device=device, precision=precision, devices=config.engine.devices, num_nodes=config.engine.num_nodes
     )
-    return Finetuning(config, train, test, fabric, precision).run()
+    return Finetuning(config, Parts(train, validation, test), fabric, precision).run()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The videos that are trained on, those that may choose an epoch, and those that are scored."""
+
+    train: list[VideoRecord]
+    validation: list[VideoRecord]
+    test: list[VideoRecord]
+
+
+def with_protocol(config: FinetuneConfig, *, has_validation: bool) -> FinetuneConfig:
+    """The configuration with the protocol that it names, or that the data ask for.
+
+    Args:
+        config: as given.
+        has_validation: the data come with a validation split of their own.
+
+    Raises:
+        ConfigError: there is no validation split to choose on, or a second one was asked for.
+    """
+    if has_validation and config.validation_share:
+        raise ConfigError(
+            f"--validation_share {config.validation_share}: the data have a validation split of their own; drop it"
+        )
+    protocol = config.protocol or ("validation" if has_validation else "last")
+    if protocol == "validation" and not has_validation and not config.validation_share:
+        raise ConfigError(
+            "--protocol validation needs --validation_share (say 0.1), or data with a validation split of their own"
+        )
+    return replace(config, protocol=protocol)
 
 
 def carve_validation(
@@ -67,11 +102,13 @@ def carve_validation(
     units = groups_of(records) or [record.name for record in records]
     chosen: set[str] = set()
     for label in sorted(set(labels_of(records).tolist())):
-        own = sorted({unit for unit, record in zip(units, records, strict=True) if record.label == label})
+        members = [(unit, record) for unit, record in zip(units, records, strict=True) if record.label == label]
+        own = sorted({unit for unit, _ in members})
         count = max(1, round(share * len(own)))
         if count >= len(own):
             raise ConfigError(
-                f"--validation_share {share}: leaves class {label} ({len(own)} videos or groups) no training video"
+                f"--validation_share {share}: leaves class {members[0][1].class_name or label} "
+                f"({len(own)} videos or groups) no training video"
             )
         chosen |= {own[place] for place in numpy_rng(seed, "validation", label).permutation(len(own))[:count]}
     marked = list(zip(units, records, strict=True))
@@ -81,12 +118,10 @@ def carve_validation(
 class Finetuning:
     """One process's part of a fine-tuning: everything built, then `run`."""
 
-    def __init__(
-        self, config: FinetuneConfig, train: list[VideoRecord], test: list[VideoRecord], fabric: Fabric, precision: str
-    ) -> None:
-        self.config, self.fabric, self.precision, self.test = config, fabric, precision, test
-        self.class_names = class_names(train, test)
-        self.train, self.validation = carve_validation(train, config.validation_share, seed=config.seed)
+    def __init__(self, config: FinetuneConfig, parts: Parts, fabric: Fabric, precision: str) -> None:
+        self.config, self.fabric, self.precision = config, fabric, precision
+        self.train, self.validation, self.test = parts.train, parts.validation, parts.test
+        self.class_names = class_names(self.train, self.validation, self.test)
         log = SkipLog(
             Path(config.out) / SKIPPED,
             num_videos=len(self.train),
@@ -246,7 +281,8 @@ class Finetuning:
         scored = self._scores(self.test)
         if not self.fabric.is_global_zero:
             return
-        selected_on = {"last": None, "validation": "validation", "official": "test"}[self.config.protocol]
+        protocol = self.config.protocol
+        selected_on = {"validation": "validation", "official": "test"}.get(protocol) if protocol else None
         stamp = finetune_stamp(trained, self.config.clips, precision=self.precision)
         stamp |= data_stamp(self.config.data, train=len(self.train), test=len(scored[0]))
         write_scores(
@@ -260,6 +296,9 @@ class Finetuning:
                 "epoch_selected_on": selected_on,
                 "looks": self.looks,
                 "validation_videos": len(self.validation),
+                "validation_from": ("training" if self.config.validation_share else "data")
+                if self.validation
+                else None,
                 "skipped_training_videos": len(self.training.skipped.log),
             },
         )

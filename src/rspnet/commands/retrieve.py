@@ -23,6 +23,7 @@ from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import draw_clip
 from rspnet.data.datasets import EvalClipDataset, EvalSample
+from rspnet.data.labelled.read import scored_split
 from rspnet.data.presets import AugmentPreset
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog
 from rspnet.engine.launch import join_ranks
@@ -245,6 +246,8 @@ def _write(
     figures = summary(scores, seed=config.seed)
     chosen = PROTOCOLS[config.protocol]
     stamp = {**embedder_view(maker.embedder), "protocol": config.protocol, "gallery_view": chosen.gallery_view}
+    assert config.data.root is not None
+    stamp["scored_split"] = scored_split(config.data.kind, config.data.root, list=config.data.list)
     stamp |= {"data": plain(config)["data"], "seed": config.seed, "weights_sha256": maker.weights_sha256}
     if chosen.drops_last_batch:
         stamp["official_batch"] = config.official_batch

@@ -90,9 +90,10 @@ class FinetuneConfig:
     model: ClassifierConfig = ClassifierConfig()
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(scale_lr=False))
     engine: EngineConfig = field(default_factory=EngineConfig)
-    protocol: Literal["last", "validation", "official"] = "last"
-    """Which epoch is reported: the last; the best on a validation split carved from training; or (official, as the
-    public code, and labelled so in the result) the best on the test split itself."""
+    protocol: Literal["last", "validation", "official"] | None = None
+    """Which epoch is reported: the last; the best on the validation split (the data's own, or one carved from
+    training); or (official, as the public code, and labelled so in the result) the best on the test split itself. The
+    default is validation where the data have such a split of their own, else last."""
     validation_share: float = 0.0
     """Share of every class's training videos that is carved off for an early look after each epoch."""
     look_clips: int = 1
@@ -112,7 +113,6 @@ class FinetuneConfig:
         require(self.max_steps is None or self.max_steps >= 1, f"--max_steps {self.max_steps}: must be at least 1")
         share = self.validation_share
         require(0 <= share < 1, f"--validation_share {share}: must be at least 0 and below 1")
-        require(self.protocol != "validation" or share > 0, "--protocol validation needs --validation_share (say 0.1)")
         require(
             self.protocol != "official" or share == 0, "--protocol official has no validation split: drop the share"
         )

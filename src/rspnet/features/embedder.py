@@ -164,6 +164,9 @@ class Embedder:
             assert sample.frames is not None
             parts = [self.encode(clips) for clips in torch.split(sample.clips, self.batch_size)]
             features, appearance, motion = (np.concatenate(part) for part in zip(*parts, strict=True))
+            if not np.isfinite(features).all():
+                yield Skip(sample.record.name, f"the network's features of it are not finite in {self.precision}")
+                continue
             yield VideoFeatures(sample.record, sample.frames.numpy(), features, appearance, motion)
 
     @torch.no_grad()

@@ -39,12 +39,14 @@ class FeatureCache:
             write_json(self.folder / "view.json", made_from)
 
     def get(self, video: Path) -> NDArray[np.float32] | None:
-        """The vector of a video file, or None where there is none (or only a damaged one)."""
+        """The vector of a video file, or None where there is none (or a damaged one, or one that is not finite)."""
         try:
             vector = np.load(self._place(video), allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
-        return vector if isinstance(vector, np.ndarray) and vector.dtype == np.float32 and vector.ndim == 1 else None
+        if not isinstance(vector, np.ndarray) or vector.dtype != np.float32 or vector.ndim != 1:
+            return None
+        return vector if np.isfinite(vector).all() else None
 
     def put(self, video: Path, vector: NDArray[np.float32]) -> None:
         """Keep a video's vector.

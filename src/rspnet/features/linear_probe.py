@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rspnet.core.errors import ConfigError
+from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.rng import derive_seed, numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.features.neighbours import top_k
@@ -80,9 +80,14 @@ def fit_linear(
         seed: of the folds.
         groups: videos of one group stay in one fold.
 
+    Raises:
+        RSPNetError: all labels are one class.
+
     NOTE: one thread does the fits. Each is a long row of small matrix products; threads of BLAS and OpenMP that share
     cores with other work mostly wait for each other there (docs/benchmarks.md).
     """
+    if len(np.unique(labels)) < 2:
+        raise RSPNetError(f"the {len(labels)} training videos that could be read are of one class: two are needed")
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV

@@ -21,7 +21,7 @@ from rspnet.core.errors import CheckpointError
 from rspnet.core.rng import derive_seed
 from rspnet.models.backbone import Backbone
 from rspnet.models.registry import backbone_names, create_backbone
-from rspnet.models.weights import PUBLISHED_BACKBONES, LoadReport, convert_published
+from rspnet.models.weights import PUBLISHED_BACKBONES, LoadReport, convert_published, refuse_not_finite
 
 LEAST_MATCHED = 0.95
 """Share of the network's weights a file must have, and of the file's (heads aside) the network must use."""
@@ -65,7 +65,7 @@ def find_backbone(content: Mapping[Any, Any], *, source: str) -> tuple[Backbone,
         source: names the file in errors.
 
     Raises:
-        CheckpointError: no tensors, or none of our networks is matched to 95 %.
+        CheckpointError: no tensors, none of our networks is matched to 95 %, or a weight is NaN.
     """
     state = _state_dict(content)
     if not state:
@@ -76,6 +76,7 @@ def find_backbone(content: Mapping[Any, Any], *, source: str) -> tuple[Backbone,
         raise CheckpointError(
             f"{source} fits none of the networks {', '.join(backbone_names())}{nearest} (95 % are needed)"
         )
+    refuse_not_finite({key: state[key] for key in match.names}, source=source)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("missing weights"))
         backbone = create_backbone(match.backbone)

@@ -160,7 +160,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Any], *, source: str) -
     """Copy `state` into `module`, whose names and shapes it must match exactly.
 
     Raises:
-        CheckpointError: keys missing, keys unknown, or a shape that differs; says which, and changes nothing.
+        CheckpointError: keys missing, keys unknown, a shape that differs, or a NaN; says which, and changes nothing.
     """
     own = module.state_dict()
     missing = [key for key in own if key not in state]
@@ -174,7 +174,24 @@ def load_strictly(module: nn.Module, state: Mapping[str, Any], *, source: str) -
         if not isinstance(given, Tensor) or given.shape != tensor.shape:
             shape = list(given.shape) if isinstance(given, Tensor) else type(given).__name__
             raise CheckpointError(f"{source} does not fit: {key!r} is {shape}, the model's is {list(tensor.shape)}")
+    refuse_not_finite(state, source=source)
     module.load_state_dict(dict(state))
+
+
+def refuse_not_finite(state: Mapping[str, Any], *, source: str) -> None:
+    """Raise `CheckpointError` where a tensor holds a NaN or an infinity: nothing that is computed with it means much.
+
+    Args:
+        state: tensors by name.
+        source: names the file.
+    """
+    bad = [key for key, value in state.items() if isinstance(value, Tensor) and not torch.isfinite(value).all()]
+    if bad:
+        names = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
+        raise CheckpointError(
+            f"{source}: {len(bad)} tensors hold NaN or infinity ({names}): the training that made "
+            "them has diverged, use an earlier checkpoint"
+        )
 
 
 def _some(kind: str, keys: list[str]) -> str:

@@ -25,6 +25,7 @@ from rspnet.engine.optim import Schedule, make_optimizer, scaled_learning_rate
 from rspnet.engine.prefetch import prefetched
 from rspnet.engine.reporter import Reporter
 from rspnet.engine.watch import Watch
+from rspnet.models.weights import refuse_not_finite
 from rspnet.runs.resume import (
     made_with,
     refuse_other_settings,
@@ -162,8 +163,12 @@ class Training:
             parameters: of that part, or groups of them.
             schedule: of the learning rate.
             saved: what `find_saved` gave.
+
+        Raises:
+            CheckpointError: its weights are not finite.
         """
         if saved is not None:
+            refuse_not_finite(saved["model"], source=f"checkpoint of {str(self.folder)!r}")
             model.load_state_dict(saved["model"])
             for note in what_is_inexact(saved["made_with"], self.origin["made_with"]):
                 print_note(self.console, note)
