@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from helpers.packed import DIVX, write_packed_video
 from helpers.videos import REAL_CLIPS, write_barcode_video
 
 from rspnet.core.errors import DecodeError, RSPNetError
@@ -38,6 +39,11 @@ KINDS = {
     "turned.mov": {"codec": "mpeg4", "rotation": 90},
     "flash.flv": {"options": {"bf": "0"}},
 }
+PACKED_KINDS = {
+    "packed.avi": {"b_frames": 2},
+    "packed-one-b.avi": {"b_frames": 1, "signature": DIVX, "one_byte_at": (1,)},
+}
+TINY = len(KINDS) + len(PACKED_KINDS)
 LARGE_FILES = ("bird.mkv", "tree.avi", "tricky/vfr.mp4", "tricky/edit-list.mp4", "bad/truncated.avi")
 LARGE_SHARE = 0.04  # of the cases are real files, which take longer
 BOXES = [b"moov", b"trak", b"tkhd", b"mdhd", b"stsd", b"stts", b"ctts", b"stss", b"stsc", b"stsz", b"stco", b"elst"]
@@ -64,6 +70,10 @@ def write_sources(folder: Path) -> list[Path]:
     tiny = [
         write_barcode_video(folder / name, 14, size=(64, 48), gop=6, **options)  # type: ignore[arg-type]
         for name, options in KINDS.items()
+    ]
+    tiny += [
+        write_packed_video(folder / name, 14, size=(64, 48), gop=6, **options)  # type: ignore[arg-type]
+        for name, options in PACKED_KINDS.items()
     ]
     return tiny + [REAL_CLIPS / name for name in LARGE_FILES if (REAL_CLIPS / name).exists()]
 
@@ -147,8 +157,8 @@ class Reading:
 
     def source(self, case: int) -> Path:
         rng = np.random.default_rng([case, 1])
-        large = self.sources[len(KINDS) :]
-        pool = large if large and rng.random() < LARGE_SHARE else self.sources[: len(KINDS)]
+        large = self.sources[TINY:]
+        pool = large if large and rng.random() < LARGE_SHARE else self.sources[:TINY]
         return pool[int(rng.integers(len(pool)))]
 
     def __call__(self, case: int) -> Outcome:

@@ -16,6 +16,9 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from rspnet.core.errors import DecodeError
+from rspnet.video.reader import open_video
+
 Picture = npt.NDArray[np.uint8]
 REAL_CLIPS = Path(__file__).resolve().parents[3] / "shared" / "data" / "real-clips"
 BITS = 16
@@ -147,3 +150,25 @@ def decode_plainly(path: Path) -> list[Picture]:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         return [np.rot90(f.to_ndarray(format="rgb24"), f.rotation // 90) for f in container.decode(stream)]
+
+
+def shown_by_time(path: Path, *, fps: int) -> tuple[list[int], set[int]]:
+    """Barcodes of the frames that can be read alone, and the frame periods that are refused.
+
+    Every frame that is read has to be the one of its time.
+    """
+    read, refused = [], set()
+    with open_video(path) as video:
+        periods = np.rint(video.times * fps).astype(int)
+        first = 0
+        for index, period in enumerate(periods):
+            try:
+                code = read_barcode(video.frames_at([index])[0])
+            except DecodeError:
+                refused.add(int(period))
+                continue
+            assert code is not None
+            first = code - int(period) if not read else first  # times count from the first frame that is left
+            assert code == first + period
+            read.append(code)
+    return read, refused

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.packed import PACKED
 from helpers.videos import FILES, FRAMES, REAL_CLIPS, barcode_picture, read_barcode, write_video
 from helpers.videos import write_barcode_video as write
 
@@ -33,16 +34,16 @@ def kept(path: Path) -> bool:
     return load_index(path) is not None
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *PACKED])
 def test_the_same_frames_with_a_kept_table(make: Any, cache: Path, name: str) -> None:
     path, plain = make(name)
     with open_video(path) as first:
         assert first._index is None
-        times, fps = first.times, first.fps
+        times, fps, is_packed = first.times, first.fps, first.is_packed
     order = np.random.default_rng(0).permutation(FRAMES)
     with open_video(path) as video:
         assert video._index is not None
-        assert video.fps == fps
+        assert (video.fps, video.is_packed) == (fps, is_packed)
         np.testing.assert_array_equal(video.times, times)
         for index in order[:6]:
             np.testing.assert_array_equal(video.frames_at([index])[0], plain[index])
@@ -92,7 +93,7 @@ def test_a_seek_spares_the_packets_before(make: Any, cache: Path, monkeypatch: p
     demuxed: list[int] = []
     demux = index_cache.demux
     monkeypatch.setattr(index_cache, "demux", lambda *a, **k: (demuxed.append(p.size) or p for p in demux(*a, **k)))
-    for name in ("bframes.avi", "bframes.mp4", "hidden.webm"):
+    for name in ("bframes.avi", "packed.avi", "packed-three-b.avi", "bframes.mp4", "hidden.webm"):
         path, plain = make(name)
         open_video(path).close()
         with open_video(path) as video:

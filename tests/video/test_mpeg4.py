@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.videos import read_barcode, write_barcode_video
+from helpers.packed import not_coded
+from helpers.videos import read_barcode, shown_by_time, write_barcode_video
 
-from rspnet.core.errors import DecodeError
 from rspnet.video.mpeg4 import Clock
 from rspnet.video.reader import open_video
 
@@ -42,35 +42,13 @@ def replaced(path: Path, number: int, new: bytes) -> Path:
     return changed
 
 
-def shown(path: Path) -> tuple[list[int], set[int]]:
-    """Barcodes of the frames that can be read alone, and the frame periods that are refused.
-
-    Every frame that is read has to be the one of its time.
-    """
-    read, refused = [], set()
-    with open_video(path) as video:
-        periods = np.rint(video.times * FPS).astype(int)
-        first = 0
-        for index, period in enumerate(periods):
-            try:
-                code = read_barcode(video.frames_at([index])[0])
-            except DecodeError:
-                refused.add(int(period))
-                continue
-            assert code is not None
-            first = code - int(period) if not read else first  # times count from the first frame that is left
-            assert code == first + period
-            read.append(code)
-    return read, refused
-
-
 def test_a_sound_file_is_read_whole(sound: Path) -> None:
-    assert shown(sound) == (list(range(FRAMES)), set())
+    assert shown_by_time(sound, fps=FPS) == (list(range(FRAMES)), set())
 
 
 @pytest.mark.parametrize("lost", range(FRAMES))
 def test_a_lost_packet_never_shows_wrong_frames(sound: Path, lost: int) -> None:
-    read, refused = shown(replaced(sound, lost, b""))
+    read, refused = shown_by_time(replaced(sound, lost, b""), fps=FPS)
     assert len(read) + len(refused) == FRAMES - 1
     assert len(refused) < 14  # its group of pictures, and the B pictures before that
 
@@ -78,19 +56,9 @@ def test_a_lost_packet_never_shows_wrong_frames(sound: Path, lost: int) -> None:
 @pytest.mark.parametrize("repeated", [1, 5, 8, 13])
 def test_a_repeated_packet_never_shows_wrong_frames(sound: Path, repeated: int) -> None:
     packet = packets_of(sound)[repeated]
-    read, refused = shown(replaced(sound, repeated, chunk(packet) * 2))
+    read, refused = shown_by_time(replaced(sound, repeated, chunk(packet) * 2), fps=FPS)
     assert len(read) + len(refused) == FRAMES
     assert len(read) > FRAMES // 2
-
-
-def left_out(packet: bytes) -> bytes:
-    """The P picture of a packet (of a clock with 5 bits) as one that is not coded: it only holds its place."""
-    bits = "".join(f"{byte:08b}" for byte in packet[4:8])
-    seconds = bits.index("0", 2) - 2
-    header = bits[: 2 + seconds + 1 + 1 + 5 + 1]
-    bits = header + "0" + "0111"
-    bits += "1" * (-len(bits) % 8)
-    return packet[:4] + int(bits, 2).to_bytes(len(bits) // 8, "big")
 
 
 @pytest.mark.parametrize("kind", ["not coded", "empty"])
@@ -100,7 +68,7 @@ def test_a_picture_that_the_encoder_left_out_is_a_gap_in_time(tmp_path: Path, ki
         tmp_path / "a.avi", 12, size=(64, 48), codec="mpeg4", gop=100, fps=FPS, options={"bf": "0"}
     )
     packet = packets_of(path)[6]
-    new = chunk(left_out(packet) if kind == "not coded" else b"")
+    new = chunk(not_coded(packet, FPS, same_second=False) if kind == "not coded" else b"")
     filled = new + b"JUNK" + (len(chunk(packet)) - len(new) - 8).to_bytes(4, "little")
     changed = replaced(path, 6, filled + bytes(len(chunk(packet)) - len(filled)))
     with open_video(changed) as video:
@@ -124,8 +92,8 @@ def test_a_clock_that_makes_no_sense_is_not_followed(sound: Path) -> None:
     with open_video(sound) as video:
         rows = list(video._table.packets)
         extradata = video._context.extradata
-    for signature, data in ((b"", [packets[0]] * FRAMES), (b"DivX503b1393p", packets), (b"", [b"soup"] * FRAMES)):
-        clock = Clock(extradata + signature)
+    for data in ([packets[0]] * FRAMES, [b"soup"] * FRAMES):
+        clock = Clock(extradata)
         for packet in data:
             clock.take(Fake(packet))  # type: ignore[arg-type]
         assert clock.corrected(rows) is None

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.packed import PACKED
 from helpers.videos import (
     FILES,
     FRAMES,
@@ -27,10 +28,10 @@ from rspnet.video import reader as reader_module
 from rspnet.video.reader import View, open_video
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, *PACKED])
 def test_every_frame_alone_and_all_together(make: Any, name: str) -> None:
     path, plain = make(name)
-    turns = FILES[name].get("rotation", 0) // 90
+    turns = FILES.get(name, {}).get("rotation", 0) // 90
     with open_video(path) as video:
         assert len(video) == FRAMES == len(plain)
         assert (video.height, video.width) == plain[0].shape[:2]
@@ -50,7 +51,7 @@ def test_times_and_fps(make: Any) -> None:
         np.testing.assert_allclose(video.times, np.arange(FRAMES) / 30, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["bframes.avi", "opengop.mp4", "opengop.mkv", "hidden.webm", "stream.ts"])
+@pytest.mark.parametrize("name", ["bframes.avi", "opengop.mp4", "opengop.mkv", "hidden.webm", "stream.ts", *PACKED])
 def test_random_access_equals_sequential(make: Any, name: str) -> None:
     path, plain = make(name)
 
@@ -169,7 +170,7 @@ def test_damage_is_named_and_the_rest_is_read(make: Any, tmp_path: Path) -> None
 def test_mutated_files_never_crash(make: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     generator = np.random.default_rng(3)
     outcomes = {"read": 0, "refused": 0}
-    for name in ("bframes.avi", "opengop.mp4", "hidden.webm", "stream.ts"):
+    for name in ("bframes.avi", "packed.avi", "opengop.mp4", "hidden.webm", "stream.ts"):
         original = make(name)[0].read_bytes()
         for number in range(12):
             data = bytearray(original)

@@ -29,7 +29,7 @@ from rspnet.runs.run_folder import open_run_folder, plain, write_result
 
 FOUND_EXIT_CODE = 1
 _MEMORY = "seen.jsonl"
-_FORM = 2  # of the reports in it: a change of the checks must not be hidden by old reports
+_FORM = 3  # of the reports in it: a change of the checks must not be hidden by old reports
 _HANG_SECONDS = 120.0
 _EXAMPLES = 3
 

@@ -31,13 +31,13 @@ from av.video.stream import VideoStream
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.files import atomic_path
 from rspnet.video.packets import Ints, PacketInfo, PacketTable
-from rspnet.video.source import demux, open_container
+from rspnet.video.source import demux, open_container, tag_of
 
 VARIABLE = "RSPNET_INDEX_CACHE"
 LONG_PACKETS = 2000
 """Streams of so many packets are worth an entry, whatever their time stamps."""
 
-_VERSION = f"1 {av.__version__} {av.library_versions}"  # raise the number with any change of what a table says
+_VERSION = f"2 {av.__version__} {av.library_versions}"  # raise the number with any change of what a table says
 _SUM_BYTES = hashlib.sha256().digest_size
 _NONE = np.iinfo(np.int64).min
 # A file that has just changed may change again without its times telling: their clock ticks every few milliseconds.
@@ -109,7 +109,8 @@ class PacketIndex:
         return int(found[0]) if len(found) == 1 else None
 
     def _is_at(self, packet: Packet[Any], number: int) -> bool:
-        return number < len(self.places) and self.places[number, :2].tolist() == [_number(packet.pos), packet.size]
+        here = [_number(tag_of(packet).position), packet.size]
+        return number < len(self.places) and self.places[number, :2].tolist() == here
 
 
 def load_index(path: Path) -> PacketIndex | None:
@@ -127,7 +128,7 @@ def load_index(path: Path) -> PacketIndex | None:
     packets, order = numbers[1 : 1 + 5 * count].reshape(count, 5), numbers[1 + 5 * count :]
     stamps, flags = packets[:, 3].tolist(), packets[:, 4].tolist()
     rows = [
-        PacketInfo(None if pts == _NONE else pts, bool(flag & 1), bool(flag & 2), bool(flag & 4))
+        PacketInfo(None if pts == _NONE else pts, *(bool(flag & bit) for bit in (1, 2, 4, 8)))
         for pts, flag in zip(stamps, flags, strict=True)
     ]
     return PacketIndex(PacketTable(rows, display_order=order.tolist()), packets[:, :3])
@@ -138,7 +139,7 @@ def keep_index(path: Path, table: PacketTable, places: list[Place]) -> None:
     rows = [
         (_number(place.position), place.size, _number(place.stamp), _number(row.pts), flags)
         for place, row in zip(places, table.packets, strict=True)
-        for flags in [row.is_key | row.is_shown << 1 | row.is_cut << 2]
+        for flags in [row.is_key | row.is_shown << 1 | row.is_cut << 2 | row.is_packed << 3]
     ]
     numbers = np.concatenate([[len(rows)], np.array(rows, np.int64).reshape(-1), table.packet_of_frame])
     data = numbers.astype(np.int64).tobytes()

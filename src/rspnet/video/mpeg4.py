@@ -4,15 +4,22 @@ AVI has no time stamps, so FFmpeg makes them up from the order of the packets. W
 behind it move up, and the decoder predicts from the wrong picture without a complaint: soup that looks like a frame.
 The pictures' own clock (ISO/IEC 14496-2, 6.2.3 and 6.2.5) skips a step there. It also tells which packets only hold the
 place of a picture that the encoder left out. UCF101, HMDB51 and much of the web's older video are of this kind.
+
+AVI was made for one picture in, one picture out, which B pictures break. DivX and XviD save it with the *packed
+bitstream*: a reference picture and the B picture shown before it share a chunk, further B pictures have chunks of their
+own, and a place holder with nothing coded brings the number of chunks up to that of the pictures. `Unpacker` takes such
+chunks apart. FFmpeg's own filter for it, mpeg4_unpack_bframes, goes by size: it takes a B picture of 19 bytes, where
+nothing moves, for a place holder, and drops the picture before it.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from av.packet import Packet
@@ -20,8 +27,9 @@ from av.packet import Packet
 from rspnet.video.packets import PacketInfo
 
 _VOP, _GROUP = b"\0\0\1\xb6", b"\0\0\1\xb3"
-# DivX's "packed bitstream", two pictures in one packet and none in the next, is no clock; its encoders sign it.
+# Who packs signs for it in the user data. A chunk of one byte holds no picture in files of these encoders only.
 _PACKED = re.compile(rb"DivX\d+[bB]\d+p")
+_ONE_BYTE_IS_NOTHING = re.compile(rb"DivX\d|XviD\d")
 _LAYERS = range(0x20, 0x30)
 _HEADER_BYTES = 40
 # A clock to go by: more than this share of the packets tell a time, and of the steps between times are alike.
@@ -48,6 +56,99 @@ class Picture:
     group: int | None
 
 
+class Part(NamedTuple):
+    """A packet taken out of a chunk, and the byte of the file at which it starts (None where the container hides it).
+
+    NOTE: where that is the chunk's own start, it is that of the header which the container puts before it.
+    """
+
+    packet: Packet[Any]
+    position: int | None
+    is_first: bool
+
+
+class Unpacker:
+    """Takes the chunks of an MPEG-4 stream apart, so that a packet holds one picture.
+
+    Args:
+        extradata: the container's copy of the stream header, or nothing.
+    """
+
+    def __init__(self, extradata: bytes) -> None:
+        self._is_packed = self._is_of_divx = False
+        self._resolution = 0
+        self._owed = 0  # pictures that are ahead of the chunks that hold their places
+        self._held: list[Part] = []
+        self._read_header(extradata)
+
+    def _read_header(self, data: bytes) -> None:
+        self._resolution = self._resolution or _resolution(data)
+        self._is_packed = self._is_packed or _PACKED.search(data) is not None
+        self._is_of_divx = self._is_of_divx or _ONE_BYTE_IS_NOTHING.search(data) is not None
+
+    def take(self, chunk: Packet[Any]) -> list[Part]:
+        """The packets that are ready with the next chunk, none or more.
+
+        A picture that is ahead of its chunk waits for it; the file may end before (see `rest`).
+
+        A packet's `dts` counts pictures, as `Clock` needs it: a place holder leaves no gap, and the chunk of a picture
+        that the encoder left out does.
+        """
+        self._held += self._pictures_in(chunk)
+        ready = len(self._held) - self._owed
+        packets, self._held = self._held[:ready], self._held[ready:]
+        return packets
+
+    def rest(self) -> list[Part]:
+        """The packets whose chunks never came.
+
+        NOTE: FFmpeg does not show them, and so that both count the same frames, they are hidden here.
+        """
+        return self._held
+
+    def _pictures_in(self, chunk: Packet[Any]) -> Iterator[Part]:
+        if chunk.size == 1 and self._is_of_divx:
+            return
+        data = bytes(chunk)
+        first = data.find(_VOP)
+        if first > 0:
+            self._read_header(data[:first])
+        if chunk.is_keyframe:
+            self._owed = 0  # what a damaged file lost of the place holders stays lost
+        starts = [0]
+        if self._is_packed and first >= 0:
+            starts += _find_all(_VOP, data, first + len(_VOP))
+        if self._owed and len(starts) == 1 and self._is_place_holder(data):
+            self._owed -= 1
+            return
+        for start, end in pairwise([*starts, len(data)]):
+            self._owed += start > 0
+            packet = chunk if len(starts) == 1 else _cut_out(chunk, data, start, end)
+            if packet.dts is not None:
+                packet.dts += self._owed
+            yield Part(packet, None if chunk.pos is None else chunk.pos + start, start == 0)
+
+    def _is_place_holder(self, data: bytes) -> bool:
+        picture = _picture(data, self._resolution) if self._resolution else None
+        return picture is not None and not picture.is_coded
+
+
+def _cut_out(chunk: Packet[Any], data: bytes, start: int, end: int) -> Packet[Any]:
+    # NOTE: `Packet(bytes)` would lend their memory out, without the zeros that decoders look at behind the end.
+    part: Packet[Any] = Packet(end - start)
+    part.update(data[start:end])
+    part.dts, part.is_corrupt = chunk.dts, chunk.is_corrupt
+    part.pts = chunk.pts if start == 0 else None
+    part.is_keyframe = chunk.is_keyframe and start == 0
+    return part
+
+
+def _find_all(code: bytes, data: bytes, at: int) -> Iterator[int]:
+    while (at := data.find(code, at)) >= 0:
+        yield at
+        at += len(code)
+
+
 class Clock:
     """Reads the packets of one stream in decode order, then puts their table right.
 
@@ -58,7 +159,6 @@ class Clock:
     def __init__(self, extradata: bytes) -> None:
         self._resolution = _resolution(extradata)
         self._pictures: list[Picture | None] = []
-        self._is_packed = _PACKED.search(extradata) is not None
         self._holes: set[int] = set()  # packets behind empty ones, with which an encoder leaves a picture out
         self._last_dts: int | None = None
 
@@ -70,7 +170,6 @@ class Clock:
         data = bytes(packet)
         self._resolution = self._resolution or _resolution(data)
         self._pictures.append(_picture(data, self._resolution) if self._resolution else None)
-        self._is_packed = self._is_packed or _PACKED.search(data) is not None
 
     def corrected(self, rows: Sequence[PacketInfo]) -> list[PacketInfo] | None:
         """The table's rows with times of the clock, in frames, and with what may need a missing picture marked as cut.
@@ -84,7 +183,7 @@ class Clock:
         step = float(np.median(steps)) if len(steps) else 1.0
         frames = np.maximum(1, np.rint(steps / step)).astype(int)  # that each step lasts
         is_clock = len(shown) > _TRUSTED_SHARE * len(rows) and (frames == 1).sum() > _TRUSTED_SHARE * len(frames)
-        if self._is_packed or not is_clock:
+        if not is_clock:
             return None
         place = dict(zip(shown, np.append(0, frames.cumsum()).tolist(), strict=True))
         gaps = [shown[number] for number in np.flatnonzero(frames > 1)]
@@ -94,7 +193,7 @@ class Clock:
         for number, (row, time, picture) in enumerate(zip(rows, times, self._pictures, strict=True)):
             is_shown = row.is_shown and number not in unplaced and picture is not None and picture.is_coded
             pts = row.pts if time is None else place[time]
-            corrected.append(PacketInfo(pts, row.is_key, is_shown, row.is_cut or number in hurt))
+            corrected.append(row._replace(pts=pts, is_shown=is_shown, is_cut=row.is_cut or number in hurt))
         return corrected
 
     def _after(self, gaps: Sequence[int], times: Sequence[int | None], rows: Sequence[PacketInfo]) -> set[int]:

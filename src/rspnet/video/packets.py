@@ -24,12 +24,14 @@ class PacketInfo(NamedTuple):
         is_key: decoding can start here.
         is_shown: False for packets that an edit list discards or that hold a hidden frame.
         is_cut: the file ends within this packet.
+        is_packed: it lay in one chunk of the file with the packet before it.
     """
 
     pts: int | None
     is_key: bool
     is_shown: bool
     is_cut: bool
+    is_packed: bool = False
 
 
 @dataclass(frozen=True)

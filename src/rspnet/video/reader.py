@@ -30,7 +30,7 @@ from rspnet.video.index_cache import LONG_PACKETS, VARIABLE, Place, keep_index, 
 from rspnet.video.mpeg4 import Clock
 from rspnet.video.orientation import Orientation, frame_orientation
 from rspnet.video.packets import PacketInfo, PacketTable, Run
-from rspnet.video.source import KEEP_BYTES, check_size, demux, describe, file_identity, open_container
+from rspnet.video.source import KEEP_BYTES, check_size, demux, describe, file_identity, open_container, tag_of
 from rspnet.video.views import Converter, Pixels, View, ViewSink, check_view
 from rspnet.video.watch import Watch
 
@@ -172,6 +172,11 @@ class VideoReader:
         self._decode(sorted(wanted if watch is None else wanted | watch.frames), deliver)
         return [sink.clip() for sink in sinks]
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether chunks of the file hold two pictures: the packed bitstream of DivX and XviD."""
+        return any(packet.is_packed for packet in self._table.packets)
+
     # --- the packet table -------------------------------------------------------------------------------------------
 
     def _read_table(self) -> PacketTable:
@@ -183,7 +188,9 @@ class VideoReader:
         for packet in demux(self.path, self._container, self._stream):
             rows.append(describe(packet, codec=self._context.name))
             if places is not None:
-                places.append(Place(packet.pos, packet.size, packet.dts if packet.pts is None else packet.pts))
+                places.append(
+                    Place(tag_of(packet).position, packet.size, packet.dts if packet.pts is None else packet.pts)
+                )
             kept_bytes += packet.size
             if clock is not None:
                 clock.take(packet)
@@ -207,7 +214,7 @@ class VideoReader:
         """The display order found by decoding everything: the frames that come out, as they come out."""
         everything = Run(0, len(table.packets), tuple(range(len(table))))
         order, _ = self._feed(everything, table, lambda *_: None)
-        return order
+        return [number for number in order if table.packets[number].is_shown]
 
     def _average_fps(self) -> float:
         rate: Fraction | None = self._stream.average_rate or self._stream.guessed_rate

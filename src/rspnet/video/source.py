@@ -14,6 +14,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from rspnet.core.errors import DecodeError
+from rspnet.video.mpeg4 import Part, Unpacker
 from rspnet.video.packets import PacketInfo
 
 # What a file may ask for: pictures of twice 8K (a decoder then needs some 100 MB) and two days at 30 frames a second.
@@ -30,12 +31,21 @@ class PacketTag:
     """Travels with a packet through the decoder to its frame: exact identity, whatever the time stamps say.
 
     NOTE: PyAV keeps opaque values by `id`, so every packet needs an object of its own (a small int would be shared).
+
+    Attributes:
+        number: of the packet in decode order.
+        position: the byte of the file at which it (or what the container puts before it) starts, if that is known.
+        is_packed: it is not the first one in its chunk of a packed bitstream.
+        is_shown: False for a picture of such a bitstream that the end of the file leaves without a place.
     """
 
-    __slots__ = ("number",)
+    __slots__ = ("is_packed", "is_shown", "number", "position")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, part: Part, *, is_shown: bool) -> None:
         self.number = number
+        self.position = part.position
+        self.is_packed = not part.is_first
+        self.is_shown = is_shown
 
 
 def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
@@ -110,34 +120,49 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 
 def demux(path: Path, container: InputContainer, stream: VideoStream, *, first: int = 0) -> Iterator[Packet[Any]]:
-    """The stream's packets in decode order, each tagged with its number; the next one is number `first`.
+    """The stream's packets in decode order, one picture each, tagged with its number; the next one is number `first`.
 
     Raises:
         DecodeError: the demuxer fails.
     """
     number = first
+    unpacker = Unpacker(stream.codec_context.extradata or b"") if stream.codec_context.name == "mpeg4" else None
     try:
-        for packet in container.demux(stream):
-            if packet.size == 0:
+        for chunk in container.demux(stream):
+            if chunk.size == 0:
                 continue
-            if number >= MAX_PACKETS:
-                raise DecodeError(path, f"more than {MAX_PACKETS:,} packets")
-            packet.opaque = PacketTag(number)
+            for part in [Part(chunk, chunk.pos, True)] if unpacker is None else unpacker.take(chunk):
+                if number >= MAX_PACKETS:
+                    raise DecodeError(path, f"more than {MAX_PACKETS:,} packets")
+                part.packet.opaque = PacketTag(number, part, is_shown=True)
+                number += 1
+                yield part.packet
+        for part in [] if unpacker is None else unpacker.rest():
+            part.packet.opaque = PacketTag(number, part, is_shown=False)
             number += 1
-            yield packet
+            yield part.packet
     except av.error.FFmpegError as error:
         raise DecodeError(path, f"the container breaks off after {number} packets ({reason(error)})") from None
 
 
 def describe(packet: Packet[Any], *, codec: str) -> PacketInfo:
     """The table's row of a packet."""
+    tag = tag_of(packet)
     hidden = codec == "vp8" and packet.size > 0 and not memoryview(packet)[0] & 0x10  # RFC 6386, 9.1: show_frame
     return PacketInfo(
         pts=packet.pts,
         is_key=packet.is_keyframe,
-        is_shown=not packet.is_discard and not hidden,
+        is_shown=not packet.is_discard and not hidden and tag.is_shown,
         is_cut=packet.is_corrupt,
+        is_packed=tag.is_packed,
     )
+
+
+def tag_of(packet: Packet[Any]) -> PacketTag:
+    """The tag of a packet that `demux` gave."""
+    tag = packet.opaque
+    assert isinstance(tag, PacketTag)
+    return tag
 
 
 def reason(error: BaseException) -> str:

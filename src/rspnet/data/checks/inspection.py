@@ -36,6 +36,7 @@ KINDS = {
     "leak": "the same pictures as a video of the other list",
     "near-duplicate": "looks like another video of the list",
     "near-leak": "looks like a video of the other list",
+    "packed": "two pictures in one chunk, as DivX and XviD packed them (taken apart when read)",
     "rotated": "turned or mirrored by a display matrix (applied when read)",
     "pixel-format": "not 8 bits with 4:2:0 colours",
     "interlaced": "made of fields",
@@ -124,6 +125,7 @@ class Inspector:
     def _inspect(self, report: Report) -> Report:
         facts = probe_video(report.path)
         with open_video(report.path) as video:
+            is_packed = video.is_packed
             times = video.times
             report = replace(
                 report,
@@ -143,6 +145,8 @@ class Inspector:
             report = replace(report, content=looks.digest, fingerprint=looks.fingerprint)
         for kind, detail, usable in _motion(looks):
             report = report.with_finding(kind, detail, usable=usable)
+        if is_packed:
+            report = report.with_finding("packed", KINDS["packed"], usable=True)
         orientation = facts.orientation
         if orientation is not None and any(orientation):
             mirror = ", then mirrored" if orientation.mirrored else ""
