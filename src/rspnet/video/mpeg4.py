@@ -94,7 +94,10 @@ class Unpacker:
         A packet's `dts` counts pictures, as `Clock` needs it: a place holder leaves no gap, and the chunk of a picture
         that the encoder left out does.
         """
-        self._held += self._pictures_in(chunk)
+        parts = self._parts(chunk)
+        if not self._is_packed:
+            return parts
+        self._held += parts
         ready = len(self._held) - self._owed
         packets, self._held = self._held[:ready], self._held[ready:]
         return packets
@@ -106,30 +109,34 @@ class Unpacker:
         """
         return self._held
 
-    def _pictures_in(self, chunk: Packet[Any]) -> Iterator[Part]:
+    def _parts(self, chunk: Packet[Any]) -> list[Part]:
         if chunk.size == 1 and self._is_of_divx:
-            return
+            return []
         data = bytes(chunk)
         first = data.find(_VOP)
         if first > 0:
             self._read_header(data[:first])
+        if not self._is_packed or first < 0:
+            return [Part(chunk, chunk.pos, True)]
         if chunk.is_keyframe:
             self._owed = 0  # what a damaged file lost of the place holders stays lost
-        starts = [0]
-        if self._is_packed and first >= 0:
-            starts += _find_all(_VOP, data, first + len(_VOP))
+        starts = [0, *_find_all(_VOP, data, first + len(_VOP))]
         if self._owed and len(starts) == 1 and self._is_place_holder(data):
             self._owed -= 1
-            return
+            return []
+        parts = []
         for start, end in pairwise([*starts, len(data)]):
             self._owed += start > 0
             packet = chunk if len(starts) == 1 else _cut_out(chunk, data, start, end)
             if packet.dts is not None:
                 packet.dts += self._owed
-            yield Part(packet, None if chunk.pos is None else chunk.pos + start, start == 0)
+            parts.append(Part(packet, None if chunk.pos is None else chunk.pos + start, start == 0))
+        return parts
 
     def _is_place_holder(self, data: bytes) -> bool:
-        picture = _picture(data, self._resolution) if self._resolution else None
+        if not self._resolution or len(data) > _HEADER_BYTES:
+            return False
+        picture = _picture(data, self._resolution)
         return picture is not None and not picture.is_coded
 
 

@@ -131,7 +131,7 @@ def demux(path: Path, container: InputContainer, stream: VideoStream, *, first: 
         for chunk in container.demux(stream):
             if chunk.size == 0:
                 continue
-            for part in [Part(chunk, chunk.pos, True)] if unpacker is None else unpacker.take(chunk):
+            for part in (Part(chunk, chunk.pos, True),) if unpacker is None else unpacker.take(chunk):
                 if number >= MAX_PACKETS:
                     raise DecodeError(path, f"more than {MAX_PACKETS:,} packets")
                 part.packet.opaque = PacketTag(number, part, is_shown=True)
