@@ -17,12 +17,12 @@ from rspnet.features.feature_cache import FeatureCache
 from rspnet.features.labelled_features import weights_sha256
 from rspnet.features.linear_probe import (
     STRENGTHS,
-    _splitter,
     draw_few,
     few_label_point,
     fit_linear,
     groups_of,
     nearest_scores,
+    splitter_of,
 )
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.predictions import read_predictions
@@ -54,7 +54,7 @@ def test_strength_is_the_best_of_a_cross_validation_by_hand():
     found = []
     for strength in STRENGTHS:
         right = []
-        for train, test in _splitter(labels, None, folds=3, seed=0).split(x, labels):
+        for train, test in splitter_of(labels, None, folds=3, seed=0).split(x, labels):
             mean, deviation = x[train].mean(axis=0), x[train].std(axis=0)
             model = LogisticRegression(C=strength, max_iter=2000).fit((x[train] - mean) / deviation, labels[train])
             right.append((model.predict((x[test] - mean) / deviation) == labels[test]).mean())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,25 +83,16 @@ def fit_linear(
 
     Raises:
         RSPNetError: all labels are one class.
-
-    NOTE: one thread does the fits. Each is a long row of small matrix products; threads of BLAS and OpenMP that share
-    cores with other work mostly wait for each other there (docs/benchmarks.md).
     """
     if len(np.unique(labels)) < 2:
         raise RSPNetError(f"the {len(labels)} training videos that could be read are of one class: two are needed")
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits
 
-    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=DEFAULT_STRENGTH, max_iter=_MAX_ITERATIONS))
-    splitter = _splitter(labels, groups, folds=folds, seed=seed)
-    with threadpool_limits(limits=1), warnings.catch_warnings():
-        # At the weakest regularisation the last digits take longest; accuracy does not depend on them.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", message="The number of unique classes")  # one label a class is meant
+    pipeline = make_pipeline(StandardScaler(), logistic(DEFAULT_STRENGTH))
+    splitter = splitter_of(labels, groups, folds=folds, seed=seed)
+    with fitting():
         if splitter is None:
             model, strength, accuracy = pipeline.fit(train, labels), DEFAULT_STRENGTH, None
         else:
@@ -114,7 +106,31 @@ def fit_linear(
     return LinearFit(scores, strength, accuracy)
 
 
-def _splitter(labels: Labels, groups: Sequence[str] | None, *, folds: int, seed: int) -> Any:
+def logistic(strength: float) -> Any:
+    """The logistic regression of every classifier here, to be fitted to standardised features inside `fitting`."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS)
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """Fit inside: one thread, without warnings that mean nothing here.
+
+    NOTE: one thread does the fits. Each is a long row of small matrix products; threads of BLAS and OpenMP that share
+    cores with other work mostly wait for each other there (docs/benchmarks.md).
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        # At the weakest regularisation the last digits take longest; accuracy does not depend on them.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", message="The number of unique classes")  # one label a class is meant
+        yield
+
+
+def splitter_of(labels: Labels, groups: Sequence[Hashable] | None, *, folds: int, seed: int) -> Any:
     """A cross-validation that every class can take part in, or None where a class has a single video or group."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 

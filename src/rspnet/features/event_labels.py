@@ -1,0 +1,182 @@
+"""Labels of moments: reading them, and what they say of windows."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rspnet.core.errors import RSPNetError
+
+BACKGROUND = "background"
+"""The class of time in which none of the others happens; it makes no events."""
+COLUMNS = ("path", "label", "start_s", "end_s", "group")
+# What BORIS calls the columns of its aggregated events.
+_BORIS = {"Media file name": "path", "Behavior": "label", "Start (s)": "start_s", "Stop (s)": "end_s"}
+_ENOUGH = 0.5
+
+
+@dataclass(frozen=True)
+class Label:
+    """A class in a video, or in a part of it.
+
+    Attributes:
+        path: as it was written.
+        label: the class.
+        start_s: seconds from the video's first frame, 0 where the label is of the whole video.
+        end_s: likewise; infinity where the label is of the whole video.
+        group: what it belongs to (site, subject, camera); "" where nothing is said.
+    """
+
+    path: str
+    label: str
+    start_s: float = 0.0
+    end_s: float = math.inf
+    group: str = ""
+
+
+def read_labels(file: Path) -> list[Label]:
+    """Read a table of labels: CSV or tab-separated, UTF-8, with the columns path and label, and start_s, end_s, group.
+
+    A row without start_s and end_s labels the whole video. Tables of aggregated events as BORIS exports them are read
+    as they are.
+
+    Raises:
+        RSPNetError: the file cannot be read, lacks a column, or a row makes no sense (its line is named).
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise RSPNetError(f"cannot read labels {str(file)!r}: {why}") from error
+    if not lines:
+        raise RSPNetError(f"labels {str(file)!r}: the file is empty")
+    reader = csv.reader(lines, delimiter="\t" if "\t" in lines[0] else ",")
+    header = [_BORIS.get(name.strip(), name.strip().lower()) for name in next(reader)]
+    for name in ("path", "label"):
+        if name not in header:
+            raise RSPNetError(f"labels {str(file)!r}: no column {name!r}; the header is {', '.join(header)}")
+    found = []
+    for fields in reader:
+        if any(field.strip() for field in fields):
+            where = f"labels {str(file)!r} line {reader.line_num}"
+            if len(fields) != len(header):
+                raise RSPNetError(f"{where}: {len(fields)} fields, the header has {len(header)}")
+            found.append(_label(dict(zip(header, (field.strip() for field in fields), strict=True)), where))
+    if not found:
+        raise RSPNetError(f"labels {str(file)!r}: no row below the header")
+    return found
+
+
+def _label(row: Mapping[str, str], where: str) -> Label:
+    start, end = row.get("start_s", ""), row.get("end_s", "")
+    for name in ("path", "label"):
+        if not row[name]:
+            raise RSPNetError(f"{where}: the {name} is empty")
+    if bool(start) != bool(end):
+        raise RSPNetError(f"{where}: start_s {start!r}, end_s {end!r}: give both, or neither for the whole video")
+    group = row.get("group", "")
+    if not start:
+        return Label(row["path"], row["label"], group=group)
+    try:
+        times = float(start), float(end)
+    except ValueError:
+        raise RSPNetError(f"{where}: start_s {start!r}, end_s {end!r}: must be seconds") from None
+    if not 0 <= times[0] < times[1] < math.inf:
+        raise RSPNetError(f"{where}: start_s {start}, end_s {end}: the end must come after the start, from 0 on")
+    return Label(row["path"], row["label"], *times, group)
+
+
+def find_paths(labels: Sequence[Label], known: Mapping[str, str], *, root: Path) -> dict[str, list[Label]]:
+    """The labels of every video that has features, by the path the features know it by.
+
+    A label means the file of its path (relative to `root`), or else the video whose name or path ends with it.
+
+    Args:
+        labels: of all videos.
+        known: path of every video with features -> its name.
+        root: the folder of the table of labels.
+
+    Raises:
+        RSPNetError: a label is of no video with features, or of several.
+    """
+    found: dict[str, list[Label]] = {}
+    for label in labels:
+        path = str((root / label.path).absolute())
+        if path not in known:
+            ending = "/" + label.path
+            fits = [place for place, name in known.items() if name == label.path or place.endswith(ending)]
+            if len(fits) != 1:
+                why = "it has no features: embed it first" if not fits else f"it may be {fits[0]!r} or {fits[1]!r}"
+                raise RSPNetError(f"label {label.label!r} of {label.path!r}: {why}")
+            (path,) = fits
+        found.setdefault(path, []).append(label)
+    return found
+
+
+def is_exclusive(labels: Mapping[str, Sequence[Label]]) -> bool:
+    """Whether no two classes ever hold at the same moment of a video."""
+    for rows in labels.values():
+        ordered = sorted(rows, key=lambda row: row.start_s)
+        for place, row in enumerate(ordered):
+            for later in ordered[place + 1 :]:
+                if later.start_s >= row.end_s:
+                    break
+                if later.label != row.label:
+                    return False
+    return True
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What labels say of the n windows of one video.
+
+    Attributes:
+        holds: bool [n, C]: the class holds in the window.
+        free: bool [n]: no label touches the window. A window that is neither free nor holds a class is at a border.
+        row: int64 [n]: the label with most of the window, -1 where it is free.
+    """
+
+    holds: NDArray[np.bool_]
+    free: NDArray[np.bool_]
+    row: NDArray[np.int64]
+
+
+def truth_of(
+    labels: Sequence[Label],
+    names: Sequence[str],
+    start_s: NDArray[np.float64],
+    end_s: NDArray[np.float64],
+    *,
+    exclusive: bool,
+) -> Truth:
+    """Compare windows with labels.
+
+    A class holds in a window that shares at least half with a label of it: half of the shorter one of the two. With
+    `exclusive` only the class that shares most holds, and none where two share equally.
+
+    Args:
+        labels: of the video.
+        names: of the C classes.
+        start_s: of the windows: [n].
+        end_s: likewise.
+        exclusive: see `is_exclusive`.
+    """
+    shares = np.zeros((len(start_s), len(labels)))
+    for number, row in enumerate(labels):
+        common = np.minimum(end_s, row.end_s) - np.maximum(start_s, row.start_s)
+        shares[:, number] = np.maximum(common, 0) / np.minimum(end_s - start_s, row.end_s - row.start_s)
+    of_class = np.zeros((len(start_s), len(names)))
+    for number, row in enumerate(labels):
+        of_class[:, names.index(row.label)] = np.maximum(of_class[:, names.index(row.label)], shares[:, number])
+    holds = of_class >= _ENOUGH
+    if exclusive:
+        most = of_class.max(axis=1, keepdims=True)
+        holds &= (of_class == most) & ((of_class == most).sum(axis=1, keepdims=True) == 1)
+    free = np.asarray(~(shares > 0).any(axis=1))
+    return Truth(holds, free, np.where(free, -1, shares.argmax(axis=1)).astype(np.int64))

@@ -1,0 +1,349 @@
+"""Fitting a classifier of windows: cross-validation over groups, calibration, and the choice of the events' rules."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rspnet.core.errors import ConfigError
+from rspnet.core.rng import numpy_rng
+from rspnet.features.event_labels import BACKGROUND, Label, Truth, is_exclusive, truth_of
+from rspnet.features.linear_probe import DEFAULT_STRENGTH, STRENGTHS, fitting, logistic, splitter_of
+from rspnet.features.timeline import Event, Rule, cells, events_of
+from rspnet.features.timeline_scores import OVERLAPS, Counts, segment_counts
+from rspnet.features.window_classifier import Floats, chances
+
+MOST_BACKGROUND = 20_000
+"""Windows of unlabelled time that take part; more are drawn from."""
+_BLOCK = 10
+"""Windows of unlabelled time that stay together where folds are made inside videos."""
+_SUSPECT = 0.5
+_LOW_SHARES = (1.0, 0.5)
+_HIGHS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.8, 0.9)
+_HOPS = (0.0, 1.0, 2.0, 4.0)
+
+
+@dataclass(frozen=True)
+class LabelledVideo:
+    """A video's windows and labels.
+
+    Attributes:
+        path: of the file.
+        start_s: of its windows, ascending: [n].
+        end_s: likewise.
+        vectors: [n, D].
+        labels: of the video.
+    """
+
+    path: str
+    start_s: Floats
+    end_s: Floats
+    vectors: NDArray[np.floating]
+    labels: Sequence[Label]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A linear map to calibrated logits, and what cross-validation says of it.
+
+    Attributes:
+        names: of the C classes.
+        exclusive: one class at a time.
+        weights: [C, D].
+        bias: [C].
+        strength: inverse regularisation C that was chosen.
+        grouped_by: "group", "video" or "stretch": what folds kept together; "" where there was no cross-validation.
+        units: that of every window of every video.
+        truths: of every video.
+        used: bool, windows that were fitted to, video after video: [n].
+        held_out: probabilities of every window by maps that were fitted without its unit [n, C]; NaN without folds.
+        suspects: windows of unlabelled time that look like a class and were left out.
+    """
+
+    names: tuple[str, ...]
+    exclusive: bool
+    weights: Floats
+    bias: Floats
+    strength: float
+    grouped_by: str
+    units: list[Hashable]
+    truths: list[Truth]
+    used: NDArray[np.bool_]
+    held_out: Floats
+    suspects: int
+
+
+def fit_windows(videos: Sequence[LabelledVideo], *, background: bool, folds: int, seed: int) -> Fitted:
+    """Fit a classifier to the labelled windows of some videos.
+
+    Folds keep together what belongs together: the `group` of the labels where they have one, else the video. Where a
+    class is in one of these only, folds are made of labelled stretches of the same videos, and scores then say little
+    of other videos. Unlabelled time may hold what nobody has labelled yet: windows of it that the held-out maps take
+    for a class are left out of the background.
+
+    Args:
+        videos: with labels.
+        background: whether unlabelled time of these videos is a class of its own.
+        folds: at most so many.
+        seed: of the folds and of what is drawn from the background.
+
+    Raises:
+        ConfigError: fewer than two classes, no window of a class, or groups that are given for some labels only.
+    """
+    exclusive = is_exclusive({video.path: video.labels for video in videos})
+    names = _names(videos, background=background and exclusive)
+    truths = [truth_of(video.labels, names, video.start_s, video.end_s, exclusive=exclusive) for video in videos]
+    x = np.concatenate([video.vectors for video in videos]).astype(np.float64)
+    holds = np.concatenate([truth.holds for truth in truths])
+    free = np.concatenate([truth.free for truth in truths])
+    if background and exclusive:
+        holds[free, names.index(BACKGROUND)] = True
+    used = holds.any(axis=1) & ~free
+    if background:
+        used |= _drawn(free, seed)
+    _check_classes(names, holds & used[:, None], exclusive)
+    grouped_by, units, splitter_labels = _units(videos, truths, holds, used, folds=folds, seed=seed)
+    problem = _Problem(x, holds, exclusive, units, splitter_labels, folds, seed)
+    result = problem.cross_validate(used) if grouped_by else None
+    suspects = np.zeros(len(x), bool)
+    if result is not None and background:
+        events = [number for number, name in enumerate(names) if name != BACKGROUND]
+        suspects = used & free & (result.chances[:, events].max(axis=1) > _SUSPECT)
+        used = used & ~suspects
+        if suspects.any():
+            result = problem.cross_validate(used)
+    strength = DEFAULT_STRENGTH if result is None else result.strength
+    weights, bias = linear_map(x[used], holds[used], exclusive=exclusive, strength=strength)
+    if result is not None:
+        weights, bias = weights * result.slope[:, None], bias * result.slope + result.shift
+    held_out = np.full(holds.shape, np.nan) if result is None else result.chances
+    return Fitted(
+        tuple(names), exclusive, weights, bias, strength, grouped_by, units, truths, used, held_out, int(suspects.sum())
+    )
+
+
+def _names(videos: Sequence[LabelledVideo], *, background: bool) -> list[str]:
+    names = {row.label for video in videos for row in video.labels} | ({BACKGROUND} if background else set())
+    return sorted(names - {BACKGROUND}) + ([BACKGROUND] if BACKGROUND in names else [])
+
+
+def _drawn(free: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
+    places = np.flatnonzero(free)
+    kept = numpy_rng(seed, "background").permutation(places)[:MOST_BACKGROUND]
+    drawn = np.zeros(len(free), bool)
+    drawn[kept] = True
+    return drawn
+
+
+def _check_classes(names: Sequence[str], holds: NDArray[np.bool_], exclusive: bool) -> None:
+    for number, name in enumerate(names):
+        if not holds[:, number].any():
+            raise ConfigError(
+                f"class {name!r}: no window lies in its labels (they must share half of a window): "
+                "label longer parts, or embed with a shorter --window_s"
+            )
+    if len(names) < 2 and (exclusive or holds.all()):
+        raise ConfigError(f"one class only ({names[0]}): label another one, or draw a background with --background")
+
+
+def _units(
+    videos: Sequence[LabelledVideo],
+    truths: Sequence[Truth],
+    holds: NDArray[np.bool_],
+    used: NDArray[np.bool_],
+    *,
+    folds: int,
+    seed: int,
+) -> tuple[str, list[Hashable], NDArray[np.int64]]:
+    """What folds keep together: its kind, that of every window, and labels to spread evenly over folds."""
+    rows = [row for video in videos for row in video.labels]
+    without = [row for row in rows if not row.group]
+    if 0 < len(without) < len(rows):
+        row = without[0]
+        raise ConfigError(f"label {row.label!r} of {row.path!r} has no group, others have: give all labels one")
+    kinds: dict[str, list[Hashable]] = {
+        "video": [video.path for video in videos for _ in video.start_s],
+        "stretch": [
+            (video.path, int(row)) if row >= 0 else (video.path, "free", place // _BLOCK)
+            for video, truth in zip(videos, truths, strict=True)
+            for place, row in enumerate(truth.row)
+        ],
+    }
+    if not without:
+        of_video = {video.path: video.labels[0].group for video in videos}
+        kinds = {"group": [of_video[str(path)] for path in kinds["video"]], **kinds}
+    spread = np.unique(holds, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    for kind, units in kinds.items():
+        own = [unit for unit, use in zip(units, used, strict=True) if use]
+        if splitter_of(spread[used], own, folds=folds, seed=seed) is not None:
+            return kind, units, spread
+    return "", kinds["video"], spread
+
+
+@dataclass(frozen=True)
+class _Validated:
+    strength: float
+    slope: Floats
+    shift: Floats
+    chances: Floats
+
+
+@dataclass(frozen=True)
+class _Problem:
+    x: Floats
+    holds: NDArray[np.bool_]
+    exclusive: bool
+    units: list[Hashable]
+    spread: NDArray[np.int64]
+    folds: int
+    seed: int
+
+    def cross_validate(self, used: NDArray[np.bool_]) -> _Validated | None:
+        """The strength with the least held-out log loss, its calibration, and calibrated held-out chances."""
+        places = np.flatnonzero(used)
+        units = [self.units[place] for place in places]
+        splitter = splitter_of(self.spread[used], units, folds=self.folds, seed=self.seed)
+        if splitter is None:
+            return None
+        numbers = {unit: number for number, unit in enumerate(dict.fromkeys(self.units))}
+        of_window = np.array([numbers[unit] for unit in self.units])
+        logits = np.full((len(STRENGTHS), *self.holds.shape), np.nan)
+        own = of_window[places]
+        for train, test in splitter.split(places, self.spread[used], own):
+            tested = np.isin(of_window, own[test])
+            for number, strength in enumerate(STRENGTHS):
+                weights, bias = linear_map(
+                    self.x[places[train]], self.holds[places[train]], exclusive=self.exclusive, strength=strength
+                )
+                logits[number, tested] = self.x[tested] @ weights.T + bias
+        # Units without a window that was used (all at borders) are in no fold.
+        known = used & ~np.isnan(logits[0]).any(axis=1)
+        losses = [log_loss(part[known], self.holds[known], exclusive=self.exclusive) for part in logits]
+        best = int(np.argmin(losses))
+        slope, shift = calibrate(logits[best][known], self.holds[known], exclusive=self.exclusive)
+        return _Validated(
+            STRENGTHS[best], slope, shift, chances(logits[best] * slope + shift, exclusive=self.exclusive)
+        )
+
+
+def linear_map(x: Floats, holds: NDArray[np.bool_], *, exclusive: bool, strength: float) -> tuple[Floats, Floats]:
+    """Logistic regression on standardised vectors, as a map of the vectors as they are: weights [C, D] and bias [C].
+
+    Args:
+        x: [n, D].
+        holds: [n, C].
+        exclusive: one regression over all classes (softmax), or one a class (sigmoid).
+        strength: inverse regularisation.
+    """
+    mean, scale = x.mean(axis=0), x.std(axis=0)
+    scale[scale < 1e-12] = 1.0
+    z = (x - mean) / scale
+    count = holds.shape[1]
+    weights, bias = np.zeros((count, x.shape[1])), np.full(count, -10.0)
+    with fitting():
+        if exclusive:
+            labels = holds.argmax(axis=1)
+            classes = np.unique(labels)
+            if len(classes) == 1:
+                bias[classes] = 10.0
+            else:
+                model = logistic(strength).fit(z, labels)
+                two = len(classes) == 2
+                weights[classes] = np.concatenate([-model.coef_, model.coef_]) / 2 if two else model.coef_
+                bias[classes] = np.concatenate([-model.intercept_, model.intercept_]) / 2 if two else model.intercept_
+        else:
+            for number in range(count):
+                own = holds[:, number]
+                if own.all() or not own.any():
+                    bias[number] = 10.0 if own.all() else -10.0
+                else:
+                    model = logistic(strength).fit(z, own)
+                    weights[number], bias[number] = model.coef_[0], model.intercept_[0]
+    weights = weights / scale
+    return weights, bias - weights @ mean
+
+
+def log_loss(logits: Floats, holds: NDArray[np.bool_], *, exclusive: bool) -> float:
+    """Mean negative log-likelihood of what holds [n, C] under logits [n, C]."""
+    if exclusive:
+        top = logits.max(axis=1, keepdims=True)
+        sums = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
+        return float((sums - logits[np.arange(len(logits)), holds.argmax(axis=1)]).mean())
+    return float(np.logaddexp(0, np.where(holds, -logits, logits)).mean())
+
+
+def calibrate(logits: Floats, holds: NDArray[np.bool_], *, exclusive: bool) -> tuple[Floats, Floats]:
+    """The slope and shift [C] of held-out logits with the least log loss.
+
+    One temperature for all classes where they exclude each other (Guo et al., On Calibration of Modern Neural Networks,
+    ICML 2017), else Platt's slope and shift for each, with his targets, which keep few labels from certainty (Platt,
+    Probabilistic Outputs for Support Vector Machines, 1999).
+    """
+    from scipy.optimize import minimize, minimize_scalar
+
+    count = logits.shape[1]
+    if exclusive:
+        found = minimize_scalar(
+            lambda power: log_loss(logits * np.exp(power), holds, exclusive=True), bounds=(-4, 2), method="bounded"
+        )
+        return np.full(count, float(np.exp(found.x))), np.zeros(count)
+    slope, shift = np.ones(count), np.zeros(count)
+    for number in range(count):
+        own = holds[:, number]
+        target = np.where(own, (own.sum() + 1) / (own.sum() + 2), 1 / ((~own).sum() + 2))
+        best = minimize(_platt_loss, np.zeros(2), args=(logits[:, number], target), method="L-BFGS-B")
+        slope[number], shift[number] = np.exp(np.clip(best.x[0], -5, 5)), best.x[1]
+    return slope, shift
+
+
+def _platt_loss(parameters: Floats, logits: Floats, target: Floats) -> float:
+    moved = np.exp(np.clip(parameters[0], -5, 5)) * logits + parameters[1]
+    return float((target * np.logaddexp(0, -moved) + (1 - target) * np.logaddexp(0, moved)).mean())
+
+
+def true_events(video: LabelledVideo, name: str) -> list[Event]:
+    """The labels of a class in a video as events; labels of the whole video end with its last window."""
+    return [
+        Event(name, row.start_s, min(row.end_s, float(video.end_s[-1]))) for row in video.labels if row.label == name
+    ]
+
+
+def choose_rules(videos: Sequence[LabelledVideo], names: Sequence[str], held_out: Floats) -> list[Rule]:
+    """For each class the rule whose events fit the labels best: by the sum of segment F1 at the published overlaps.
+
+    Equal ones: the one nearest to the plain rule (half, no gap, no least length). A class without a label of a part of
+    a video keeps that one.
+
+    Args:
+        videos: with labels of parts, all of whose time is labelled or background.
+        names: of the C classes.
+        held_out: probabilities of all their windows, video after video: [n, C].
+    """
+    borders = np.cumsum([len(video.start_s) for video in videos])[:-1]
+    parts = np.split(held_out, borders)
+    hop = float(np.median(np.concatenate([np.diff(video.start_s) for video in videos] + [np.ones(1)])))
+    return [_best_rule(videos, name, [part[:, number] for part in parts], hop) for number, name in enumerate(names)]
+
+
+def _best_rule(videos: Sequence[LabelledVideo], name: str, chances: Sequence[Floats], hop: float) -> Rule:
+    true = [true_events(video, name) for video in videos]
+    lengths = [event.end_s - event.start_s for events in true for event in events]
+    if not lengths or name == BACKGROUND:
+        return Rule()
+    stretches = [cells(video.start_s, video.end_s) for video in videos]
+    best, best_score = Rule(), -1.0
+    leasts = (0.0, hop, min(lengths) / 2)
+    for least, hops, share, high in product(leasts, _HOPS, _LOW_SHARES, _HIGHS):
+        rule = Rule(high, high * share, hops * hop, least)
+        score = 0.0
+        found = [events_of(name, *part, np.nan_to_num(own), rule) for part, own in zip(stretches, chances, strict=True)]
+        for overlap in OVERLAPS:
+            counts = [segment_counts(one, other, overlap) for one, other in zip(found, true, strict=True)]
+            score += sum(counts, start=Counts(0, 0, 0)).f1
+        if score > best_score + 1e-9:
+            best, best_score = replace(rule), score
+    return best

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rspnet.core.errors import RSPNetError
+from rspnet.features.event_labels import Label, find_paths, is_exclusive, read_labels, truth_of
+
+
+def written(folder, text):
+    path = folder / "labels.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_labels_of_parts_and_of_whole_videos(tmp_path):
+    found = read_labels(written(tmp_path, "path,label,start_s,end_s,group\na.mp4,run,1.5,3,x\n\nb.mp4,sit,,,y\n"))
+    assert found == [Label("a.mp4", "run", 1.5, 3.0, "x"), Label("b.mp4", "sit", 0.0, float("inf"), "y")]
+
+
+def test_aggregated_events_of_boris_are_labels(tmp_path):
+    header = "Observation id\tSubject\tBehavior\tBehavior type\tStart (s)\tStop (s)\tMedia file name"
+    found = read_labels(written(tmp_path, f"{header}\none\tcat\tgroom\tSTATE\t1.000\t4.200\tvideos/a.mp4\n"))
+    assert found == [Label("videos/a.mp4", "groom", 1.0, 4.2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty"),
+        ("path,label\n", "no row below the header"),
+        ("file,label\na,b\n", "no column 'path'"),
+        ("path,label\na.mp4\n", "line 2: 1 fields, the header has 2"),
+        ("path,label\na.mp4,\n", "line 2: the label is empty"),
+        ("path,label,start_s,end_s\na,b,1,\n", "line 2: start_s '1', end_s '': give both"),
+        ("path,label,start_s,end_s\na,b,one,2\n", "line 2: start_s 'one', end_s '2': must be seconds"),
+        ("path,label,start_s,end_s\na,b,3,2\n", "line 2: start_s 3, end_s 2: the end must come after"),
+        ("path,label,start_s,end_s\na,b,nan,2\n", "line 2: start_s nan, end_s 2: the end must come after"),
+        ("path,label,start_s,end_s\na,b,0,inf\n", "line 2: start_s 0, end_s inf: the end must come after"),
+    ],
+)
+def test_bad_tables_are_refused_by_line(tmp_path, text, message):
+    with pytest.raises(RSPNetError, match=message):
+        read_labels(written(tmp_path, text))
+
+
+def test_a_label_finds_its_video_by_path_or_by_the_end_of_it(tmp_path):
+    known = {
+        f"{tmp_path}/a.mp4": "a.mp4",
+        "/far/x/b.mp4": "b.mp4",
+        "/far/y/c.mp4": "y/c.mp4",
+        "/far/z/c.mp4": "z/c.mp4",
+    }
+    names = ["a.mp4", "b.mp4", "y/c.mp4", "/far/z/c.mp4"]
+    found = find_paths([Label(name, "l") for name in names], known, root=tmp_path)
+    assert list(found) == list(known)
+    with pytest.raises(RSPNetError, match=r"'d\.mp4': it has no features"):
+        find_paths([Label("d.mp4", "l")], known, root=tmp_path)
+    with pytest.raises(RSPNetError, match=r"'c\.mp4': it may be '/far/y/c\.mp4' or '/far/z/c\.mp4'"):
+        find_paths([Label("c.mp4", "l")], known, root=tmp_path)
+
+
+def test_classes_exclude_each_other_unless_they_meet():
+    assert is_exclusive({"v": [Label("v", "a", 0, 2), Label("v", "b", 2, 3), Label("v", "a", 1, 2)]})
+    assert not is_exclusive({"v": [Label("v", "a", 0, 2), Label("v", "b", 1.9, 3)]})
+    assert is_exclusive({"v": [Label("v", "a")], "w": [Label("w", "b")]})
+    assert not is_exclusive({"v": [Label("v", "a"), Label("v", "b")]})
+
+
+def test_windows_hold_what_covers_half_and_borders_hold_nothing():
+    starts = np.arange(0.0, 7.0)
+    truth = truth_of([Label("v", "a", 2.0, 5.0)], ["a", "b"], starts, starts + 2, exclusive=True)
+    assert truth.holds[:, 0].tolist() == [False, True, True, True, True, False, False]
+    assert not truth.holds[:, 1].any()
+    assert truth.free.tolist() == [True, False, False, False, False, True, True]
+    assert truth.row.tolist() == [-1, 0, 0, 0, 0, -1, -1]
+    late = truth_of([Label("v", "a", 2.9, 5.0)], ["a"], starts, starts + 2, exclusive=True)
+    assert late.holds[1].tolist() == [False]
+    assert not late.free[1]
+
+
+def test_a_label_shorter_than_a_window_holds_where_it_is_half_inside():
+    truth = truth_of(
+        [Label("v", "a", 1.9, 2.3)], ["a"], np.array([0.0, 1.0, 2.0]), np.array([2.0, 3.0, 4.0]), exclusive=True
+    )
+    assert truth.holds[:, 0].tolist() == [False, True, True]
+
+
+def test_between_two_classes_the_larger_share_wins_and_a_tie_holds_nothing():
+    labels = [Label("v", "a", 0.0, 3.0), Label("v", "b", 3.0, 6.0)]
+    starts = np.array([1.0, 2.0, 2.5])
+    truth = truth_of(labels, ["a", "b"], starts, starts + 2, exclusive=True)
+    assert truth.holds.tolist() == [[True, False], [False, False], [False, True]]
+    both = truth_of(labels, ["a", "b"], starts, starts + 2, exclusive=False)
+    assert both.holds[1].tolist() == [True, True]
