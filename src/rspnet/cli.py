@@ -140,7 +140,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RSPNetError as error:
         print(f"rspnet: error: {error}", file=sys.stderr)
         return error.exit_code
-    except PermissionError as error:  # the way to a file, which pathlib does not take for "there is none"
+    except OSError as error:
+        # The way to a file, which pathlib does not take for "there is none", or to what a URL names.
+        if not isinstance(error, PermissionError) and "://" not in str(error.filename):
+            raise
         print(f"rspnet: error: cannot read {error.filename!r}: {error.strerror}", file=sys.stderr)
         return RSPNetError.exit_code
     except KeyboardInterrupt:

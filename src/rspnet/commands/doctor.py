@@ -19,6 +19,7 @@ from rspnet.config.doctor import DoctorConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_json, write_text
 from rspnet.core.progress import track
+from rspnet.core.urls import as_path
 from rspnet.core.workers import Death, Replace, ordered_map
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
 from rspnet.data.checks.inspection import KINDS, Finding, Inspector, Report, is_listable
@@ -53,13 +54,13 @@ def doctor(config: DoctorConfig) -> int:
     seen = list(inspect_all([*records, *others], inspector, memory=folder / _MEMORY, workers=workers))
     reports = seen[: len(records)]
     if config.write_list is not None:
-        reports = [report if is_listable(Path(report.path)) else _unlistable(report) for report in reports]
+        reports = [report if is_listable(report.path) else _unlistable(report) for report in reports]
     reports = find_shared(reports, seen[len(records) :])
     if config.near is not None:
         reports = find_near(reports, seen[len(records) :], similarity=config.near)
     if config.write_list is not None:
         write_usable(Path(config.write_list), records, reports)
-    write_text(folder / "report.csv", findings_csv(reports))
+    write_text(folder / "report.csv", as_csv(reports))
     write_json(folder / "report.json", [asdict(replace(report, fingerprint="")) for report in reports])
     counts = Counter(finding.kind for report in reports for finding in report.findings)
     results = {
@@ -108,7 +109,7 @@ def inspect_all(
 
 
 def _records(videos: str, root: str | None) -> list[VideoRecord]:
-    path = Path(videos)
+    path = as_path(videos)
     return read_folder(path) if path.is_dir() else read_list(path, root)
 
 
@@ -138,7 +139,7 @@ def _unlistable(report: Report) -> Report:
     return report.with_finding("name", repr(report.name), usable=False)
 
 
-def findings_csv(reports: Sequence[Report]) -> str:
+def as_csv(reports: Sequence[Report]) -> str:
     """One row per finding, and one without a finding for every video that has none."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

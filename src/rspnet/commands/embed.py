@@ -13,6 +13,7 @@ from rspnet.core.distributed import rank
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import track
+from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog
 from rspnet.engine.launch import join_ranks
@@ -30,7 +31,7 @@ def embed(config: EmbedConfig) -> None:
         RSPNetError: a missing file, a bad checkpoint, or not one readable video.
     """
     join_ranks(pick_device(config.device))
-    records = [record for video in config.videos for record in _records(Path(video))]
+    records = [record for video in config.videos for record in _records(as_path(video))]
     embedder = Embedder(
         config.model,
         num_clips=config.num_clips,

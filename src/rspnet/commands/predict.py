@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from rspnet.config.finetune import PredictConfig
 from rspnet.core.errors import RSPNetError
+from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.labelled_clips import CropClipDataset
 from rspnet.data.skipped import Skip
@@ -31,7 +31,7 @@ def predict(config: PredictConfig) -> None:
     records = [
         record
         for video in config.videos
-        for record in (read_folder(video) if Path(video).is_dir() else [VideoRecord(Path(video), video)])
+        for record in (read_folder(video) if as_path(video).is_dir() else [VideoRecord(as_path(video), video)])
     ]
     view = scoring_view(clips) | ({"num_clips": config.test_clips} if config.test_clips else {})
     found = video_scores(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.console import Console
 
 from rspnet.config.roi import RoiConfig
 from rspnet.core.files import sha256_of
+from rspnet.core.urls import as_path
 from rspnet.engine.runtime import pick_device
 from rspnet.features.roi_maps import explain, read_clip
 from rspnet.pretext.methods import require_heads
@@ -25,8 +24,8 @@ def roi(config: RoiConfig) -> None:
     model = require_heads(load_pretrained(config.model), task="roi").to(pick_device(config.device))
     num_frames, size = config.num_frames or model.config["num_frames"], config.size or model.config["size"]
     shape = {"num_frames": num_frames, "stride": config.stride, "size": size}
-    first = read_clip(Path(config.first), start_s=config.first_start, **shape)
-    second = read_clip(Path(config.second), start_s=config.second_start, **shape)
+    first = read_clip(as_path(config.first), start_s=config.first_start, **shape)
+    second = read_clip(as_path(config.second), start_s=config.second_start, **shape)
     folder = open_run_folder(config.out, config, command="roi")
     explanations = explain(model, first, second)
     write_pictures(folder, (first, second), explanations, slow=4 / config.stride)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from rspnet.config.transcode import TranscodeConfig
 from rspnet.core.errors import ConfigError, DecodeError, RSPNetError
 from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
+from rspnet.core.urls import as_path, is_url
 from rspnet.core.workers import Death, Replace, ordered_map
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog
@@ -62,8 +62,8 @@ def transcode(config: TranscodeConfig) -> int:
         ConfigError: source and target overlap.
         RSPNetError: the source cannot be read, or not one of its videos.
     """
-    source, target = Path(config.source), Path(config.target)
-    inside = (source.resolve(), target.resolve())
+    source, target = as_path(config.source), Path(config.target)
+    inside = (source.absolute() if is_url(source) else source.resolve(), target.resolve())
     if inside[0].is_relative_to(inside[1]) or inside[1].is_relative_to(inside[0]):
         raise ConfigError(f"source {str(source)!r} and target {str(target)!r} must lie outside each other")
     records = read_folder(source)
@@ -142,7 +142,7 @@ def _copy_lists(source: Path, target: Path) -> None:
         for path in sorted(source.rglob(suffix)):
             if path.is_file() and not path.name.startswith("."):
                 with atomic_path(target / path.relative_to(source)) as temporary:
-                    shutil.copyfile(path, temporary)
+                    temporary.write_bytes(path.read_bytes())
 
 
 def measure_gain(records: Sequence[VideoRecord], target: Path) -> dict[str, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 
 class RSPNetError(ValueError):
@@ -26,7 +26,8 @@ class DecodeError(RSPNetError):
     """A video that cannot be read, wholly or at the frames asked for."""
 
     def __init__(self, path: str | os.PathLike[str], why: str) -> None:
-        self.path = Path(path)
+        # What is read from a URL has a path of its own kind (`core.urls`), which `Path` would damage.
+        self.path = Path(path) if isinstance(path, str | Path) else cast(Path, path)
         self.why = why
         super().__init__(f"cannot decode {str(self.path)!r}: {why}")
 

@@ -21,6 +21,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         RSPNetError: the folder cannot be written or the disk is full; `path` is then as it was before.
     """
+    if "://" in os.fspath(path):
+        raise RSPNetError(f"cannot write {os.fspath(path)!r}: name a local file")
     final = Path(path)
     temporary = final.with_name(f".{final.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
@@ -63,6 +65,9 @@ def real_paths(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
     folders: dict[str, str] = {}
     found = []
     for path in paths:
+        if "://" in os.fspath(path):
+            found.append(os.fspath(path))
+            continue
         folder, name = os.path.split(path)
         if os.path.islink(path) or name in ("", ".", ".."):  # noqa: PTH114 - for a million files
             found.append(os.path.realpath(path))

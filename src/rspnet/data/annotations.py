@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rspnet.core import storage
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import real_paths
+from rspnet.core.urls import UrlPath, as_path, below
 from rspnet.data.class_numbers import class_numbers
 from rspnet.data.list_rows import FORMS, Row, read_rows
 from rspnet.video.reader import VIDEO_SUFFIXES
@@ -32,7 +34,7 @@ class VideoRecord:
 
 
 def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
-    """All video files below a folder, in the order of their names.
+    """All video files below a folder, or below a URL, in the order of their names.
 
     A video is a file whose ending is in `VIDEO_SUFFIXES` (any case). Hidden files and folders (and so the `._` files
     that macOS leaves) are not looked at. Links are followed; every real folder is visited once, so loops end, and a
@@ -41,7 +43,9 @@ def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
     Raises:
         RSPNetError: the folder is missing, is not a folder, cannot be read, or holds no video.
     """
-    folder = Path(root)
+    folder = as_path(root)
+    if isinstance(folder, UrlPath):
+        return _read_url_folder(folder)
     try:
         folder.stat()
     except PermissionError as error:
@@ -67,7 +71,7 @@ def read_videos(paths: Sequence[str | os.PathLike[str]]) -> list[VideoRecord]:
     Raises:
         RSPNetError: a folder that cannot be read or holds no video (see `read_folder`); files are not looked at.
     """
-    given = [Path(path) for path in paths]
+    given = [as_path(path) for path in paths]
     records: list[VideoRecord] = []
     for path in given:
         if not path.is_dir():
@@ -91,15 +95,15 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] | None 
         RSPNetError: the list cannot be read or is empty, a line is malformed or names a video again (its number is
             named), two classes have nearly the same name, or none of the listed files exists.
     """
-    source = Path(file)
-    folder = source.parent if root is None else Path(root)
+    source = as_path(file)
+    folder = source.parent if root is None else as_path(root)
     return list_records(source, folder, read_rows(source))
 
 
 def list_records(source: Path, folder: Path, rows: Sequence[Row]) -> list[VideoRecord]:
     """The videos of rows of the list `source`, below `folder`; raises as `read_list`."""
     line_of: dict[str, Row] = {}
-    for row, real in zip(rows, real_paths(folder / row.path for row in rows), strict=True):
+    for row, real in zip(rows, real_paths(below(folder, row.path) for row in rows), strict=True):
         first = line_of.setdefault(real, row)
         if first is not row:
             as_what = "" if first.path == row.path else f" as {first.path!r}"
@@ -123,9 +127,25 @@ def _labelled(source: Path, folder: Path, rows: Sequence[Row]) -> list[VideoReco
                 f"({rows[0].path!r}, line {rows[0].line}) has {'one' if rows[0].label else 'none'}; expected {FORMS}"
             )
     if not rows[0].label:
-        return [VideoRecord(folder / row.path, row.path) for row in rows]
+        return [VideoRecord(below(folder, row.path), row.path) for row in rows]
     numbers = class_numbers((row.label for row in rows), source=repr(str(source)))
-    return [VideoRecord(folder / row.path, row.path, numbers[row.label], row.label) for row in rows]
+    return [VideoRecord(below(folder, row.path), row.path, numbers[row.label], row.label) for row in rows]
+
+
+def _read_url_folder(folder: UrlPath) -> list[VideoRecord]:
+    """`read_folder` of an object store or web server."""
+    try:
+        names = [name for name in storage.below(folder.url) if not any(p.startswith(".") for p in name.split("/"))]
+        found = [VideoRecord(path, name) for name in names if _is_video((path := folder / name).name)]
+        if not found and not folder.is_dir():
+            is_file = folder.is_file()
+            hint = "is not a folder (lists of videos are given as a .csv or .txt)" if is_file else "does not exist"
+            raise RSPNetError(f"data root {str(folder)!r} {hint}")
+    except OSError as error:
+        raise RSPNetError(f"cannot read folder {str(folder)!r}: {error.strerror}") from error
+    if not found:
+        raise RSPNetError(f"data root {str(folder)!r} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))})")
+    return found
 
 
 def _is_video(name: str) -> bool:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from rspnet.core.distributed import gather_in_turn, rank, world_size
 from rspnet.core.errors import ConfigError, DecodeError
+from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise
 from rspnet.data.datasets import EvalClipDataset
@@ -126,9 +126,9 @@ class Embedder:
         if isinstance(paths, str | os.PathLike):
             raise ConfigError(f"embed takes a list of paths, not one path: embed([{os.fspath(paths)!r}])")
         rows = []
-        for result in self.stream([VideoRecord(Path(path), os.fspath(path)) for path in paths]):
+        for result in self.stream([VideoRecord(as_path(path), os.fspath(path)) for path in paths]):
             if isinstance(result, Skip):
-                raise DecodeError(result.name, result.reason)
+                raise DecodeError(as_path(result.name), result.reason)
             rows.append(result.features.mean(axis=0))
         return np.stack(rows) if rows else np.zeros((0, self.model.backbone.num_features), np.float32)
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rspnet.core.files import atomic_path, sha256_of, write_json
+from rspnet.core.files import atomic_path, write_json
+from rspnet.core.urls import content_of
 
 
 def default_cache_folder() -> Path:
@@ -66,7 +67,7 @@ class FeatureCache:
 
 @cache
 def _content(video: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - a file that was changed is read again
-    return sha256_of(video)[:32]
+    return content_of(video)[:32]
 
 
 def _digest(text: str) -> str:

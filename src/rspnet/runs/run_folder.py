@@ -16,6 +16,7 @@ import yaml
 from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import write_json, write_text
+from rspnet.core.urls import is_url
 from rspnet.data.skipped import SKIPPED
 
 CONFIG = "config.yaml"
@@ -33,6 +34,8 @@ def open_run_folder(out: str, config: Any, *, command: str) -> Path:
     folder = Path(out)
     if not out:
         raise ConfigError("--out is empty: name a folder")
+    if is_url(out):
+        raise ConfigError(f"--out {out!r} is a URL: name a local folder")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--out {out!r} is a file: name a folder")
     on_rank_zero(lambda: _write_config(folder, config, command))

@@ -14,6 +14,7 @@ from rspnet.core.distributed import gather_objects, on_rank_zero, rank
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import track
+from rspnet.core.urls import as_path, content_of
 from rspnet.data.annotations import read_folder
 from rspnet.data.skipped import Skip
 from rspnet.engine.launch import join_ranks
@@ -69,7 +70,7 @@ def index(config: IndexConfig) -> None:
     paths = [str(record.path.absolute()) for record in read_folder(config.folder)]
     on_rank_zero(lambda: Store.open_or_create(config.store, about))
     store = Store.open_or_create(config.store, about)
-    report = update(store, embedder, paths, folder=Path(config.folder))
+    report = update(store, embedder, paths, folder=as_path(config.folder))
     console = Console(stderr=True, quiet=rank() > 0)
     for file in report.unreadable:
         console.print(f"could not read {file.path!r}: {file.reason}", highlight=False, soft_wrap=True)
@@ -101,7 +102,7 @@ def _prepare(store: Store, paths: Sequence[str], folder: Path) -> tuple[list[Fil
     """Remove what is gone or half done, and say which videos are to be read."""
     store.remove_unfinished()
     known = store.files()
-    below = f"{folder.absolute()}/"
+    below = str(folder.absolute()).rstrip("/") + "/"
     gone = [path for path in known if path.startswith(below) and path not in set(paths)]
     store.remove(gone)
     todo, touched = [], []
@@ -120,8 +121,8 @@ def _prepare(store: Store, paths: Sequence[str], folder: Path) -> tuple[list[Fil
 def _file_row(path: str) -> FileRow | None:
     """What is known of a file before it is read as a video; None if it has just gone."""
     try:
-        status = Path(path).stat()
-        content = sha256_of(Path(path))
+        status = as_path(path).stat()
+        content = content_of(as_path(path))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -137,7 +138,7 @@ def _done(store: Store, embedder: Embedder, todo: Sequence[FileRow]) -> Iterator
         cut: CutVideo | None = None
         if not file.reason:
             try:
-                cut = cut_video(Path(file.path), store.about.clip)
+                cut = cut_video(as_path(file.path), store.about.clip)
                 windows += len(cut.windows.start_s)
             except RSPNetError as error:
                 file = replace(file, reason=str(error))

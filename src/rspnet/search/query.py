@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from rspnet.core.errors import CheckpointError, DecodeError, RSPNetError
 from rspnet.core.files import sha256_of
+from rspnet.core.urls import as_path, content_of
 from rspnet.data.skipped import Skip
 from rspnet.features.embedder import Embedder, Vectors
 from rspnet.features.windows import Windows
@@ -112,14 +112,14 @@ class Library:
     def embed(self, video: str | os.PathLike[str], *, start_s: float = 0.0, end_s: float | None = None) -> Query:
         """The windows of a query; raises as `search`."""
         settings = self.store.about.clip
-        cut = cut_video(Path(video), settings, start_s=start_s, end_s=end_s)
+        cut = cut_video(as_path(video), settings, start_s=start_s, end_s=end_s)
         parts = []
         for result in self.embedder.stream_clips(PieceDataset(pieces_of(cut), settings)):
             if isinstance(result, Skip):
                 raise DecodeError(video, result.reason)
             parts.append(result)
         heads = [[getattr(part, head) for part in parts] for head in ("motion", "appearance")]
-        return self._query(cut.windows, *heads, content=sha256_of(Path(video)))
+        return self._query(cut.windows, *heads, content=content_of(as_path(video)))
 
     def embed_clips(self, windows: Windows, clips: Tensor, *, content: str) -> Query:
         """The windows of a query that has been read elsewhere.

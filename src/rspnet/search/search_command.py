@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from rspnet.config.search import SearchConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_json
+from rspnet.core.urls import as_path
 from rspnet.features.roi_maps import Explanation, Pair, explain, read_clip
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
@@ -58,7 +59,7 @@ def search_command(config: SearchConfig) -> None:
         draw_hits(folder / "hits.png", config, hits)
         if config.explain:
             settings, part = library.store.about.clip, (config.start, config.end)
-            clips = clips_to_explain(Path(config.query), part, hits[0], settings)
+            clips = clips_to_explain(as_path(config.query), part, hits[0], settings)
             write_pictures(folder, clips, explain_clips(library, clips), slow=slowness(library))
         stamp = plain(config) | {"weights_sha256": library.store.about.weights_sha256}
         write_result(folder, command="search", protocol=stamp, results={"hits": [asdict(hit) for hit in hits]})
@@ -72,13 +73,13 @@ def write_hits(path: Path, config: SearchConfig, hits: Sequence[Hit]) -> None:
 
 def draw_hits(path: Path, config: SearchConfig, hits: Sequence[Hit]) -> None:
     """Draw the query and its first hits, each by the frames of its part, as a contact sheet."""
-    query = SheetClip(_frames(Path(config.query), config.start, config.end))
+    query = SheetClip(_frames(as_path(config.query), config.start, config.end))
     shown = []
     for hit in hits[:_SHEET_HITS]:
         scores = f"motion {hit.motion:.2f}  look {hit.appearance:.2f}"
-        labels = (Path(hit.path).name, f"{hit.start_s:.1f} to {hit.end_s:.1f} s", scores)
-        shown.append((SheetClip(_frames(Path(hit.path), hit.start_s, hit.end_s), labels), hit.score))
-    title = f"{Path(config.query).name}: alpha {config.alpha:g} (1 = by motion, 0 = by appearance)"
+        labels = (as_path(hit.path).name, f"{hit.start_s:.1f} to {hit.end_s:.1f} s", scores)
+        shown.append((SheetClip(_frames(as_path(hit.path), hit.start_s, hit.end_s), labels), hit.score))
+    title = f"{as_path(config.query).name}: alpha {config.alpha:g} (1 = by motion, 0 = by appearance)"
     contact_sheet(path, [SheetRow(query, shown)], title=title)
 
 
@@ -98,7 +99,7 @@ def clips_to_explain(query: Path, part: tuple[float, float | None], hit: Hit, se
     middles = (_middle(query, *part), (hit.start_s + hit.end_s) / 2)
     first, second = (
         read_clip(path, start_s=max(0.0, middle - settings.num_frames * settings.stride / 2 / hit.fps), **shape)
-        for path, middle in zip((query, Path(hit.path)), middles, strict=True)
+        for path, middle in zip((query, as_path(hit.path)), middles, strict=True)
     )
     return first, second
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.urls import as_path
 from rspnet.features.windows import ClipSettings
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class FileRow:
     def is_unchanged(self) -> bool:
         """Whether the file is there as it was, by size and time of change (of what a link points to)."""
         try:
-            status = Path(self.path).stat()
+            status = as_path(self.path).stat()
         except OSError:
             return False
         return (status.st_size, status.st_mtime_ns) == (self.bytes, self.mtime_ns)

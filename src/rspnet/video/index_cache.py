@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,9 +82,13 @@ class PacketIndex:
                     start = number + 1
             if start == len(self.places):
                 return
+        raise self.unfit(path)
+
+    def unfit(self, path: Path) -> DecodeError:
+        """The error to raise where packets are not as the table has them; removes the entry."""
         with suppress(OSError):
             entry_path(path).unlink(missing_ok=True)
-        raise DecodeError(path, f"its entry in {VARIABLE} did not fit and is removed: read it again")
+        return DecodeError(path, f"its entry in {VARIABLE} did not fit and is removed: read it again")
 
     def _demux(self, path: Path, start: int) -> Iterator[tuple[int, Packet[Any]]]:
         """Numbers and packets from a key packet at or before packet `start` on; none where a seek led elsewhere."""
@@ -137,8 +141,8 @@ def load_index(path: Path) -> PacketIndex | None:
 def keep_index(path: Path, table: PacketTable, places: list[Place]) -> None:
     """Keep a video's table for the next time, if the file is not just being written; a failure is only warned of."""
     rows = [
-        (_number(place.position), place.size, _number(place.stamp), _number(row.pts), flags)
-        for place, row in zip(places, table.packets, strict=True)
+        (*place, _number(row.pts), flags)
+        for place, row in zip(place_numbers(places), table.packets, strict=True)
         for flags in [row.is_key | row.is_shown << 1 | row.is_cut << 2 | row.is_packed << 3]
     ]
     numbers = np.concatenate([[len(rows)], np.array(rows, np.int64).reshape(-1), table.packet_of_frame])
@@ -151,6 +155,11 @@ def keep_index(path: Path, table: PacketTable, places: list[Place]) -> None:
             temporary.write_bytes(_sum(path, data) + data)
     except (OSError, RSPNetError) as error:
         warnings.warn(f"{VARIABLE}: {error}", stacklevel=2)
+
+
+def place_numbers(places: Sequence[Place]) -> list[tuple[int, int, int]]:
+    """Places as `PacketIndex.places` has them."""
+    return [(_number(place.position), place.size, _number(place.stamp)) for place in places]
 
 
 def entry_path(path: Path) -> Path:

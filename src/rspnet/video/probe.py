@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import av
 
 from rspnet.core.errors import DecodeError
+from rspnet.core.urls import as_path
 from rspnet.video.orientation import Orientation, frame_orientation
 from rspnet.video.source import open_container, reason
 
@@ -44,7 +44,7 @@ def probe_video(path: str | os.PathLike[str]) -> Probe:
     Raises:
         DecodeError: it cannot be opened or holds no decodable frame.
     """
-    container, stream = open_container(Path(path))
+    container, stream = open_container(as_path(path))
     with container:
         try:
             frame = next(container.decode(stream), None)
@@ -62,7 +62,7 @@ def probe_video(path: str | os.PathLike[str]) -> Probe:
 
 def is_cut_off(path: str | os.PathLike[str]) -> bool:
     """Whether an MP4, MOV or AVI file ends before its own sizes say (a download or copy that broke off)."""
-    with Path(path).open("rb") as file:
+    with as_path(path).open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         head = file.read(12)

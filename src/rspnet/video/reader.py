@@ -12,10 +12,10 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,7 +26,9 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from rspnet.core.errors import DecodeError, RSPNetError
-from rspnet.video.index_cache import LONG_PACKETS, VARIABLE, Place, keep_index, load_index
+from rspnet.core.urls import as_path
+from rspnet.video.header_index import HeaderIndex, header_index
+from rspnet.video.index_cache import LONG_PACKETS, VARIABLE, PacketIndex, Place, keep_index, load_index
 from rspnet.video.mpeg4 import Clock
 from rspnet.video.orientation import Orientation, frame_orientation
 from rspnet.video.packets import PacketInfo, PacketTable, Run
@@ -46,7 +48,10 @@ _FeedResult = tuple[list[int], set[int]]
 
 
 def open_video(path: str | os.PathLike[str]) -> VideoReader:
-    """Open a video file for frame-exact reading; use it in a `with` statement.
+    """Open a video for frame-exact reading; use it in a `with` statement.
+
+    Args:
+        path: a file, or a URL (s3://, gs://, az://, https://, hf://, file://, memory://; extra `rspnet[remote]`).
 
     Raises:
         DecodeError: the file is missing, no video, or damaged before its first frame.
@@ -63,13 +68,13 @@ class VideoReader:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(os.fsdecode(path))
+        self.path = as_path(path)
         self._container, self._stream = open_container(self.path)
         try:
             self._identity = file_identity(self.path)
             self._context: Any = self._stream.codec_context
             self._has_stamps = self._container.format.name not in _STAMPLESS_CONTAINERS
-            self._index = load_index(self.path)
+            self._index: PacketIndex | None = load_index(self.path) or header_index(self.path)
             self._kept: list[Packet[Any]] | None = [] if self._index is None else None
             self._damaged: set[int] = set()
             self._table = self._read_table() if self._index is None else self._index.table
@@ -243,6 +248,11 @@ class VideoReader:
 
     def _decode(self, frames: Sequence[int], deliver: Callable[[int, VideoFrame], None]) -> None:
         """Call `deliver` once or more with every wanted frame (ascending indices); all are sound on return."""
+        if isinstance(self._index, HeaderIndex):
+            with suppress(DecodeError):
+                if all(self._sound(run, deliver) is None for run in self._table.runs(frames)):
+                    return
+            self._read_whole()
         for run in self._table.runs(frames):
             if self._sound(run, deliver) is None:
                 continue
@@ -252,6 +262,15 @@ class VideoReader:
                 raise DecodeError(
                     self.path, f"frame {doubtful} of {len(self)} is damaged, or depends on a damaged or missing one"
                 )
+
+    def _read_whole(self) -> None:
+        """Look at all packets, where the header's word for them is in doubt."""
+        frames = len(self)
+        self._renew_decoder()
+        self._index, self._kept, self._damaged = None, [], set()
+        self._table = self._read_table()
+        if len(self) != frames:
+            raise DecodeError(self.path, f"its header speaks of {frames} frames, {len(self)} are there")
 
     def _sound(self, run: Run, deliver: Callable[[int, VideoFrame], None]) -> int | None:
         order, damaged = self._feed(run, self._table, deliver)

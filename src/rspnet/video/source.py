@@ -14,6 +14,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from rspnet.core.errors import DecodeError
+from rspnet.core.urls import UrlPath
+from rspnet.video.fetched import VideoBytes
 from rspnet.video.mpeg4 import Part, Unpacker
 from rspnet.video.packets import PacketInfo
 
@@ -62,10 +64,13 @@ def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
         raise DecodeError(path, "a folder, not a file" if stat.S_ISDIR(status.st_mode) else "not a regular file")
     if status.st_size == 0:
         raise DecodeError(path, "the file is empty")
-    options = {"protocol_whitelist": "file", "max_pixels": str(MAX_PIXELS)}
+    # The prefix keeps FFmpeg from reading a protocol ("concat:", "http:") out of a file's name.
+    file: Any = VideoBytes(path, status) if isinstance(path, UrlPath) else f"file:{os.fspath(path)}"
+    options = {"protocol_whitelist": "none" if isinstance(path, UrlPath) else "file", "max_pixels": str(MAX_PIXELS)}
     try:
-        # The prefix keeps FFmpeg from reading a protocol ("concat:", "http:") out of a file's name.
-        container = av.open(f"file:{os.fspath(path)}", mode="r", options=options, metadata_errors="replace")
+        container = av.open(file, mode="r", options=options, metadata_errors="replace")
+    except DecodeError:
+        raise
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise DecodeError(path, f"not a readable video container ({reason(error)})") from None
     try:

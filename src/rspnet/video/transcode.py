@@ -67,8 +67,8 @@ def transcode_video(
                 frame.pts, frame.time_base = int(stamps[index]), Fraction(1, _TICKS_PER_SECOND)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
-        _check_same(video, temporary, Path(source))
-        return Transcoded(len(video), Path(source).stat().st_size, temporary.stat().st_size)
+        _check_same(video, temporary, str(video.path))
+        return Transcoded(len(video), video.path.stat().st_size, temporary.stat().st_size)
 
 
 def _add_stream(container: OutputContainer, rate: Fraction, size: tuple[int, int], options: dict[str, str]) -> Any:
@@ -101,7 +101,7 @@ def _pictures(video: VideoReader, size: tuple[int, int]) -> Iterator[NDArray[np.
         yield from video.read_views([View(frames, size=size)])[0]
 
 
-def _check_same(video: VideoReader, written: Path, source: Path) -> None:
+def _check_same(video: VideoReader, written: Path, source: str) -> None:
     """Read the new file back and hold it against the source."""
     with open_video(written) as copy:
         problem = None
@@ -117,7 +117,7 @@ def _check_same(video: VideoReader, written: Path, source: Path) -> None:
             if wrong is not None:
                 problem = f"another picture at frame {wrong}"
     if problem is not None:
-        raise RSPNetError(f"cannot transcode {str(source)!r}: the file written has {problem}; the source is unusual")
+        raise RSPNetError(f"cannot transcode {source!r}: the file written has {problem}; the source is unusual")
 
 
 def _misplaced(before: NDArray[np.float32], after: NDArray[np.float32]) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,9 +194,8 @@ def _motion(looks: Looks) -> Iterator[tuple[str, str, bool]]:
         yield "repeated", f"{looks.repeated:.0%} of its frames", looks.repeated < MAX_REPEATED
 
 
-def is_listable(path: Path) -> bool:
+def is_listable(text: str) -> bool:
     """Whether a path survives a text or CSV list: UTF-8, no line ends, no spaces at its ends."""
-    text = str(path)
     try:
         text.encode()
     except UnicodeEncodeError:

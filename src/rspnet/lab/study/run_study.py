@@ -18,7 +18,7 @@ from rspnet.lab.study.oracle import ask_oracle
 from rspnet.lab.study.rows import finished, make_row, row_folder, row_protocol
 from rspnet.lab.study.sets import StudySet, read_study_set, write_list
 from rspnet.lab.study.spec import Study, read_study, row_config, smaller
-from rspnet.lab.study.study_report import write_study_report
+from rspnet.lab.study.study_report import report
 
 TRAIN_LIST = "train.csv"
 ORACLE = "oracle.json"
@@ -31,7 +31,7 @@ def study(config: StudyConfig) -> int:
     plan = read_study(config.name)
     out = Path(config.out or f"runs/study/{plan.name}")
     if config.report is not None:
-        write_study_report(plan, out, Path(config.report))
+        report(plan, out, Path(config.report))
         return 0
     plan = smaller(plan) if config.smoke else plan
     console = Console(stderr=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import DecodeError
-from rspnet.core.files import sha256_of
+from rspnet.core.urls import content_of
 from rspnet.core.workers import Death, Replace, ordered_map
 from rspnet.features.roi_maps import Pair
 from rspnet.features.windows import ClipSettings, Windows
@@ -118,7 +118,7 @@ def read_query(task: tuple[Part, ClipSettings]) -> ReadQuery:
         if sample.clips is None:
             raise DecodeError(part.path, sample.skip.reason if sample.skip else "no clip in it")
         clips.append(sample.clips.numpy())
-    return ReadQuery(cut.windows, np.concatenate(clips), sha256_of(part.path))
+    return ReadQuery(cut.windows, np.concatenate(clips), content_of(part.path))
 
 
 def read_explained(task: tuple[Part, Hit, ClipSettings]) -> Pair:

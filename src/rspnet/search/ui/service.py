@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from rspnet.core.errors import RSPNetError
+from rspnet.core.urls import as_path
 from rspnet.features.roi_maps import Pair
 from rspnet.search.hits import Hit
 from rspnet.search.library_map import Layout, Method, lay_out
@@ -99,7 +100,7 @@ class Service:
         self.library = library
         self.files = {path: row for path, row in library.store.files().items() if row.clips}
         self.unreadable = len(library.store.files()) - len(self.files)
-        self.root = Path(os.path.commonpath([Path(path).parent for path in self.files])) if self.files else Path()
+        self.root = _common_folder(self.files)
         self.names = {self.shown_name(path): path for path in sorted(self.files)}
         self.previews = Previews(folder / "previews", limit_bytes=_PREVIEW_BYTES)
         self.longest_s = max((row.duration_s for row in self.files.values()), default=0.0)
@@ -111,7 +112,8 @@ class Service:
 
     def shown_name(self, path: str) -> str:
         """A video of the library, below the folder that holds all of it."""
-        return Path(path).relative_to(self.root).as_posix()
+        place = as_path(path)
+        return place.relative_to(self.root).as_posix() if place.is_relative_to(self.root) else path
 
     def folders(self) -> list[str]:
         """All folders with videos somewhere below them, without the one that holds all."""
@@ -159,7 +161,7 @@ class Service:
             RSPNetError: the library has no such video, or its file is not what was indexed.
         """
         row = self._indexed(path)
-        return Clip(self.shown_name(path), Path(path), row, contained(look_at, Path(path), Path(path)))
+        return Clip(self.shown_name(path), as_path(path), row, contained(look_at, as_path(path), as_path(path)))
 
     def ask(self, clip: Clip, start_s: float, end_s: float) -> Asked:
         """Turn a part of a clip into vectors.
@@ -195,7 +197,7 @@ class Service:
         """The name of a hit's preview."""
         row = self.files[hit.path]
         facts = Facts(row.duration_s, hit.fps, 0, 0)
-        return self.preview(Clip(hit.path, Path(hit.path), row, facts), hit.start_s, hit.end_s)
+        return self.preview(Clip(hit.path, as_path(hit.path), row, facts), hit.start_s, hit.end_s)
 
     def explain(self, asked: Asked, hit: Hit) -> tuple[str, str]:
         """The names of a picture (made when it is looked at) and a film of where query and hit are alike.
@@ -278,3 +280,11 @@ def _gone(name: str) -> RSPNetError:
 
 def _lets_all_pass(filters: Filters) -> bool:
     return not filters.folder and filters.shortest_s is None and filters.longest_s is None
+
+
+def _common_folder(paths: Iterable[str]) -> Path:
+    """The folder that holds all of some files; the current one, which names nothing, where disk and stores mix."""
+    try:
+        return as_path(os.path.commonpath([as_path(path).parent for path in paths]))
+    except ValueError:
+        return Path()

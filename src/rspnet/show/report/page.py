@@ -71,7 +71,7 @@ class Charts:
 
 
 @dataclass(frozen=True)
-class PageImage:
+class Picture:
     """A PNG file's bytes."""
 
     png: bytes
@@ -126,7 +126,7 @@ class Films:
 
 
 @dataclass(frozen=True)
-class NeighbourRows:
+class Neighbours:
     """A contact sheet that plays: one line a query, then its neighbours, best first."""
 
     title: str
@@ -142,7 +142,7 @@ class Players:
     kind: ClassVar[str] = "players"
 
 
-Part = Text | Table | Pairs | Code | Charts | PageImage | Films | NeighbourRows | Players
+Part = Text | Table | Pairs | Code | Charts | Picture | Films | Neighbours | Players
 
 
 @dataclass(frozen=True)
