@@ -91,6 +91,13 @@ def test_help_is_quick_and_imports_no_torch() -> None:
         (["bench", "everything"], "name 'everything': must be one of step, data,"),
         (["bench", "step", "--out="], "--out is empty: name a folder"),
         (["recipes", "none"], "--recipe 'none': one of"),
+        (
+            ["embed", "a", "b", "--out", "s3://bucket/run"],
+            "--out 's3://bucket/run' is an address: results are written to",
+        ),
+        (["pretrain", "--data.root=v", "--out=gs://b/x"], "--out 'gs://b/x' is an address"),
+        (["probe", "a", "--data.root=b", "--cache=hf://x"], "--cache 'hf://x' is an address"),
+        (["subset", "a", "file:///tmp/x"], "--out 'file:///tmp/x' is an address"),
     ],
 )
 def test_user_errors_are_one_line_and_exit_code_2(
@@ -109,6 +116,50 @@ def test_a_section_that_holds_no_options_is_named(tmp_path: Path, capsys: pytest
     (tmp_path / "odd.yaml").write_text("data: 3\n")
     assert main(["pretrain", "--config", str(tmp_path / "odd.yaml"), "--out", "run"]) == 2
     assert "--config: section 'data' is 3: it must hold options of its own\n" in capsys.readouterr().err
+
+
+def test_the_home_folder_is_meant_by_a_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "more.yaml").write_text("out: ~/from-file\nmodel: {backbone: s3dg}\n")
+    words = ["pretrain", "--data.root=~/videos", "--config=~/more.yaml"]
+    config = parse(*_split(words))
+    assert (config.data.root, config.out) == (f"{tmp_path}/videos", f"{tmp_path}/from-file")
+    assert parse(*_split([*words, "--out=~/x y"])).out == f"{tmp_path}/x y"
+    assert parse("embed", ["~/a.ckpt", "~/b.mp4", "c~.mp4", "--out=~"]).videos == [f"{tmp_path}/b.mp4", "c~.mp4"]
+    assert expand(["--out=~/x"], command="embed", flags=()) == [f"--out={tmp_path}/x"]
+
+
+def _split(words: list[str]) -> tuple[str, list[str]]:
+    return words[0], words[1:]
+
+
+@pytest.mark.parametrize(("words", "code"), [("recipes", 141), ("recipes --help", 0), ("--help", 141), ("-V", 141)])
+def test_a_reader_that_has_gone_ends_a_command_quietly(words: str, code: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rspnet", *words.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert (process.communicate()[1], process.returncode) == ("", code)
+
+
+def test_a_reader_of_errors_that_has_gone_is_no_traceback() -> None:
+    done = subprocess.run(
+        f"{{ {sys.executable} -m rspnet fly; echo $? >&3; }} 2>&1 3>&1 | cat >/dev/null; exec 3>&1; "
+        f"{{ {sys.executable} -m rspnet recipes >&-; echo $?; }} 2>&1",
+        shell=True, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_output_that_cannot_be_written_is_an_error() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "rspnet", "recipes"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr == "rspnet: error: cannot write the output: No space left on device\n"
 
 
 def test_later_options_win_over_recipe_and_file(tmp_path: Path) -> None:

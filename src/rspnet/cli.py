@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Collection, Iterator, Sequence
@@ -11,6 +13,9 @@ from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 from rspnet.core.errors import ConfigError, OtherRankError, RSPNetError
+from rspnet.core.files import refuse_address
+from rspnet.core.locks import holding
+from rspnet.core.streams import CLOSED_PIPE_EXIT_CODE, flush_results, is_closed, print_any_name, silence
 from rspnet.recipes import recipe_path
 
 
@@ -31,6 +36,9 @@ _KINDS = {
     "str": "text",
 }
 """Python's name of an option's type -> how errors call it."""
+
+_WRITTEN = ("out", "cache", "download")
+"""Options that name where files are written."""
 
 COMMANDS: dict[str, Command] = {
     "pretrain": Command(
@@ -123,6 +131,32 @@ COMMANDS: dict[str, Command] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (listed at the end of `rspnet --help`)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    print_any_name()
+    try:
+        try:
+            with holding():
+                code = _run(words)
+        finally:
+            flush_results()
+    except BrokenPipeError:
+        if not is_closed(sys.stdout) and not is_closed(sys.stderr):
+            raise
+        silence(sys.stdout)
+        silence(sys.stderr)
+        return CLOSED_PIPE_EXIT_CODE
+    except RSPNetError as error:
+        print(f"rspnet: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:  # of a print; a file that cannot be written is named by an RSPNetError
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        silence(sys.stdout)
+        print(f"rspnet: error: cannot write the output: {error.strerror}", file=sys.stderr)
+        return RSPNetError.exit_code
+    return code
+
+
+def _run(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(overview())
         return 0
@@ -180,7 +214,7 @@ def overview() -> str:
         "rspnet COMMAND --help explains a command and every option.\n"
         "Options may come from YAML files (--config FILE) and recipes (--recipe NAME); later ones win.\n"
         "Exit codes: 0 done, 2 bad input, 3 too many unreadable videos, 4 the training diverged, 5 not enough memory,\n"
-        "130 stopped by Ctrl-C or SIGTERM (go on with --resume)."
+        "130 stopped by Ctrl-C or SIGTERM (go on with --resume), 141 nobody reads the output any more (| head)."
     )
 
 
@@ -208,6 +242,9 @@ def parse(command: str, words: Sequence[str]) -> Any:
         for name in sections_of(config):
             if not isinstance(parsed[name], Namespace):
                 raise ConfigError(f"--config: section {name!r} is {parsed[name]!r}: it must hold options of its own")
+        for name, value in parsed.as_flat().__dict__.items():
+            parsed[name] = at_home(value)
+        refuse_addresses(parsed)
         values = parser.instantiate(parsed)
         return config(**{item.name: values[item.name] for item in fields(config)})
     except UnicodeDecodeError as error:  # the only text read here is that of --config
@@ -220,6 +257,20 @@ def parse(command: str, words: Sequence[str]) -> Any:
             cause = cause.__cause__ or cause.__context__
         message = plainly(str(error), places=[item.name for item in placed])
         raise ConfigError(f"{message} (rspnet {command} --help explains every option)") from None
+
+
+def at_home(value: Any) -> Any:
+    """`~/x` as the path it means: the shell leaves it alone in `--out=~/x` and in YAML files."""
+    if isinstance(value, list | tuple):
+        return type(value)(at_home(inner) for inner in value)
+    return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~") else value  # noqa: PTH111 - text
+
+
+def refuse_addresses(parsed: Any) -> None:
+    """Raise `ConfigError` where results are to go to an address: everything is written to local folders."""
+    for name in _WRITTEN:
+        if isinstance(value := parsed.get(name), str):
+            refuse_address(f"--{name}", value)
 
 
 def plainly(message: str, *, places: Collection[str] = ()) -> str:
@@ -276,5 +327,5 @@ def expand(words: Sequence[str], *, command: str, flags: Collection[str]) -> lis
         elif name in flags and not equals and following not in ("true", "false"):
             expanded.append(f"{name}=true")
         else:
-            expanded.append(name + equals + value)
+            expanded.append(name + equals + (at_home(value) if equals else value))
     return expanded

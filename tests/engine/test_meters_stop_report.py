@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import struct
@@ -82,6 +83,25 @@ def test_a_resumed_run_rewrites_the_rows_after_its_checkpoint(tmp_path: Path) ->
         ("20", "2"),
         ("30", "9"),
     ]
+
+
+def test_a_kill_while_a_resume_drops_rows_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    curves = CsvCurves(tmp_path, 0)
+    for step in (10, 20, 30):
+        curves.write(step, {"loss": step / 10})
+    curves.close()
+    before = (tmp_path / METRICS).read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(csv.DictWriter, "writerows", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            CsvCurves(tmp_path, 20)
+    assert (tmp_path / METRICS).read_bytes() == before
+    with (tmp_path / METRICS).open("a") as file:
+        file.write("4")  # killed in the middle of step 40's row
+    CsvCurves(tmp_path, 35).close()
+    assert (tmp_path / METRICS).read_bytes() == before
+    CsvCurves(tmp_path, 0).close()
+    assert (tmp_path / METRICS).read_bytes() == b""
 
 
 def test_reporter_writes_curves_and_heartbeat_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

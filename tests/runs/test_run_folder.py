@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from rspnet.cli import parse
 from rspnet.config.embed import EmbedConfig
-from rspnet.core.errors import ConfigError
+from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.files import write_text
 from rspnet.runs.run_folder import open_run_folder
 
 CONFIG = EmbedConfig(model="last.ckpt", videos=["a.mp4"])
@@ -38,3 +41,23 @@ def test_no_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="is a file: name a folder"):
         open_run_folder(str(tmp_path / "file"), CONFIG, command="embed")
+    with pytest.raises(ConfigError, match="--out 's3://b/x' is an address"):
+        open_run_folder("s3://b/x", CONFIG, command="embed")
+    with pytest.raises(ConfigError, match="'s3:/b/x/y' is an address"):  # what pathlib makes of it
+        write_text(Path("s3://b/x") / "y", "text")
+
+
+def test_a_folder_that_another_process_works_in_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    holder = subprocess.Popen(["flock", str(folder / ".lock"), "sleep", "60"])
+    try:
+        while not (folder / ".lock").exists():
+            time.sleep(0.01)
+        time.sleep(0.1)
+        with pytest.raises(RSPNetError, match="run' is in use by another run of rspnet"):
+            open_run_folder(str(folder), CONFIG, command="embed")
+        assert {path.name for path in folder.iterdir()} == {".lock"}
+    finally:
+        holder.kill()
+        holder.wait()

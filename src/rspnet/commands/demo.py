@@ -9,10 +9,12 @@ from time import perf_counter
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from rspnet.commands.pretrain import pretrain
 from rspnet.config.pretrain import EngineConfig, ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
 from rspnet.config.tools import DemoConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
@@ -41,7 +43,7 @@ REPORT_VIDEOS = 64
 
 def demo(config: DemoConfig) -> int:
     """Run the demo; a run that was stopped goes on where it was. Returns the exit code of the training."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     folder = open_run_folder(config.out, config, command="demo")
     started = perf_counter()
     console.rule("1. videos")
@@ -173,7 +175,7 @@ def _print_table(
         chance[f"recall@1 by {label}"] = 1 / len(counts)
     table = Table("held-out videos", "chance", "untrained", "pre-trained")
     for name, value in after.items():
-        table.add_row(name, f"{chance[name]:.2f}", f"{before[name]:.2f}", f"[bold]{value:.2f}[/]")
+        table.add_row(name, f"{chance[name]:.2f}", f"{before[name]:.2f}", Text(f"{value:.2f}", "bold"))
     console.print(table)
     queries = len(split_records(records, "test"))
     console.print(f"({queries} held-out videos: a recall that differs by less than {queries**-0.5:.2f} may be chance)")

@@ -11,11 +11,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from rspnet.config.doctor import DoctorConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_json, write_text
 from rspnet.core.progress import track
@@ -175,7 +174,7 @@ def write_usable(path: Path, records: Sequence[VideoRecord], reports: Sequence[R
 
 def print_findings(reports: Sequence[Report], folder: Path) -> None:
     """Print a table: kind, how many videos, whether they stay usable, some names."""
-    console = Console()
+    console = PlainConsole()
     usable = sum(report.is_usable for report in reports)
     hours = sum(report.seconds for report in reports) / 3600
     if any(report.findings for report in reports):
@@ -187,7 +186,7 @@ def print_findings(reports: Sequence[Report], folder: Path) -> None:
             lost = sum(any(f.kind == kind and not f.usable for f in report.findings) for report in hit)
             names = ", ".join(ascii(report.name)[1:-1] for report in hit[:_EXAMPLES])
             more = ", ..." if len(hit) > _EXAMPLES else ""
-            table.add_row(kind, str(len(hit)), str(lost), meaning, escape(names + more))
+            table.add_row(kind, str(len(hit)), str(lost), meaning, names + more)
         console.print(table)
     console.print(
         f"{usable} of {len(reports)} videos usable, {hours:.2f} hours; details: {folder / 'report.csv'}",

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from rspnet.config.embed import EmbedConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import sha256_of
@@ -70,7 +70,7 @@ def embed(config: EmbedConfig) -> None:
         protocol=settings | clip | {"weights_sha256": sha256_of(weights_file(config.model))},
         results={"videos": len(found), "skipped": len(log), "vectors": len(columns["name"]), "file": path.name},
     )
-    Console(stderr=True).print(f"{len(found)} videos, {len(log)} skipped: {path}", highlight=False)
+    PlainConsole(stderr=True).print(f"{len(found)} videos, {len(log)} skipped: {path}", highlight=False)
 
 
 def video_columns(found: list[VideoFeatures]) -> dict[str, Any]:

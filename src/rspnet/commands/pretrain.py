@@ -10,10 +10,10 @@ from time import perf_counter
 from typing import Any, cast
 
 from lightning_fabric import Fabric
-from rich.console import Console
 from torch import Tensor
 
 from rspnet.config.pretrain import ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
 from rspnet.core.rng import derive_seed
@@ -55,7 +55,7 @@ def pretrain(config: PretrainConfig) -> int:
     records = find_videos(config.data.root, config.data.list)
     plan = make_plan(config, num_videos=len(records))
     if config.dry_run:
-        console = Console(stderr=True)
+        console = PlainConsole(stderr=True)
         print_plan(plan, config, build_model(config), console)
         survey_videos(records, config.data, window=window_of(config), plan=plan, seed=config.seed, console=console)
         return 0

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.table import Table
 
 from rspnet.config.probe import ProbeConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
 from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
@@ -157,7 +157,7 @@ def _show(results: dict[str, Any], folder: Path) -> None:
     }
     for name, row in rows.items():
         table.add_row(name, f"{100 * row['value']:.1f}", f"{100 * row['low']:.1f} to {100 * row['high']:.1f}")
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     console.print(table)
     for count in results["few_labels_left_out"]:
         console.print(f"left out: {count} labels a class (the smallest class has fewer)", highlight=False)

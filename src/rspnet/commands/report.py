@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from rspnet.config.report import ReportConfig
+from rspnet.core.console import PlainConsole
 from rspnet.show.report.write_report import write_report
 
 
@@ -17,4 +16,4 @@ def report(config: ReportConfig) -> None:
         RSPNetError: no run folder, or one that cannot be read or written.
     """
     path = write_report(Path(config.run), num_videos=config.num_videos, device=config.device)
-    Console(stderr=True).print(f"report: {path}", highlight=False, soft_wrap=True)
+    PlainConsole(stderr=True).print(f"report: {path}", highlight=False, soft_wrap=True)

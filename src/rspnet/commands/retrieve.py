@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from rspnet.config.retrieve import RetrieveConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.files import write_text
@@ -259,6 +259,6 @@ def _write(
     )
     for name, row in figures.items():
         shown.add_row(name, f"{100 * row['value']:.1f}", f"{100 * row['low']:.1f} to {100 * row['high']:.1f}")
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     console.print(shown)
     console.print(f"{counts['skipped']} skipped; details: {folder}", highlight=False, soft_wrap=True)

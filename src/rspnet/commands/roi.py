@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 
 from rspnet.config.roi import RoiConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.files import sha256_of
 from rspnet.core.urls import as_path
 from rspnet.engine.runtime import pick_device
@@ -42,4 +42,4 @@ def roi(config: RoiConfig) -> None:
         },
     )
     text = f"motion {own.motion_similarity:.3f}, appearance {own.appearance_similarity:.3f}: {folder / 'roi.png'}"
-    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
+    PlainConsole(stderr=True).print(text, highlight=False, soft_wrap=True)

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from rspnet.config.transcode import TranscodeConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError, DecodeError, RSPNetError
 from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
@@ -92,7 +91,7 @@ def transcode(config: TranscodeConfig) -> int:
     smaller = results["bytes_before"] / results["bytes_after"]
     faster = f", a window of {_WINDOW} frames in {gain['window_ms_before']} -> {gain['window_ms_after']} ms"
     text = f"{len(written)} videos, {len(log)} skipped: bytes / {smaller:.2f}{faster}"
-    Console(stderr=True).print(text, highlight=False)
+    PlainConsole(stderr=True).print(text, highlight=False)
     return 1 if len(log) else 0
 
 

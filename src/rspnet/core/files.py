@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rspnet.core.errors import RSPNetError
+from rspnet.core.errors import ConfigError, RSPNetError
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @contextmanager
@@ -19,11 +22,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success flush it to disk and rename it, on failure remove it.
 
     Raises:
-        RSPNetError: the folder cannot be written or the disk is full; `path` is then as it was before.
+        RSPNetError: the folder cannot be written or the disk is full; `path` is then as it was before. Or it is the
+            address of something that is no file here.
     """
-    if "://" in os.fspath(path):
-        raise RSPNetError(f"cannot write {os.fspath(path)!r}: name a local file")
     final = Path(path)
+    refuse_address("output", str(path))
     temporary = final.with_name(f".{final.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -36,6 +39,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def refuse_address(option: str, path: str) -> None:
+    """Raise `ConfigError` for s3://..., https://... and the like, which would become a local folder named `s3:`."""
+    if _ADDRESS.match(path):
+        raise ConfigError(f"{option} {path!r} is an address: results are written to local folders only, name one")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
+import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
+
+from rspnet.core.errors import RSPNetError
 
 LOCK = ".lock"
 """What the file is called in a folder that one process works on."""
@@ -13,12 +19,66 @@ LOCK = ".lock"
 
 @contextmanager
 def claimed(file: Path) -> Iterator[bool]:
-    """Whether this process has `file` (made where it is missing, never read) to itself while inside."""
+    """Whether this process has `file` to itself while inside; it is made where it is missing, and names its holder."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as handle:
+    with file.open("a+") as handle:
+        ours = _take(handle)
+        real = os.path.realpath(file)
+        if ours:
+            _ours.add(real)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
+            yield ours
+        finally:
+            if ours:
+                _ours.discard(real)
+
+
+@contextmanager
+def holding() -> Iterator[None]:
+    """Whatever folders are taken by `hold` inside are let go of at the end; `hold` outside keeps them for good."""
+    with ExitStack() as stack:
+        _scopes.append(stack)
+        try:
+            yield
+        finally:
+            _scopes.remove(stack)
+
+
+def hold(folder: Path) -> None:
+    """Take a folder for the command that runs now (see `holding`): a second time in this process changes nothing.
+
+    Raises:
+        RSPNetError: another process is at work in it (it is named), or the folder cannot be written.
+    """
+    file = folder / LOCK
+    if os.path.realpath(file) in _ours:
+        return
+    try:
+        if _scopes[-1].enter_context(claimed(file)):
             return
-        yield True
+        holder = file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise RSPNetError(f"cannot write {str(file)!r}: {error.strerror or error}") from error
+    raise RSPNetError(
+        f"{str(folder)!r} is in use by another run of rspnet ({holder or 'it has just started'}): "
+        "wait for it to end, or name another folder"
+    )
+
+
+_ours: set[str] = set()
+"""Real paths of the lock files that this process has."""
+_scopes: list[ExitStack] = [ExitStack()]
+atexit.register(_scopes[0].close)  # before the modules that it needs are gone
+
+
+def _take(handle: IO[str]) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks (some network ones): better unguarded than not at all
+        return True
+    handle.truncate(0)
+    handle.write(f"process {os.getpid()} on {socket.gethostname()}")
+    handle.flush()
+    return True

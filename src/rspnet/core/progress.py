@@ -7,9 +7,10 @@ from time import perf_counter
 from typing import TypeVar
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
+from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
 
 Item = TypeVar("Item")
@@ -18,7 +19,7 @@ _HEARTBEAT_SECONDS = 30.0
 
 def track(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
     """Yield `items` while showing how many of `total` are done and how long the rest will take (on rank 0's stderr)."""
-    console = Console(stderr=True, quiet=rank() > 0)
+    console = PlainConsole(stderr=True, quiet=rank() > 0)
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("eta"))
     started = told = perf_counter()
     with Progress(
@@ -35,5 +36,5 @@ def track(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
 
 
 def print_note(console: Console, text: str) -> None:
-    """Print something the user should know, on one unbroken line (a path can be copied), nothing read as markup."""
-    console.print(f"[yellow]note:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    """Print something the user should know, on one unbroken line (a path can be copied)."""
+    console.print(Text.assemble(("note:", "yellow"), f" {text}"), soft_wrap=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rspnet.core.errors import ConfigError
-from rspnet.core.files import write_json
+from rspnet.core.files import atomic_path, write_json
 
 METRICS = "metrics.csv"
 
@@ -27,15 +27,18 @@ class Curves(Protocol):
 
 
 class CsvCurves:
-    """`metrics.csv`, one row per log point. Rows after the step a run resumes from are dropped first."""
+    """`metrics.csv`, one row per log point. Rows after the step a run resumes from are dropped first, all at once."""
 
     def __init__(self, folder: Path, step: int) -> None:
         path = folder / METRICS
         kept = [row for row in read_curves(path) if float(row["step"]) <= step] if path.exists() and step else []
-        self._file = path.open("w", newline="", encoding="utf-8")
-        self._writer: csv.DictWriter[str] | None = None
-        for row in kept:
-            self._row(row)
+        with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(kept[0]) if kept else [])
+            if kept:
+                writer.writeheader()
+            writer.writerows(kept)
+        self._file = path.open("a", newline="", encoding="utf-8")
+        self._writer = csv.DictWriter(self._file, fieldnames=list(kept[0])) if kept else None
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append one row and flush it."""
@@ -114,6 +117,6 @@ CURVES: dict[str, Callable[[Path, int], Curves]] = {
 
 
 def read_curves(path: Path) -> list[dict[str, str]]:
-    """The rows of a `metrics.csv`."""
+    """The rows of a `metrics.csv`; one that a killed run left half-written is none."""
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        return list(csv.DictReader(line for line in file if line.endswith("\n")))

@@ -7,9 +7,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from rspnet.core.console import PlainConsole
 from rspnet.engine.curves import CURVES
 
 _HEARTBEAT_SECONDS = 60.0
@@ -42,7 +42,7 @@ class Reporter:
         self._clips_per_step = clips_per_step
         self._shown = shown
         self._total = total_steps
-        self._console = Console(stderr=True, quiet=not active)
+        self._console = PlainConsole(stderr=True, quiet=not active)
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[line]}"),
             TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(),

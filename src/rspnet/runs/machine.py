@@ -12,9 +12,9 @@ from time import perf_counter
 
 import av
 import torch
-from rich.console import Console
 from rich.table import Table
 
+from rspnet.core.console import PlainConsole
 from rspnet.engine.runtime import available_cores, has_native_bf16, pick_device
 from rspnet.models.backbone import InputKind
 from rspnet.pretext.rspnet import RSPNet
@@ -33,7 +33,7 @@ def print_system() -> None:
     table = Table(show_header=False, box=None)
     for name, value in system_facts().items():
         table.add_row(name, value)
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 def system_facts() -> dict[str, str]:

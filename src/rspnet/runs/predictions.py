@@ -106,8 +106,8 @@ def draw_confusion(path: Path, counts: NDArray[np.int64], class_names: Sequence[
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="viridis")
     if len(class_names) <= 120:  # more names than this cannot be read
         places = range(len(class_names))
-        axes.set_xticks(places, class_names, rotation=90, fontsize=6)
-        axes.set_yticks(places, class_names, fontsize=6)
+        axes.set_xticks(places, class_names, rotation=90, fontsize=6, parse_math=False)
+        axes.set_yticks(places, class_names, fontsize=6, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     figure.colorbar(image, shrink=0.7)

@@ -15,8 +15,8 @@ import yaml
 
 from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
-from rspnet.core.files import write_json, write_text
-from rspnet.core.urls import is_url
+from rspnet.core.files import refuse_address, write_json, write_text
+from rspnet.core.locks import hold
 from rspnet.data.skipped import SKIPPED
 
 CONFIG = "config.yaml"
@@ -29,13 +29,14 @@ def open_run_folder(out: str, config: Any, *, command: str) -> Path:
     """Create the folder and write the resolved configuration into it (a collective call; rank 0 does it).
 
     Raises:
-        ConfigError: `out` is empty, a file, or holds a run of another command, whose files would be overwritten.
+        ConfigError: `out` is empty, an address, a file, or holds a run of another command, whose files would be
+            overwritten.
+        RSPNetError: another process is at work in the folder.
     """
-    folder = Path(out)
     if not out:
         raise ConfigError("--out is empty: name a folder")
-    if is_url(out):
-        raise ConfigError(f"--out {out!r} is a URL: name a local folder")
+    refuse_address("--out", out)
+    folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--out {out!r} is a file: name a folder")
     on_rank_zero(lambda: _write_config(folder, config, command))
@@ -43,6 +44,7 @@ def open_run_folder(out: str, config: Any, *, command: str) -> Path:
 
 
 def _write_config(folder: Path, config: Any, command: str) -> None:
+    hold(folder)
     other = _command_of(folder)
     if other not in (None, command):
         raise ConfigError(f"--out {str(folder)!r} holds a run of rspnet {other}: name another folder")

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from rspnet.config.finetune import LabelledClipsConfig
 from rspnet.config.labelled import LabelledDataConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import Skip, SkipLog
@@ -99,6 +99,6 @@ def write_scores(
     shown = Table("", "score %", "95 % interval", title=f"{len(records)} test videos, {protocol['selection']} epoch")
     for name, row in table.items():
         shown.add_row(name, f"{100 * row.value:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}")
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     console.print(shown)
     console.print(f"{len(skipped)} unreadable; details: {folder}", highlight=False)

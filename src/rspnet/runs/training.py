@@ -9,10 +9,10 @@ from typing import Any, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
-from rich.console import Console
 
 from rspnet.config.finetune import FinetuneConfig
 from rspnet.config.pretrain import OptimConfig, PretrainConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import gather_objects, on_rank_zero, rank
 from rspnet.core.errors import OtherRankError, RSPNetError, TooManySkippedError
 from rspnet.core.progress import print_note
@@ -111,7 +111,7 @@ class Training:
         self, config: PretrainConfig | FinetuneConfig, records: Sequence[VideoRecord], fabric: Fabric, log: SkipLog
     ) -> None:
         self.fabric = fabric
-        self.console = Console(stderr=True, quiet=not fabric.is_global_zero)
+        self.console = PlainConsole(stderr=True, quiet=not fabric.is_global_zero)
         self.folder = Path(config.out)
         self.skipped = SkippedVideos(log, world_size=fabric.world_size, share_every=config.engine.log_every)
         self._config, self._records = config, records

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from rspnet.config.search import IndexConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import gather_objects, on_rank_zero, rank
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import sha256_of
@@ -71,7 +71,7 @@ def index(config: IndexConfig) -> None:
     on_rank_zero(lambda: Store.open_or_create(config.store, about))
     store = Store.open_or_create(config.store, about)
     report = update(store, embedder, paths, folder=as_path(config.folder))
-    console = Console(stderr=True, quiet=rank() > 0)
+    console = PlainConsole(stderr=True, quiet=rank() > 0)
     for file in report.unreadable:
         console.print(f"could not read {file.path!r}: {file.reason}", highlight=False, soft_wrap=True)
     counts = f"{report.done} videos done, {report.unchanged} unchanged, {report.removed} removed"

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Column, Table
 
 from rspnet.config.search import SearchConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_json
 from rspnet.core.urls import as_path
@@ -138,4 +138,4 @@ def _print(hits: Sequence[Hit]) -> None:
     for rank, hit in enumerate(hits, start=1):
         scores = (f"{value:.3f}" for value in (hit.score, hit.motion, hit.appearance))
         table.add_row(str(rank), *scores, f"{hit.start_s:.2f} s", f"{hit.end_s:.2f} s", hit.path)
-    Console().print(table)
+    PlainConsole().print(table)

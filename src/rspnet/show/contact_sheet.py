@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -69,7 +70,8 @@ def contact_sheet(path: Path, rows: Sequence[SheetRow], *, title: str = "", dpi:
         bottom = height - _TOP_INCHES - index * row_height - _TILE_INCHES
         _draw_row(figure, row, bottom / height, _TILE_INCHES / height, width=width)
     left = _GAP_INCHES / width
-    figure.text(left, 1 - 0.30 / height, title, fontsize=13, fontweight="bold", color=_INK, va="center")
+    bold: dict[str, Any] = {"fontsize": 13, "fontweight": "bold", "color": _INK, "va": "center"}
+    figure.text(left, 1 - 0.30 / height, title, parse_math=False, **bold)  # a file's name may hold a dollar
     note = "dark picture = motion trace, from early (violet) to late (yellow)   ·   frame: "
     figure.text(left, 0.14 / height, note + _legend(rows), fontsize=7.5, color=_GREY, va="center")
     with atomic_path(path) as temporary:
@@ -128,7 +130,7 @@ def _show(axes: Axes, tiles: Sequence[NDArray[np.uint8]], heading: str, colour: 
     for spine in axes.spines.values():
         spine.set_color(colour)
         spine.set_linewidth(line)
-    axes.set_title(heading, fontsize=8, color=_INK, pad=4, loc="left")
+    axes.set_title(heading, fontsize=8, color=_INK, pad=4, loc="left", parse_math=False)
 
 
 def _write_labels(axes: Axes, labels: Sequence[str], colours: Sequence[str]) -> None:
@@ -143,6 +145,7 @@ def _write_labels(axes: Axes, labels: Sequence[str], colours: Sequence[str]) -> 
             textcoords="offset points",
             fontsize=7.5,
             color=colour,
+            parse_math=False,
             va="top",
             annotation_clip=False,
         )

@@ -52,10 +52,19 @@ def draw_strip(path: Path, rows: Sequence[Row], *, title: str, dpi: int = 110) -
     width = _LEFT_INCHES + columns * _TILE_INCHES + 0.1
     height = _TOP_INCHES + lines * _TILE_INCHES + len(rows) * _TITLE_INCHES + 0.35
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
-    figure.text(0.12 / width, 1 - 0.25 / height, title, fontsize=12, fontweight="bold", color=_INK, va="center")
+    figure.text(
+        0.12 / width,
+        1 - 0.25 / height,
+        title,
+        parse_math=False,
+        fontsize=12,
+        fontweight="bold",
+        color=_INK,
+        va="center",
+    )
     top = height - _TOP_INCHES
     for name, frames, maps in rows:
-        figure.text(0.12 / width, (top - 0.17) / height, name, fontsize=9, color=_INK, va="center")
+        figure.text(0.12 / width, (top - 0.17) / height, name, parse_math=False, fontsize=9, color=_INK, va="center")
         top -= _TITLE_INCHES
         chosen = np.linspace(0, len(frames) - 1, columns).round().astype(int)
         for label, pictures in _lines(frames, maps):

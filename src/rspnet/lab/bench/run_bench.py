@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from rspnet.config.tools import BenchConfig
+from rspnet.core.console import PlainConsole
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 
 
@@ -64,7 +64,7 @@ def run_bench(config: BenchConfig) -> dict[str, Any]:
 
 def print_results(results: dict[str, Any], *, title: str) -> None:
     """Print `rows` (a list of dicts of one shape) as a table and every other single value as a line."""
-    console = Console()
+    console = PlainConsole()
     rows = results.get("rows", [])
     if rows:
         table = Table(*rows[0], title=title)

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 
 from rspnet.config.disentangle import DisentangleConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.files import write_text
 from rspnet.core.rng import numpy_rng
@@ -65,7 +65,7 @@ def disentangle(config: DisentangleConfig) -> None:
     text = report_text(config.model, stamp, probes, lines, energy=energy, picture=PICTURE)
     write_text(folder / REPORT, text)
     draw_report(folder / PICTURE, probes, lines)
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     console.print(text, highlight=False, markup=False, soft_wrap=True)
     console.print(f"report: {folder / REPORT}", highlight=False)
 

@@ -9,9 +9,10 @@ from typing import Any
 from rich.console import Console
 
 from rspnet.config.study import StudyConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import write_json
-from rspnet.core.locks import LOCK, claimed
+from rspnet.core.locks import LOCK, claimed, holding
 from rspnet.engine.stop import STOPPED_EXIT_CODE, Stopped
 from rspnet.features.linear_probe import require_sklearn
 from rspnet.lab.study.oracle import ask_oracle
@@ -34,7 +35,7 @@ def study(config: StudyConfig) -> int:
         report(plan, out, Path(config.report))
         return 0
     plan = smaller(plan) if config.smoke else plan
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     assert config.root is not None
     root = Path(config.root)
     videos = read_study_set(
@@ -77,7 +78,7 @@ def _row(plan: Study, run: str, seed: int, videos: StudySet, *, root: Path, out:
     protocol = row_protocol(plan, config, run, videos)
     if finished(folder, protocol):
         return "there already"
-    with claimed(folder / LOCK) as ours:
+    with claimed(folder / LOCK) as ours, holding():
         if not ours:
             return "in other hands"
         if finished(folder, protocol):

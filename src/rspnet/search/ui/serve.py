@@ -12,9 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console
-
 from rspnet.config.search import ServeConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.data.annotations import read_list
 from rspnet.search.query import Library
@@ -66,7 +65,7 @@ def _run(config: ServeConfig, folder: Path, listening: socket.socket) -> None:
 
 def announce(host: str, port: int) -> None:
     """Say where the page is, and who can open it if not this machine alone."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     if host not in _LOOPBACK:
         text = "anyone who reaches this address can search this library and watch its videos: there is no login"
         console.print(f"warning: --host {host}: {text}", highlight=False, soft_wrap=True)
