@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,11 +66,35 @@ def test_one_process_may_come_again_and_lets_go_at_the_end(tmp_path: Path) -> No
         with claimed(tmp_path / LOCK) as ours:
             assert not ours
         assert f"process {os.getpid()}" in (tmp_path / LOCK).read_text()
+    assert not (tmp_path / LOCK).exists()
     with claimed(tmp_path / LOCK) as ours:
         assert ours
         hold(tmp_path)
     with claimed(tmp_path / LOCK) as ours:
         assert ours
+
+
+def test_many_claims_of_many_threads_are_never_two_at_once(tmp_path: Path) -> None:
+    """The file goes away with every holder; one that was opened before must not count."""
+    inside, most, taken = [0], [0], [0]
+    guard = threading.Lock()
+
+    def claim_often(_: int) -> None:
+        for _ in range(300):
+            with claimed(tmp_path / LOCK) as ours:
+                if ours:
+                    with guard:
+                        inside[0] += 1
+                        taken[0] += 1
+                        most[0] = max(most[0], inside[0])
+                    time.sleep(0)
+                    with guard:
+                        inside[0] -= 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(claim_often, range(8)))
+    assert most == [1]
+    assert taken[0] > 8
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

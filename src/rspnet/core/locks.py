@@ -7,7 +7,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -19,18 +19,24 @@ LOCK = ".lock"
 
 @contextmanager
 def claimed(file: Path) -> Iterator[bool]:
-    """Whether this process has `file` to itself while inside; it is made where it is missing, and names its holder."""
+    """Whether this process has `file` to itself while inside; it exists so long, and names its holder."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a+") as handle:
-        ours = _take(handle)
+    handle = file.open("a+")
+    while (ours := _take(handle)) and not _is_still_there(handle, file):  # its holder took it away at its end
+        handle.close()
+        handle = file.open("a+")
+    with handle:
+        if not ours:
+            yield False
+            return
         real = os.path.realpath(file)
-        if ours:
-            _ours.add(real)
+        _ours.add(real)
         try:
-            yield ours
+            yield True
         finally:
-            if ours:
-                _ours.discard(real)
+            _ours.discard(real)
+            with suppress(OSError):
+                file.unlink()
 
 
 @contextmanager
@@ -69,6 +75,13 @@ _ours: set[str] = set()
 """Real paths of the lock files that this process has."""
 _scopes: list[ExitStack] = [ExitStack()]
 atexit.register(_scopes[0].close)  # before the modules that it needs are gone
+
+
+def _is_still_there(handle: IO[str], file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), file.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _take(handle: IO[str]) -> bool:
