@@ -217,5 +217,5 @@ def test_local_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_written_to_a_url() -> None:
-    with pytest.raises(RSPNetError, match="name a local file"):
+    with pytest.raises(RSPNetError, match="is an address"):
         write_text("memory://out/x.txt", "x")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from rspnet.config.roi import RoiConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.files import sha256_of
