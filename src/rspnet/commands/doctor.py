@@ -59,7 +59,7 @@ def doctor(config: DoctorConfig) -> int:
         reports = find_near(reports, seen[len(records) :], similarity=config.near)
     if config.write_list is not None:
         write_usable(Path(config.write_list), records, reports)
-    write_text(folder / "report.csv", as_csv(reports))
+    write_text(folder / "report.csv", findings_csv(reports))
     write_json(folder / "report.json", [asdict(replace(report, fingerprint="")) for report in reports])
     counts = Counter(finding.kind for report in reports for finding in report.findings)
     results = {
@@ -138,7 +138,7 @@ def _unlistable(report: Report) -> Report:
     return report.with_finding("name", repr(report.name), usable=False)
 
 
-def as_csv(reports: Sequence[Report]) -> str:
+def findings_csv(reports: Sequence[Report]) -> str:
     """One row per finding, and one without a finding for every video that has none."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")

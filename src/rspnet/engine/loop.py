@@ -14,10 +14,10 @@ from torch import Tensor
 from rspnet.core.distributed import highest, raise_together
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import derive_seed
+from rspnet.engine.divergence import DivergenceWatch
 from rspnet.engine.meters import Meters
 from rspnet.engine.reporter import Reporter
 from rspnet.engine.stop import StopRequest, WaitEnded
-from rspnet.engine.watch import Watch
 
 Step = Callable[[Any, int], Mapping[str, Tensor]]
 """(batch, step number) -> named 0-dim tensors to report; it runs forward and backward."""
@@ -43,7 +43,7 @@ class Loop:
     save: Callable[[int, bool], None]
     poll: Callable[[], None]
     failing: Callable[[], None]
-    watch: Watch
+    watch: DivergenceWatch
     seed: int
     total_steps: int
     steps_per_epoch: int

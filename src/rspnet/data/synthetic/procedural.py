@@ -198,7 +198,7 @@ def boxes(clip: ProceduralClip) -> NDArray[np.float64]:
 
 def distractor_box(clip: ProceduralClip) -> NDArray[np.float64] | None:
     """The static object's box [4] (top, left, height, width) in pixels, or None for a clip without one."""
-    return procedural_scene.distractor_box(_scene(clip))
+    return procedural_scene.still_object_box(_scene(clip))
 
 
 def _scene(clip: ProceduralClip) -> procedural_scene.Scene:

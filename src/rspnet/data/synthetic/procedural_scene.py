@@ -62,7 +62,7 @@ class Track:
 
 
 @lru_cache(maxsize=64)
-def track(scene: Scene) -> Track:
+def object_track(scene: Scene) -> Track:
     """The object's path; `speed` is the root mean square over whole periods (see `ProceduralClip.speed`)."""
     rng = numpy_rng("procedural-track", scene.seed)
     time = np.arange(scene.num_frames, dtype=np.float64)
@@ -120,19 +120,19 @@ def _period(draw: float, longest: float) -> float:
 
 def object_boxes(scene: Scene) -> Floats:
     """[T, 4] of (top, left, height, width) around the object's outer circle."""
-    path = track(scene)
+    path = object_track(scene)
     side = 2 * path.radius[:, None]
     return np.concatenate([path.centre - side / 2, side, side], axis=1)
 
 
-def distractor_box(scene: Scene) -> Floats | None:
+def still_object_box(scene: Scene) -> Floats | None:
     """[4] (top, left, height, width) of the static object, in the corner farthest from the path; None without one."""
     if not scene.distractor:
         return None
     radius = 0.15 * scene.size
     near, far = radius + 0.02 * scene.size, scene.size - radius - 0.02 * scene.size
     corners = np.array([[near, near], [near, far], [far, near], [far, far]])
-    distance = np.linalg.norm(track(scene).centre[:, None] - corners, axis=2).mean(axis=0)
+    distance = np.linalg.norm(object_track(scene).centre[:, None] - corners, axis=2).mean(axis=0)
     centre = corners[int(distance.argmax())]
     return np.concatenate([centre - radius, [2 * radius, 2 * radius]])
 
@@ -140,13 +140,13 @@ def distractor_box(scene: Scene) -> Floats | None:
 def render(scene: Scene) -> NDArray[np.uint8]:
     """All frames of a scene: uint8 [T, H, W, 3]."""
     frames = _drifting_background(scene)
-    box = distractor_box(scene)
+    box = still_object_box(scene)
     if box is not None:
         shape, texture = scene.distractor.split("-")
         still = Track((box[:2] + box[2:] / 2)[None], box[2:3] / 2, np.zeros(1))
         seed = int(numpy_rng("procedural-distractor", scene.seed).integers(2**31))
         _draw(frames, still, shape=shape, texture=texture, seed=seed)
-    _draw(frames, track(scene), shape=scene.shape, texture=scene.texture, seed=scene.seed)
+    _draw(frames, object_track(scene), shape=scene.shape, texture=scene.texture, seed=scene.seed)
     frames *= 255
     frames += 0.5
     return frames.astype(np.uint8)

@@ -16,7 +16,7 @@ from rspnet.video.writer import write_video
 _FRAMES_AT_ONCE = 32
 
 
-def cut_windows(
+def cut_video_files(
     source: Path, dst: Path, *, window_frames: int, stride_frames: int | None = None, short_side: int | None = None
 ) -> list[Path]:
     """Cut a video into windows of equal length, each its own H.264 file `<stem>_<first frame>.mp4` in `dst`.

@@ -21,7 +21,7 @@ from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
 
 
-class Layout(NamedTuple):
+class RankLayout(NamedTuple):
     """How a step's clips are spread; `talking` is off for processes that only run at the same time."""
 
     name: str
@@ -32,11 +32,11 @@ class Layout(NamedTuple):
 
 
 LAYOUTS = (
-    Layout("1 process"),
-    Layout("1 process, 2 threads", threads=2),
-    Layout("2 virtual ranks", virtual_ranks=2),
-    Layout("2 ranks", processes=2),
-    Layout("2 processes that do not talk", processes=2, talking=False),
+    RankLayout("1 process"),
+    RankLayout("1 process, 2 threads", threads=2),
+    RankLayout("2 virtual ranks", virtual_ranks=2),
+    RankLayout("2 ranks", processes=2),
+    RankLayout("2 processes that do not talk", processes=2, talking=False),
 )
 
 
@@ -79,7 +79,7 @@ def bench_scaling(
 
 
 def _measure(
-    rank: int, layout: Layout, backbone: str, batch_size: int, num_frames: int, size: int, repeats: int, folder: str
+    rank: int, layout: RankLayout, backbone: str, batch_size: int, num_frames: int, size: int, repeats: int, folder: str
 ) -> None:
     """One process: writes its seconds of every timed step to a file."""
     torch.set_num_threads(layout.threads)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from rspnet.core.files import atomic_path
 from rspnet.lab.disentangle.binomial import Share
-from rspnet.lab.disentangle.factor_probes import SPACES, Probe
+from rspnet.lab.disentangle.factor_probes import SPACES, FactorProbe
 from rspnet.lab.disentangle.shortcuts import Verdict
 
 _COLOURS = {"pass": "#1a9641", "fail": "#d7301f", "moot": "#8a8f98", "undecided": "#8a8f98"}
@@ -22,7 +22,7 @@ _SPACE_COLOURS = ("#4c566a", "#2b83ba", "#f0a30a")
 def report_text(
     model: str,
     protocol: Mapping[str, Any],
-    probes: Sequence[Probe],
+    probes: Sequence[FactorProbe],
     lines: Sequence[Verdict],
     *,
     energy: float,
@@ -59,7 +59,7 @@ def report_text(
     )
 
 
-def _probe_table(probes: Sequence[Probe]) -> list[str]:
+def _probe_table(probes: Sequence[FactorProbe]) -> list[str]:
     rows = [f"| factor | chance | {' | '.join(SPACES)} | above chance | own head |", "|---|---|---|---|---|---|---|"]
     for probe in probes:
         cells = " | ".join(_with_interval(probe.shares[space]) for space in SPACES)
@@ -83,7 +83,7 @@ def _with_interval(share: Share) -> str:
     return f"{100 * share.value:.1f} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
 
 
-def draw_report(path: Path, probes: Sequence[Probe], lines: Sequence[Verdict]) -> None:
+def draw_report(path: Path, probes: Sequence[FactorProbe], lines: Sequence[Verdict]) -> None:
     """Probes as bars on the left, shortcut tests as points with intervals on the right."""
     figure = Figure(figsize=(13, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -93,7 +93,7 @@ def draw_report(path: Path, probes: Sequence[Probe], lines: Sequence[Verdict]) -
         figure.savefig(file, format="png", dpi=110)
 
 
-def _draw_probes(axes: Axes, probes: Sequence[Probe]) -> None:
+def _draw_probes(axes: Axes, probes: Sequence[FactorProbe]) -> None:
     places = np.arange(len(probes))
     for number, (space, colour) in enumerate(zip(SPACES, _SPACE_COLOURS, strict=True)):
         shares = [probe.shares[space] for probe in probes]

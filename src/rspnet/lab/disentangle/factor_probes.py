@@ -25,7 +25,7 @@ P_VALUE = 0.05
 
 
 @dataclass(frozen=True)
-class Probe:
+class FactorProbe:
     """How well one factor can be read.
 
     Attributes:
@@ -66,14 +66,14 @@ def video_spaces(embedder: Embedder, videos: Sequence[FactorVideo], root: Path) 
 
 def probe_factors(
     videos: Sequence[FactorVideo], spaces: dict[str, NDArray[np.float32]], *, folds: int, seed: int
-) -> list[Probe]:
+) -> list[FactorProbe]:
     """Fit and score every factor in every space; classifiers see training videos only."""
     return [_probe(factor, videos, spaces, folds=folds, seed=seed) for factor in FACTORS]
 
 
 def _probe(
     factor: str, videos: Sequence[FactorVideo], spaces: dict[str, NDArray[np.float32]], *, folds: int, seed: int
-) -> Probe:
+) -> FactorProbe:
     places = {
         split: [i for i, v in enumerate(videos) if factor in v.labels and v.clip.split == split]
         for split in ("train", "test")
@@ -91,7 +91,7 @@ def _probe(
     chance = max(Counter(test.tolist()).values()) / len(test)
     heads = hits["motion head"], hits["appearance head"]
     own, other = heads if factor in MOTION_FACTORS else heads[::-1]
-    return Probe(
+    return FactorProbe(
         factor=factor,
         chance=chance,
         train=len(train),

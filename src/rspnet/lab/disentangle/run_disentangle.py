@@ -26,7 +26,7 @@ from rspnet.features.labelled_features import embedder_view, weights_sha256
 from rspnet.features.linear_probe import require_sklearn
 from rspnet.lab.disentangle.copies import Source, write_all_copies
 from rspnet.lab.disentangle.disentangle_report import draw_report, report_text
-from rspnet.lab.disentangle.factor_probes import Probe, probe_factors, video_spaces
+from rspnet.lab.disentangle.factor_probes import FactorProbe, probe_factors, video_spaces
 from rspnet.lab.disentangle.factor_set import plan_factor_set, write_factor_set
 from rspnet.lab.disentangle.shortcuts import SpeedTest, Verdict, as_row, shortcut_lines
 from rspnet.pretext.base import PretextModel
@@ -100,7 +100,7 @@ def _kept_folder(config: DisentangleConfig, what: str, **made_from: Any) -> Path
     return cache / f"{what}-{digest}"
 
 
-def _probes(config: DisentangleConfig, embedder: Embedder) -> list[Probe]:
+def _probes(config: DisentangleConfig, embedder: Embedder) -> list[FactorProbe]:
     settings = {"num_videos": config.num_videos, "seed": config.seed, **_shape(config, embedder)}
     videos = plan_factor_set(**settings)
     root = _kept_folder(config, "factors", **settings)

@@ -78,6 +78,7 @@ def finished(folder: Path, protocol: dict[str, Any]) -> bool:
         old = made.get(name)
         if name in SECTIONS:
             old = defaults(name) | (old or {})
+            old = {key: it for key, it in old.items() if key in value or it}  # an option that is gone was off
         if old != value:
             changed = (
                 [f"{key} {old.get(key)}" for key in value if old.get(key) != value[key]] if name in SECTIONS else old

@@ -19,7 +19,7 @@ from rspnet.lab.study.oracle import ask_oracle
 from rspnet.lab.study.rows import finished, make_row, row_folder, row_protocol
 from rspnet.lab.study.sets import StudySet, read_study_set, write_list
 from rspnet.lab.study.spec import Study, read_study, row_config, smaller
-from rspnet.lab.study.study_report import report
+from rspnet.lab.study.study_report import write_study_report
 
 TRAIN_LIST = "train.csv"
 ORACLE = "oracle.json"
@@ -32,7 +32,7 @@ def study(config: StudyConfig) -> int:
     plan = read_study(config.name)
     out = Path(config.out or f"runs/study/{plan.name}")
     if config.report is not None:
-        report(plan, out, Path(config.report))
+        write_study_report(plan, out, Path(config.report))
         return 0
     plan = smaller(plan) if config.smoke else plan
     console = PlainConsole(stderr=True)

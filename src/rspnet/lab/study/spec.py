@@ -22,7 +22,7 @@ SECTIONS: dict[str, type] = {"data": PairDataConfig, "model": ModelConfig, "opti
 
 
 @dataclass(frozen=True)
-class View:
+class StudyView:
     """How every network looks at every video to judge it: evenly spaced clips of the training's size and frames."""
 
     num_clips: int = 3
@@ -46,7 +46,7 @@ class Study:
         labels: name of a task -> columns of clips.csv that together make its label.
         videos: column of clips.csv that names the video file.
         bins: numeric columns cut into this many equally filled classes.
-        view: see `View`.
+        view: see `StudyView`.
         finetune: options of `rspnet finetune` (nested); every network is then also fine-tuned on every task, on clips
             of its own shape. None: frozen features only.
         oracle: speeds to ask of the mean frame difference alone; none: not asked.
@@ -65,7 +65,7 @@ class Study:
     seeds: tuple[int, ...] = (0, 1, 2)
     videos: str = "file"
     bins: dict[str, int] = field(default_factory=dict)
-    view: View = View()
+    view: StudyView = StudyView()
     finetune: Options = field(default_factory=dict)
     oracle: tuple[int, ...] = ()
     tuning: bool = False
@@ -88,7 +88,7 @@ def read_study(name: str) -> Study:
     view = content.pop("view", {})
     listed: dict[str, Any] = {key: tuple(content.pop(key)) for key in ("seeds", "oracle") if key in content}
     try:
-        study = Study(name=path.stem, view=View(**view), **content, **listed)
+        study = Study(name=path.stem, view=StudyView(**view), **content, **listed)
     except TypeError as error:
         raise ConfigError(f"study {str(path)!r}: {error}") from error
     study = _filled(study)
@@ -180,7 +180,7 @@ def smaller(study: Study) -> Study:
         "max_steps": 2,
     }
     runs = {name: merged(merged(own, tiny), _kept(own)) for name, own in study.runs.items()}
-    changes: dict[str, Any] = {"runs": runs, "seeds": study.seeds[:1], "view": View(num_clips=1)}
+    changes: dict[str, Any] = {"runs": runs, "seeds": study.seeds[:1], "view": StudyView(num_clips=1)}
     if study.finetune:
         changes["finetune"] = merged(study.finetune, {"clips": {"batch_size": 4, "test_clips": 1}, "max_steps": 2})
     return Study(**{item.name: getattr(study, item.name) for item in fields(Study)} | changes)

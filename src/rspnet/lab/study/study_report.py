@@ -20,7 +20,7 @@ from rspnet.lab.study.spec import Study
 Rows = list[dict[str, Any]]
 
 
-def report(study: Study, out: Path, folder: Path) -> None:
+def write_study_report(study: Study, out: Path, folder: Path) -> None:
     """Write NAME.json (from the rows in `out`, where there are any), NAME.md, NAME.csv and NAME.png to `folder`.
 
     A document `folder`.md beside the folder (docs/evidence.md beside docs/evidence) gets the tables between its lines
@@ -37,7 +37,7 @@ def report(study: Study, out: Path, folder: Path) -> None:
         content = read_kept(kept)
     write_text(kept, as_json(content))
     write_text(folder / f"{study.name}.md", block(study, content))
-    write_text(folder / f"{study.name}.csv", as_csv(content["rows"], hidden=SCORES if study.tuning else ()))
+    write_text(folder / f"{study.name}.csv", rows_csv(content["rows"], hidden=SCORES if study.tuning else ()))
     draw_study(folder / f"{study.name}.png", study, content["rows"])
     if content["oracle"]:
         draw_oracle(folder / f"{study.name}-oracle.png", content["oracle"])
@@ -126,7 +126,7 @@ def filled(document: str, name: str, text: str) -> str:
     return before + start + text + closed + after
 
 
-def as_csv(rows: Rows, *, hidden: Collection[str] = ()) -> str:
+def rows_csv(rows: Rows, *, hidden: Collection[str] = ()) -> str:
     """One line a run, seed, task and score (shares of 1), but for `hidden` scores."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

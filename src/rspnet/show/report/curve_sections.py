@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from rspnet.engine.curves import METRICS
-from rspnet.show.report.page import Charts, Section
-from rspnet.show.report.run_facts import Run
+from rspnet.show.report.report_page import Charts, Section
+from rspnet.show.report.run_facts import RunFacts
 
 _PANELS: dict[str, tuple[str, ...]] = {
     "Loss": ("loss", "appearance_loss", "motion_loss"),
@@ -42,7 +42,7 @@ _COLOURS = ("#2457a6", "#d7301f", "#1a9641", "#e09a06")
 Points = Mapping[str, NDArray[np.float64]]
 
 
-def learning_section(run: Run) -> Section:
+def learning_section(run: RunFacts) -> Section:
     """Losses, accuracies and learning rate over steps; metrics this version does not know get a drawing each."""
     points = _points(run)
     if not points:
@@ -52,14 +52,14 @@ def learning_section(run: Run) -> Section:
     return Section("Learning curves", [Charts(_charts(panels, points))])
 
 
-def speed_section(run: Run) -> Section:
+def speed_section(run: RunFacts) -> Section:
     """Throughput and waiting time over steps."""
     points = _points(run)
     charts = _charts(_SPEED, points)
     return Section("Throughput", [Charts(charts)]) if charts else Section("Throughput", note=_WHY_NOT)
 
 
-def speed_facts(run: Run) -> list[tuple[str, str]]:
+def speed_facts(run: RunFacts) -> list[tuple[str, str]]:
     """Median throughput and waiting time."""
     points = _points(run)
     facts = []
@@ -70,7 +70,7 @@ def speed_facts(run: Run) -> list[tuple[str, str]]:
     return facts
 
 
-def _points(run: Run) -> Points:
+def _points(run: RunFacts) -> Points:
     """The columns of metrics.csv; a cell that is no number is NaN."""
     rows = run.rows(METRICS)
     return {name: np.array([_number(row[name]) for row in rows]) for name in (rows[0] if rows else {})}

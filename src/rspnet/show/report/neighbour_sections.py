@@ -18,7 +18,7 @@ from rspnet.features.neighbours import top_k
 from rspnet.features.roi_maps import RoiClip, explain, read_clip
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import require_heads
-from rspnet.show.report.page import Film, Films, Neighbours, Section, Text, Tone
+from rspnet.show.report.report_page import Film, Films, NeighbourRows, Section, Text, Tone
 from rspnet.show.roi_picture import overlay
 from rspnet.video.clips import even_clips
 from rspnet.video.reader import View, open_video
@@ -50,7 +50,7 @@ class Found:
 def neighbour_sections(
     model: PretextModel, queries: Sequence[Item], gallery: Sequence[Item], *, device: str
 ) -> tuple[Section, Section]:
-    """Neighbours of some queries in the gallery, and the RoI maps of the first query and its nearest by motion.
+    """NeighbourRows of some queries in the gallery, and the RoI maps of the first query and its nearest by motion.
 
     A query that is in the gallery is no neighbour of itself.
     """
@@ -59,12 +59,12 @@ def neighbour_sections(
         embedder = Embedder(require_heads(model, task="report"), num_clips=_CLIPS_PER_VIDEO, device=device)  # type: ignore[arg-type]
         asked, offered = (_embed(embedder, items) for items in (spread(queries, _QUERIES), gallery))
         ranked = {head: _rank(asked, offered, head) for head in HEADS}
-        sheets = [Neighbours(HEADS[head], _rows(asked, offered, hits)) for head, hits in ranked.items()]
+        sheets = [NeighbourRows(HEADS[head], _rows(asked, offered, hits)) for head, hits in ranked.items()]
     except RSPNetError as error:
         return Section(titles[0], note=f"No neighbours: {error}"), Section(titles[1], note="No neighbours, no pair.")
     text = (
         f"Left of the line the query, then its nearest among {len(offered.items)} videos with the cosine. "
-        "Neighbours are by the vectors that rspnet search uses."
+        "NeighbourRows are by the vectors that rspnet search uses."
     )
     nearest = offered.items[ranked["motion"][0][0][0]]
     return Section(titles[0], [Text(text), *sheets]), _roi_section(titles[1], embedder, asked.items[0], nearest)

@@ -12,8 +12,8 @@ from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.runs.predictions import CONFUSION, labelled_records, read_predictions
 from rspnet.show.report.neighbour_sections import Item, video_film
-from rspnet.show.report.page import Part, Picture, Players, Section, Table, Text
-from rspnet.show.report.run_facts import Run, labelled_data_of
+from rspnet.show.report.report_page import PageImage, Part, Players, Section, Table, Text
+from rspnet.show.report.run_facts import RunFacts, labelled_data_of
 
 CONFUSION_TITLE, WORST_TITLE = "Confusion", "Worst videos"
 _COLUMNS = ("name", "class", "predicted", "best_scores")
@@ -21,7 +21,7 @@ _SHOWN = 12
 Columns = dict[str, NDArray[Any]]
 
 
-def recognition_sections(run: Run) -> tuple[Section, Section]:
+def recognition_sections(run: RunFacts) -> tuple[Section, Section]:
     """Confusion and worst videos; one line each where the run holds no predictions."""
     file = run.result.get("results", {}).get("predictions")
     if not isinstance(file, str):
@@ -34,11 +34,11 @@ def recognition_sections(run: Run) -> tuple[Section, Section]:
     return Section(CONFUSION_TITLE, _confusion(run, columns)), _worst(run, columns)
 
 
-def _confusion(run: Run, columns: Columns) -> list[Part]:
+def _confusion(run: RunFacts, columns: Columns) -> list[Part]:
     wrong = columns["class"] != columns["predicted"]
     parts: list[Part] = [Text(f"{int(wrong.sum())} of {len(wrong)} test videos are taken for another class.")]
     if (run.folder / CONFUSION).exists():
-        parts.append(Picture((run.folder / CONFUSION).read_bytes(), "Rows: true class, scaled to 1"))
+        parts.append(PageImage((run.folder / CONFUSION).read_bytes(), "Rows: true class, scaled to 1"))
     classes = sorted({str(name) for name in columns["class"]})
     rows = []
     for name in classes:
@@ -53,7 +53,7 @@ def _confusion(run: Run, columns: Columns) -> list[Part]:
     return parts
 
 
-def _worst(run: Run, columns: Columns) -> Section:
+def _worst(run: RunFacts, columns: Columns) -> Section:
     wrong = np.flatnonzero(columns["class"] != columns["predicted"])
     if not len(wrong):
         return Section(WORST_TITLE, note="Not one test video is taken for another class.")

@@ -22,7 +22,7 @@ _DEMO_TRAINING = "run"
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFacts:
     """A run folder as it was read.
 
     Attributes:
@@ -59,7 +59,7 @@ class Run:
         return section_from(kind, values)
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> RunFacts:
     """Read a run folder.
 
     Raises:
@@ -74,16 +74,16 @@ def read_run(folder: Path) -> Run:
         raise RSPNetError(f"cannot read the run {str(folder)!r}: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict) or not isinstance(result, dict):
         raise RSPNetError(f"cannot read the run {str(folder)!r}: {CONFIG} or {RESULT} is no table of names and values")
-    return Run(folder, _command_of(config, result), config, result)
+    return RunFacts(folder, _command_of(config, result), config, result)
 
 
-def training_of(run: Run) -> Run:
+def training_of(run: RunFacts) -> RunFacts:
     """The training behind a run: the demo's is in a folder of its own, any other run is its own."""
     inner = run.folder / _DEMO_TRAINING
     return read_run(inner) if run.command == "demo" and (inner / CONFIG).exists() else run
 
 
-def labelled_data_of(run: Run) -> LabelledDataConfig:
+def labelled_data_of(run: RunFacts) -> LabelledDataConfig:
     """The labelled videos of a run; an evaluation has those of the run that it tested again.
 
     Raises:

@@ -16,8 +16,8 @@ from rspnet.data.batches import make_views, stack_pairs
 from rspnet.data.datasets import NoSample
 from rspnet.data.sampler import PairSampler
 from rspnet.runs.plan import find_videos, pair_dataset
-from rspnet.show.report.page import Film, Films, Section, Text
-from rspnet.show.report.run_facts import Run
+from rspnet.show.report.report_page import Film, Films, Section, Text
+from rspnet.show.report.run_facts import RunFacts
 
 TITLE = "What the network saw"
 _SHOWN_RATE = 8.0
@@ -41,7 +41,7 @@ class SeenSample:
     views: Mapping[str, Tensor]
 
 
-def samples_section(run: Run) -> Section:
+def samples_section(run: RunFacts) -> Section:
     """The first sample of the run at each speed, as films and strips."""
     if run.command != "pretrain":
         return Section(TITLE, note="Only a pre-training has query and key clips; this run is none.")

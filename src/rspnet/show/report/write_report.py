@@ -14,16 +14,16 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import SKIPPED
 from rspnet.data.synthetic.procedural import LABEL_FILE, read_set
 from rspnet.engine.checkpoint import LAST
-from rspnet.engine.watch import BAD_BATCH
+from rspnet.engine.divergence import BAD_BATCH
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.plan import find_videos
 from rspnet.runs.predictions import CONFUSION, labelled_records
 from rspnet.runs.scoring import UNREADABLE
 from rspnet.show.report.curve_sections import learning_section, speed_facts, speed_section
 from rspnet.show.report.neighbour_sections import HEADS, Item, neighbour_sections, spread
-from rspnet.show.report.page import Code, Page, Pairs, Picture, Section, Table, write_page
 from rspnet.show.report.recognition_sections import recognition_sections
-from rspnet.show.report.run_facts import Run, labelled_data_of, read_run, training_of
+from rspnet.show.report.report_page import Code, Page, PageImage, Pairs, Section, Table, write_page
+from rspnet.show.report.run_facts import RunFacts, labelled_data_of, read_run, training_of
 from rspnet.show.report.sample_section import samples_section
 
 REPORT = "report.html"
@@ -56,7 +56,7 @@ def write_report(folder: Path, *, num_videos: int, device: str = "auto") -> Path
     return folder / REPORT
 
 
-def _facts(training: Run) -> list[tuple[str, str]]:
+def _facts(training: RunFacts) -> list[tuple[str, str]]:
     """The few numbers to see first."""
     results = training.result.get("results", {})
     facts = [(name, f"{results[name]:,}") for name in ("videos", "skipped") if isinstance(results.get(name), int)]
@@ -73,7 +73,7 @@ def _facts(training: Run) -> list[tuple[str, str]]:
     return facts + speed_facts(training)
 
 
-def _result_section(run: Run) -> Section:
+def _result_section(run: RunFacts) -> Section:
     title = "Result"
     if not run.result:
         return Section(title, note="The run is not finished: it left no result.json.")
@@ -100,8 +100,8 @@ def _text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
-def _network_sections(run: Run, training: Run, *, num_videos: int, device: str) -> tuple[Section, Section]:
-    """Neighbours and similarity maps, for runs of a network with both heads."""
+def _network_sections(run: RunFacts, training: RunFacts, *, num_videos: int, device: str) -> tuple[Section, Section]:
+    """NeighbourRows and similarity maps, for runs of a network with both heads."""
     titles = ("Nearest neighbours", "Where they are alike")
 
     def without(why: str) -> tuple[Section, Section]:
@@ -120,7 +120,7 @@ def _network_sections(run: Run, training: Run, *, num_videos: int, device: str) 
     return neighbour_sections(model, queries, spread(gallery, num_videos), device=device)
 
 
-def _checkpoint(run: Run, training: Run) -> Path | None:
+def _checkpoint(run: RunFacts, training: RunFacts) -> Path | None:
     """The pre-trained network a run made or judged."""
     if training.command == "pretrain":
         return training.folder / LAST if (training.folder / LAST).exists() else None
@@ -128,7 +128,7 @@ def _checkpoint(run: Run, training: Run) -> Path | None:
     return Path(model) if run.command in ("retrieve", "probe") and isinstance(model, str) else None
 
 
-def _items(run: Run, training: Run) -> tuple[Sequence[Item], Sequence[Item]]:
+def _items(run: RunFacts, training: RunFacts) -> tuple[Sequence[Item], Sequence[Item]]:
     """Queries and gallery: held-out against training videos where there are both, else one set.
 
     Raises:
@@ -153,7 +153,7 @@ def _items(run: Run, training: Run) -> tuple[Sequence[Item], Sequence[Item]]:
     return test, train
 
 
-def _tables_section(run: Run, title: str, names: Sequence[str], nothing: str) -> Section:
+def _tables_section(run: RunFacts, title: str, names: Sequence[str], nothing: str) -> Section:
     """CSV files of the run, whole up to a number of rows."""
     tables = []
     for name in names:
@@ -165,14 +165,14 @@ def _tables_section(run: Run, title: str, names: Sequence[str], nothing: str) ->
     return Section(title, tables, "" if tables else nothing)
 
 
-def _pictures_section(run: Run) -> Section:
+def _pictures_section(run: RunFacts) -> Section:
     """The pictures that the command itself drew, but for those shown elsewhere."""
     paths = [path for path in sorted(run.folder.glob("*.png")) if path.name != CONFUSION]
-    pictures = [Picture(path.read_bytes(), path.name) for path in paths]
+    pictures = [PageImage(path.read_bytes(), path.name) for path in paths]
     return Section("Pictures of the run", pictures, "" if pictures else "The command drew none.")
 
 
-def _config_section(run: Run, training: Run) -> Section:
+def _config_section(run: RunFacts, training: RunFacts) -> Section:
     parts = [Code("config.yaml", _yaml(run.config))]
     if training is not run:
         parts.append(Code(f"{training.folder.name}/config.yaml, of the training", _yaml(training.config)))

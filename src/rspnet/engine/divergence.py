@@ -22,7 +22,7 @@ _EXPLODED = 10.0
 _Noted = tuple[int, Sequence[str], Mapping[str, Tensor]]
 
 
-class Watch:
+class DivergenceWatch:
     """Looks at the losses of all steps, but only now and then, so that no step of a GPU waits for it.
 
     A step is bad if its loss on any rank is not finite, or over ten times the highest of the run's first hundred.

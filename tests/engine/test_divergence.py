@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from rspnet.core.errors import DivergedError
-from rspnet.engine.watch import Watch
+from rspnet.engine.divergence import DivergenceWatch
 
 
-def feed(watch: Watch, losses: list[float], *, first: int = 0, saving: bool = False) -> None:
+def feed(watch: DivergenceWatch, losses: list[float], *, first: int = 0, saving: bool = False) -> None:
     """Note steps with these losses; a batch is the list of its files."""
     for step, loss in enumerate(losses, start=first):
         watch.note(step, [f"{step}-a.mp4", f"{step}-b.mp4"], {"loss": torch.tensor(loss), "top1": torch.tensor(0.5)})
     watch.look(saving=saving)
 
 
-def make_watch(folder: Path, *, patience: int = 3) -> Watch:
-    return Watch(folder, patience=patience, files_of=lambda batch: batch)
+def make_watch(folder: Path, *, patience: int = 3) -> DivergenceWatch:
+    return DivergenceWatch(folder, patience=patience, files_of=lambda batch: batch)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

@@ -71,7 +71,7 @@ class Charts:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PageImage:
     """A PNG file's bytes."""
 
     png: bytes
@@ -126,7 +126,7 @@ class Films:
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class NeighbourRows:
     """A contact sheet that plays: one line a query, then its neighbours, best first."""
 
     title: str
@@ -142,7 +142,7 @@ class Players:
     kind: ClassVar[str] = "players"
 
 
-Part = Text | Table | Pairs | Code | Charts | Picture | Films | Neighbours | Players
+Part = Text | Table | Pairs | Code | Charts | PageImage | Films | NeighbourRows | Players
 
 
 @dataclass(frozen=True)
