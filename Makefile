@@ -2,13 +2,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench fuzz corpus clean
+.PHONY: demo test test-fast test-lowest check bench fuzz corpus clean
 
 demo: .venv/installed
 	$(BIN)/rspnet demo --out demo-run
 
 test: .venv/installed-dev
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --durations=20
+
+# Without the tests marked slow: whole commands, real processes, kills, browsers.
+test-fast: .venv/installed-dev
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --durations=10
+
+# The lowest versions that pyproject.toml promises, in an environment of their own.
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -c lowest.txt -e '.[demo,parquet,probe]' pytest pytest-timeout pytest-xdist hypothesis
+	.venv-lowest/bin/pytest -n 2 --dist loadfile tests/core tests/video tests/data tests/models tests/losses tests/pretext tests/engine
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -123,7 +123,7 @@ COMMANDS: dict[str, Command] = {
         "rspnet.config.tools:RecipesConfig", "rspnet.commands.recipes:show_recipes", "list or print ready-made settings"
     ),
     "bench": Command(
-        "rspnet.config.tools:BenchConfig", "rspnet.lab.bench.run_bench:bench", "measure speed beside the plain route"
+        "rspnet.config.tools:BenchConfig", "rspnet.lab.bench.run_bench:bench", "measure speed against the plain route"
     ),
 }
 

@@ -187,7 +187,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_advice_and_the_files(
 ) -> None:
     options = ["--optim.lr=1e30", "--optim.name=sgd", "--engine.checkpoint_every=1"]
     assert run(videos, tmp_path / "run", *options) == 4
-    assert "the loss is not finite; start anew with a lower --optim.lr" in capsys.readouterr().err
+    assert "the loss is not finite; start again with a lower --optim.lr" in capsys.readouterr().err
     rows = list(csv.DictReader((tmp_path / "run" / "bad_batch.csv").read_text().splitlines()))
     assert {row["loss"] for row in rows} <= {"nan", "inf"}
     assert {Path(row["file"]) for row in rows} <= set(videos.rglob("*.*"))

@@ -159,7 +159,7 @@ def test_a_damaged_library_is_named(tmp_path):
     store, rows = filled(tmp_path)
     for file in (tmp_path / "lib").rglob("data/*.lance"):
         file.write_bytes(b"xx")
-    with pytest.raises(RSPNetError, match=r"library .*lib' is damaged: .*; make it anew with rspnet index"):
+    with pytest.raises(RSPNetError, match=r"library .*lib' is damaged: .*; make it again with rspnet index"):
         Store(store.uri)
     with pytest.raises(RSPNetError, match=r"library .*lib' is damaged"):
         search(store, query_of(rows[0]), alpha=0.5, k=3)

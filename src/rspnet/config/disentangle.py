@@ -9,7 +9,7 @@ from rspnet.config.rules import Device, Precision, require, require_clips
 
 @dataclass(frozen=True)
 class DisentangleConfig:
-    """Ask a pre-trained network what its features hold, and by which traces its RSP head tells the speed.
+    """Ask a pre-trained network what its features hold, and which traces its RSP head recognises speed by.
 
     Linear probes of speed, direction, motion, texture, colour and background on the backbone and on both heads; RSP
     accuracy on copies that keep the motion but not the traces that could stand in for it. Needs no data.

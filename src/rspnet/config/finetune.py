@@ -105,7 +105,7 @@ class FinetuneConfig:
     seed: int = 0
     """Every random draw derives from it."""
     resume: bool = False
-    """Go on exactly where the last checkpoint in `out` ends; starts anew where there is none."""
+    """Go on exactly where the last checkpoint in `out` ends; starts from step 0 where there is none."""
 
     def __post_init__(self) -> None:
         require(self.epochs >= 1, f"--epochs {self.epochs}: must be at least 1")

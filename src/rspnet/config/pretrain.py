@@ -59,15 +59,15 @@ class ModelConfig:
 
     method: Literal["rspnet", "pace", "speednet", "moco", "order"] = "rspnet"
     """What is learned. rspnet: RSP and A-VID (the paper), weighted below. The others are baselines to compare with:
-    pace tells a clip's speed among 1 and data.speeds; speednet whether a clip is sped up; moco is instance
+    pace predicts a clip's speed among 1 and data.speeds; speednet whether a clip is sped up; moco is instance
     discrimination at speed 1; order puts clips of a video in order."""
     backbone: BackboneName = "r3d_18"
     """Video network that is learned."""
     input: Literal["rgb", "difference", "scaled_difference", "both", "moving"] = "rgb"
     """What the backbone sees. rgb: frames; difference: temporal differences of frames (ours; learns speed in minutes);
     scaled_difference: differences of the clip scaled to one contrast (ours; jitter hides less of the speed);
-    both: differences beside the frames (ours; scenery is there to be learned, too);
-    moving: differences beside the colours of what moves (ours; also tells how things look)."""
+    both: differences together with the frames (ours; scenery is there to be learned, too);
+    moving: differences together with the colours of what moves (ours; also tells how things look)."""
     head: Literal["linear", "mlp", "conv"] = "linear"
     """Projection heads g_a and g_m."""
     queue_size: int = 16384
@@ -160,7 +160,7 @@ class EngineConfig:
     threads: int | None = None
     """CPU threads of the training process; the default is its share of the cores by the work of a clip."""
     checkpoint_every: int | None = None
-    """Steps between checkpoints besides the one after every epoch."""
+    """Steps between checkpoints in addition to the one after every epoch."""
     keep: int = 1
     """Numbered checkpoints of earlier epochs that are kept besides `last`; --resume falls back on them."""
     log_every: int = 10
@@ -206,7 +206,7 @@ class PretrainConfig:
     seed: int = 0
     """Every random draw derives from it."""
     resume: bool = False
-    """Go on exactly where the last checkpoint in `out` ends; starts anew where there is none."""
+    """Go on exactly where the last checkpoint in `out` ends; starts from step 0 where there is none."""
     dry_run: bool = False
     """Print the resolved plan (videos, steps, learning rate, memory estimate) and stop."""
 

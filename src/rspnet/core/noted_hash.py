@@ -29,7 +29,7 @@ def fits_noted_hash(file: Path) -> bool:
         expected = json.loads(note.read_text(encoding="utf-8"))
         known = {name: expected[name] for name in ("size", "sha256")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"cannot read {str(note)!r}: remove it to note size and hash anew") from error
+        raise CheckpointError(f"cannot read {str(note)!r}: remove it to note size and hash again") from error
     found = _fingerprint(file)
     if found != known:
         raise CheckpointError(

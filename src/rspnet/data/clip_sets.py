@@ -1,4 +1,4 @@
-"""Samples of several clips with a label, for the pretext tasks beside RSP and A-VID."""
+"""Samples of several clips with a label, for the pretext tasks other than RSP and A-VID."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pretext tasks beside RSP and A-VID: which clips of a video one sample shows, and what is to be told of them."""
+"""The pretext tasks other than RSP and A-VID: which clips of a video one sample shows, and with which label."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ def make_loader(
         dataset: where requests become samples.
         sampler: this rank's stream of requests.
         num_workers: worker processes; 0 reads in this process.
-        skip_log: told of every skipped video before its batch is given out.
+        skip_log: gets every skipped video before its batch is given out.
 
     Raises:
         RSPNetError: shared memory cannot hold the batches that workers prepare.

@@ -29,7 +29,7 @@ class SkipLog:
     """Collects skips over a run, distinct by name, in `path` (CSV: name, reason).
 
     Args:
-        path: the file, made anew by the first skip and added to by every further one; it need not exist before.
+        path: the file, made again by the first skip and added to by every further one; it need not exist before.
         num_videos: videos in the data set.
         max_share: distinct skipped videos allowed, as a share of `num_videos`; the default allows all.
         option: what sets `max_share`, for the message.

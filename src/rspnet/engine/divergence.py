@@ -88,7 +88,7 @@ class DivergenceWatch:
 
 def _diverged(what: str, path: Path) -> None:
     raise DivergedError(
-        f"{what}; start anew with a lower --optim.lr, --optim.warmup_steps or --optim.clip_grad_norm. The videos of "
+        f"{what}; start again with a lower --optim.lr, --optim.warmup_steps or --optim.clip_grad_norm. The videos of "
         f"these steps are in {str(path)!r}; the last checkpoint is from before them"
     )
 

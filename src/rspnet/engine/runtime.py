@@ -69,7 +69,7 @@ def pick_threads_and_workers(
     """(CPU threads of training, loader workers) for each of `processes` processes on this machine.
 
     On a GPU the cores belong to the loaders, but one. On a CPU training and loading share them by the work that a clip
-    is to both, by count and not by the clock: what is chosen, and with it every rounding, hangs on the configuration
+    is to both, by count and not by the clock: what is chosen, and with it every rounding, depends on the configuration
     and the number of cores alone. Loaders get a quarter at least, for videos may be larger than is reckoned here: one
     that has nothing to do costs nothing.
 

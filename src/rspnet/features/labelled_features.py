@@ -53,7 +53,7 @@ class FeatureMaker:
     Args:
         embedder: network and view.
         cache_folder: see `FeatureCache`.
-        log: told of unreadable videos.
+        log: gets every unreadable video.
 
     Attributes:
         weights_sha256: of the network.

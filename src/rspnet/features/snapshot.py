@@ -1,4 +1,4 @@
-"""Two quick looks at what a network knows: is relative speed told right, do neighbours share a label?"""
+"""Two quick looks at what a network knows: is relative speed recognised, do neighbours share a label?"""
 
 from __future__ import annotations
 

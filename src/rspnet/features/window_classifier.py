@@ -67,7 +67,7 @@ class WindowClassifier:
         """
         own = Stamp(**{**asdict(self.stamp), "dtype": stamp.dtype})
         if difference := own.difference(stamp):
-            raise ConfigError(f"the classifier was fitted to features with {difference} as in {place!r}: embed anew")
+            raise ConfigError(f"the classifier was fitted to features with {difference} as in {place!r}: embed again")
 
     def save(self, path: Path) -> None:
         """Write it as .npz: two arrays and a text in JSON, nothing that could run."""
@@ -94,7 +94,7 @@ class WindowClassifier:
                 about = json.loads(str(content["about"]))
                 weights, bias = (np.asarray(content[name], np.float64) for name in ("weights", "bias"))
             if about["schema"] != SCHEMA:
-                raise RSPNetError(f"classifier {str(path)!r} was made by another version of rspnet: fit it anew")
+                raise RSPNetError(f"classifier {str(path)!r} was made by another version of rspnet: fit it again")
             found = cls(
                 names=tuple(about["names"]),
                 exclusive=about["exclusive"],

@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from rspnet.models.recompute import run_and_forget
 
 InputKind = Literal["rgb", "difference", "scaled_difference", "both", "moving"]
-"""What a backbone sees of a clip: its frames; the T-1 differences of consecutive frames; those of the clip divided by
-the standard deviation of its values, so that its contrast does not count; plain differences beside the frames (but the
-first); or beside the colours of what moves (these frames, each pixel weighted by its share of the clip's largest
-change)."""
+"""What a backbone sees of a clip.
+
+rgb: its frames. difference: the T-1 differences of consecutive frames. scaled_difference: these differences divided by
+the standard deviation of their values, so that the clip's contrast does not count. both: differences together with the
+frames (but the first). moving: differences together with the colours of what moves (frames weighted by each pixel's
+share of the clip's largest change).
+"""
 _LEAST_DEVIATION = 1e-3
 
 

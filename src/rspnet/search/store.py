@@ -117,7 +117,7 @@ class Store:
             self._about, self._files, self._clips = (self._db.open_table(name) for name in ("about", "files", "clips"))
             content = json.loads(self._about.to_arrow()["json"][0].as_py())
         if content.pop("schema") != SCHEMA:
-            raise RSPNetError(f"library {uri!r} was made by another version of rspnet: index the videos anew")
+            raise RSPNetError(f"library {uri!r} was made by another version of rspnet: index the videos again")
         self._indexed = self._has_index()
         self._probes = self._count_probes()
         self.about = About(**{**content, "clip": ClipSettings(**content["clip"])})
@@ -314,7 +314,7 @@ def _naming(uri: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, ValueError) as error:
         first = str(error).strip().partition("\n")[0]
-        raise RSPNetError(f"library {uri!r} is damaged: {first}; make it anew with rspnet index") from error
+        raise RSPNetError(f"library {uri!r} is damaged: {first}; make it again with rspnet index") from error
 
 
 def _table_names(db: Any) -> list[str]:
@@ -322,7 +322,7 @@ def _table_names(db: Any) -> list[str]:
 
 
 def _create(db: Any, about: About) -> None:
-    """The tables; `about` comes last, so that a library without it is not one and is made anew."""
+    """The tables; `about` comes last, so that a library without it is not one and is made again."""
     db.create_table("clips", _clip_table([], about), mode="overwrite")
     db.create_table("files", _file_table([]), mode="overwrite")
     import pyarrow as pa

@@ -26,7 +26,7 @@ def entries(request: Request) -> Iterator[Entry]:
     source = index.parent / f"{request.split}list{request.fold:02d}.txt"
     holds = f"fold {request.fold} of UCF101, lines of `CLASS/v_CLASS_g01_c01.avi`"
     for number, line in enumerate(read_lines(source, holds=holds), start=1):
-        # Train lists carry a class number after the name, test lists do not; the folder tells the class in both.
+        # Train lists carry a class number after the name, test lists do not; the folder names the class in both.
         name = line.rpartition(" ")[0] if line.rpartition(" ")[2].isdecimal() else line
         class_name = Path(name).parent.name
         if class_name not in numbers:

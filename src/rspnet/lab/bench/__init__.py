@@ -1,1 +1,1 @@
-"""Speed and memory, measured beside the plain route."""
+"""Speed and memory, compared with the plain route."""

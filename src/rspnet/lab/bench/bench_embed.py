@@ -1,4 +1,4 @@
-"""Videos per second of the shared feature path beside the plain route; see docs/benchmarks.md."""
+"""Videos per second of the shared feature path against the plain route; see docs/benchmarks.md."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What features know of each factor, and by which traces RSP tells the speed."""
+"""What features know of each factor, and which traces RSP recognises speed by."""

@@ -53,7 +53,7 @@ def report_text(
             *_shortcut_table(lines),
             "",
             f"Motion energy (mean absolute frame difference) alone is right in {100 * energy:.1f} % of the triples. "
-            "Ties are left out. *moot*: the head tells no speed on the originals, so there is nothing to explain.",
+            "Ties are left out. *moot*: the head recognises no speed on the originals, so there is nothing to explain.",
             "",
         ]
     )

@@ -58,7 +58,7 @@ def video_spaces(embedder: Embedder, videos: Sequence[FactorVideo], root: Path) 
     rows: dict[str, list[NDArray[np.float32]]] = {space: [] for space in SPACES}
     for result in track(embedder.stream(records), total=len(records), what="videos"):
         if isinstance(result, Skip):
-            raise RSPNetError(f"{result.name!r}: {result.reason}; remove {str(root)!r} to have it written anew")
+            raise RSPNetError(f"{result.name!r}: {result.reason}; remove {str(root)!r} to have it written again")
         for space, part in zip(SPACES, (result.features, result.motion, result.appearance), strict=True):
             rows[space].append(part.mean(axis=0))
     return {space: np.stack(part) for space, part in rows.items()}

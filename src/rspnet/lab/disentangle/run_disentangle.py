@@ -1,4 +1,4 @@
-"""`rspnet study disentangle`: what a pre-trained network's features hold, and by which traces it tells the speed."""
+"""`rspnet study disentangle`: what a pre-trained network's features hold, and which traces it recognises speed by."""
 
 from __future__ import annotations
 

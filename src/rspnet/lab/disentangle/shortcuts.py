@@ -41,7 +41,7 @@ class Verdict:
         name: of the test.
         share: RSP accuracy in it.
         rule: what must hold.
-        verdict: "pass", "fail", or "moot" where the head tells no speed that a shortcut could explain.
+        verdict: "pass", "fail", or "moot" where the head recognises no speed that a shortcut could explain.
     """
 
     name: str
@@ -157,7 +157,7 @@ def shortcut_lines(test: SpeedTest) -> tuple[list[Verdict], float]:
     base = share_of(original.hits)
     knows = base.low > 0.5
     told = "pass" if knows else "fail"
-    lines = [Verdict("original videos", base, "lower bound above 0.5: the head tells relative speed", told)]
+    lines = [Verdict("original videos", base, "lower bound above 0.5: the head recognises relative speed", told)]
     rule = f"not lower than on the originals by more than {LARGEST_DROP:.2f} with p < {P_VALUE} (exact McNemar test)"
     copied = {COPIES[kind].title: kind for kind in ("lossless", "x264", "x264-strong", "mpeg4-b", "mpeg4")}
     found = {title: test.answers(kind).hits for title, kind in copied.items()}
@@ -171,7 +171,9 @@ def shortcut_lines(test: SpeedTest) -> tuple[list[Verdict], float]:
         share = share_of(test.answers(kind).hits)
         chance = share.low <= 0.5 <= share.high
         lines.append(
-            Verdict(COPIES[kind].title, share, "0.5 inside the interval: coding noise tells no speed", _verdict(chance))
+            Verdict(
+                COPIES[kind].title, share, "0.5 inside the interval: coding noise carries no speed", _verdict(chance)
+            )
         )
     lines.append(_rate_line(test))
     mixed = test.answers(ORIGINAL, lambda views: shuffled(views, seed=test.seed)).hits

@@ -1,4 +1,4 @@
-"""What the mean frame difference alone tells of speed: the paper's point about relative and absolute speed."""
+"""What the mean frame difference alone says about speed: the paper's point about relative and absolute speed."""
 
 from __future__ import annotations
 

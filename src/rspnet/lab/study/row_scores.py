@@ -85,7 +85,7 @@ def linear_hits(train: Features, labels: Labels, test: Features, wanted: Labels,
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # accuracy does not hang on the last digits
+        warnings.simplefilter("ignore", ConvergenceWarning)  # accuracy does not depend on the last digits
         warnings.filterwarnings("ignore", message="The number of unique classes")
         model.fit(train, labels)
     return np.asarray(model.predict(test) == wanted)

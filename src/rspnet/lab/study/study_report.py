@@ -84,7 +84,7 @@ def block(study: Study, content: dict[str, Any], *, pictures: str = "") -> str:
     """Tables and pictures as Markdown; `pictures` is put before the pictures' names."""
     lines = ["", f"![{study.title}]({pictures}{study.name}.png)"]
     if content["oracle"]:
-        lines += ["", f"![What the mean frame difference tells of speed]({pictures}{study.name}-oracle.png)"]
+        lines += ["", f"![What the mean frame difference says about speed]({pictures}{study.name}-oracle.png)"]
     return tables(study, content) + "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Reading a run folder: what the command was told, what came out, and the tables beside it."""
+"""Reading a run folder: the command's options, what came out, and the tables beside it."""
 
 from __future__ import annotations
 
