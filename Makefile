@@ -17,7 +17,7 @@ test-fast: .venv/installed-dev
 # The lowest versions that pyproject.toml promises, in an environment of their own.
 test-lowest:
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -c lowest.txt -e '.[demo,parquet,probe]' pytest pytest-timeout pytest-xdist hypothesis
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[demo,parquet,probe]' pytest pytest-timeout pytest-xdist hypothesis
 	.venv-lowest/bin/pytest -n 2 --dist loadfile tests/core tests/video tests/data tests/models tests/losses tests/pretext tests/engine
 
 check: .venv/installed-dev

@@ -1,7 +1,21 @@
-"""Settings of every test: one torch thread, because tests run side by side on few cores."""
+"""Settings of every test: one torch thread, because tests run side by side on few cores; which tests are slow."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+SLOW_ROOMS = ("commands", "integration", "lab")
+"""Folders of tests that run whole commands or several processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of slow folders, so that `make test-fast` leaves them out."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in SLOW_ROOMS:
+            item.add_marker(pytest.mark.slow)
