@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from helpers.tasks_for_workers import NotImportable, busy, frozen_objects, risky, square
+from helpers.tasks_for_workers import NotImportable, Part, busy, frozen_objects, part, risky, square
 
 from rspnet.core.workers import Death, Replace, ordered_map
 
@@ -95,3 +95,37 @@ def test_workers_that_cannot_start_are_an_error_at_once() -> None:
 def test_workers_do_not_look_through_what_was_imported_again() -> None:
     (count,) = ordered_map(frozen_objects, [0], workers=1, after_death=unexpected, hang_seconds=60)
     assert count > 1000
+
+
+def parts_of(task: Part, _result: object) -> Iterator[Part]:
+    """What follows the first part of three films."""
+    name, _, count = task
+    return ((name, number, count) for number in range(1, count))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 5])
+def test_what_follows_a_result_comes_right_after_it(workers: int) -> None:
+    films: list[Part] = [("a", 0, 1), ("b", 0, 40), ("c", 0, 3), ("d", 0, 1), ("e", 0, 25), *[("f", 0, 2)] * 30]
+    results = ordered_map(part, films, workers=workers, after_death=unexpected, hang_seconds=60, follow_up=parts_of)
+    assert [result[:2] for result in results] == [(name, n) for name, _, count in films for n in range(count)]
+    assert not multiprocessing.active_children()
+
+
+def test_followers_are_drawn_lazily_and_a_death_among_them_changes_no_order() -> None:
+    drawn = 0
+
+    def counted(task: Part, result: object) -> Iterator[Part]:
+        nonlocal drawn
+        for item in parts_of(task, result):
+            drawn += 1
+            yield item
+
+    def after_death(task: Part, death: Death) -> Replace[tuple[str, int, int]]:
+        assert death.signal == signal.SIGABRT
+        return Replace((task[0], task[1], 0))
+
+    films: list[Part] = [("abort", 0, 100), ("b", 0, 4)]
+    stream = ordered_map(part, films, workers=2, after_death=after_death, hang_seconds=60, follow_up=counted)
+    assert [next(stream)[1] for _ in range(5)] == [0, 1, 2, 3, 4]
+    assert drawn <= 5 + 2 * 4 + 2
+    assert [result[:2] for result in stream] == [("abort", n) for n in range(5, 100)] + [("b", n) for n in range(4)]

@@ -48,3 +48,15 @@ class NotImportable:
 
     def __reduce__(self) -> tuple[Callable[[str], object], tuple[str]]:
         return import_module, ("helpers.no_such_module",)
+
+
+Part = tuple[str, int, int]
+
+
+def part(task: Part) -> tuple[str, int, int]:
+    """(name, part, parts): parts end out of order, and a part called "abort" ends its process at its third part."""
+    name, number, _ = task
+    time.sleep(0.005 * (number * 7 % 3))
+    if name == "abort" and number == 2:
+        os.abort()
+    return name, number, os.getpid()

@@ -32,7 +32,7 @@ Result = TypeVar("Result")
 _QUEUED = 2  # tasks a worker holds: one at work, one waiting, so that it never idles between them
 _GRACE_SECONDS = 5.0
 _FAILED_STARTS = 5
-_progress: Any = None  # in a worker: two shared numbers, how often `note` was called and with what
+_progress: Any = None  # in a worker: two shared numbers: how often it told of progress, and its last note
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,17 @@ def note(number: int) -> None:
         _progress[0] += 1
 
 
+def alive() -> None:
+    """In a task: say that work goes on, so that a long task is not taken for hung. Does nothing elsewhere."""
+    if _progress is not None:
+        _progress[0] += 1
+
+
+def nothing_follows(_task: object, _result: object) -> Iterable[Any]:
+    """The default of `ordered_map`: a result leads to no further task."""
+    return ()
+
+
 def ordered_map(
     work: Callable[[Task], Result],
     tasks: Iterable[Task],
@@ -78,6 +89,7 @@ def ordered_map(
     workers: int,
     after_death: Callable[[Task, Death], Task | Replace[Result]],
     hang_seconds: float,
+    follow_up: Callable[[Task, Result], Iterable[Task]] = nothing_follows,
     preload: Sequence[str] = (),
 ) -> Iterator[Result]:
     """`map(work, tasks)` in worker processes, results in the order of the tasks.
@@ -87,7 +99,9 @@ def ordered_map(
         tasks: drawn from lazily, two for each worker ahead of the results taken.
         workers: processes; 0 works in this process, where nothing can be contained.
         after_death: what becomes of the task a worker died of: another task, or a result in its `Replace`.
-        hang_seconds: a task that neither ends nor calls `note` for so long is taken for hung.
+        hang_seconds: a task that neither ends nor calls `note` or `alive` for so long is taken for hung.
+        follow_up: further tasks that a task's result leads to, drawn lazily. Their results come right after it, before
+            those of the next task; they have no follow-ups of their own.
         preload: modules the fork server imports, for a quick start of every worker.
 
     Raises:
@@ -95,9 +109,13 @@ def ordered_map(
         RuntimeError: workers cannot start, for instance because `work` cannot be imported there.
     """
     if workers == 0:
-        yield from map(work, tasks)
+        for task in tasks:
+            result = work(task)
+            yield result
+            yield from map(work, follow_up(task, result))
         return
-    pool = _Pool(work, iter(tasks), workers, after_death, hang_seconds, preload)
+    line = _Line(iter(tasks), follow_up, ahead=_QUEUED * workers)
+    pool = _Pool(work, line, workers, after_death, hang_seconds, preload)
     try:
         yield from pool.results()
     finally:
@@ -105,11 +123,96 @@ def ordered_map(
 
 
 @dataclass(eq=False)
-class _Worker(Generic[Task]):
+class _Slot(Generic[Task, Result]):
+    """A place in the line of results.
+
+    Attributes:
+        task: what is to be done.
+        family: number of the task that this one is, or follows.
+        is_follower: whether it follows.
+        result: once it is done.
+        is_given: whether the result was given out; the slot then only keeps the place of what follows.
+        more: what follows and is not handed out yet, first and rest; the last slot of a family holds it.
+    """
+
+    task: Task
+    family: int
+    is_follower: bool = False
+    result: Replace[Result] | None = None
+    is_given: bool = False
+    more: tuple[Task, Iterator[Task]] | None = None
+
+
+class _Line(Generic[Task, Result]):
+    """The tasks at work, in the order in which their results are given out.
+
+    No more than `ahead` tasks are at work or wait for an earlier result, and as many of the first family, for which
+    all others wait.
+    """
+
+    def __init__(
+        self, tasks: Iterator[Task], follow_up: Callable[[Task, Result], Iterable[Task]], *, ahead: int
+    ) -> None:
+        self._tasks, self._follow_up, self._ahead = enumerate(tasks), follow_up, ahead
+        self._slots: list[_Slot[Task, Result]] = []
+
+    def next_slot(self) -> _Slot[Task, Result] | None:
+        """A new task for a worker, or None for the moment."""
+        for place, slot in enumerate(self._slots):
+            if slot.more is not None and self._has_room(slot.family):
+                task, rest = slot.more
+                follower: _Slot[Task, Result] = _Slot(task, slot.family, is_follower=True, more=_first_and_rest(rest))
+                self._slots.insert(place + 1, follower)
+                slot.more = None
+                return follower
+        if not self._has_room(None):
+            return None
+        for number, task in islice(self._tasks, 1):
+            self._slots.append(_Slot(task, number))
+            return self._slots[-1]
+        return None
+
+    def _has_room(self, family: int | None) -> bool:
+        held = [slot for slot in self._slots if not slot.is_given]
+        if self._slots and family == self._slots[0].family:
+            held = [slot for slot in held if slot.family == family]
+        return len(held) < self._ahead
+
+    def finish(self, slot: _Slot[Task, Result], result: Result) -> None:
+        """Take in the result of a task."""
+        slot.result = Replace(result)
+        if not slot.is_follower:
+            slot.more = _first_and_rest(iter(self._follow_up(slot.task, result)))
+
+    def __bool__(self) -> bool:
+        """Whether there are results still to be given out."""
+        return bool(self._slots)
+
+    def take(self) -> Iterator[Result]:
+        """The results that are next in the order, as far as they are there."""
+        while self._slots:
+            head = self._slots[0]
+            if head.result is not None and not head.is_given:
+                head.is_given = True
+                result, head.result = head.result.result, None
+                yield result
+            if not head.is_given or head.more is not None:
+                return
+            self._slots.pop(0)
+
+
+def _first_and_rest(items: Iterator[Task]) -> tuple[Task, Iterator[Task]] | None:
+    for first in items:
+        return first, items
+    return None
+
+
+@dataclass(eq=False)
+class _Worker(Generic[Task, Result]):
     process: BaseProcess
     pipe: Connection
     progress: Any
-    queue: deque[tuple[int, Task]] = field(default_factory=deque)
+    queue: deque[_Slot[Task, Result]] = field(default_factory=deque)
     seen: int = 0  # last value of the progress counter, and when it changed
     since: float = 0.0
 
@@ -118,21 +221,19 @@ class _Pool(Generic[Task, Result]):
     def __init__(
         self,
         work: Callable[[Task], Result],
-        tasks: Iterator[Task],
+        line: _Line[Task, Result],
         workers: int,
         after_death: Callable[[Task, Death], Task | Replace[Result]],
         hang_seconds: float,
         preload: Sequence[str],
     ) -> None:
-        self._work, self._tasks, self._after_death = work, enumerate(tasks), after_death
+        self._work, self._line, self._after_death = work, line, after_death
         self._hang_seconds = hang_seconds
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
-        self._again: deque[tuple[int, Task]] = deque()
-        self._done: dict[int, Result] = {}
-        self._given = 0
+        self._again: deque[_Slot[Task, Result]] = deque()
         self._failed_starts = 0
-        self._workers: list[_Worker[Task]] = []
+        self._workers: list[_Worker[Task, Result]] = []
         try:
             for _ in range(workers):
                 self._workers.append(self._start())
@@ -141,15 +242,13 @@ class _Pool(Generic[Task, Result]):
             raise
 
     def results(self) -> Iterator[Result]:
-        while True:
+        self._hand_out()
+        while self._line:
+            self._wait()
             self._hand_out()
-            while self._given not in self._done:
-                if not any(worker.queue for worker in self._workers):
-                    return
-                self._wait()
-                self._hand_out()
-            yield self._done.pop(self._given)
-            self._given += 1
+            for result in self._line.take():
+                self._hand_out()  # before the caller takes its time with the result
+                yield result
 
     def close(self) -> None:
         for worker in self._workers:
@@ -158,7 +257,7 @@ class _Pool(Generic[Task, Result]):
             _bury(worker)
         self._workers.clear()
 
-    def _start(self) -> _Worker[Task]:
+    def _start(self) -> _Worker[Task, Result]:
         here, there = self._context.Pipe()
         progress = self._context.RawArray("q", 2)
         process = self._context.Process(target=_serve, args=(self._work, there, progress), daemon=True)
@@ -167,28 +266,19 @@ class _Pool(Generic[Task, Result]):
         return _Worker(process, here, progress)
 
     def _hand_out(self) -> None:
-        """Give every worker its share of tasks, no further ahead than all of them can hold."""
-        ahead = _QUEUED * len(self._workers)
+        """Give every worker its share of tasks."""
         for place in range(_QUEUED):
             for worker in list(self._workers):
                 if len(worker.queue) > place:
                     continue
-                item = self._next_task(ahead)
-                if item is None:
+                slot = self._again.popleft() if self._again else self._line.next_slot()
+                if slot is None:
                     return
                 if not worker.queue:
                     worker.seen, worker.since = worker.progress[0], monotonic()
-                worker.queue.append(item)
+                worker.queue.append(slot)
                 with suppress(OSError):  # a dead worker is found, and its tasks given to another one, by `_wait`
-                    worker.pipe.send(item[1])
-
-    def _next_task(self, ahead: int) -> tuple[int, Task] | None:
-        if self._again:
-            return self._again.popleft()
-        at_work = sum(len(worker.queue) for worker in self._workers)
-        if len(self._done) + at_work >= ahead:
-            return None
-        return next(islice(self._tasks, 1), None)
+                    worker.pipe.send(slot.task)
 
     def _wait(self) -> None:
         """Take in what workers have to say, for about a second at most."""
@@ -205,18 +295,18 @@ class _Pool(Generic[Task, Result]):
                 worker.process.kill()
                 self._replace(worker, hung=True)
 
-    def _receive(self, worker: _Worker[Task]) -> None:
+    def _receive(self, worker: _Worker[Task, Result]) -> None:
         try:
             error, result = worker.pipe.recv()
         except (EOFError, OSError):  # OSError: it died between sending a tensor's handle and the tensor
             self._replace(worker, hung=False)
             return
-        number, _ = worker.queue.popleft()
+        slot = worker.queue.popleft()
         if error is not None:
             raise error
-        self._done[number] = result
+        self._line.finish(slot, result)
 
-    def _replace(self, worker: _Worker[Task], *, hung: bool) -> None:
+    def _replace(self, worker: _Worker[Task, Result], *, hung: bool) -> None:
         _bury(worker)
         self._workers.remove(worker)
         if worker.progress[0] == 0:
@@ -230,17 +320,18 @@ class _Pool(Generic[Task, Result]):
         code = worker.process.exitcode or 0
         death = Death(note=int(worker.progress[1]), signal=max(0, -code), hung=hung)
         if worker.queue:
-            number, task = worker.queue.popleft()
-            verdict = self._after_death(task, death)
+            slot = worker.queue.popleft()
+            verdict = self._after_death(slot.task, death)
             if isinstance(verdict, Replace):
-                self._done[number] = verdict.result
+                self._line.finish(slot, verdict.result)
             else:
-                self._again.append((number, verdict))
+                slot.task = verdict
+                self._again.append(slot)
         self._again.extend(worker.queue)
         self._workers.append(self._start())
 
 
-def _bury(worker: _Worker[Any]) -> None:
+def _bury(worker: _Worker[Any, Any]) -> None:
     """Wait for a worker's end, or force it, and free what it held."""
     worker.pipe.close()
     worker.process.join(_GRACE_SECONDS)
