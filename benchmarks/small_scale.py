@@ -27,10 +27,12 @@ from rspnet.core.rng import derive_seed, torch_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import BLUR, gaussian_neighbour, normalise
 from rspnet.data.batches import PairBatch, collate, make_views
-from rspnet.data.datasets import ClipPairDataset, EvalClipDataset, NoSample, PairSample
+from rspnet.data.cuts import ClipShape, EvenClips
+from rspnet.data.datasets import ClipPairDataset, NoSample, PairSample
 from rspnet.data.presets import augment_preset
 from rspnet.data.sampler import PairRequest, PairSampler
 from rspnet.data.synthetic.procedural import plan_clips, read_set, write_set
+from rspnet.data.video_clips import VideoClips
 from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.engine.diagnostics import gradient_norms, ranking_state, vector_spread
 from rspnet.engine.optim import Schedule
@@ -134,7 +136,7 @@ def eval_clips(source: Source, cache: Path, *, split: str, stride: int) -> Tenso
     path = cache / f"{source.name}-{split}-stride{stride}.pt"
     if not path.exists():
         records = source.train if split == "train" else source.val
-        dataset = EvalClipDataset(records, num_frames=NUM_FRAMES, stride_frames=stride, num_clips=CLIPS, size=SIZE)
+        dataset = VideoClips(records, EvenClips(ClipShape(NUM_FRAMES, stride, SIZE), CLIPS))
         clips = [dataset[index].clips for index in range(len(dataset))]
         torch.save(torch.stack([part for part in clips if part is not None]), path)
     found: Tensor = torch.load(path, weights_only=True)

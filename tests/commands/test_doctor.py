@@ -18,6 +18,7 @@ from rspnet.commands import doctor as doctor_module
 from rspnet.commands.doctor import inspect_all
 from rspnet.core.errors import RSPNetError
 from rspnet.core.workers import Death
+from rspnet.data import reading
 from rspnet.data.annotations import read_list
 from rspnet.data.checks.inspection import Inspector, Report
 from rspnet.recipes import recipe_path
@@ -224,9 +225,9 @@ def test_near_duplicates_and_near_leaks(tmp_path: Path) -> None:
 def test_a_crash_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, videos: Path) -> None:
     def every_task_dies(work: object, tasks: list[tuple[str, str]], **options: object) -> object:
         death = Death(note=0, signal=6, hung=False)
-        return (options["after_death"](task, death).result for task in tasks)  # type: ignore[operator]
+        return (options["give_up"](task, death).result for task in tasks)  # type: ignore[operator]
 
-    monkeypatch.setattr(doctor_module, "ordered_map", every_task_dies)
+    monkeypatch.setattr(reading, "ordered_map", every_task_dies)
     records = [record for record in doctor_module._records(str(videos), None) if record.name == "good.mp4"]
     inspector = Inspector(num_frames=16, speeds=(2,))
     (report,) = inspect_all(records, inspector, memory=tmp_path / "seen.jsonl", workers=1)

@@ -17,7 +17,8 @@ from rspnet.cli import main
 from rspnet.core.files import sha256_of
 from rspnet.data.annotations import read_folder
 from rspnet.data.augment import normalise
-from rspnet.data.datasets import EvalClipDataset
+from rspnet.data.cuts import ClipShape, EvenClips
+from rspnet.data.video_clips import VideoClips
 from rspnet.engine.checkpoint import save_checkpoint
 
 
@@ -45,7 +46,7 @@ def test_video_features_are_means_of_pooled_feature_maps(checkpoint: Path, video
     records = read_folder(videos)
     vectors = rspnet.Embedder(checkpoint, num_clips=3, precision="fp32").embed([record.path for record in records])
     model = rspnet.load_pretrained(checkpoint)
-    samples = EvalClipDataset(records, num_frames=4, num_clips=3, size=32)
+    samples = VideoClips(records, EvenClips(ClipShape(4, 1, 32), num_clips=3))
     for row, sample in zip(vectors, (samples[i] for i in range(len(records))), strict=True):
         with torch.no_grad():
             maps = [model.backbone.forward_features(normalise(clip[None])) for clip in sample.clips]

@@ -10,7 +10,7 @@ from helpers.clips_on_disk import TINY, write_videos
 from helpers.crashing import CrashingPairs
 
 from rspnet.cli import main
-from rspnet.data import loader
+from rspnet.data import reading
 from rspnet.engine.checkpoint import LAST, load_checkpoint
 from rspnet.runs import plan
 
@@ -20,7 +20,7 @@ def test_the_run_goes_on_and_ends_in_the_same_weights(tmp_path: Path, monkeypatc
     sound = next(videos.rglob("*.mp4"))
     for name in ("abort.mp4", "hang.mp4"):
         (videos / name).write_bytes(sound.read_bytes())
-    monkeypatch.setattr(loader, "_HANG_SECONDS", 3.0)
+    monkeypatch.setattr(reading, "HANG_SECONDS", 3.0)
     monkeypatch.setattr(plan, "ClipPairDataset", CrashingPairs)
     weights = []
     for workers in (1, 2):

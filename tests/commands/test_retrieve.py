@@ -14,17 +14,12 @@ from helpers.clips_on_disk import listed, write_listed_videos
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
-from rspnet.commands.retrieve import (
-    TrainingViewDataset,
-    VideoSet,
-    drop_incomplete_batch,
-    per_class_rows,
-    score,
-    summary,
-)
+from rspnet.commands.retrieve import TrainingView, VideoSet, drop_incomplete_batch, per_class_rows, score, summary
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
+from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.synthetic.procedural import read_set
+from rspnet.data.video_clips import VideoClips
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import FeatureCache
 
@@ -104,8 +99,8 @@ def test_the_official_protocol_drops_a_batch_and_crops_the_gallery(videos, tmp_p
 
 def test_the_training_view_is_random_by_seed_name_and_clip_only(videos):
     records = [VideoRecord(r.path, r.clip.name, 0) for r in by_split(videos, "train")[:2]]
-    shape = {"num_frames": 4, "stride_frames": 1, "num_clips": 2, "size": 16}
-    one, same, other = (TrainingViewDataset(records, seed=seed, **shape)[0].clips for seed in (0, 0, 1))
+    even = EvenClips(ClipShape(num_frames=4, stride_frames=1, size=16), num_clips=2)
+    one, same, other = (VideoClips(records, TrainingView(even, seed))[0].clips for seed in (0, 0, 1))
     assert one.shape == (2, 4, 16, 16, 3)
     assert torch.equal(one, same)
     assert not torch.equal(one, other)

@@ -6,9 +6,10 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from helpers.tasks_for_workers import NotImportable, Part, busy, frozen_objects, part, risky, square
+from helpers.tasks_for_workers import NotImportable, Part, busy, frozen_objects, late, part, risky, square
 
 from rspnet.core.workers import Death, Replace, ordered_map
 
@@ -129,3 +130,21 @@ def test_followers_are_drawn_lazily_and_a_death_among_them_changes_no_order() ->
     assert [next(stream)[1] for _ in range(5)] == [0, 1, 2, 3, 4]
     assert drawn <= 5 + 2 * 4 + 2
     assert [result[:2] for result in stream] == [("abort", n) for n in range(5, 100)] + [("b", n) for n in range(4)]
+
+
+def test_a_result_that_is_lost_with_its_process_is_made_again_and_the_right_task_blamed() -> None:
+    tasks = [(number, "abort" if number % 3 == 2 else "good") for number in range(7)]
+    blamed = []
+
+    def after_death(task: tuple[int, str], death: Death) -> tuple[int, str] | Replace[Any]:
+        if death.note != task[0]:
+            return task
+        blamed.append(task)
+        return Replace(None)
+
+    for workers in (1, 2):
+        results = list(ordered_map(late, tasks, workers=workers, after_death=after_death, hang_seconds=60))
+        assert [None if result is None else result.task for result in results] == [
+            None if name == "abort" else name for _, name in tasks
+        ]
+    assert blamed == [task for task in tasks if task[1] == "abort"] * 2

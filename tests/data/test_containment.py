@@ -13,14 +13,16 @@ from helpers.crashing import CrashingEval, CrashingPairs
 from helpers.videos import write_barcode_video
 
 from rspnet.core.errors import RSPNetError
-from rspnet.data import loader as loader_module
+from rspnet.data import reading
 from rspnet.data.annotations import read_folder
 from rspnet.data.batches import PairBatch
+from rspnet.data.cuts import ClipShape
 from rspnet.data.datasets import ClipPairDataset
-from rspnet.data.loader import make_eval_loader, make_loader
+from rspnet.data.loader import make_loader
 from rspnet.data.presets import PRESETS
 from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import SkipLog
+from rspnet.data.video_clips import VideoClips, read_clips
 
 
 def folder_with(root: Path, *deadly: str) -> Path:
@@ -61,7 +63,7 @@ def test_crashes_are_named_and_the_run_is_reproducible(tmp_path: Path) -> None:
 
 
 def test_a_hanging_decoder_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader_module, "_HANG_SECONDS", 1.0)
+    monkeypatch.setattr(reading, "HANG_SECONDS", 1.0)
     log = SkipLog(tmp_path / "skipped.csv", num_videos=9, max_share=0.5)
     assert len(read(folder_with(tmp_path, "hang.mp4"), CrashingPairs, num_workers=1, log=log)) == 8
     assert log.state_dict() == {"hang.mp4": "the decoder hung"}
@@ -81,8 +83,9 @@ def test_short_shared_memory_is_not_blamed_on_a_video(tmp_path: Path) -> None:
 
 
 def test_evaluation_goes_on_too(tmp_path: Path) -> None:
-    data = CrashingEval(read_folder(folder_with(tmp_path, "abort.mp4")), num_frames=8, num_clips=1, size=32)
-    samples = {sample.record.name: sample for sample in make_eval_loader(data, num_workers=2)}
+    records = read_folder(folder_with(tmp_path, "abort.mp4"))
+    data = VideoClips(records, CrashingEval(ClipShape(8, 1, 32), num_clips=1))
+    samples = {sample.record.name: sample for sample in read_clips(data, num_workers=2)}
     assert len(samples) == 9
     assert [(name, sample.skip.reason) for name, sample in samples.items() if sample.skip] == [
         ("abort.mp4", "the decoder crashed (SIGABRT)")

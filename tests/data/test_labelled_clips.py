@@ -11,17 +11,10 @@ from helpers.videos import read_barcode, write_barcode_video
 
 from rspnet.core.errors import ConfigError, TooManySkippedError
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.labelled_clips import (
-    ClipRequest,
-    ClipShape,
-    CropClipDataset,
-    LabelledClipDataset,
-    LabelledSampler,
-    even_squares,
-    labelled_batches,
-    spread_ticks,
-)
+from rspnet.data.cuts import ClipShape, EvenClips, even_squares, spread_ticks
+from rspnet.data.labelled_clips import ClipRequest, LabelledClipDataset, LabelledSampler, labelled_batches
 from rspnet.data.presets import AugmentPreset
+from rspnet.data.video_clips import VideoClips
 
 WHOLE = AugmentPreset(crop_area=(1.0, 1.0), crop_aspect=(320 / 240, 320 / 240), flip_p=0.0)
 
@@ -76,7 +69,7 @@ def test_a_training_clip_is_a_true_window(records, spread):
     dataset = LabelledClipDataset(records, shape=shape, preset=WHOLE, seed=0)
     starts = set()
     for place in range(12):
-        pixels, label, file, skipped = dataset.sample(ClipRequest(0, 0, place))
+        pixels, label, file, skipped = dataset.sample(ClipRequest(0, 0, place), {})
         assert file == str(records[0].path)
         seen = [read_barcode(frame.repeat(1, axis=1)) for frame in stretched(pixels)]
         assert label == 0
@@ -85,7 +78,7 @@ def test_a_training_clip_is_a_true_window(records, spread):
         assert steps == ({6} if spread else {2})
         starts.add(seen[0])
     assert len(starts) > 3
-    pixels, *_ = dataset.sample(ClipRequest(2, 0, 0))  # 6 frames, 9 needed: the last one is repeated
+    pixels, *_ = dataset.sample(ClipRequest(2, 0, 0), {})  # 6 frames, 9 needed: the last one is repeated
     if not spread:
         assert [read_barcode(frame) for frame in stretched(pixels)] == [0, 2, 4, 5, 5]
 
@@ -110,7 +103,7 @@ def test_workers_change_nothing_and_broken_videos_are_named(records, tmp_path):
         assert {skip.name for skip in here.skipped} == {"broken.mp4"}
         assert here.skipped == there.skipped
     with pytest.raises(TooManySkippedError, match="10 training videos in a row"):
-        LabelledClipDataset([broken], shape=shape, preset=WHOLE, seed=0).sample(ClipRequest(0, 0, 0))
+        LabelledClipDataset([broken], shape=shape, preset=WHOLE, seed=0).sample(ClipRequest(0, 0, 0), {})
 
 
 def test_crops_lie_along_the_longer_side():
@@ -123,13 +116,13 @@ def test_crops_lie_along_the_longer_side():
 
 def test_evaluation_views(records):
     shape = ClipShape(num_frames=4, stride_frames=1, size=60)
-    one = CropClipDataset(records, shape=shape, num_clips=3, num_crops=1)[0]
-    three = CropClipDataset(records, shape=shape, num_clips=3, num_crops=3)[0]
+    one = VideoClips(records, EvenClips(shape, num_clips=3))[0]
+    three = VideoClips(records, EvenClips(shape, num_clips=3, num_crops=3))[0]
     assert three.clips.shape == (9, 4, 60, 60, 3)
     assert torch.equal(three.clips[1::3], one.clips)
     assert not torch.equal(three.clips[0], three.clips[1])
     assert one.frames.tolist() == [[0, 1, 2, 3], [13, 14, 15, 16], [26, 27, 28, 29]]
-    spread = CropClipDataset(records, shape=ClipShape(5, 1, 60, spread=True), num_clips=2, num_crops=1)[0]
+    spread = VideoClips(records, EvenClips(ClipShape(5, 1, 60, spread=True), num_clips=2))[0]
     assert spread.frames.tolist() == [[1, 7, 13, 19, 25], [4, 10, 16, 22, 28]]
-    missing = CropClipDataset([VideoRecord(Path("none.mp4"), "none.mp4", 0)], shape=shape, num_clips=1, num_crops=1)[0]
+    missing = VideoClips([VideoRecord(Path("none.mp4"), "none.mp4", 0)], EvenClips(shape, num_clips=1))[0]
     assert missing.skip is not None

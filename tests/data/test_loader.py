@@ -14,15 +14,17 @@ import torch
 from helpers.videos import read_barcode, write_barcode_video
 
 from rspnet.core.errors import ConfigError, RSPNetError, TooManySkippedError
-from rspnet.data import loader as loader_module
-from rspnet.data.annotations import VideoRecord, read_folder
+from rspnet.data import reading
+from rspnet.data.annotations import read_folder
 from rspnet.data.augment import JITTER_SIZE
 from rspnet.data.batches import PairBatch, make_views
-from rspnet.data.datasets import ClipPairDataset, EvalClipDataset, NoSample, PairSample
-from rspnet.data.loader import make_eval_loader, make_loader
+from rspnet.data.cuts import ClipShape, EvenClips
+from rspnet.data.datasets import ClipPairDataset, NoSample, PairSample
+from rspnet.data.loader import make_loader
 from rspnet.data.presets import PRESETS, AugmentPreset
 from rspnet.data.sampler import PairRequest, PairSampler
 from rspnet.data.skipped import Skip, SkipLog
+from rspnet.data.video_clips import VideoClips, read_clips
 
 SIZE = 64
 # The whole picture, untouched: barcodes stay readable.
@@ -189,7 +191,7 @@ def test_workers_outlive_ctrl_c(folder: Path) -> None:
 
 def test_short_shared_memory_is_said_before_the_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = dataset(folder)
-    monkeypatch.setattr(loader_module, "_SHARED_MEMORY", folder)
+    monkeypatch.setattr(reading, "_SHARED_MEMORY", folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 2**18))  # type: ignore[attr-defined]
     with pytest.raises(RSPNetError, match=r"shared memory \(.*\) has 0 MiB free, 2 workers need 1: use fewer workers"):
         make_loader(data, sampler(data), num_workers=2)
@@ -204,7 +206,7 @@ def test_shared_memory_that_runs_out_is_named(text: str) -> None:
         yield 1
         raise RuntimeError(text)
 
-    stream = loader_module._named_failures(failing())
+    stream = reading.named_failures(failing())
     assert next(stream) == 1
     with pytest.raises(RSPNetError, match="ran out while workers were reading"):
         next(stream)
@@ -213,8 +215,8 @@ def test_shared_memory_that_runs_out_is_named(text: str) -> None:
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_evaluation_clips(folder: Path, num_workers: int) -> None:
     records = [dataclasses.replace(record, label=7) for record in read_folder(folder)]
-    data = EvalClipDataset(records, num_frames=8, stride_frames=3, num_clips=3, size=SIZE)
-    samples = {sample.record.name: sample for sample in make_eval_loader(data, num_workers=num_workers)}
+    data = VideoClips(records, EvenClips(ClipShape(8, 3, SIZE), num_clips=3))
+    samples = {sample.record.name: sample for sample in read_clips(data, num_workers=num_workers)}
     assert list(samples) == [record.name for record in records]
     assert all(sample.record.label == 7 for sample in samples.values())
     garbage = samples.pop("garbage.mp4")
@@ -233,6 +235,7 @@ def test_evaluation_clips(folder: Path, num_workers: int) -> None:
 
 @pytest.mark.parametrize("name", ["num_frames", "stride_frames", "num_clips", "size", "fps"])
 def test_impossible_settings_are_named(name: str) -> None:
-    settings: dict[str, Any] = {"num_frames": 8, "size": 32, name: 0}
+    settings: dict[str, Any] = {"num_frames": 8, "stride_frames": 1, "size": 32, "num_clips": 1, name: 0}
+    num_clips = settings.pop("num_clips")
     with pytest.raises(ConfigError, match=f"{name} must be"):
-        EvalClipDataset([VideoRecord(Path("a.mp4"), "a.mp4")], **settings)
+        EvenClips(ClipShape(**settings), num_clips=num_clips)

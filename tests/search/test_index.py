@@ -105,16 +105,16 @@ from rspnet.cli import main
 from rspnet.search import index, store
 index._BATCH_VIDEOS = 2
 replace, count = store.Store.replace, 0
-def fatal(self, files, clips):
+def fatal(self, files, clips, **options):
     global count
     count += 1
     if count == 2:
         if {step == "clips"}:
             self._clips.add(store._clip_table(clips, self.about))
         else:
-            replace(self, files, clips)
+            replace(self, files, clips, **options)
         os.kill(os.getpid(), signal.SIGKILL)
-    replace(self, files, clips)
+    replace(self, files, clips, **options)
 store.Store.replace = fatal
 main(["index", {str(videos)!r}, "--store={store}", {f"--model={material / 'model.ckpt'}"!r}, "--num_workers=0",
       "--precision=fp32"])

@@ -120,12 +120,14 @@ def test_replacing_removing_and_touching(tmp_path):
     np.testing.assert_array_equal(again.appearance, rows[5].appearance)
 
 
-def test_clips_without_a_file_row_are_removed(tmp_path):
+def test_clips_without_a_file_row_are_unfinished(tmp_path):
     store, rows = filled(tmp_path)
+    assert store.unfinished(store.files()) == {}
     store._files.delete("path = '/v/4''s.mp4'")
-    store.remove_unfinished()
-    assert len(store) == 55
-    assert not list(store.clips_of([rows[4].path]))
+    assert store.unfinished(store.files()) == {rows[4].path: (rows[4].content, frozenset(rows[4].window.tolist()))}
+    store.replace([], [replace(rows[4], content="other")], stale=())  # two runs on two contents
+    ((content, _),) = store.unfinished(store.files()).values()
+    assert content == ""
 
 
 def test_other_models_and_settings_are_refused_by_name(tmp_path):

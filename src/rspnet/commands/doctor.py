@@ -19,10 +19,11 @@ from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_json, write_text
 from rspnet.core.progress import track
 from rspnet.core.urls import as_path
-from rspnet.core.workers import Death, Replace, ordered_map
+from rspnet.core.workers import Death, Replace
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
 from rspnet.data.checks.inspection import KINDS, Finding, Inspector, Report, is_listable
 from rspnet.data.checks.shared_pictures import find_near, find_shared
+from rspnet.data.reading import read_in_workers
 from rspnet.engine.runtime import available_cores
 from rspnet.runs.machine import print_system
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
@@ -30,7 +31,6 @@ from rspnet.runs.run_folder import open_run_folder, plain, write_result
 FOUND_EXIT_CODE = 1
 _MEMORY = "seen.jsonl"
 _FORM = 3  # of the reports in it: a change of the checks must not be hidden by old reports
-_HANG_SECONDS = 120.0
 _EXAMPLES = 3
 
 
@@ -81,15 +81,14 @@ def inspect_all(
     keys = [_key(record.path, inspector) for record in records]
     new = [place for place, key in enumerate(keys) if key is None or key not in known]
 
-    def after_death(item: tuple[str, str], death: Death) -> Replace[Report]:
+    def give_up(item: tuple[str, str], death: Death) -> Replace[Report]:
         return Replace(Report(*item, (Finding("crash", death.reason, usable=False),)))
 
-    inspected = ordered_map(
+    inspected = read_in_workers(
         inspector,
         [(records[place].name, str(records[place].path)) for place in new],
         workers=max(1, min(workers, len(new))),
-        after_death=after_death,
-        hang_seconds=_HANG_SECONDS,
+        give_up=give_up,
         preload=["rspnet.data.checks.inspection", "torch"],
     )
     fresh: dict[int, Report] = {}

@@ -11,9 +11,10 @@ from rspnet.config.finetune import PredictConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_folder
-from rspnet.data.labelled_clips import CropClipDataset
+from rspnet.data.cuts import EvenClips
 from rspnet.data.skipped import Skip
-from rspnet.engine.runtime import pick_device, pick_precision
+from rspnet.data.video_clips import VideoClips
+from rspnet.engine.runtime import pick_device, pick_precision, pick_workers
 from rspnet.runs.classifiers import open_classifier, video_scores
 from rspnet.runs.scoring import read_sections, scoring_view
 
@@ -36,10 +37,10 @@ def predict(config: PredictConfig) -> None:
     view = scoring_view(clips) | ({"num_clips": config.test_clips} if config.test_clips else {})
     found = video_scores(
         model,
-        CropClipDataset(records, **view),
+        VideoClips(records, EvenClips(**view)),
         device=device,
         precision=pick_precision(config.precision, device),
-        num_workers=config.num_workers,
+        num_workers=pick_workers(config.num_workers),
     )
     readable = 0
     for result in found:

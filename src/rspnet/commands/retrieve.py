@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,15 +16,15 @@ from rich.table import Table
 from rspnet.config.retrieve import RetrieveConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
-from rspnet.core.errors import DecodeError, RSPNetError
+from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_text
 from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import draw_clip
-from rspnet.data.datasets import EvalClipDataset, EvalSample
+from rspnet.data.cuts import Crop, Cut, EvenClips, Layout
 from rspnet.data.labelled.read import scored_split
 from rspnet.data.presets import AugmentPreset
-from rspnet.data.skipped import SKIPPED, Skip, SkipLog
+from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device, pick_workers
 from rspnet.features.embedder import Embedder
@@ -34,8 +33,7 @@ from rspnet.features.labelled_features import FeatureMaker, embedder_view
 from rspnet.features.neighbours import average_precisions, bootstrap_interval, hits_at_k
 from rspnet.runs.predictions import labelled_records
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
-from rspnet.video.clips import even_clips, tick_frames
-from rspnet.video.reader import View, open_video
+from rspnet.video.reader import VideoReader
 
 KS = (1, 5, 10, 20, 50)
 """The published columns."""
@@ -139,16 +137,8 @@ def gallery_set(maker: FeatureMaker, records: list[VideoRecord], protocol: Proto
     what = "training videos"
     if protocol.gallery_view == "centre":
         return VideoSet.of(*maker.vectors(records, what=what))
-    e = maker.embedder
-    shape = {"num_frames": e.num_frames, "stride_frames": e.stride, "num_clips": e.num_clips, "size": e.size}
-    return VideoSet.of(
-        *maker.vectors(
-            records,
-            what=what,
-            dataset_of=lambda missing: TrainingViewDataset(missing, seed=seed, **shape),
-            view={"view": "training", "seed": seed},
-        )
-    )
+    cutter = TrainingView(maker.embedder.cutter(), seed)
+    return VideoSet.of(*maker.vectors(records, what=what, cutter=cutter, view={"view": "training", "seed": seed}))
 
 
 def drop_incomplete_batch(records: list[VideoRecord], batch: int) -> list[VideoRecord]:
@@ -202,29 +192,36 @@ def per_class_rows(scores: RetrievalScores, names: dict[int, str]) -> list[dict[
     return rows
 
 
-class TrainingViewDataset(EvalClipDataset):
-    """Evenly spaced clips, each through its own random training crop and flip: the public code's gallery."""
+@dataclass(frozen=True)
+class TrainingView:
+    """Evenly spaced clips, each through its own random training crop and flip: the public code's gallery.
 
-    def __init__(self, records: Sequence[VideoRecord], *, seed: int, **shape: int) -> None:
-        super().__init__(records, **shape)
-        self.seed = seed
+    Attributes:
+        even: the clips.
+        seed: the draws depend on it, on the video's name and on the clip's number.
+    """
 
-    def __getitem__(self, index: int) -> EvalSample:
-        """The clips of video `index`; the draws depend on the seed and the video's name."""
-        record = self.records[index]
-        shape = {"num_frames": self.num_frames, "stride_frames": self.stride_frames, "num_clips": self.num_clips}
-        try:
-            with open_video(record.path) as video:
-                frames = tick_frames(video.times, self.fps)[even_clips(len(video), **shape)]
-                views = []
-                for number, clip in enumerate(frames.tolist()):
-                    rng = numpy_rng(self.seed, "retrieval gallery", record.name, number)
-                    draw = draw_clip(_TRAINING_VIEW, height=video.height, width=video.width, rng=rng)
-                    views.append(View(clip, box=draw.box, size=(self.size, self.size), flip=draw.flip))
-                pixels = np.stack(video.read_views(views))
-        except DecodeError as error:
-            return EvalSample(record, None, None, Skip(record.name, error.why))
-        return EvalSample(record, torch.from_numpy(pixels), torch.from_numpy(frames), None)
+    even: EvenClips
+    seed: int
+
+    @property
+    def size(self) -> int:
+        """S, height and width of the clips in pixels."""
+        return self.even.size
+
+    @property
+    def frames_at_once(self) -> int:
+        """Frames of all clips together."""
+        return self.even.frames_at_once
+
+    def __call__(self, video: VideoReader, record: VideoRecord, /) -> Layout:
+        """All clips in one cut."""
+        frames, crops = self.even.frames(video), []
+        for number in range(len(frames)):
+            rng = numpy_rng(self.seed, "retrieval gallery", record.name, number)
+            draw = draw_clip(_TRAINING_VIEW, height=video.height, width=video.width, rng=rng)
+            crops.append(Crop(draw.box, draw.flip))
+        return Layout([Cut(frames, crops)])
 
 
 def _write(

@@ -12,12 +12,13 @@ from typing import Any
 
 from rspnet.config.transcode import TranscodeConfig
 from rspnet.core.console import PlainConsole
-from rspnet.core.errors import ConfigError, DecodeError, RSPNetError
+from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
 from rspnet.core.urls import as_path, is_url
-from rspnet.core.workers import Death, Replace, ordered_map
+from rspnet.core.workers import Death, Replace
 from rspnet.data.annotations import VideoRecord, read_folder
+from rspnet.data.reading import fault_of_file, read_in_workers
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog
 from rspnet.engine.runtime import available_cores
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
@@ -26,7 +27,6 @@ from rspnet.video.transcode import Transcoded, transcode_video
 
 _NOTES = ".transcode"
 _DONE = "done.jsonl"
-_HANG_SECONDS = 600.0
 _TIMED_VIDEOS = 5
 _WINDOW = 32
 
@@ -48,10 +48,8 @@ class Transcoder:
         """The sizes before and after, or why there is no file."""
         try:
             return transcode_video(job.source, job.target, **self._settings)
-        except DecodeError as error:
-            return Skip(job.name, error.why)
-        except RSPNetError as error:
-            return Skip(job.name, str(error))
+        except Exception as error:
+            return Skip(job.name, fault_of_file(error))
 
 
 def transcode(config: TranscodeConfig) -> int:
@@ -98,15 +96,14 @@ def transcode(config: TranscodeConfig) -> int:
 def _run(
     records: Sequence[VideoRecord], target: Path, config: TranscodeConfig
 ) -> Iterator[tuple[VideoRecord, Transcoded | Skip]]:
-    def after_death(job: _Job, death: Death) -> Replace[Transcoded | Skip]:
+    def give_up(job: _Job, death: Death) -> Replace[Transcoded | Skip]:
         return Replace(Skip(job.name, death.reason))
 
-    results = ordered_map(
+    results = read_in_workers(
         Transcoder(config),
         [_Job(str(record.path), str(target / record.name), record.name) for record in records],
         workers=max(1, min(config.num_workers or available_cores(), len(records))),
-        after_death=after_death,
-        hang_seconds=_HANG_SECONDS,
+        give_up=give_up,
         preload=["rspnet.video.transcode", "torch"],
     )
     return zip(records, track(results, total=len(records), what="videos"), strict=True)

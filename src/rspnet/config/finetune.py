@@ -163,7 +163,7 @@ class PredictConfig:
     """Classes to print."""
     test_clips: int | None = None
     """Evenly spaced clips of a video; the default is the run's."""
-    num_workers: int = 0
+    num_workers: int | None = None
     """Processes that read videos."""
     device: Device = "auto"
     """Where to run."""

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.workers import alive
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_HASHED_BYTES = 2**20
 
 
 @contextmanager
@@ -89,5 +91,9 @@ def real_paths(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
 
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(_HASHED_BYTES):
+            digest.update(chunk)
+            alive()
+    return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from time import perf_counter
 from typing import TypeVar
 
@@ -17,8 +17,17 @@ Item = TypeVar("Item")
 _HEARTBEAT_SECONDS = 30.0
 
 
-def track(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
-    """Yield `items` while showing how many of `total` are done and how long the rest will take (on rank 0's stderr)."""
+def track(
+    items: Iterable[Item], *, total: int, what: str, share: Callable[[Item], float] = lambda _: 1.0
+) -> Iterator[Item]:
+    """Yield `items` while showing how many of `total` are done and how long the rest will take (on rank 0's stderr).
+
+    Args:
+        items: what is done.
+        total: how many there are.
+        what: what to call them.
+        share: how much of one of `total` an item is, where several items make one.
+    """
     console = PlainConsole(stderr=True, quiet=rank() > 0)
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("eta"))
     started = told = perf_counter()
@@ -26,13 +35,15 @@ def track(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
         *columns, TimeRemainingColumn(), console=console, disable=console.quiet or not console.is_terminal
     ) as progress:
         task = progress.add_task(what, total=total)
-        for done, item in enumerate(items, start=1):
+        done = 0.0
+        for item in items:
             yield item
+            done += share(item)
             progress.update(task, completed=done)
             if progress.disable and perf_counter() - told > _HEARTBEAT_SECONDS:
                 told = perf_counter()
                 left = (told - started) / done * (total - done)
-                console.print(f"{done}/{total} {what}, eta {left / 60:.1f} min", highlight=False)
+                console.print(f"{done:.4g}/{total} {what}, eta {left / 60:.1f} min", highlight=False)
 
 
 def print_note(console: Console, text: str) -> None:

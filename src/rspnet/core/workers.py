@@ -130,6 +130,7 @@ class _Slot(Generic[Task, Result]):
         task: what is to be done.
         family: number of the task that this one is, or follows.
         is_follower: whether it follows.
+        is_alone: whether no other task may wait behind it in its worker, because a worker that held it died.
         result: once it is done.
         is_given: whether the result was given out; the slot then only keeps the place of what follows.
         more: what follows and is not handed out yet, first and rest; the last slot of a family holds it.
@@ -138,6 +139,7 @@ class _Slot(Generic[Task, Result]):
     task: Task
     family: int
     is_follower: bool = False
+    is_alone: bool = False
     result: Replace[Result] | None = None
     is_given: bool = False
     more: tuple[Task, Iterator[Task]] | None = None
@@ -269,7 +271,9 @@ class _Pool(Generic[Task, Result]):
         """Give every worker its share of tasks."""
         for place in range(_QUEUED):
             for worker in list(self._workers):
-                if len(worker.queue) > place:
+                if len(worker.queue) > place or any(slot.is_alone for slot in worker.queue):
+                    continue
+                if self._again and worker.queue:
                     continue
                 slot = self._again.popleft() if self._again else self._line.next_slot()
                 if slot is None:
@@ -326,7 +330,9 @@ class _Pool(Generic[Task, Result]):
                 self._line.finish(slot, verdict.result)
             else:
                 slot.task = verdict
-                self._again.append(slot)
+                worker.queue.appendleft(slot)
+        for slot in worker.queue:  # a task may be done and its result lost: only alone it cannot be taken for the next
+            slot.is_alone = True
         self._again.extend(worker.queue)
         self._workers.append(self._start())
 

@@ -14,7 +14,8 @@ from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import augment, draw_clip
 from rspnet.data.clip_tasks import ClipPlan, ClipRequest, ClipTask
-from rspnet.data.datasets import MAX_DRAWS, Keys, NoSample, check_pixels_and_rate, first_usable
+from rspnet.data.cuts import check_pixels_and_rate
+from rspnet.data.datasets import MAX_DRAWS, Keys, NoSample, first_usable
 from rspnet.data.presets import AugmentPreset
 from rspnet.data.skipped import Skip
 from rspnet.video.clips import MAX_REPEATED, draw_window, ordered_ticks, repeated_share
@@ -125,7 +126,7 @@ class ClipSetDataset(Dataset[ClipSample | NoSample]):
     def sample(self, request: ClipRequest, deadly: Mapping[int, str]) -> ClipSample | NoSample:
         """The sample of a request; see `ClipPairDataset.sample`."""
 
-        def read(video: VideoReader, keys: Keys, index: int, skipped: tuple[Skip, ...]) -> ClipSample:
+        def read(video: VideoReader, *, keys: Keys, index: int, skipped: tuple[Skip, ...]) -> ClipSample:
             for draw in range(MAX_DRAWS):
                 draw_keys = keys if draw == 0 else (*keys, draw)
                 sample, repeated = self._draw_sample(video, request, draw_keys, index, skipped)

@@ -1,22 +1,24 @@
-"""Samples out of video files: pairs of windows for pre-training, evenly spaced clips for evaluation."""
+"""Samples out of video files for pre-training: pairs of windows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rspnet.core.errors import ConfigError, DecodeError, RSPNetError
+from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import numpy_rng
-from rspnet.core.workers import note
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.augment import ClipDraw, centre_square, draw_clip
+from rspnet.data.augment import ClipDraw, draw_clip
+from rspnet.data.cuts import check_pixels_and_rate
 from rspnet.data.presets import AugmentPreset
+from rspnet.data.reading import attempt
 from rspnet.data.sampler import PairRequest
 from rspnet.data.skipped import Skip
 from rspnet.video.clips import (
@@ -24,18 +26,16 @@ from rspnet.video.clips import (
     Indices,
     SpeedUnion,
     draw_window,
-    even_clips,
     repeated_share,
     speed_union,
-    tick_frames,
     window_length,
 )
-from rspnet.video.reader import VideoReader, View, open_video
+from rspnet.video.reader import VideoReader, View
 from rspnet.video.views import Pixels
 from rspnet.video.watch import Watch
 
 Keys = tuple[int | str, ...]
-Sample = TypeVar("Sample")
+Sample = TypeVar("Sample", covariant=True)
 
 # Videos tried for one sample before giving up: at 5 % bad videos, ten in a row come once in 10^13 samples.
 _MAX_ATTEMPTS = 10
@@ -79,8 +79,12 @@ class NoSample:
     skipped: tuple[Skip, ...]
 
 
-Read = Callable[[VideoReader, Keys, int, tuple[Skip, ...]], Sample]
-"""(open video, keys of its draws, its index, videos given up before it) -> its sample."""
+class Read(Protocol[Sample]):
+    """Makes a sample of an open video; raises where it cannot be used."""
+
+    def __call__(self, video: VideoReader, *, keys: Keys, index: int, skipped: tuple[Skip, ...]) -> Sample:
+        """`keys` are those of its draws, `index` is its number, `skipped` were given up before it."""
+        ...
 
 
 def first_usable(
@@ -93,24 +97,20 @@ def first_usable(
         first: the video asked for.
         keys: of the sample; `read` gets them with the attempt's number.
         deadly: videos (by index) not to be opened because they end the process, with reasons; see `core.workers`.
-        read: makes a sample of an open video, or raises an RSPNetError where it cannot be used.
+        read: makes the sample.
     """
     skipped: list[Skip] = []
-    for attempt in range(_MAX_ATTEMPTS):
-        own: Keys = (*keys, attempt)
-        index = first if attempt == 0 else int(numpy_rng(*own, "video").integers(len(records)))
+    for number in range(_MAX_ATTEMPTS):
+        own: Keys = (*keys, number)
+        index = first if number == 0 else int(numpy_rng(*own, "video").integers(len(records)))
         record = records[index]
         if index in deadly:
             skipped.append(Skip(record.name, deadly[index]))
             continue
-        note(index)
-        try:
-            with open_video(record.path) as video:
-                return read(video, own, index, tuple(skipped))
-        except DecodeError as error:
-            skipped.append(Skip(record.name, error.why))
-        except RSPNetError as error:
-            skipped.append(Skip(record.name, str(error)))
+        found = attempt(record, index, partial(read, keys=own, index=index, skipped=tuple(skipped)))
+        if not isinstance(found, Skip):
+            return found
+        skipped.append(found)
     return NoSample(tuple(skipped))
 
 
@@ -211,7 +211,7 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         """
         assert max(request.speed, request.other_speed) * self.num_frames <= self.window
 
-        def read(video: VideoReader, keys: Keys, index: int, skipped: tuple[Skip, ...]) -> PairSample:
+        def read(video: VideoReader, *, keys: Keys, index: int, skipped: tuple[Skip, ...]) -> PairSample:
             return self._read(video, request, keys, index, skipped)
 
         return first_usable(self.records, request.index, self._keys(request), deadly, read)
@@ -263,95 +263,3 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         window = draw_window(video.times, length=self.window, rng=rng, fps=self.fps)
         draw = draw_clip(self.preset, height=video.height, width=video.width, rng=rng)
         return draw, View(window[ticks].tolist(), box=draw.box, size=(self.size, self.size), flip=draw.flip), window
-
-
-@dataclass(frozen=True)
-class EvalSample:
-    """One video's evaluation view.
-
-    Attributes:
-        record: the video; its label is passed through.
-        clips: uint8 [n, T, S, S, 3], or None if the video was skipped.
-        frames: int64 [n, T], the native frames of the clips, or None.
-        skip: why there are no clips.
-    """
-
-    record: VideoRecord
-    clips: Tensor | None
-    frames: Tensor | None
-    skip: Skip | None
-
-
-class EvalClipDataset(Dataset[EvalSample]):
-    """Evenly spaced clips of whole videos, largest centred square, no randomness (METHOD: section 4).
-
-    A video shorter than a clip repeats its last frame; one that cannot be decoded gives an `EvalSample` with `skip`.
-
-    Args:
-        records: the videos.
-        num_frames: T, frames of a clip.
-        stride_frames: ticks between two frames of a clip.
-        num_clips: n, clips of a video.
-        size: S, height and width of the clips in pixels.
-        fps: read the videos at this rate by time, or None for their native frames.
-    """
-
-    def __init__(
-        self,
-        records: Sequence[VideoRecord],
-        *,
-        num_frames: int,
-        stride_frames: int = 1,
-        num_clips: int = 10,
-        size: int,
-        fps: float | None = None,
-    ) -> None:
-        for name, value in (("num_frames", num_frames), ("stride_frames", stride_frames), ("num_clips", num_clips)):
-            if value < 1:
-                raise ConfigError(f"{name} must be >= 1, not {value}")
-        check_pixels_and_rate(size, fps)
-        self.records = list(records)
-        self.num_frames = num_frames
-        self.stride_frames = stride_frames
-        self.num_clips = num_clips
-        self.size = size
-        self.fps = fps
-
-    def __len__(self) -> int:
-        """Number of videos."""
-        return len(self.records)
-
-    def max_sample_bytes(self) -> int:
-        """A sample's pixels in bytes."""
-        return self.num_clips * self.num_frames * self.size * self.size * 3
-
-    def __getitem__(self, index: int) -> EvalSample:
-        """The clips of video `index`, decoded in one pass."""
-        record = self.records[index]
-        note(index)
-        try:
-            with open_video(record.path) as video:
-                shown = tick_frames(video.times, self.fps)
-                frames = shown[
-                    even_clips(
-                        len(shown),
-                        num_frames=self.num_frames,
-                        stride_frames=self.stride_frames,
-                        num_clips=self.num_clips,
-                    )
-                ]
-                wanted, where = np.unique(frames, return_inverse=True)
-                box = centre_square(video.height, video.width)
-                (pixels,) = video.read_views([View(wanted.tolist(), box=box, size=(self.size, self.size))])
-        except DecodeError as error:
-            return EvalSample(record, None, None, Skip(record.name, error.why))
-        clips = torch.as_tensor(pixels)[torch.from_numpy(where.reshape(-1))]
-        return EvalSample(record, clips.view(*frames.shape, *clips.shape[1:]), torch.from_numpy(frames), None)
-
-
-def check_pixels_and_rate(size: int, fps: float | None) -> None:
-    """Raise a ConfigError for a size or rate that no clip can have."""
-    if size < 1:
-        raise ConfigError(f"size must be >= 1 pixel, not {size}")
-    if fps is not None and not fps > 0:
-        raise ConfigError(f"fps must be > 0, not {fps}")

@@ -1,57 +1,33 @@
-"""Clips with labels: random ones for fine-tuning, evenly spaced ones under one or three crops for evaluation.
+"""Random clips with labels, for fine-tuning.
 
 Unlike pre-training nothing here depends on true speed, so a video shorter than a clip repeats its last frame.
 """
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rspnet.core.errors import ConfigError, DecodeError, TooManySkippedError
+from rspnet.core.errors import ConfigError, TooManySkippedError
 from rspnet.core.rng import numpy_rng
-from rspnet.core.workers import Death, Replace, note, ordered_map
+from rspnet.core.workers import Death
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.augment import Box, centre_square, draw_box
-from rspnet.data.datasets import EvalClipDataset, EvalSample
+from rspnet.data.augment import draw_box
+from rspnet.data.cuts import ClipShape, Crop, Cut, spread_ticks
+from rspnet.data.datasets import Keys, NoSample, first_usable
 from rspnet.data.presets import AugmentPreset
+from rspnet.data.reading import read_in_workers
 from rspnet.data.skipped import Skip
-from rspnet.video.clips import Indices, clip_indices, even_clips, tick_frames
-from rspnet.video.reader import View, open_video
+from rspnet.video.clips import Indices, clip_indices, tick_frames
+from rspnet.video.reader import VideoReader
 
-_MAX_ATTEMPTS = 10
-_HANG_SECONDS = 120.0
 Pixels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class ClipShape:
-    """Which frames make a clip, and its size.
-
-    Attributes:
-        num_frames: T.
-        stride_frames: ticks from one frame to the next; ignored where `spread`.
-        size: S, height and width in pixels.
-        fps: ticks a second (read by time), or None for native frames.
-        spread: frames evenly over the whole video instead of a window (Something-Something V2; METHOD section 4).
-    """
-
-    num_frames: int
-    stride_frames: int
-    size: int
-    fps: float | None = None
-    spread: bool = False
-
-
-def spread_ticks(total: int, num_frames: int, offset: float) -> Indices:
-    """One tick of each of `num_frames` equal parts of a video, all at the same share `offset` (0..1) of their part."""
-    return np.minimum((np.arange(num_frames) + offset) * total / num_frames, total - 1).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -161,6 +137,15 @@ class LabelledBatch:
         return replace(self, clips=clips, labels=self.labels.to(device, non_blocking=non_blocking))
 
 
+class LabelledSample(NamedTuple):
+    """A clip uint8 [T, S, S, 3], its label and file, and the videos given up for it."""
+
+    pixels: Pixels
+    label: int
+    file: str
+    skipped: tuple[Skip, ...]
+
+
 class LabelledClipDataset:
     """Random clips of labelled videos (METHOD section 4): a random window, crop and flip; no colour jitter.
 
@@ -176,46 +161,40 @@ class LabelledClipDataset:
     def __init__(self, records: Sequence[VideoRecord], *, shape: ClipShape, preset: AugmentPreset, seed: int) -> None:
         self.records, self.shape, self.preset, self.seed = list(records), shape, preset, seed
 
-    def sample(self, request: ClipRequest, banned: Sequence[Skip] = ()) -> tuple[Pixels, int, str, list[Skip]]:
-        """A clip uint8 [T, S, S, 3], its label and file, and the videos given up for it.
+    def sample(self, request: ClipRequest, deadly: Mapping[int, str]) -> LabelledSample:
+        """A random clip of the video asked for, or of another one in its place.
+
+        Args:
+            request: which video, and the place in the training that its draws depend on.
+            deadly: videos (by index) not to be opened because they end the process, with reasons.
 
         Raises:
             TooManySkippedError: ten videos in a row cannot be read.
         """
-        skipped: list[Skip] = []
-        known = {skip.name: skip for skip in banned}
-        for attempt in range(_MAX_ATTEMPTS):
-            keys = (self.seed, "labelled clip", request.epoch, request.place, attempt)
-            index = request.index if attempt == 0 else int(numpy_rng(*keys, "video").integers(len(self.records)))
+
+        def read(video: VideoReader, *, keys: Keys, index: int, skipped: tuple[Skip, ...]) -> LabelledSample:
             record = self.records[index]
-            if record.name in known:
-                skipped.append(known[record.name])
-                continue
-            note(index)
-            try:
-                pixels = self._read(record, numpy_rng(*keys))
-            except DecodeError as error:
-                skipped.append(Skip(record.name, error.why))
-                continue
             assert record.label is not None
-            return pixels, record.label, str(record.path), skipped
-        last = skipped[-1]
+            return LabelledSample(self._read(video, numpy_rng(*keys)), record.label, str(record.path), skipped)
+
+        keys: Keys = (self.seed, "labelled clip", request.epoch, request.place)
+        found = first_usable(self.records, request.index, keys, deadly, read)
+        if not isinstance(found, NoSample):
+            return found
+        last = found.skipped[-1]
         raise TooManySkippedError(
-            f"{len(skipped)} training videos in a row could not be read; the last was {last.name!r}: {last.reason}",
-            skipped=skipped,
+            f"{len(found.skipped)} training videos in a row could not be read; "
+            f"the last was {last.name!r}: {last.reason}",
+            skipped=found.skipped,
         )
 
-    def _read(self, record: VideoRecord, rng: np.random.Generator) -> Pixels:
+    def _read(self, video: VideoReader, rng: np.random.Generator) -> Pixels:
         shape = self.shape
-        with open_video(record.path) as video:
-            shown = tick_frames(video.times, shape.fps)
-            ticks = self._draw_ticks(len(shown), rng)
-            wanted, where = np.unique(shown[ticks], return_inverse=True)
-            box = draw_box(self.preset, height=video.height, width=video.width, rng=rng)
-            flip = bool(rng.random() < self.preset.flip_p)
-            view = View(wanted.tolist(), box=box, size=(shape.size, shape.size), flip=flip)
-            (pixels,) = video.read_views([view])
-        return np.asarray(pixels)[where.reshape(-1)]
+        shown = tick_frames(video.times, shape.fps)
+        frames = shown[self._draw_ticks(len(shown), rng)]
+        box = draw_box(self.preset, height=video.height, width=video.width, rng=rng)
+        flip = bool(rng.random() < self.preset.flip_p)
+        return Cut(frames[None], [Crop(box, flip)]).read(video, shape.size)[0].numpy()
 
     def _draw_ticks(self, total: int, rng: np.random.Generator) -> Indices:
         shape = self.shape
@@ -226,119 +205,42 @@ class LabelledClipDataset:
         return np.minimum(clip_indices(start, shape.num_frames, shape.stride_frames), total - 1)
 
 
-@dataclass(frozen=True)
-class _Task:
-    requests: list[ClipRequest]
-    banned: tuple[Skip, ...] = ()
-    again: bool = False
-
-
+_Task = tuple[list[ClipRequest], dict[int, str]]
+"""Requests of a batch, and the videos (by index) known to end the process that reads them, with reasons."""
 _Made = tuple[Pixels, NDArray[np.int64], list[str], list[Skip]]
 """What a `LabelledBatch` is made of."""
 
 
-@dataclass(frozen=True)
 class _MakeBatch:
     """What a worker does: one task to arrays (NumPy, so that nothing is shared with a process that may die)."""
 
-    dataset: LabelledClipDataset
-    in_worker: bool
+    def __init__(self, dataset: LabelledClipDataset) -> None:
+        self._dataset = dataset
 
     def __call__(self, task: _Task) -> _Made:
-        if self.in_worker:
-            torch.set_num_threads(1)
-        parts = [self.dataset.sample(request, task.banned) for request in task.requests]
-        clips, labels, files, skipped = zip(*parts, strict=True)
-        skips = [skip for part in skipped for skip in part]
-        return np.stack(clips), np.array(labels, dtype=np.int64), list(files), skips
+        requests, deadly = task
+        samples = [self._dataset.sample(request, deadly) for request in requests]
+        skips = [skip for sample in samples for skip in sample.skipped]
+        labels = np.array([sample.label for sample in samples], dtype=np.int64)
+        return np.stack([sample.pixels for sample in samples]), labels, [sample.file for sample in samples], skips
 
 
 def labelled_batches(
     dataset: LabelledClipDataset, sampler: Iterable[list[ClipRequest]], *, num_workers: int
 ) -> Iterator[LabelledBatch]:
     """The sampler's batches in order; the same whatever the number of workers. A video that kills one is skipped."""
+    deadly: dict[int, str] = {}
 
-    def after_death(task: _Task, death: Death) -> _Task | Replace[_Made]:
-        if death.signal in (signal.SIGKILL, signal.SIGTERM) and not death.hung and not task.again:
-            return replace(task, again=True)  # ended from outside (a scheduler, out of memory): no video's fault
-        name = dataset.records[death.note].name if death.note >= 0 else ""
-        if not name or name in {skip.name for skip in task.banned}:
-            raise TooManySkippedError(f"a loader process died without a video to blame: {death.reason}")
-        return replace(task, banned=(*task.banned, Skip(name, death.reason)))
+    def give_up(task: _Task, death: Death) -> _Task:
+        deadly[death.note] = death.reason
+        return task[0], dict(deadly)
 
-    made = ordered_map(
-        _MakeBatch(dataset, in_worker=num_workers > 0),
-        (_Task(requests) for requests in sampler),
+    made = read_in_workers(
+        _MakeBatch(dataset),
+        ((requests, dict(deadly)) for requests in sampler),
         workers=num_workers,
-        after_death=after_death,
-        hang_seconds=_HANG_SECONDS,
+        give_up=give_up,
         preload=["rspnet.data.labelled_clips"],
     )
     for clips, labels, files, skipped in made:
         yield LabelledBatch(torch.from_numpy(clips), torch.from_numpy(labels), files, skipped)
-
-
-def even_squares(height: int, width: int, num_crops: int) -> list[Box]:
-    """Largest squares spread evenly along the longer side (one: the centre): (top, left, height, width) each.
-
-    Raises:
-        ConfigError: neither 1 nor 3 crops.
-    """
-    if num_crops == 1:
-        return [centre_square(height, width)]
-    if num_crops != 3:
-        raise ConfigError(f"num_crops must be 1 or 3, not {num_crops}")
-    side = min(height, width)
-    down, right = (height - side, 0) if height > width else (0, width - side)
-    return [(round(down * share), round(right * share), side, side) for share in (0.0, 0.5, 1.0)]
-
-
-class CropClipDataset(EvalClipDataset):
-    """Evaluation views: n even clips (or n offsets of frames over the whole video) under 1 or 3 crops, no randomness.
-
-    Args:
-        records: the videos.
-        shape: frames and size of a clip.
-        num_clips: n.
-        num_crops: 1 (largest centre square) or 3 (squares along the longer side).
-    """
-
-    def __init__(self, records: Sequence[VideoRecord], *, shape: ClipShape, num_clips: int, num_crops: int) -> None:
-        super().__init__(
-            records,
-            num_frames=shape.num_frames,
-            stride_frames=shape.stride_frames,
-            num_clips=num_clips,
-            size=shape.size,
-            fps=shape.fps,
-        )
-        self.shape, self.num_crops = shape, num_crops
-
-    def max_sample_bytes(self) -> int:
-        """A sample's pixels in bytes."""
-        return super().max_sample_bytes() * self.num_crops
-
-    def __getitem__(self, index: int) -> EvalSample:
-        """The clips of video `index`, decoded in one pass: uint8 [n * crops, T, S, S, 3], crops of a clip together."""
-        record = self.records[index]
-        try:
-            with open_video(record.path) as video:
-                shown = tick_frames(video.times, self.fps)
-                frames = shown[self._ticks(len(shown))]
-                wanted, where = np.unique(frames, return_inverse=True)
-                boxes = even_squares(video.height, video.width, self.num_crops)
-                views = [View(wanted.tolist(), box=box, size=(self.size, self.size)) for box in boxes]
-                crops = np.stack([np.asarray(pixels) for pixels in video.read_views(views)])
-        except DecodeError as error:
-            return EvalSample(record, None, None, Skip(record.name, error.why))
-        clips = torch.from_numpy(crops)[:, torch.from_numpy(where.reshape(frames.shape))]
-        together = clips.transpose(0, 1).flatten(0, 1)
-        return EvalSample(record, together, torch.from_numpy(frames).repeat_interleave(self.num_crops, dim=0), None)
-
-    def _ticks(self, total: int) -> Indices:
-        if not self.shape.spread:
-            return even_clips(
-                total, num_frames=self.num_frames, stride_frames=self.stride_frames, num_clips=self.num_clips
-            )
-        offsets = (np.arange(self.num_clips) + 0.5) / self.num_clips
-        return np.stack([spread_ticks(total, self.num_frames, float(offset)) for offset in offsets])

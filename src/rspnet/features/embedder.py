@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal
 
@@ -13,14 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rspnet.core.distributed import gather_in_turn, rank, world_size
+from rspnet.core.distributed import gather_objects, rank, world_size
 from rspnet.core.errors import ConfigError, DecodeError
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise
-from rspnet.data.datasets import EvalClipDataset
-from rspnet.data.loader import make_eval_loader
+from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.skipped import Skip
+from rspnet.data.video_clips import EvalSample, VideoClips, read_clips
 from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.models.fold import fold_batch_norms
 from rspnet.models.heads import Embeddings
@@ -30,7 +31,7 @@ from rspnet.pretext.rspnet import RSPNet
 
 Vectors = NDArray[np.float32]
 _ROUND = 32
-"""Videos of each rank after which ranks exchange what they have."""
+"""Parts of videos of each rank after which ranks exchange what they have."""
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -51,6 +52,14 @@ class VideoFeatures:
     features: Vectors
     appearance: Vectors
     motion: Vectors
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A part of a video, and what the network says of it: `sample` without its pixels, features None without clips."""
+
+    sample: EvalSample
+    features: VideoFeatures | None
 
 
 class Embedder:
@@ -134,40 +143,59 @@ class Embedder:
 
     def stream(self, records: Sequence[VideoRecord]) -> Iterator[VideoFeatures | Skip]:
         """Features of every video in turn, or why there are none."""
-        return self.stream_clips(self.dataset(records))
+        return self.stream_clips(self.clips(records))
 
-    def dataset(self, records: Sequence[VideoRecord]) -> EvalClipDataset:
+    def clips(self, records: Sequence[VideoRecord]) -> VideoClips:
         """The clips that this embedder takes of videos."""
-        return EvalClipDataset(
-            records, num_frames=self.num_frames, stride_frames=self.stride, num_clips=self.num_clips, size=self.size
-        )
+        return VideoClips(records, self.cutter())
 
-    def stream_clips(self, dataset: EvalClipDataset) -> Iterator[VideoFeatures | Skip]:
-        """Features of the clips that a data set cuts from each video in turn, or why there are none.
+    def cutter(self) -> EvenClips:
+        """Which frames and crops this embedder takes of a video."""
+        return EvenClips(ClipShape(self.num_frames, self.stride, self.size), self.num_clips)
+
+    def stream_clips(self, clips: VideoClips) -> Iterator[VideoFeatures | Skip]:
+        """Features of the clips that are read of each video in turn, or why there are none; see `stream_parts`."""
+        for embedded in self.stream_parts(clips):
+            if embedded.sample.skip is not None:
+                yield embedded.sample.skip
+            elif embedded.features is not None:
+                yield embedded.features
+
+    def stream_parts(self, clips: VideoClips) -> Iterator[Embedded]:
+        """Features of every part of every video in turn.
 
         Several ranks share the videos out and give all results to each: the same ones as on one rank, since clips of
         different videos never go through the network together.
         """
-        own, left = self._stream_own_share(dataset), len(dataset)
-        while left:
-            count = min(left, _ROUND * world_size())
-            yield from gather_in_turn(list(islice(own, len(range(rank(), count, world_size())))), count)
-            left -= count
+        own = self._stream_own_share(clips)
+        arrived: list[deque[Embedded]] = [deque() for _ in range(world_size())]
+        for place in range(len(clips)):
+            queue = arrived[place % world_size()]
+            while True:
+                while not queue:
+                    rounds = gather_objects(list(islice(own, _ROUND if world_size() > 1 else 1)))
+                    for theirs, more in zip(arrived, rounds, strict=True):
+                        theirs.extend(more)
+                embedded = queue.popleft()
+                yield embedded
+                if embedded.sample.is_last:
+                    break
 
-    def _stream_own_share(self, dataset: EvalClipDataset) -> Iterator[VideoFeatures | Skip]:
-        places = range(rank(), len(dataset), world_size())
-        for sample in make_eval_loader(dataset, num_workers=self.num_workers, places=places):
-            if sample.skip is not None:
-                yield sample.skip
-                continue
-            assert sample.clips is not None
-            assert sample.frames is not None
-            parts = [self.encode(clips) for clips in torch.split(sample.clips, self.batch_size)]
-            features, appearance, motion = (np.concatenate(part) for part in zip(*parts, strict=True))
-            if not np.isfinite(features).all():
-                yield Skip(sample.record.name, f"the network's features of it are not finite in {self.precision}")
-                continue
-            yield VideoFeatures(sample.record, sample.frames.numpy(), features, appearance, motion)
+    def _stream_own_share(self, clips: VideoClips) -> Iterator[Embedded]:
+        places = range(rank(), len(clips), world_size())
+        for sample in read_clips(clips, num_workers=self.num_workers, places=places):
+            yield self._embedded(sample)
+
+    def _embedded(self, sample: EvalSample) -> Embedded:
+        described = replace(sample, clips=None)
+        if sample.clips is None or sample.frames is None:
+            return Embedded(described, None)
+        parts = [self.encode(clips) for clips in torch.split(sample.clips, self.batch_size)]
+        features, appearance, motion = (np.concatenate(part) for part in zip(*parts, strict=True))
+        if not np.isfinite(features).all():
+            skip = Skip(sample.record.name, f"the network's features of it are not finite in {self.precision}")
+            return Embedded(replace(described, skip=skip), None)
+        return Embedded(described, VideoFeatures(sample.record, sample.frames.numpy(), features, appearance, motion))
 
     @torch.no_grad()
     def encode(self, clips: Tensor) -> tuple[Vectors, Vectors, Vectors]:

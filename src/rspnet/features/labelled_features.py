@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from rspnet.core.distributed import gather_objects, rank
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import track
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.datasets import EvalClipDataset
+from rspnet.data.cuts import Cutter
 from rspnet.data.skipped import Skip, SkipLog
+from rspnet.data.video_clips import VideoClips
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import FeatureCache
 
@@ -70,7 +71,7 @@ class FeatureMaker:
         records: Sequence[VideoRecord],
         *,
         what: str,
-        dataset_of: Callable[[list[VideoRecord]], EvalClipDataset] | None = None,
+        cutter: Cutter | None = None,
         view: Mapping[str, Any] | None = None,
     ) -> tuple[list[VideoRecord], NDArray[np.float32]]:
         """The readable records in their order and their vectors float32 [N, C].
@@ -78,8 +79,8 @@ class FeatureMaker:
         Args:
             records: the videos.
             what: what to call them in progress and errors.
-            dataset_of: cuts clips of those that the cache lacks; by default the embedder's evenly spaced squares.
-            view: names all that `dataset_of` changes, for the cache's key.
+            cutter: which clips are read of them; by default the embedder's evenly spaced squares.
+            view: names all that `cutter` changes, for the cache's key.
 
         Raises:
             RSPNetError: not one of them is readable.
@@ -90,7 +91,7 @@ class FeatureMaker:
         # What rank 0 found: all ranks look before any of them can have added to it.
         missing = gather_objects([record for record in records if record.path not in known])[0]
         self.from_cache += len(records) - len(missing)
-        made = self.embedder.stream_clips((dataset_of or self.embedder.dataset)(missing)) if missing else ()
+        made = self.embedder.stream_clips(VideoClips(missing, cutter or self.embedder.cutter()))
         for result in track(made, total=len(missing), what=what):
             if isinstance(result, Skip):
                 self.log.add([result])

@@ -19,9 +19,9 @@ from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise
-from rspnet.data.labelled_clips import ClipShape, CropClipDataset
-from rspnet.data.loader import make_eval_loader
+from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.skipped import Skip
+from rspnet.data.video_clips import VideoClips, read_clips
 from rspnet.engine.checkpoint import LAST, load_checkpoint
 from rspnet.features.labelled_features import weights_sha256
 from rspnet.models.backbone import Backbone
@@ -122,14 +122,14 @@ def clip_shape(config: LabelledClipsConfig) -> ClipShape:
 
 @torch.no_grad()
 def video_scores(
-    model: Classifier, dataset: CropClipDataset, *, device: torch.device, precision: str, num_workers: int
+    model: Classifier, videos: VideoClips, *, device: torch.device, precision: str, num_workers: int
 ) -> Iterator[tuple[VideoRecord, NDArray[np.float32]] | Skip]:
     """Class probabilities float32 [C] of every video in turn: the mean over its clips and crops of their softmax.
 
     The model must be on `device` and in eval mode.
     """
     autocast = AUTOCAST.get(precision)
-    for sample in make_eval_loader(dataset, num_workers=num_workers):
+    for sample in read_clips(videos, num_workers=num_workers):
         if sample.skip is not None:
             yield sample.skip
             continue
@@ -153,11 +153,11 @@ def shared_scores(
     Args:
         model: in eval mode, on the device.
         records: the videos.
-        view: `shape`, `num_clips` and `num_crops` for `CropClipDataset`.
+        view: `shape`, `num_clips` and `num_crops` for `EvenClips`.
         machine: `device`, `precision` and `num_workers` for `video_scores`.
     """
     mine = list(records[rank() :: world_size()])
-    found = list(video_scores(model, CropClipDataset(mine, **view), **machine)) if mine else []
+    found = list(video_scores(model, VideoClips(mine, EvenClips(**view)), **machine)) if mine else []
     merged = gather_in_turn(found, len(records))
     kept = [item for item in merged if not isinstance(item, Skip)]
     scores = np.stack([row for _, row in kept]) if kept else np.zeros((0, 0), np.float32)

@@ -34,7 +34,7 @@ def read_sections(config: Mapping[str, Any]) -> tuple[LabelledDataConfig, Labell
 
 
 def scoring_view(clips: LabelledClipsConfig, *, num_clips: int | None = None) -> dict[str, Any]:
-    """The arguments of `CropClipDataset` for testing."""
+    """The arguments of `EvenClips` for testing."""
     return {
         "shape": clip_shape(clips),
         "num_clips": num_clips or clips.test_clips,

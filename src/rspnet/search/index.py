@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,23 +11,25 @@ import numpy as np
 from rspnet.config.search import IndexConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import gather_objects, on_rank_zero, rank
-from rspnet.core.errors import RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import track
 from rspnet.core.urls import as_path, content_of
-from rspnet.data.annotations import read_folder
-from rspnet.data.skipped import Skip
+from rspnet.data.annotations import VideoRecord, read_folder
+from rspnet.data.cuts import Layout
+from rspnet.data.reading import fault_of_file
+from rspnet.data.video_clips import VideoClips
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device, pick_workers
-from rspnet.features.embedder import Embedder, VideoFeatures
+from rspnet.features.embedder import Embedded, Embedder, VideoFeatures
+from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips, window_means
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import weights_file
-from rspnet.search.cutting import CutVideo, PieceDataset, cut_video, pieces_of, window_means
 from rspnet.search.store import About, ClipRows, FileRow, Store
+from rspnet.video.reader import VideoReader
 
 _BATCH_VIDEOS, _BATCH_WINDOWS = 64, 512
-"""Videos or windows after which a batch is written: what a kill costs at most."""
+"""Videos or windows after which a batch is written, also in the middle of a video: what a kill costs at most."""
 
 
 @dataclass(frozen=True)
@@ -82,112 +84,247 @@ def index(config: IndexConfig) -> None:
 def update(store: Store, embedder: Embedder, paths: Sequence[str], *, folder: Path) -> IndexReport:
     """Bring the library up to date with `paths`, all the videos below `folder`.
 
-    Only new or changed files are read; files of `folder` that are gone leave. Safe to kill at any moment: a batch that
-    was not finished is done again by the next run. Several ranks share out the reading; rank 0 alone writes.
+    Only new or changed files are read; files of `folder` that are gone leave. Safe to kill at any moment: the next run
+    goes on with the windows that are not stored yet. Several ranks share out the reading; rank 0 alone writes.
     """
-    todo: list[FileRow]
-    report: IndexReport
-    todo, report = gather_objects(_prepare(store, paths, folder) if rank() == 0 else None)[0]
-    done = 0
-    for finished in track(_done(store, embedder, todo), total=len(todo), what="videos"):
-        done += 1
-        if finished.reason:
-            report.unreadable.append(finished)
+    plan: _Plan = gather_objects(_prepare(store, paths, folder) if rank() == 0 else None)[0]
+    clips = VideoClips(
+        [VideoRecord(as_path(path), path) for path in plan.todo],
+        LibraryClips(WindowClips(store.about.clip), plan.stored),
+    )
+    writer = _Writer(store, plan)
+    parts = embedder.stream_parts(clips)
+    for embedded in track(parts, total=len(clips), what="videos", share=lambda part: 1 / max(1, part.sample.parts)):
+        writer.take(embedded)
+    writer.flush()
     if rank() == 0:
         store.tidy()
-    return replace(report, done=done)
+    return IndexReport(
+        done=len(plan.todo) - len(writer.unchanged),
+        unchanged=plan.unchanged + len(writer.unchanged),
+        removed=plan.removed,
+        unreadable=[*plan.unstorable, *writer.unreadable],
+    )
 
 
-def _prepare(store: Store, paths: Sequence[str], folder: Path) -> tuple[list[FileRow], IndexReport]:
-    """Remove what is gone or half done, and say which videos are to be read."""
-    store.remove_unfinished()
-    known = store.files()
+@dataclass(frozen=True)
+class Stored:
+    """What a library has of a file that is to be read.
+
+    Attributes:
+        content: the file's SHA-256 when it was read.
+        windows: those that a stopped run stored; None for a file that was done.
+    """
+
+    content: str
+    windows: frozenset[int] | None = None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a run has to do.
+
+    Attributes:
+        todo: rows of the files to read, by path, as far as they are known before.
+        old: rows that the library has of these files.
+        stored: see `LibraryClips`.
+        unstorable: files whose names a library cannot hold.
+        unchanged: number of files that are as they were.
+        removed: number of files that are gone.
+    """
+
+    todo: dict[str, FileRow]
+    old: dict[str, FileRow]
+    stored: dict[str, Stored]
+    unstorable: list[FileRow]
+    unchanged: int
+    removed: int
+
+
+def _prepare(store: Store, paths: Sequence[str], folder: Path) -> _Plan:
+    """Remove what is gone, and say which videos are to be read."""
+    known, present = store.files(), set(paths)
     below = str(folder.absolute()).rstrip("/") + "/"
-    gone = [path for path in known if path.startswith(below) and path not in set(paths)]
-    store.remove(gone)
-    todo, touched = [], []
+    gone = [path for path in known if path.startswith(below) and path not in present]
+    todo: dict[str, FileRow] = {}
+    unstorable = []
     for path in paths:
-        old = known.get(path)
-        if old is None or not old.is_unchanged():
-            new = _file_row(path)
-            if old is not None and new is not None and old.content == new.content:
-                touched.append(replace(old, mtime_ns=new.mtime_ns))
-            elif new is not None:
-                todo.append(new)
-    store.touch(touched)
-    return todo, IndexReport(unchanged=len(paths) - len(todo), removed=len(gone))
+        if path in known and known[path].is_unchanged():
+            continue
+        row = _file_row(path)
+        if row is not None and not _is_text(path):
+            unstorable.append(replace(row, reason="its name is not valid UTF-8"))
+        elif row is not None:
+            todo[path] = row
+    old = {path: known[path] for path in todo if path in known}
+    stored = {path: Stored(row.content) for path, row in old.items() if row.content}
+    unfinished = store.unfinished(known)
+    store.remove([*gone, *(path for path in unfinished if path not in todo)])
+    stored |= {path: Stored(*found) for path, found in unfinished.items() if path in todo}
+    unchanged = len(paths) - len(todo) - len(unstorable)
+    return _Plan(todo, old, stored, unstorable, unchanged, len(gone))
 
 
 def _file_row(path: str) -> FileRow | None:
     """What is known of a file before it is read as a video; None if it has just gone."""
     try:
         status = as_path(path).stat()
-        content = content_of(as_path(path))
     except FileNotFoundError:
         return None
-    except OSError as error:
-        return FileRow(path, "", status.st_size, status.st_mtime_ns, 0.0, 0, error.strerror or str(error))
-    return FileRow(path, content, status.st_size, status.st_mtime_ns, 0.0, 0, "")
+    except OSError:  # reading it will say why
+        return FileRow(path, "", 0, 0, 0.0, 0, "")
+    return FileRow(path, "", status.st_size, status.st_mtime_ns, 0.0, 0, "")
 
 
-def _done(store: Store, embedder: Embedder, todo: Sequence[FileRow]) -> Iterator[FileRow]:
-    """Do the videos batch by batch; yields every file once its batch is written."""
-    batch: list[tuple[FileRow, CutVideo | None]] = []
-    windows = 0
-    for number, file in enumerate(todo, start=1):
-        cut: CutVideo | None = None
-        if not file.reason:
-            try:
-                cut = cut_video(as_path(file.path), store.about.clip)
-                windows += len(cut.windows.start_s)
-            except RSPNetError as error:
-                file = replace(file, reason=str(error))
-        batch.append((file, cut))
-        if len(batch) == _BATCH_VIDEOS or windows >= _BATCH_WINDOWS or number == len(todo):
-            yield from _write_batch(store, embedder, batch)
-            batch, windows = [], 0
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def _write_batch(
-    store: Store, embedder: Embedder, batch: Sequence[tuple[FileRow, CutVideo | None]]
-) -> Sequence[FileRow]:
-    pieces = [piece for _, cut in batch if cut is not None for piece in pieces_of(cut)]
-    results: dict[Path, list[tuple[int, int, VideoFeatures | Skip]]] = {}
-    for piece, result in zip(pieces, embedder.stream_clips(PieceDataset(pieces, store.about.clip)), strict=True):
-        results.setdefault(piece.video.path, []).append((piece.first, piece.after, result))
-    files, clips = [], []
-    for file, cut in batch:
-        if cut is not None:
-            parts = results[cut.path]
-            rows = _clip_rows(file, cut, parts, store.about.clip.clips)
-            skips = [part.reason for _, _, part in parts if isinstance(part, Skip)]
-            count = 0 if rows is None else len(rows.window)
-            file = replace(file, duration_s=cut.duration_s, clips=count, reason=skips[0] if skips else "")
-            clips += [] if rows is None else [rows]
-        files.append(file)
-    if rank() == 0:
-        store.replace(files, clips)
-    return files
+@dataclass(frozen=True)
+class IndexedVideo:
+    """What a worker learns of a file.
+
+    Attributes:
+        content: the file's SHA-256.
+        video: its windows.
+        pieces: the windows of each part that is read, as (first, after the last).
+        known: what the library had, where it was made from the same content.
+    """
+
+    content: str
+    video: CutVideo
+    pieces: list[tuple[int, int]]
+    known: Stored | None
 
 
-def _clip_rows(
-    file: FileRow, cut: CutVideo, parts: Sequence[tuple[int, int, VideoFeatures | Skip]], clips: int
-) -> ClipRows | None:
-    """The rows of a video's readable windows; None if it has none."""
-    good = [(first, after, part) for first, after, part in parts if not isinstance(part, Skip)]
-    if not good:
-        return None
-    window = np.concatenate([np.arange(first, after) for first, after, _ in good])
+@dataclass(frozen=True)
+class LibraryClips:
+    """The clips of a file's windows that a library lacks; the layout's facts are an `IndexedVideo`.
+
+    Attributes:
+        windows: how to cut.
+        stored: what the library has, by path.
+    """
+
+    windows: WindowClips
+    stored: Mapping[str, Stored]
+
+    @property
+    def size(self) -> int:
+        """S, height and width of the clips in pixels."""
+        return self.windows.size
+
+    @property
+    def frames_at_once(self) -> int:
+        """Frames of the clips of a part."""
+        return self.windows.frames_at_once
+
+    def __call__(self, video: VideoReader, record: VideoRecord, /) -> Layout:
+        """The parts that are to be read: none of a file that has only been touched."""
+        layout, content = self.windows(video, record), content_of(record.path)
+        count = len(layout.facts.start_s)
+        pieces = [(first, min(first + WINDOWS_AT_ONCE, count)) for first in range(0, count, WINDOWS_AT_ONCE)]
+        known = self.stored.get(record.name)
+        if known is None or known.content != content:
+            return Layout(layout.cuts, IndexedVideo(content, layout.facts, pieces, None))
+        stored = range(count) if known.windows is None else known.windows
+        left = [place for place, piece in enumerate(pieces) if not set(range(*piece)).issubset(stored)]
+        facts = IndexedVideo(content, layout.facts, [pieces[place] for place in left], known)
+        return Layout([layout.cuts[place] for place in left], facts)
+
+
+class _Writer:
+    """Turns what arrives of the files into rows, and writes these in batches; files arrive one after the other.
+
+    Attributes:
+        unchanged: rows of files whose content is the old one.
+        unreadable: rows of files that could not be read, or not wholly.
+    """
+
+    def __init__(self, store: Store, plan: _Plan) -> None:
+        self._store, self._plan = store, plan
+        self._stale = {*plan.old, *plan.stored}
+        self._files: list[FileRow] = []
+        self._clips: list[ClipRows] = []
+        self._windows, self._touched = 0, 0
+        self._row = FileRow("", "", 0, 0, 0.0, 0, "")
+        self._facts: IndexedVideo | None = None
+        self.unchanged: list[FileRow] = []
+        self.unreadable: list[FileRow] = []
+
+    def take(self, embedded: Embedded) -> None:
+        """Take in a part of a file."""
+        sample = embedded.sample
+        if sample.part == 0:
+            self._begin(sample.record.name, sample.facts)
+        if sample.skip is not None:
+            self._row = replace(self._row, reason=self._row.reason or sample.skip.reason)
+        if embedded.features is not None:
+            self._add(sample.part, embedded.features)
+        if sample.is_last:
+            self._end()
+        if len(self._files) >= _BATCH_VIDEOS or self._windows >= _BATCH_WINDOWS:
+            self.flush()
+
+    def _begin(self, path: str, facts: IndexedVideo | None) -> None:
+        self._row, self._facts = self._plan.todo[path], facts
+        if facts is None:
+            return
+        self._row = replace(self._row, content=facts.content, duration_s=facts.video.duration_s)
+        if facts.known is not None:
+            self._stale.discard(path)
+            self._row = replace(self._row, clips=len(facts.known.windows or ()))
+
+    def _add(self, part: int, features: VideoFeatures) -> None:
+        assert self._facts is not None
+        try:
+            rows = _clip_rows(self._row.path, self._facts, part, features, self._store.about.clip.clips)
+        except Exception as error:
+            self._row = replace(self._row, reason=self._row.reason or fault_of_file(error))
+            return
+        self._clips.append(rows)
+        self._windows += len(rows.window)
+        self._row = replace(self._row, clips=self._row.clips + len(rows.window))
+
+    def _end(self) -> None:
+        known = None if self._facts is None else self._facts.known
+        if known is not None and known.windows is None:
+            old = self._plan.old[self._row.path]
+            self.unchanged.append(replace(old, bytes=self._row.bytes, mtime_ns=self._row.mtime_ns))
+            return
+        self._files.append(self._row)
+        if self._row.reason:
+            self.unreadable.append(self._row)
+
+    def flush(self) -> None:
+        """Write what has arrived."""
+        batch = {file.path for file in self._files} | {rows.path for rows in self._clips}
+        if rank() == 0 and batch:
+            self._store.replace(self._files, self._clips, stale=self._stale & batch)
+        self._stale -= batch
+        if rank() == 0:
+            self._store.touch(self.unchanged[self._touched :])
+        self._touched = len(self.unchanged)
+        self._files, self._clips, self._windows = [], [], 0
+
+
+def _clip_rows(path: str, facts: IndexedVideo, part: int, features: VideoFeatures, clips: int) -> ClipRows:
+    """The rows of a part's windows."""
+    window, video = np.arange(*facts.pieces[part]), facts.video
     return ClipRows(
-        path=file.path,
-        content=file.content,
-        fps=cut.fps,
-        width=cut.width,
-        height=cut.height,
+        path=path,
+        content=facts.content,
+        fps=video.fps,
+        width=video.width,
+        height=video.height,
         window=window,
-        start_s=cut.windows.start_s[window],
-        end_s=cut.windows.end_s[window],
-        motion=window_means(np.concatenate([part.motion for *_, part in good]), clips, unit=True),
-        appearance=window_means(np.concatenate([part.appearance for *_, part in good]), clips, unit=True),
-        features=window_means(np.concatenate([part.features for *_, part in good]), clips, unit=False),
+        start_s=video.start_s[window],
+        end_s=video.end_s[window],
+        motion=window_means(features.motion, clips, unit=True),
+        appearance=window_means(features.appearance, clips, unit=True),
+        features=window_means(features.features, clips, unit=False),
     )

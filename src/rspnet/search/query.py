@@ -15,12 +15,12 @@ from torch import Tensor
 from rspnet.core.errors import CheckpointError, DecodeError, RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.core.urls import as_path, content_of
-from rspnet.data.skipped import Skip
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.video_clips import VideoClips
 from rspnet.features.embedder import Embedder, Vectors
-from rspnet.features.windows import Windows
+from rspnet.features.window_clips import CutVideo, WindowClips, window_means
 from rspnet.pretext.pretrained import weights_file
 from rspnet.search.align import best_alignment
-from rspnet.search.cutting import PieceDataset, cut_video, pieces_of, window_means
 from rspnet.search.hits import Hit
 from rspnet.search.store import ClipRows, Store, joined
 
@@ -55,6 +55,7 @@ class Library:
         uri: the folder or object-store address.
         model: the checkpoint it was made with; by default where that was at the time.
         device: "auto", "cpu" or "cuda".
+        num_workers: processes that read queries; 0 reads in this one, which then ends where a decoder crashes.
 
     Raises:
         RSPNetError: there is no library, or its checkpoint is missing or another one.
@@ -63,7 +64,14 @@ class Library:
         >>> hits = Library("library").search("query.mp4", alpha=0.8, k=5)  # [Hit(path=..., start_s=3.0, ...), ...]
     """
 
-    def __init__(self, uri: str, *, model: str | None = None, device: Literal["auto", "cpu", "cuda"] = "auto") -> None:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        model: str | None = None,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        num_workers: int = 0,
+    ) -> None:
         self.store = Store(uri)
         path = model or self.store.about.model
         if not weights_file(path).is_file():
@@ -78,6 +86,7 @@ class Library:
             num_frames=clip.num_frames,
             stride=clip.stride,
             size=clip.size,
+            num_workers=num_workers,
             device=device,
             precision=about.precision,
         )
@@ -111,33 +120,34 @@ class Library:
 
     def embed(self, video: str | os.PathLike[str], *, start_s: float = 0.0, end_s: float | None = None) -> Query:
         """The windows of a query; raises as `search`."""
-        settings = self.store.about.clip
-        cut = cut_video(as_path(video), settings, start_s=start_s, end_s=end_s)
-        parts = []
-        for result in self.embedder.stream_clips(PieceDataset(pieces_of(cut), settings)):
-            if isinstance(result, Skip):
-                raise DecodeError(video, result.reason)
-            parts.append(result)
+        record = VideoRecord(as_path(video), os.fspath(video))
+        clips = VideoClips([record], WindowClips(self.store.about.clip, start_s=start_s, end_s=end_s))
+        parts, cut = [], None
+        for embedded in self.embedder.stream_parts(clips):
+            if embedded.sample.skip is not None:
+                raise DecodeError(video, embedded.sample.skip.reason)
+            assert embedded.features is not None
+            parts.append(embedded.features)
+            cut = cut or embedded.sample.facts
+        assert cut is not None
         heads = [[getattr(part, head) for part in parts] for head in ("motion", "appearance")]
-        return self._query(cut.windows, *heads, content=content_of(as_path(video)))
+        return self._query(cut, *heads, content=content_of(as_path(video)))
 
-    def embed_clips(self, windows: Windows, clips: Tensor, *, content: str) -> Query:
+    def embed_clips(self, cut: CutVideo, clips: Tensor, *, content: str) -> Query:
         """The windows of a query that has been read elsewhere.
 
         Args:
-            windows: of the query.
-            clips: uint8 [n * clips, T, S, S, 3], the frames that `windows` asks for.
+            cut: the windows of the query.
+            clips: uint8 [n * clips, T, S, S, 3], the clips of these windows.
             content: SHA-256 of the file.
         """
         parts = [self.embedder.encode(part) for part in torch.split(clips, self.embedder.batch_size)]
-        return self._query(windows, [part[2] for part in parts], [part[1] for part in parts], content=content)
+        return self._query(cut, [part[2] for part in parts], [part[1] for part in parts], content=content)
 
-    def _query(
-        self, windows: Windows, motion: Sequence[Vectors], appearance: Sequence[Vectors], *, content: str
-    ) -> Query:
+    def _query(self, cut: CutVideo, motion: Sequence[Vectors], appearance: Sequence[Vectors], *, content: str) -> Query:
         clips = self.store.about.clip.clips
         means = [window_means(np.concatenate(vectors), clips, unit=True) for vectors in (motion, appearance)]
-        return Query(windows.start_s, windows.end_s, means[0], means[1], content)
+        return Query(cut.start_s, cut.end_s, means[0], means[1], content)
 
 
 def search(

@@ -7,13 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Column, Table
 
 from rspnet.config.search import SearchConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_json
+from rspnet.core.progress import print_note
 from rspnet.core.urls import as_path
+from rspnet.data.reading import contained
 from rspnet.features.roi_maps import Explanation, Pair, explain, read_clip
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
@@ -26,6 +29,8 @@ from rspnet.video.reader import open_video
 
 _SHEET_HITS = 8
 _SHEET_FRAMES = 24
+Part = tuple[Path, float, float | None]
+"""A video, and the seconds at which a part of it starts and ends; None is the video's end."""
 
 
 def search_command(config: SearchConfig) -> None:
@@ -34,7 +39,7 @@ def search_command(config: SearchConfig) -> None:
     Raises:
         RSPNetError: no such library, an unreadable query, or nothing found.
     """
-    library = Library(config.store, model=config.model, device=config.device)
+    library = Library(config.store, model=config.model, device=config.device, num_workers=1)
     hits = library.search(
         config.query,
         start_s=config.start,
@@ -58,8 +63,8 @@ def search_command(config: SearchConfig) -> None:
         write_hits(folder / "hits.json", config, hits)
         draw_hits(folder / "hits.png", config, hits)
         if config.explain:
-            settings, part = library.store.about.clip, (config.start, config.end)
-            clips = clips_to_explain(as_path(config.query), part, hits[0], settings)
+            asked = as_path(config.query), (config.start, config.end), hits[0], library.store.about.clip
+            clips = contained(_explained, asked, as_path(config.query))
             write_pictures(folder, clips, explain_clips(library, clips), slow=slowness(library))
         stamp = plain(config) | {"weights_sha256": library.store.about.weights_sha256}
         write_result(folder, command="search", protocol=stamp, results={"hits": [asdict(hit) for hit in hits]})
@@ -73,14 +78,23 @@ def write_hits(path: Path, config: SearchConfig, hits: Sequence[Hit]) -> None:
 
 def draw_hits(path: Path, config: SearchConfig, hits: Sequence[Hit]) -> None:
     """Draw the query and its first hits, each by the frames of its part, as a contact sheet."""
-    query = SheetClip(_frames(as_path(config.query), config.start, config.end))
+    query = SheetClip(_contained_frames(as_path(config.query), config.start, config.end))
     shown = []
     for hit in hits[:_SHEET_HITS]:
         scores = f"motion {hit.motion:.2f}  look {hit.appearance:.2f}"
         labels = (as_path(hit.path).name, f"{hit.start_s:.1f} to {hit.end_s:.1f} s", scores)
-        shown.append((SheetClip(_frames(as_path(hit.path), hit.start_s, hit.end_s), labels), hit.score))
+        try:
+            frames = _contained_frames(as_path(hit.path), hit.start_s, hit.end_s)
+        except RSPNetError as error:
+            print_note(PlainConsole(stderr=True), f"not on the sheet: {error}")
+            continue
+        shown.append((SheetClip(frames, labels), hit.score))
     title = f"{as_path(config.query).name}: alpha {config.alpha:g} (1 = by motion, 0 = by appearance)"
     contact_sheet(path, [SheetRow(query, shown)], title=title)
+
+
+def _explained(asked: tuple[Path, tuple[float, float | None], Hit, ClipSettings]) -> Pair:
+    return clips_to_explain(*asked)
 
 
 def clips_to_explain(query: Path, part: tuple[float, float | None], hit: Hit, settings: ClipSettings) -> Pair:
@@ -118,14 +132,20 @@ def slowness(library: Library) -> float:
     return 4 / library.store.about.clip.stride
 
 
-def _frames(path: Path, start_s: float, end_s: float | None) -> np.ndarray:
+def _frames(part: Part) -> NDArray[np.uint8]:
     """Up to 24 frames, evenly over a part of a video: uint8 [n, H, W, 3]."""
+    path, start_s, end_s = part
     with open_video(path) as video:
         times = video.times - video.times[0]
         inside = np.flatnonzero((times >= start_s - 1e-6) & (times < (np.inf if end_s is None else end_s)))
         first, last = (inside[0], inside[-1]) if len(inside) else (len(times) - 1, len(times) - 1)
         chosen = np.unique(np.linspace(first, last, _SHEET_FRAMES).round().astype(int))
         return video.frames_at(chosen.tolist())
+
+
+def _contained_frames(path: Path, start_s: float, end_s: float | None) -> NDArray[np.uint8]:
+    """The same, read in a process of its own; raises DecodeError where the decoder crashes or hangs, too."""
+    return contained(_frames, (path, start_s, end_s), path)
 
 
 def _middle(path: Path, start_s: float, end_s: float | None) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -171,16 +171,22 @@ class Store:
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
-    def replace(self, files: Sequence[FileRow], clips: Sequence[ClipRows]) -> None:
-        """Write a batch of videos, in the place of what the library has of them."""
-        paths = [file.path for file in files]
-        known = set(self.files())
-        if known.intersection(paths):
-            self._delete(self._clips, paths)
+    def replace(
+        self, files: Sequence[FileRow], clips: Sequence[ClipRows], *, stale: Collection[str] | None = None
+    ) -> None:
+        """Write a batch of videos, in the place of what the library has of them.
+
+        Args:
+            files: rows of videos that are whole with this batch.
+            clips: rows of their clips, or of a part of a video that is not whole yet.
+            stale: the videos of which the library has something that is to leave; by default all of the batch.
+        """
+        if stale is None:
+            stale = {row.path for row in self.files_of([file.path for file in files])}
+        self._delete(self._clips, sorted(stale))
         if clips:
             self._clips.add(_clip_table(clips, self.about))
-        if known.intersection(paths):
-            self._delete(self._files, paths)
+        self._delete(self._files, sorted(stale))
         if files:
             self._files.add(_file_table(files))
 
@@ -195,11 +201,18 @@ class Store:
         if files:
             self._files.add(_file_table(files))
 
-    def remove_unfinished(self) -> None:
-        """Remove clips of videos without a file row: what a killed run left."""
-        known = self.files()
-        found = self._clips.search().select(["path"]).to_arrow()["path"].unique().to_pylist()
-        self._delete(self._clips, [path for path in found if path not in known])
+    def unfinished(self, known: Collection[str]) -> dict[str, tuple[str, frozenset[int]]]:
+        """Clips of videos without a file row, of which the rows `known` are all: what a stopped run left.
+
+        Returns:
+            path -> (content hash, windows that are stored); a video of two contents has the hash "".
+        """
+        stored = self._clips.search().select(["path"]).to_arrow()["path"].unique().to_pylist()
+        found: dict[str, tuple[str, frozenset[int]]] = {}
+        for rows in self.clips_of([path for path in stored if path not in known]):
+            content = rows.content if rows.path not in found and len(np.unique(rows.window)) == len(rows.window) else ""
+            found[rows.path] = content, frozenset(rows.window.tolist())
+        return found
 
     def tidy(self) -> None:
         """Merge small pieces on disk; past `ANN_FROM_CLIPS` clips build the approximate index or update it."""

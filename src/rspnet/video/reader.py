@@ -27,6 +27,7 @@ from av.video.frame import VideoFrame
 
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.urls import as_path
+from rspnet.core.workers import alive
 from rspnet.video.header_index import HeaderIndex, header_index
 from rspnet.video.index_cache import LONG_PACKETS, VARIABLE, PacketIndex, Place, keep_index, load_index
 from rspnet.video.mpeg4 import Clock
@@ -99,6 +100,10 @@ class VideoReader:
         self._closed = True
         self._kept = None
         self._container.close()
+
+    def forget_damage(self) -> None:
+        """Be as after opening: what is read next does not depend on the damage that was met before."""
+        self._damaged.clear()
 
     def __len__(self) -> int:
         return len(self._table)
@@ -323,6 +328,7 @@ class VideoReader:
         for number, packet in enumerate(self._packets(run.start), run.start):
             if number >= run.stop:
                 break
+            alive()
             frame = int(table.frame_of_packet[number])
             # B-frames that nothing refers to are left out unless wanted; a decoder that cannot tell decodes them.
             # The container has to say that it is one (it displays before an earlier packet): where damage makes a

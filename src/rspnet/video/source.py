@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from rspnet.core.errors import DecodeError
 from rspnet.core.urls import UrlPath
+from rspnet.core.workers import alive
 from rspnet.video.fetched import VideoBytes
 from rspnet.video.mpeg4 import Part, Unpacker
 from rspnet.video.packets import PacketInfo
@@ -140,6 +141,7 @@ def demux(path: Path, container: InputContainer, stream: VideoStream, *, first: 
                 if number >= MAX_PACKETS:
                     raise DecodeError(path, f"more than {MAX_PACKETS:,} packets")
                 part.packet.opaque = PacketTag(number, part, is_shown=True)
+                alive()
                 number += 1
                 yield part.packet
         for part in [] if unpacker is None else unpacker.rest():

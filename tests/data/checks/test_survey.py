@@ -9,8 +9,9 @@ import pytest
 from helpers.crashing import CrashingLook
 from helpers.videos import write_barcode_video
 
+from rspnet.core.errors import DecodeError
+from rspnet.data import reading
 from rspnet.data.annotations import read_folder
-from rspnet.data.checks import survey as survey_module
 from rspnet.data.checks.survey import Look, survey
 
 SIZE = (64, 64)
@@ -50,9 +51,9 @@ def test_time_is_bounded_and_the_order_is_the_seeds(folder: Path, monkeypatch: p
     def slow(path: str) -> object:
         opened.append(Path(path).name)
         time.sleep(0.05)
-        raise survey_module.DecodeError(path, "slow")
+        raise DecodeError(path, "slow")
 
-    monkeypatch.setattr(survey_module, "open_video", slow)
+    monkeypatch.setattr(reading, "open_video", slow)
     for seed, seconds in ((1, 0.12), (1, 0.0), (2, 60)):
         found = survey(read_folder(folder), Look(window=16, fps=None), seed=seed, workers=0, max_seconds=seconds)
         assert found.looked_at == len(found.unusable) == len(opened)

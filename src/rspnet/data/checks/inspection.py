@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rspnet.core.errors import DecodeError
 from rspnet.core.workers import note
 from rspnet.data.checks.looks import THUMBNAIL, Looks
+from rspnet.data.reading import fault_of_file
 from rspnet.video.clips import MAX_REPEATED, tick_frames, true_windows, uniform_windows, window_length
 from rspnet.video.probe import is_cut_off, probe_video
 from rspnet.video.reader import VideoReader, View, open_video
@@ -115,11 +116,9 @@ class Inspector:
             if is_cut_off(path):
                 report = report.with_finding("cut-off", KINDS["cut-off"], usable=False)
             return self._inspect(report)
-        except OSError as error:
-            return report.with_finding("unreadable", error.strerror or str(error), usable=False)
-        except DecodeError as error:
-            kind = "no-video" if "no video stream" in error.why else "unreadable"
-            return report.with_finding(kind, error.why, usable=False)
+        except Exception as error:
+            why = fault_of_file(error)
+            return report.with_finding("no-video" if "no video stream" in why else "unreadable", why, usable=False)
 
     def _inspect(self, report: Report) -> Report:
         facts = probe_video(report.path)

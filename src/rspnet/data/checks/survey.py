@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 
 import numpy as np
 
-from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.rng import numpy_rng
-from rspnet.core.workers import Death, Replace, ordered_map
+from rspnet.core.workers import Death, Replace
 from rspnet.data.annotations import VideoRecord
+from rspnet.data.reading import attempt, read_in_workers
 from rspnet.data.skipped import Skip
 from rspnet.video.clips import draw_window
-from rspnet.video.reader import open_video
+from rspnet.video.reader import VideoReader
 
 
 @dataclass(frozen=True)
@@ -53,14 +54,11 @@ class Look:
 
     def __call__(self, path: str) -> str:
         """The reason, "" for none."""
-        try:
-            with open_video(path) as video:
-                draw_window(video.times, length=self._window, rng=np.random.default_rng(0), fps=self._fps)
-        except DecodeError as error:
-            return error.why
-        except RSPNetError as error:
-            return str(error)
-        return ""
+        found = attempt(VideoRecord(Path(path), path), 0, self._draw)
+        return found.reason if isinstance(found, Skip) else ""
+
+    def _draw(self, video: VideoReader) -> None:
+        draw_window(video.times, length=self._window, rng=np.random.default_rng(0), fps=self._fps)
 
 
 def survey(records: Sequence[VideoRecord], look: Look, *, seed: int, workers: int, max_seconds: float) -> Survey:
@@ -88,16 +86,11 @@ def survey(records: Sequence[VideoRecord], look: Look, *, seed: int, workers: in
             begun.append(place)
             yield str(records[place].path)
 
-    def after_death(_path: str, death: Death) -> Replace[str | None]:
+    def give_up(_path: str, death: Death) -> Replace[str | None]:
         return Replace(None if death.hung else death.reason)  # what is slow today need not be bad
 
-    results: Iterator[str | None] = ordered_map(
-        look,
-        paths(),
-        workers=workers,
-        after_death=after_death,
-        hang_seconds=max_seconds,
-        preload=["rspnet.data.loader"],
+    results: Iterator[str | None] = read_in_workers(
+        look, paths(), workers=workers, give_up=give_up, hang_seconds=max_seconds
     )
     for reason in results:
         if not reasons:

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 
 from rspnet.core.errors import DecodeError
 from rspnet.core.urls import content_of
-from rspnet.core.workers import Death, Replace, ordered_map
+from rspnet.data import reading
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.video_clips import VideoClips
 from rspnet.features.roi_maps import Pair
-from rspnet.features.windows import ClipSettings, Windows
-from rspnet.search.cutting import PieceDataset, cut_video, pieces_of
+from rspnet.features.window_clips import CutVideo, WindowClips
+from rspnet.features.windows import ClipSettings
 from rspnet.search.hits import Hit
 from rspnet.search.search_command import clips_to_explain
 from rspnet.video.reader import VideoReader, View, open_video
@@ -57,34 +59,19 @@ class Facts:
 class ReadQuery:
     """A query as pixels: uint8 [n * clips, T, S, S, 3], window after window; `content` is the file's SHA-256."""
 
-    windows: Windows
+    video: CutVideo
     clips: NDArray[np.uint8]
     content: str
 
 
 def contained(work: Callable[[Task], Result], task: Task, path: Path) -> Result:
-    """`work(task)` in a process of its own.
+    """`work(task)` in a process of its own, for a user who waits.
 
     Raises:
-        DecodeError: reading `path` crashed it, or took over a minute.
+        DecodeError: reading `path` crashed it, or it made no progress for a minute.
         RSPNetError: whatever `work` raises.
     """
-
-    def after_death(_task: Task, death: Death) -> Replace[Result | Death]:
-        return Replace(death)
-
-    results: Iterator[Result | Death] = ordered_map(
-        work,
-        [task],
-        workers=1,
-        after_death=after_death,
-        hang_seconds=_LIMIT_SECONDS,
-        preload=["rspnet.search.ui.decoding"],
-    )
-    (result,) = results
-    if isinstance(result, Death):
-        raise DecodeError(path, result.reason)
-    return result
+    return reading.contained(work, task, path, hang_seconds=_LIMIT_SECONDS, preload=["rspnet.search.ui.decoding"])
 
 
 def warm_up() -> None:
@@ -110,15 +97,16 @@ def read_query(task: tuple[Part, ClipSettings]) -> ReadQuery:
         DecodeError: it cannot be read.
     """
     part, settings = task
-    cut = cut_video(part.path, settings, start_s=part.start_s, end_s=part.end_s)
-    pieces = PieceDataset(pieces_of(cut), settings)
-    clips = []
-    for number in range(len(pieces)):
-        sample = pieces[number]
+    record = VideoRecord(part.path, str(part.path))
+    video = VideoClips([record], WindowClips(settings, start_s=part.start_s, end_s=part.end_s))
+    clips, facts = [], None
+    for sample in video.parts(0):
         if sample.clips is None:
             raise DecodeError(part.path, sample.skip.reason if sample.skip else "no clip in it")
         clips.append(sample.clips.numpy())
-    return ReadQuery(cut.windows, np.concatenate(clips), content_of(part.path))
+        facts = facts or sample.facts
+    assert facts is not None
+    return ReadQuery(facts, np.concatenate(clips), content_of(part.path))
 
 
 def read_explained(task: tuple[Part, Hit, ClipSettings]) -> Pair:

@@ -177,7 +177,7 @@ class Service:
         part = Part(self._still_there(clip), start_s, end_s)
         read = contained(read_query, (part, self.library.store.about.clip), part.path)
         with self._model:
-            query = self.library.embed_clips(read.windows, torch.from_numpy(read.clips), content=read.content)
+            query = self.library.embed_clips(read.video, torch.from_numpy(read.clips), content=read.content)
         return Asked(clip, start_s, end_s, query)
 
     # --- the answers ------------------------------------------------------------------------------------------------
