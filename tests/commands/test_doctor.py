@@ -225,7 +225,7 @@ def test_near_duplicates_and_near_leaks(tmp_path: Path) -> None:
 def test_a_crash_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, videos: Path) -> None:
     def every_task_dies(work: object, tasks: list[tuple[str, str]], **options: object) -> object:
         death = Death(note=0, signal=6, hung=False)
-        return (options["give_up"](task, death).result for task in tasks)  # type: ignore[operator]
+        return (options["after_death"](task, death).result for task in tasks)  # type: ignore[operator]
 
     monkeypatch.setattr(reading, "ordered_map", every_task_dies)
     records = [record for record in doctor_module._records(str(videos), None) if record.name == "good.mp4"]
