@@ -5,7 +5,7 @@ import torch
 
 from rspnet.core.errors import ConfigError
 from rspnet.models.backbone import moving_colours
-from rspnet.models.heads import Encoder, create_head
+from rspnet.models.heads import create_encoder, create_head
 from rspnet.models.registry import backbone_names, create_backbone
 
 NAMES = backbone_names()
@@ -101,8 +101,7 @@ def test_strict_state_round_trip(name: str) -> None:
 @pytest.mark.parametrize("kind", ["linear", "mlp", "conv"])
 def test_encoder_gives_float32_unit_vectors(kind: str) -> None:
     backbone = create_backbone("r3d_10_slim")
-    heads = [create_head(kind, num_features=backbone.num_features, dim=32) for _ in range(2)]
-    encoder = Encoder(backbone, *heads)
+    encoder = create_encoder(backbone, head=kind, dim=32)
     for enabled in (False, True):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
             embeddings = encoder(torch.randn(3, 3, 8, 32, 32))

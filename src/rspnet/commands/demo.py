@@ -119,6 +119,7 @@ def measure(
         require_heads(model, task="demo"),
         as_videos(test),
         speeds=settings.data.speeds,
+        base_speed=settings.data.base_speed,
         rounds=SPEED_ROUNDS,
         seed=settings.seed,
     )

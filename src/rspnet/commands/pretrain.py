@@ -131,6 +131,7 @@ class Pretraining:
             batch_size=data.batch_size,
             seed=self.config.seed,
             speeds=data.speeds,
+            base_speed=data.base_speed,
             total_steps=self.plan.total_steps,
             start_step=self.training.loop.step,
             clips_per_video=data.clips_per_video,

@@ -21,7 +21,9 @@ class PairDataConfig:
     size: int = 112
     """Height and width of a clip in pixels."""
     speeds: tuple[int, ...] = (2,)
-    """Fast speeds; one is drawn per batch and set against speed 1. The window holds T times the largest."""
+    """Fast speeds; one is drawn per batch and set against the base speed. The window holds T times the largest."""
+    base_speed: int = 1
+    """The slow speed; 1 is the paper's. With 2, and 4 as fast speed, clips span twice as much of a video's time."""
     fps: float | None = None
     """Resample every video by time to this rate first; needed where rates vary within or between files."""
     augmentation: Literal["published", "aug_plus"] = "published"
@@ -44,7 +46,11 @@ class PairDataConfig:
         require(self.num_frames >= 2, f"--data.num_frames {self.num_frames}: a clip needs at least 2 frames")
         require(self.size >= 16, f"--data.size {self.size}: must be at least 16 pixels")
         require(bool(self.speeds), "--data.speeds is empty: name at least one fast speed")
-        require(min(self.speeds) >= 2, f"--data.speeds {list(self.speeds)}: each must be at least 2")
+        require(self.base_speed >= 1, f"--data.base_speed {self.base_speed}: must be at least 1")
+        require(
+            min(self.speeds) > self.base_speed,
+            f"--data.speeds {list(self.speeds)}: each must be above --data.base_speed {self.base_speed}",
+        )
         require(self.fps is None or self.fps > 0, f"--data.fps {self.fps}: must be above 0")
         require(0 <= self.noise_std < 1, f"--data.noise_std {self.noise_std}: must be in 0..1")
         require(self.batch_size >= 2, f"--data.batch_size {self.batch_size}: must be at least 2")

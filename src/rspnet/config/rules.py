@@ -8,7 +8,16 @@ from typing import Any, Literal
 from rspnet.core.errors import ConfigError
 
 BackboneName = Literal[
-    "c3d", "r3d_10_slim", "r3d_18", "r3d_18_torchvision", "r3d_34", "r3d_50", "r2plus1d_vcop", "r2plus1d_18", "s3dg"
+    "c3d",
+    "r3d_10_slim",
+    "r3d_18",
+    "r3d_18_torchvision",
+    "r3d_34",
+    "r3d_50",
+    "r2plus1d_vcop",
+    "r2plus1d_18",
+    "s3dg",
+    "two_stream_slim",
 ]
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp32", "fp16"]

@@ -35,9 +35,10 @@ class ClipPlan:
 class ClipTask:
     """One pretext task.
 
-    - "pace": at which of the speeds (1 and `speeds`) does this clip play? (pace prediction, absolute speed)
-    - "speednet": is this clip sped up? Half of each batch plays at 1, half at one of `speeds` drawn for the batch.
-    - "moco": two clips of a video at speed 1; no label.
+    - "pace": at which of the base speed and `speeds` does this clip play? (pace prediction, absolute speed)
+    - "speednet": is this clip sped up? Half of each batch plays at the base speed, half at one of `speeds` drawn for
+      the batch.
+    - "moco": two clips of a video at the base speed; no label.
     - "order": in which order do `num_ordered` clips that follow one another in the video belong?
 
     Raises:
@@ -47,6 +48,7 @@ class ClipTask:
     name: TaskName
     speeds: tuple[int, ...]
     num_ordered: int = 3
+    base_speed: int = 1
 
     def __post_init__(self) -> None:
         if self.name not in get_args(TaskName):
@@ -69,24 +71,24 @@ class ClipTask:
         """Ticks of the window that every video must hold: equal for all speeds, so that its place tells nothing."""
         if self.name == "order":
             return ordered_length(num_frames, self.num_ordered)
-        return window_length(num_frames, [1] if self.name == "moco" else self._all_speeds())
+        return window_length(num_frames, [self.base_speed] if self.name == "moco" else self._all_speeds())
 
     def plans(self, batch_size: int, *, seed: int, step: int) -> list[ClipPlan]:
         """What a global batch shows, a function of (seed, step); labels are as even as the batch allows."""
         rng = numpy_rng(seed, "clips", step)
         labels = (rng.permutation(batch_size) + rng.integers(self.num_classes)) % self.num_classes
         if self.name == "moco":
-            return [ClipPlan((1, 1)) for _ in labels]
+            return [ClipPlan((self.base_speed, self.base_speed)) for _ in labels]
         if self.name == "order":
             orders, speeds = self._orders(), (1,) * self.num_ordered
             return [ClipPlan(speeds, int(label), orders[label]) for label in labels]
         played = self._all_speeds()
         if self.name == "speednet":
-            played = (1, self.speeds[int(rng.integers(len(self.speeds)))])
+            played = (self.base_speed, self.speeds[int(rng.integers(len(self.speeds)))])
         return [ClipPlan((played[label],), int(label)) for label in labels]
 
     def _all_speeds(self) -> tuple[int, ...]:
-        return tuple(sorted({1, *self.speeds}))
+        return tuple(sorted({self.base_speed, *self.speeds}))
 
     def _orders(self) -> list[tuple[int, ...]]:
         return list(permutations(range(self.num_ordered)))

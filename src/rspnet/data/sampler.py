@@ -35,23 +35,25 @@ class PairSampler:
     """One rank's batches from `start_step` to `total_steps`, straight through all epochs.
 
     The order of an epoch is a function of (seed, epoch); the last incomplete batch is dropped. A random half of each
-    global batch plays at speed 1 and the other half at a speed s, drawn once a batch from `speeds`, both functions of
-    (seed, step) (METHOD: steps 1 and 2). Rank r takes the r-th slice of each global batch, so all ranks' slices put
-    together do not depend on how many ranks there are, and a resume continues the very same stream.
+    global batch plays at the base speed and the other half at a speed s, drawn once a batch from `speeds`, both
+    functions of (seed, step) (METHOD: steps 1 and 2). Rank r takes the r-th slice of each global batch, so all ranks'
+    slices put together do not depend on how many ranks there are, and a resume continues the very same stream.
 
     Args:
         num_videos: videos in the data set.
         batch_size: samples of one step over all ranks together.
         seed: the run's seed.
-        speeds: fast speeds (each >= 2) to draw one from for every batch.
+        speeds: fast speeds (each above the base speed) to draw one from for every batch.
         total_steps: step to stop before.
         start_step: first step to give, for a resume.
         clips_per_video: samples of each video in one epoch; the epoch is that many shuffled passes in a row.
+        base_speed: the slow speed that the fast ones are set against, 1 in the paper.
         rank: this process's number.
         world_size: number of processes.
 
     Raises:
-        ConfigError: a batch that is larger than an epoch or not a multiple of `world_size`, or a speed below 2.
+        ConfigError: a batch that is larger than an epoch or not a multiple of `world_size`, or a fast speed that is not
+            above the base speed.
     """
 
     def __init__(
@@ -64,14 +66,15 @@ class PairSampler:
         total_steps: int,
         start_step: int = 0,
         clips_per_video: int = 1,
+        base_speed: int = 1,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        _check(num_videos, batch_size, clips_per_video, world_size, speeds)
+        _check(num_videos, batch_size, clips_per_video, world_size, (base_speed, *speeds))
         self.num_videos = num_videos
         self.batch_size = batch_size
         self.seed = seed
-        self.speeds = tuple(speeds)
+        self.speeds, self.base_speed = tuple(speeds), base_speed
         self.total_steps = total_steps
         self.start_step = start_step
         self.clips_per_video = clips_per_video
@@ -115,12 +118,12 @@ class PairSampler:
         return np.concatenate([rng.permutation(self.num_videos) + repeat * self.num_videos for repeat in repeats])
 
     def _speeds(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Own and other speeds of a global batch: two int64 [batch_size], a random half of the first being 1."""
+        """Own and other speeds of a global batch: two int64 [batch_size], a random half of the first the base."""
         rng = numpy_rng(self.seed, "speed", step)
         fast = self.speeds[int(rng.integers(len(self.speeds)))]
         is_fast = rng.permutation(self.batch_size) < self.batch_size // 2
-        own = np.where(is_fast, fast, 1)
-        return own, 1 + fast - own
+        own = np.where(is_fast, fast, self.base_speed)
+        return own, self.base_speed + fast - own
 
 
 def epoch_steps(num_videos: int, batch_size: int, *, clips_per_video: int) -> int:
@@ -138,5 +141,9 @@ def _check(num_videos: int, batch_size: int, clips_per_video: int, world_size: i
         )
     if batch_size % world_size:
         raise ConfigError(f"a batch of {batch_size} clips cannot be shared evenly by {world_size} processes")
-    if not speeds or min(speeds) < 2:
-        raise ConfigError(f"speeds must hold whole numbers >= 2 (the other half plays at speed 1), not {list(speeds)}")
+    base, *fast = speeds
+    if base < 1 or not fast or min(fast) <= base:
+        raise ConfigError(
+            f"speeds must be whole numbers above the base speed {base}, which is at least 1 (the other half of a batch "
+            f"plays at it), not {fast}"
+        )

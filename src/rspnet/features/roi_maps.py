@@ -133,7 +133,11 @@ def explain(model: RSPNet, first: RoiClip, second: RoiClip) -> tuple[Explanation
     similarities = [float((a * b).sum()) for a, b in ((one.motion, two.motion), (one.appearance, two.appearance))]
     found = []
     for own, partner, clip in ((features[0], features[1], first), (features[1], features[0], second)):
-        maps = [roi_maps(head, own, partner) for head in (encoder.motion_head, encoder.appearance_head)]
+        channels = encoder.backbone.motion_channels, encoder.backbone.appearance_channels
+        maps = [
+            roi_maps(head, own[:, seen], partner[:, seen])
+            for head, seen in zip((encoder.motion_head, encoder.appearance_head), channels, strict=True)
+        ]
         motion, appearance = (_to_frames(part, clip.shown.shape[:3]) for part in maps)
         found.append(Explanation(motion, appearance, *similarities))
     return found[0], found[1]

@@ -29,6 +29,7 @@ def speed_accuracy(
     speeds: Sequence[int],
     rounds: int,
     seed: int,
+    base_speed: int = 1,
     batch_size: int = 32,
 ) -> float:
     """RSP accuracy on held-out videos: how often two clips of one video at one speed are more alike than at two.
@@ -46,7 +47,9 @@ def speed_accuracy(
     )
     batch_size = min(batch_size, len(records))
     steps = len(records) * rounds // batch_size
-    sampler = PairSampler(len(records), batch_size=batch_size, seed=seed, speeds=speeds, total_steps=steps)
+    sampler = PairSampler(
+        len(records), batch_size=batch_size, seed=seed, speeds=speeds, base_speed=base_speed, total_steps=steps
+    )
     model.eval()
     accuracies = []
     for batch in make_loader(dataset, sampler, num_workers=0):

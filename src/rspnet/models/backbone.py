@@ -30,6 +30,8 @@ class Backbone(nn.Module):
         num_features: channels C of the last feature map.
         input: what it sees of a clip, see `InputKind`.
         num_channels: of what it sees: 3, or 6 for "both" and "moving".
+        motion_channels: which of the C channels the motion head sees, and features for motion are made of: all.
+        appearance_channels: which ones the appearance head sees: all.
         recompute: activation checkpointing: in training only what passes between stages is kept for the backward pass,
             which computes the rest again.
     """
@@ -40,6 +42,7 @@ class Backbone(nn.Module):
         self.num_features = num_features
         self.input = input
         self.num_channels = 6 if input in ("both", "moving") else 3
+        self.motion_channels, self.appearance_channels = slice(0, num_features), slice(0, num_features)
         self.recompute = False
 
     def forward_features(self, clips: Tensor) -> Tensor:

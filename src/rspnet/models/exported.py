@@ -14,7 +14,7 @@ from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.files import atomic_path, write_json
 from rspnet.models.backbone import Backbone
 from rspnet.models.classifier import Classifier
-from rspnet.models.heads import Encoder, create_head
+from rspnet.models.heads import Encoder, create_encoder
 from rspnet.models.registry import create_backbone
 from rspnet.models.weights import load_strictly
 
@@ -68,11 +68,8 @@ def build_network(description: dict[str, Any]) -> Network:
         return Classifier(backbone, num_classes=description["num_classes"], dropout=0.0).eval()
     if description["kind"] == "backbone":
         return FeatureNet(backbone).eval()
-    heads = [
-        create_head(description["head"], num_features=backbone.num_features, dim=description["feature_dim"])
-        for _ in range(2)
-    ]
-    return FeatureNet(backbone, Encoder(backbone, *heads)).eval()
+    encoder = create_encoder(backbone, head=description["head"], dim=description["feature_dim"])
+    return FeatureNet(backbone, encoder).eval()
 
 
 def write_description(network: Network, folder: Path, description: dict[str, Any], *, format: str) -> None:  # noqa: A002

@@ -76,13 +76,19 @@ def create_head(kind: HeadKind, *, num_features: int, dim: int) -> nn.Module:
 
 
 class Encoder(nn.Module):
-    """Backbone f with the heads g_a and g_m."""
+    """Backbone f with the heads g_a and g_m, each on its channels of the feature map (all but in a two-stream network).
 
-    def __init__(self, backbone: Backbone, appearance_head: nn.Module, motion_head: nn.Module) -> None:
+    Args:
+        backbone: f.
+        head: which heads, see `create_head`.
+        dim: length of the vectors.
+    """
+
+    def __init__(self, backbone: Backbone, *, head: HeadKind, dim: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.appearance_head = appearance_head
-        self.motion_head = motion_head
+        self.appearance_head = _head_on(head, backbone.appearance_channels, dim)
+        self.motion_head = _head_on(head, backbone.motion_channels, dim)
 
     def forward(self, clips: Tensor) -> Embeddings:
         """Clips [B, 3, T, H, W] to unit vectors [B, D], float32 whatever autocast says (float64 in a float64 model)."""
@@ -90,7 +96,42 @@ class Encoder(nn.Module):
 
     def embed_features(self, features: Tensor) -> Embeddings:
         """The same from the backbone's last feature map [B, C, T', H', W']."""
-        return Embeddings(_unit(self.appearance_head(features)), _unit(self.motion_head(features)))
+        return Embeddings(
+            _unit(self.appearance_head(features[:, self.backbone.appearance_channels])),
+            _unit(self.motion_head(features[:, self.backbone.motion_channels])),
+        )
+
+
+class StreamVectors(NamedTuple):
+    """`Embeddings`, and L2-normalised [B, D] vectors of the A-VID head of the motion stream."""
+
+    appearance: Tensor
+    motion: Tensor
+    instance: Tensor
+
+
+class StreamEncoder(Encoder):
+    """Encoder of a two-stream network: A-VID teaches the motion stream, too, through a head of its own."""
+
+    def __init__(self, backbone: Backbone, *, head: HeadKind, dim: int) -> None:
+        super().__init__(backbone, head=head, dim=dim)
+        self.instance_head = _head_on(head, backbone.motion_channels, dim)
+
+    def forward(self, clips: Tensor) -> StreamVectors:  # type: ignore[override]
+        """Clips [B, 3, T, H, W] to unit vectors [B, D] of all three heads."""
+        features = self.backbone.forward_features(clips)
+        instance = _unit(self.instance_head(features[:, self.backbone.motion_channels]))
+        return StreamVectors(*self.embed_features(features), instance)
+
+
+def create_encoder(backbone: Backbone, *, head: HeadKind, dim: int) -> Encoder:
+    """The encoder that trains a backbone: with a third head where it has two streams.
+
+    Raises:
+        ConfigError: unknown head.
+    """
+    streams = backbone.motion_channels != backbone.appearance_channels
+    return (StreamEncoder if streams else Encoder)(backbone, head=head, dim=dim)
 
 
 class ProjectionEncoder(nn.Module):
@@ -104,6 +145,10 @@ class ProjectionEncoder(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         """Clips [B, 3, T, H, W] to unit vectors [B, D] in at least float32."""
         return _unit(self.head(self.backbone.forward_features(clips)))
+
+
+def _head_on(kind: HeadKind, channels: slice, dim: int) -> nn.Module:
+    return create_head(kind, num_features=channels.stop - channels.start, dim=dim)
 
 
 def pool(features: Tensor) -> Tensor:

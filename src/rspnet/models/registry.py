@@ -12,6 +12,7 @@ from rspnet.models.c3d import C3D
 from rspnet.models.r2plus1d import R2Plus1DVcop
 from rspnet.models.resnet3d import BasicBlock, Bottleneck, ResNet3D
 from rspnet.models.s3dg import S3DG
+from rspnet.models.two_stream import TwoStream
 from rspnet.models.video_resnet import VideoResNet18
 
 _BUILDERS: dict[str, Callable[..., Backbone]] = {
@@ -24,6 +25,7 @@ _BUILDERS: dict[str, Callable[..., Backbone]] = {
     "r3d_34": partial(ResNet3D, block=BasicBlock, depths=(3, 4, 6, 3)),
     "r3d_50": partial(ResNet3D, block=Bottleneck, depths=(3, 4, 6, 3)),
     "s3dg": S3DG,
+    "two_stream_slim": TwoStream,
 }
 
 

@@ -17,20 +17,30 @@ class BasicBlock(nn.Module):
     """Two 3x3x3 convolutions beside a shortcut."""
 
     expansion = 1
+    flat = False
+    """Whether every frame is convolved by itself."""
 
     def __init__(self, channels_in: int, width: int, *, stride: int) -> None:
         super().__init__()
-        self.conv1 = Conv3d(channels_in, width, 3, stride=stride, padding=1, bias=False)
+        kernel, padding = ((1, 3, 3), (0, 1, 1)) if self.flat else ((3, 3, 3), (1, 1, 1))
+        strides = (1 if self.flat else stride, stride, stride)
+        self.conv1 = Conv3d(channels_in, width, kernel, stride=strides, padding=padding, bias=False)
         self.bn1 = nn.BatchNorm3d(width)
-        self.conv2 = Conv3d(width, width, 3, padding=1, bias=False)
+        self.conv2 = Conv3d(width, width, kernel, padding=padding, bias=False)
         self.bn2 = nn.BatchNorm3d(width)
-        self.downsample = projection_shortcut(channels_in, width, stride=stride)
+        self.downsample = projection_shortcut(channels_in, width, stride=strides)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, T, H, W] -> [B, width, T/stride, H/stride, W/stride]."""
+        """[B, C, T, H, W] -> [B, width, T/stride, H/stride, W/stride]; T stays where the block is flat."""
         out = F.relu(self.bn1(self.conv1(x)), inplace=True)
         out = self.bn2(self.conv2(out))
         return F.relu(out + self.downsample(x), inplace=True)
+
+
+class FlatBlock(BasicBlock):
+    """Two 1x3x3 convolutions beside a shortcut."""
+
+    flat = True
 
 
 class Bottleneck(nn.Module):
@@ -57,15 +67,24 @@ class Bottleneck(nn.Module):
         return F.relu(out + self.downsample(x), inplace=True)
 
 
-def projection_shortcut(channels_in: int, channels_out: int, *, stride: int) -> nn.Module:
+def projection_shortcut(channels_in: int, channels_out: int, *, stride: int | tuple[int, int, int]) -> nn.Module:
     """Identity where the shape stays, else a strided 1x1x1 convolution with batch norm."""
-    if stride == 1 and channels_in == channels_out:
+    if stride in (1, (1, 1, 1)) and channels_in == channels_out:
         return nn.Identity()
     return nn.Sequential(Conv3d(channels_in, channels_out, 1, stride=stride, bias=False), nn.BatchNorm3d(channels_out))
 
 
 class ResNet3D(Backbone):
-    """Stem 7x7x7, stride (1, 2, 2), max pool 3 stride 2 in time too, four stages with strides 1, 2, 2, 2."""
+    """Stem of stride (1, 2, 2), max pool 3 stride 2 in time too, four stages with strides 1, 2, 2, 2.
+
+    Args:
+        name: see `Backbone`.
+        input: see `Backbone`.
+        block: what stages are made of. With flat ones (and a stem of one frame) nothing spans frames: time is kept.
+        depths: blocks of each stage.
+        widths: channels of each stage.
+        stem: size of the first convolution.
+    """
 
     def __init__(
         self,
@@ -75,9 +94,12 @@ class ResNet3D(Backbone):
         block: type[BasicBlock] | type[Bottleneck],
         depths: tuple[int, int, int, int],
         widths: tuple[int, int, int, int] = (64, 128, 256, 512),
+        stem: tuple[int, int, int] = (7, 7, 7),
     ) -> None:
         super().__init__(name=name, num_features=widths[-1] * block.expansion, input=input)
-        self.conv1 = Conv3d(self.num_channels, widths[0], 7, stride=(1, 2, 2), padding=3, bias=False)
+        self.flat = block is FlatBlock
+        padding = stem[0] // 2, stem[1] // 2, stem[2] // 2
+        self.conv1 = Conv3d(self.num_channels, widths[0], stem, stride=(1, 2, 2), padding=padding, bias=False)
         self.bn1 = nn.BatchNorm3d(widths[0])
         channels = widths[0]
         for stage, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):
@@ -95,4 +117,6 @@ class ResNet3D(Backbone):
 
     def _stem(self, clips: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(clips)), inplace=True)
+        if self.flat:
+            return max_pool(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
         return max_pool(x, 3, stride=2, padding=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from rspnet.core.errors import ConfigError
 from rspnet.losses.info_nce import info_nce
 from rspnet.losses.ranking import margin_ranking, ranking_accuracy
 from rspnet.models.backbone import InputKind
-from rspnet.models.heads import Embeddings, Encoder, HeadKind, create_head
+from rspnet.models.heads import Embeddings, HeadKind, StreamEncoder, StreamVectors, create_encoder
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel, arguments_of, check_groups, mean_output
 from rspnet.pretext.keys import encode_keys
@@ -22,6 +22,8 @@ from rspnet.pretext.momentum import update_momentum_encoder
 from rspnet.pretext.queue import KeyQueue
 from rspnet.pretext.speed import SpeedViews
 from rspnet.pretext.statistics import GroupStatistics, average_statistics_over_ranks
+
+_Vectors = Embeddings | StreamVectors
 
 
 @dataclass(frozen=True)
@@ -92,14 +94,11 @@ class RSPNet(PretextModel):
         super().__init__(arguments_of(locals()))
         if appearance_weight == 0 and motion_weight == 0:
             raise ConfigError("appearance_weight and motion_weight are both 0: there would be nothing to learn")
-        network = create_backbone(backbone, input=input)
-        self.encoder_q = Encoder(
-            network,
-            create_head(head, num_features=network.num_features, dim=feature_dim),
-            create_head(head, num_features=network.num_features, dim=feature_dim),
-        )
+        self.encoder_q = create_encoder(create_backbone(backbone, input=input), head=head, dim=feature_dim)
         self.encoder_k = copy.deepcopy(self.encoder_q).requires_grad_(False)
         self.queue = KeyQueue(size=queue_size, dim=feature_dim)
+        if isinstance(self.encoder_q, StreamEncoder):
+            self.instance_queue = KeyQueue(size=queue_size, dim=feature_dim)
 
     @property
     def trained(self) -> nn.Module:
@@ -161,33 +160,51 @@ class RSPNet(PretextModel):
         if self.training:
             update_momentum_encoder(self.encoder_k, self.encoder_q, momentum=self._config["momentum"])
         # The order matters for the running statistics only; it is the public code's.
+        kind = StreamVectors if isinstance(self.encoder_q, StreamEncoder) else Embeddings
         other, same = (
-            Embeddings(*encode_keys(self.encoder_k, clips, groups=groups, step_seed=step_seed, stream=stream))
+            kind(*encode_keys(self.encoder_k, clips, groups=groups, step_seed=step_seed, stream=stream))
             for clips, stream in ((views.key_other, "other speed"), (views.key_same, "same speed"))
         )
-        # A copy: a backward pass may still need these negatives when new keys are queued.
-        negatives = self.queue.keys.clone()
+        # Copies: a backward pass may still need these negatives when new keys are queued.
+        negatives = {name: queue.keys.clone() for name, queue in self._queues().items()}
         statistics = GroupStatistics(self.encoder_q, groups=groups)
         parts = (tensor.chunk(groups) for tensor in (views.query, *same, *other))
         for query_clips, *keys in zip(*parts, strict=True):
             with statistics.group():
                 query = (encode or self.encoder_q)(query_clips)
-            yield self._losses(query, Embeddings(*keys[:2]), Embeddings(*keys[2:]), negatives)
+            yield self._losses(query, kind(*keys[: len(same)]), kind(*keys[len(same) :]), negatives)
         statistics.finish()
         if self.training:
             average_statistics_over_ranks(self.encoder_q, self.encoder_k)
-            self.queue.enqueue(gather_batch(other.appearance))
+            for name, queue in self._queues().items():
+                queue.enqueue(gather_batch(getattr(other, name)))
+
+    def _queues(self) -> dict[str, KeyQueue]:
+        """Name of the vectors that A-VID tells apart -> their queue; two of them in a two-stream network."""
+        queues = {"appearance": self.queue}
+        return queues | {"instance": self.instance_queue} if isinstance(self.encoder_q, StreamEncoder) else queues
 
     def forward(self, views: SpeedViews, *, step_seed: int = 0) -> PretextOutput:
         """The mean output over the virtual ranks, with the graph of all of them; see `group_outputs`."""
         return mean_output(list(self.group_outputs(views, step_seed=step_seed)))
 
-    def _losses(self, query: Embeddings, same: Embeddings, other: Embeddings, negatives: Tensor) -> PretextOutput:
-        """Both losses and their metrics for one group (paper, equations 3, 5 and 6)."""
+    def _losses(
+        self, query: _Vectors, same: _Vectors, other: _Vectors, negatives: Mapping[str, Tensor]
+    ) -> PretextOutput:
+        """Both losses and their metrics for one group (paper, equations 3, 5 and 6).
+
+        In a two-stream network the A-VID loss is the sum over both streams, its metrics are the appearance stream's.
+        """
         temperature = self._config["temperature"]
-        same_term = info_nce(query.appearance, same.appearance, negatives, temperature=temperature)
-        other_term = info_nce(query.appearance, other.appearance, negatives, temperature=temperature)
+        terms = {
+            (name, speed): info_nce(getattr(query, name), getattr(keys, name), negatives[name], temperature=temperature)
+            for name in negatives
+            for speed, keys in (("same", same), ("other", other))
+        }
+        same_term, other_term = terms["appearance", "same"], terms["appearance", "other"]
         appearance = same_term.loss + other_term.loss
+        if "instance" in negatives:
+            appearance = appearance + terms["instance", "same"].loss + terms["instance", "other"].loss
         motion = margin_ranking(
             query.motion, same.motion, other.motion, margin=self._config["margin"], temperature=temperature
         )

@@ -117,7 +117,8 @@ def _multiply_adds_per_clip(config: PretrainConfig) -> int:
 
 def print_plan(plan: Plan, config: PretrainConfig, model: PretextModel, console: Console) -> None:
     """Print the plan as a table."""
-    speeds = "speed 1" if config.model.method in ("moco", "order") else f"speeds 1 and {list(config.data.speeds)}"
+    base, fast = config.data.base_speed, list(config.data.speeds)
+    speeds = {"moco": f"speed {base}", "order": "speed 1"}.get(config.model.method, f"speeds {base} and {fast}")
     rows = {
         "videos": f"{plan.num_videos:,}",
         "clip": f"{config.data.num_frames} frames x {config.data.size}², {speeds}",
@@ -202,7 +203,9 @@ def build_model(config: PretrainConfig) -> PretextModel:
 def clip_task(config: PretrainConfig) -> ClipTask | None:
     """The baseline's task, or None for RSPNet's own pair of tasks."""
     method = config.model.method
-    return None if method == "rspnet" else ClipTask(method, config.data.speeds, config.model.order_clips)
+    if method == "rspnet":
+        return None
+    return ClipTask(method, config.data.speeds, config.model.order_clips, config.data.base_speed)
 
 
 def window_of(config: PretrainConfig) -> int:

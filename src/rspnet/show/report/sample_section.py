@@ -64,7 +64,7 @@ def samples_section(run: RunFacts) -> Section:
 
 
 def first_samples(data: PairDataConfig, *, seed: int) -> list[SeenSample]:
-    """The first sample of the first batch at speed 1, and the first at another speed.
+    """The first sample of the first batch at the base speed, and the first at another speed.
 
     Raises:
         RSPNetError: the videos are not there any more.
@@ -76,6 +76,7 @@ def first_samples(data: PairDataConfig, *, seed: int) -> list[SeenSample]:
         batch_size=min(data.batch_size, len(records) * data.clips_per_video),
         seed=seed,
         speeds=data.speeds,
+        base_speed=data.base_speed,
         total_steps=1,
         clips_per_video=data.clips_per_video,
     )

@@ -1,0 +1,61 @@
+"""Two small networks in one: motion from differences of frames, appearance from a few frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from rspnet.models.backbone import Backbone, InputKind
+from rspnet.models.resnet3d import BasicBlock, FlatBlock, ResNet3D
+
+_FRAMES = 2
+"""Frames that the appearance stream sees: the middles of as many equal parts of a clip."""
+_MOTION_WIDTHS = (32, 64, 128, 256)
+_APPEARANCE_WIDTHS = (24, 48, 64, 96)
+
+
+class TwoStream(Backbone):
+    """A slim R3D on what `input` says and a slim flat ResNet on a few RGB frames, side by side in the feature map.
+
+    The stems are small (3x5x5, 1x5x5): at 48 pixels a side one of 7x7x7 is two thirds of a slim network's work.
+
+    The streams share nothing, so that each space keeps what it is for: the motion head reads the first channels, the
+    appearance head the last ones.
+
+    Args:
+        name: see `Backbone`.
+        input: what the motion stream sees; the appearance stream always sees frames.
+    """
+
+    def __init__(self, *, name: str, input: InputKind) -> None:  # noqa: A002
+        first, last = _MOTION_WIDTHS[-1], _APPEARANCE_WIDTHS[-1]
+        super().__init__(name=name, num_features=first + last, input=input)
+        depths = (1, 1, 1, 1)
+        self.motion = ResNet3D(
+            name=name, input=input, block=BasicBlock, depths=depths, widths=_MOTION_WIDTHS, stem=(3, 5, 5)
+        )
+        self.appearance = ResNet3D(
+            name=name, input="rgb", block=FlatBlock, depths=depths, widths=_APPEARANCE_WIDTHS, stem=(1, 5, 5)
+        )
+        self.motion_channels, self.appearance_channels = slice(0, first), slice(first, first + last)
+
+    def forward_features(self, clips: Tensor) -> Tensor:
+        """Last feature maps of both streams, one behind the other: [B, C, T', H', W']; see `Backbone`.
+
+        The appearance map is the mean over its frames, the same at every time.
+        """
+        self.motion.recompute = self.appearance.recompute = self.recompute
+        return self._feature_map(clips)
+
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        """A single one: the streams run side by side."""
+        return [self._both]
+
+    def _both(self, clips: Tensor) -> Tensor:
+        motion = self.motion.forward_features(clips)
+        length = clips.shape[2]
+        places = [(2 * k + 1) * length // (2 * _FRAMES) for k in range(_FRAMES)]
+        look = self.appearance.forward_features(clips[:, :, places]).mean(dim=2, keepdim=True)
+        return torch.cat([motion, look.expand(-1, -1, motion.shape[2], -1, -1)], dim=1)
