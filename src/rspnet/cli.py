@@ -85,6 +85,11 @@ COMMANDS: dict[str, Command] = {
         "rspnet.lab.disentangle.run_disentangle:disentangle",
         "ask features what they hold, and RSP what it goes by",
     ),
+    "study shipped": Command(
+        "rspnet.config.shipped:ShippedConfig",
+        "rspnet.lab.make_shipped:make_shipped",
+        "make the weights that come with the package again",
+    ),
     "study": Command(
         "rspnet.config.study:StudyConfig",
         "rspnet.lab.study.run_study:study",

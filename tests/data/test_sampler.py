@@ -64,11 +64,20 @@ def test_half_of_each_global_batch_plays_fast_at_one_speed() -> None:
     [
         ({"batch_size": 22}, "a batch of 22 clips is larger than an epoch of 21 videos x 1 clips"),
         ({"batch_size": 5, "world_size": 2}, "a batch of 5 clips cannot be shared evenly by 2 processes"),
-        ({"speeds": [1, 2]}, "speeds must hold whole numbers >= 2"),
-        ({"speeds": []}, "speeds must hold"),
+        ({"speeds": [1, 2]}, "above the base speed 1.*not .1, 2."),
+        ({"speeds": []}, "above the base speed"),
         ({"batch_size": 0}, "batch_size and clips_per_video must be >= 1"),
     ],
 )
 def test_errors(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         sampler(**changes)
+
+
+def test_the_base_speed_takes_the_place_of_one() -> None:
+    plain, wide = (list(sampler(speeds=speeds, base_speed=base)) for speeds, base in (([2], 1), ([6], 3)))
+    for first, second in zip(plain, wide, strict=True):
+        assert [(3 * r.speed, 3 * r.other_speed) for r in first] == [(r.speed, r.other_speed) for r in second]
+    for base, speeds in ((0, [2]), (2, [2]), (4, [2, 8])):
+        with pytest.raises(ConfigError, match="above the base speed"):
+            sampler(speeds=speeds, base_speed=base)

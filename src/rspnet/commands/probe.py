@@ -20,6 +20,7 @@ from rspnet.data.labelled.read import class_names
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device, pick_workers
+from rspnet.features.descriptor import comparable
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import default_cache_folder
 from rspnet.features.labelled_features import FeatureMaker, embedder_view
@@ -71,8 +72,9 @@ def probe(config: ProbeConfig) -> None:
     linear = fit_linear(
         x, labels, y, num_classes=len(names), folds=config.folds, seed=config.seed, groups=groups_of(train)
     )
+    near, asked = comparable(x, y, embedder.descriptor)
     votes = nearest_scores(
-        x, labels, y, num_classes=len(names), neighbours=config.neighbours, temperature=config.temperature
+        near, labels, asked, num_classes=len(names), neighbours=config.neighbours, temperature=config.temperature
     )
     found = {"linear": Predictions(test, linear.scores, names), "knn": Predictions(test, votes, names)}
     fewest = int(np.unique(labels, return_counts=True)[1].min())
@@ -111,6 +113,7 @@ def make_embedder(config: ProbeConfig) -> Embedder:
         stride=config.stride,
         size=config.size,
         pooling=config.pooling,
+        descriptor=config.descriptor,
         batch_size=config.batch_size,
         num_workers=pick_workers(config.num_workers),
         device=config.device,

@@ -27,6 +27,7 @@ from rspnet.data.presets import AugmentPreset
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device, pick_workers
+from rspnet.features.descriptor import Descriptor, comparable
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import default_cache_folder
 from rspnet.features.labelled_features import FeatureMaker, embedder_view
@@ -55,12 +56,13 @@ class Protocol:
     pooling: Literal["average", "max"]
     gallery_view: Literal["centre", "training"]
     drops_last_batch: bool
+    descriptor: Descriptor
 
 
 PROTOCOLS = {
-    "ours": Protocol("average", "centre", drops_last_batch=False),
-    "paper": Protocol("max", "centre", drops_last_batch=False),
-    "official": Protocol("average", "training", drops_last_batch=True),
+    "ours": Protocol("average", "centre", drops_last_batch=False, descriptor="mean_std"),
+    "paper": Protocol("max", "centre", drops_last_batch=False, descriptor="mean"),
+    "official": Protocol("average", "training", drops_last_batch=True, descriptor="mean"),
 }
 
 
@@ -115,6 +117,7 @@ def retrieve(config: RetrieveConfig) -> None:
         stride=config.stride,
         size=config.size,
         pooling=config.pooling or protocol.pooling,
+        descriptor=config.descriptor or protocol.descriptor,
         batch_size=config.batch_size,
         num_workers=pick_workers(config.num_workers),
         device=config.device,
@@ -128,7 +131,8 @@ def retrieve(config: RetrieveConfig) -> None:
     queries = VideoSet.of(*maker.vectors(test, what="test videos"))
     if rank() > 0:
         return
-    scores = score(queries, gallery)
+    near, asked = comparable(gallery.vectors.numpy(), queries.vectors.numpy(), embedder.descriptor)
+    scores = score(VideoSet.of(queries.records, asked), VideoSet.of(gallery.records, near))
     _write(config, maker, scores, folder, gallery=gallery, queries=queries)
 
 

@@ -22,12 +22,13 @@ def roi(config: RoiConfig) -> None:
     """
     model = require_heads(load_pretrained(config.model), task="roi").to(pick_device(config.device))
     num_frames, size = config.num_frames or model.config["num_frames"], config.size or model.config["size"]
-    shape = {"num_frames": num_frames, "stride": config.stride, "size": size}
+    stride = config.stride or model.config.get("stride", 1)
+    shape = {"num_frames": num_frames, "stride": stride, "size": size}
     first = read_clip(as_path(config.first), start_s=config.first_start, **shape)
     second = read_clip(as_path(config.second), start_s=config.second_start, **shape)
     folder = open_run_folder(config.out, config, command="roi")
     explanations = explain(model, first, second)
-    write_pictures(folder, (first, second), explanations, slow=4 / config.stride)
+    write_pictures(folder, (first, second), explanations, slow=4 / stride)
     own = explanations[0]
     write_result(
         folder,

@@ -15,7 +15,7 @@ class EmbedConfig:
     Example: rspnet embed runs/first/last.ckpt my_videos --out features
     """
 
-    model: str = positional("Checkpoint (last.ckpt) or published .pth.tar file.")
+    model: str = positional("Checkpoint (last.ckpt), published .pth.tar file, or rspnet-small.")
     videos: list[str] = positional("Video files or folders of videos.", nargs="+")
     out: str = "features"
     """Run folder: features.npz (or .parquet), config.yaml and result.json go there."""
@@ -27,8 +27,8 @@ class EmbedConfig:
     """Evenly spaced clips per video."""
     num_frames: int | None = None
     """Frames of a clip; the default is what the network was trained with."""
-    stride: int = 1
-    """Frames from one frame of a clip to the next."""
+    stride: int | None = None
+    """Frames from one frame of a clip to the next; the default is the slow speed that the network was trained with."""
     size: int | None = None
     """Height and width of a clip in pixels; the default is what the network was trained with."""
     batch_size: int = 8

@@ -219,9 +219,6 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         require(self.epochs >= 1, f"--epochs {self.epochs}: must be at least 1")
         require(self.max_steps is None or self.max_steps >= 1, f"--max_steps {self.max_steps}: must be at least 1")
-        method, speeds = self.model.method, self.data.speeds
-        one_speed = method in ("moco", "order")
-        require(not one_speed or speeds == (2,), f"--data.speeds {list(speeds)}: {method} plays all clips at speed 1")
         groups = self.model.virtual_ranks * self.engine.devices * self.engine.num_nodes
         size = self.data.batch_size
         require(size % groups == 0, f"--data.batch_size {size}: must divide by ranks x virtual ranks = {groups}")

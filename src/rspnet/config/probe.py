@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rspnet.config.labelled import LabelledDataConfig
-from rspnet.config.rules import Device, Precision, positional, require, require_clips
+from rspnet.config.rules import DEFAULT_WEIGHTS, Device, Precision, positional, require, require_clips
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,11 @@ class ProbeConfig:
 
     data: LabelledDataConfig
     """Labelled videos: classifiers learn from the training split and are scored on the test split."""
-    model: str = positional("Checkpoint (last.ckpt) or published .pth.tar file.")
+    model: str = positional(
+        "Checkpoint (last.ckpt), published .pth.tar file, or weights that come with the package (the default).",
+        nargs="?",
+        default=DEFAULT_WEIGHTS,
+    )
     out: str = "probe"
     """Run folder: result.json, predictions, confusion.png, few_labels.png, skipped.csv and config.yaml go there."""
     random_init: bool = False
@@ -37,12 +41,15 @@ class ProbeConfig:
     """Evenly spaced clips per video."""
     num_frames: int | None = None
     """Frames of a clip; the default is what the network was trained with."""
-    stride: int = 1
-    """Frames from one frame of a clip to the next."""
+    stride: int | None = None
+    """Frames from one frame of a clip to the next; the default is the slow speed that the network was trained with."""
     size: int | None = None
     """Height and width of a clip in pixels; the default is what the network was trained with."""
     pooling: Literal["average", "max"] = "average"
     """Pooling of the last feature map."""
+    descriptor: Literal["mean", "mean_std"] = "mean_std"
+    """A video's vector. mean: of its clips' features; mean_std: with their standard deviation over the clips beside it,
+    standardised over the training videos where vectors are compared."""
     cache: str | None = None
     """Folder of features kept between runs; the default is rspnet/features in the user's cache folder."""
     seed: int = 0

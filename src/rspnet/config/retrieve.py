@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rspnet.config.labelled import LabelledDataConfig
-from rspnet.config.rules import Device, Precision, positional, require, require_clips
+from rspnet.config.rules import DEFAULT_WEIGHTS, Device, Precision, positional, require, require_clips
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,11 @@ class RetrieveConfig:
 
     data: LabelledDataConfig
     """Labelled videos: the test split queries the training split."""
-    model: str = positional("Checkpoint (last.ckpt) or published .pth.tar file.")
+    model: str = positional(
+        "Checkpoint (last.ckpt), published .pth.tar file, or weights that come with the package (the default).",
+        nargs="?",
+        default=DEFAULT_WEIGHTS,
+    )
     out: str = "retrieve"
     """Run folder: result.json, per_class.csv, skipped.csv and config.yaml go there."""
     protocol: Literal["ours", "official", "paper"] = "ours"
@@ -26,12 +30,15 @@ class RetrieveConfig:
     code): gallery seen through the training crops, its incomplete last batch left out, average pooling."""
     pooling: Literal["average", "max"] | None = None
     """Pooling of the last feature map; the default is the protocol's."""
+    descriptor: Literal["mean", "mean_std"] | None = None
+    """A video's vector. mean: of its clips' features; mean_std: with their standard deviation over the clips beside it,
+    standardised over the gallery. The default is the protocol's: mean_std in ours, mean in the others."""
     num_clips: int = 10
     """Evenly spaced clips per video."""
     num_frames: int | None = None
     """Frames of a clip; the default is what the network was trained with."""
-    stride: int = 1
-    """Frames from one frame of a clip to the next."""
+    stride: int | None = None
+    """Frames from one frame of a clip to the next; the default is the slow speed that the network was trained with."""
     size: int | None = None
     """Height and width of a clip in pixels; the default is what the network was trained with."""
     official_batch: int = 32

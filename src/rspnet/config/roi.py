@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rspnet.config.rules import Device, positional, require, require_clips
+from rspnet.config.rules import DEFAULT_WEIGHTS, Device, positional, require, require_clips
 
 
 @dataclass(frozen=True)
 class RoiConfig:
     """Show where two clips are alike, in motion and in appearance: a picture and a video.
 
-    Example: rspnet roi a.mp4 b.mp4 --model runs/first/last.ckpt --out roi
+    Example: rspnet roi a.mp4 b.mp4 --out roi
     """
 
-    model: str
-    """Checkpoint (last.ckpt) or published .pth.tar file, with linear heads."""
     first: str = positional("A video.")
     second: str = positional("Another one (or the same at another time).")
+    model: str = DEFAULT_WEIGHTS
+    """Checkpoint (last.ckpt) or published .pth.tar file with linear heads, or weights that come with the package."""
     out: str = "roi"
     """Run folder: roi.png, roi.mp4, config.yaml and result.json go there."""
     first_start: float | None = None
@@ -26,8 +26,8 @@ class RoiConfig:
     """Second at which the second clip starts; the default takes it from the middle."""
     num_frames: int | None = None
     """Frames of a clip; the default is what the network was trained with. More give a finer map in time."""
-    stride: int = 1
-    """Frames from one frame of a clip to the next."""
+    stride: int | None = None
+    """Frames from one frame of a clip to the next; the default is the slow speed that the network was trained with."""
     size: int | None = None
     """Height and width of a clip in pixels; the default is what the network was trained with. More give a finer map."""
     device: Device = "auto"

@@ -6,6 +6,7 @@ from dataclasses import field
 from typing import Any, Literal
 
 from rspnet.core.errors import ConfigError
+from rspnet.weights import DEFAULT
 
 BackboneName = Literal[
     "c3d",
@@ -19,6 +20,8 @@ BackboneName = Literal[
     "s3dg",
     "two_stream_slim",
 ]
+DEFAULT_WEIGHTS = DEFAULT
+"""The model where none is named: weights that come with the package."""
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp32", "fp16"]
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rspnet.config.rules import Device, Precision, positional, require, require_clips
+from rspnet.config.rules import DEFAULT_WEIGHTS, Device, Precision, positional, require, require_clips
 
 
 @dataclass(frozen=True)
 class IndexConfig:
     """Make a folder of videos searchable; run it again after changes, only new or changed videos are done.
 
-    Example: rspnet index my_videos --store library --model runs/first/last.ckpt
+    Example: rspnet index my_videos --store library
     """
 
     store: str
     """The library: a folder, or an object-store address (s3://, gs://, az://)."""
-    model: str
-    """Checkpoint (last.ckpt) or published .pth.tar file."""
     folder: str = positional("Folder of videos; videos that have left it leave the library.")
+    model: str = DEFAULT_WEIGHTS
+    """Checkpoint (last.ckpt), published .pth.tar file, or weights that come with the package."""
     window_s: float = 2.0
     """Seconds of video behind one vector."""
     hop_s: float = 1.0
@@ -27,8 +27,8 @@ class IndexConfig:
     """Clips of a window, from the middles of as many equal parts, whose vectors are averaged."""
     num_frames: int | None = None
     """Frames of a clip; the default is what the network was trained with."""
-    stride: int = 1
-    """Frames from one frame of a clip to the next."""
+    stride: int | None = None
+    """Frames from one frame of a clip to the next; the default is the slow speed that the network was trained with."""
     size: int | None = None
     """Height and width of a clip in pixels; the default is what the network was trained with."""
     batch_size: int = 8

@@ -18,8 +18,9 @@ FORMAT = "rspnet"
 SCHEMA = 2
 """Version of the layout; a later one is refused, earlier ones are brought up to it by `upgrade`."""
 _FIRST_SEALED = 2
-CLASSIFIER_TASK, BACKBONE_TASK = "finetune", "backbone"
-"""`task` of a checkpoint with a classifier, and of one with a converted backbone alone; others hold a pre-training."""
+CLASSIFIER_TASK, BACKBONE_TASK, ENCODER_TASK = "finetune", "backbone", "encoder"
+"""`task` of a checkpoint with a classifier, of one with a converted backbone alone, and of one with a query encoder
+alone; others hold a pre-training."""
 
 _MARK = b"sha256:"
 _SEAL_BYTES = len(_MARK) + 64

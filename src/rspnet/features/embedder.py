@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import EvalSample, VideoClips, read_clips
 from rspnet.engine.runtime import pick_device, pick_precision
+from rspnet.features.descriptor import Descriptor, describe, descriptor_length
 from rspnet.models.fold import fold_batch_norms
 from rspnet.models.heads import Embeddings
 from rspnet.pretext.base import PretextModel
@@ -71,9 +72,10 @@ class Embedder:
         model: a model, or the path of a checkpoint that `load_pretrained` reads.
         num_clips: evenly spaced clips per video (10 in the published protocols).
         num_frames: frames of a clip; the default is what the network was trained with.
-        stride: frames from one frame of a clip to the next.
+        stride: frames from one frame of a clip to the next; the default is the slow speed it was trained with.
         size: height and width of a clip; the default is what the network was trained with.
         pooling: how the last feature map becomes one vector per clip: "average" or "max" over time and space.
+        descriptor: how the vectors of a video's clips become one, see `rspnet.features.descriptor`.
         batch_size: clips that go through the network together.
         num_workers: processes that read videos; 0 reads in this one.
         device: "auto", "cpu" or "cuda".
@@ -93,9 +95,10 @@ class Embedder:
         *,
         num_clips: int = 10,
         num_frames: int | None = None,
-        stride: int = 1,
+        stride: int | None = None,
         size: int | None = None,
         pooling: Literal["average", "max"] = "average",
+        descriptor: Descriptor = "mean",
         batch_size: int = 10,
         num_workers: int = 0,
         device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -111,8 +114,9 @@ class Embedder:
         self.num_clips = num_clips
         self.num_frames = loaded.config["num_frames"] if num_frames is None else num_frames
         self.size = loaded.config["size"] if size is None else size
-        self.stride = stride
+        self.stride = loaded.config.get("stride", 1) if stride is None else stride
         self.pooling = pooling
+        self.descriptor = descriptor
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._check()
@@ -124,9 +128,13 @@ class Embedder:
                 raise ConfigError(f"{name} {value}: must be at least {smallest}")
         if self.pooling not in ("average", "max"):
             raise ConfigError(f"unknown pooling {self.pooling!r}; choose one of average, max")
+        if self.descriptor not in get_args(Descriptor):
+            raise ConfigError(
+                f"unknown descriptor {self.descriptor!r}; choose one of {', '.join(get_args(Descriptor))}"
+            )
 
     def embed(self, paths: Sequence[str | os.PathLike[str]]) -> Vectors:
-        """One feature vector per video: float32 [N, C], the mean of its clips' backbone features.
+        """One feature vector per video: float32 [N, D], the descriptor of its clips' backbone features.
 
         Raises:
             ConfigError: `paths` is one path instead of a list of them.
@@ -138,8 +146,9 @@ class Embedder:
         for result in self.stream([VideoRecord(as_path(path), os.fspath(path)) for path in paths]):
             if isinstance(result, Skip):
                 raise DecodeError(as_path(result.name), result.reason)
-            rows.append(result.features.mean(axis=0))
-        return np.stack(rows) if rows else np.zeros((0, self.model.backbone.num_features), np.float32)
+            rows.append(describe(result.features, self.descriptor))
+        length = descriptor_length(self.model.backbone.num_features, self.descriptor)
+        return np.stack(rows) if rows else np.zeros((0, length), np.float32)
 
     def stream(self, records: Sequence[VideoRecord]) -> Iterator[VideoFeatures | Skip]:
         """Features of every video in turn, or why there are none."""

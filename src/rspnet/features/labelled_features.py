@@ -18,6 +18,7 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import Cutter
 from rspnet.data.skipped import Skip, SkipLog
 from rspnet.data.video_clips import VideoClips
+from rspnet.features.descriptor import describe
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import FeatureCache
 
@@ -44,12 +45,13 @@ def embedder_view(embedder: Embedder) -> dict[str, Any]:
         "num_clips": embedder.num_clips,
         "num_crops": 1,
         "pooling": embedder.pooling,
+        "descriptor": embedder.descriptor,
         "precision": embedder.precision,
     }
 
 
 class FeatureMaker:
-    """Mean clip features of videos: from the cache where it has them, by the network where not.
+    """Descriptors of videos: from the cache where it has them, by the network where not.
 
     Args:
         embedder: network and view.
@@ -96,7 +98,7 @@ class FeatureMaker:
             if isinstance(result, Skip):
                 self.log.add([result])
                 continue
-            known[result.record.path] = result.features.mean(axis=0)
+            known[result.record.path] = describe(result.features, self.embedder.descriptor)
             if rank() == 0:
                 cache.put(result.record.path, known[result.record.path])
         kept = [record for record in records if record.path in known]

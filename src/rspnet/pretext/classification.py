@@ -70,6 +70,7 @@ class ClipClassification(PretextModel):
         virtual_ranks: groups a process cuts its batch into, as in `RSPNet`.
         num_frames: frames of the clips it is trained on; only a note for those who use the weights.
         size: height and width of those clips in pixels; likewise.
+        stride: frames of the video from one frame of the slow clips to the next; likewise.
 
     Raises:
         ConfigError: an argument out of its range.
@@ -86,6 +87,7 @@ class ClipClassification(PretextModel):
         virtual_ranks: int = 1,
         num_frames: int = 16,
         size: int = 112,
+        stride: int = 1,
     ) -> None:
         super().__init__(arguments_of(locals()))
         if num_classes < 2 or num_clips < 1:

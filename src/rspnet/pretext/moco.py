@@ -56,6 +56,7 @@ class MoCo(PretextModel):
         virtual_ranks: int = 1,
         num_frames: int = 16,
         size: int = 112,
+        stride: int = 1,
     ) -> None:
         super().__init__({"method": "moco", **arguments_of(locals())})
         network = create_backbone(backbone, input=input)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rspnet.core.checkpoint_format import CLASSIFIER_TASK, FORMAT
+from rspnet.core.checkpoint_format import CLASSIFIER_TASK, ENCODER_TASK, FORMAT
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.models.classifier import Classifier, restore_classifier
 from rspnet.models.exported import DESCRIPTION, WEIGHTS, FeatureNet, load_exported
@@ -27,14 +27,16 @@ from rspnet.pretext.bare import BareBackbone
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import create_method
 from rspnet.pretext.rspnet import RSPNet
+from rspnet.weights import shipped_file
 
 
 def load_pretrained(path: str | os.PathLike[str]) -> PretextModel:
     """The model of a weights file, on the CPU, in eval mode: an `RSPNet`, a baseline's model, or a `BareBackbone`.
 
-    Reads our checkpoints, folders that `rspnet export` wrote as safetensors, the paper's published pre-training files
-    (`model_best_<arch>_<n>epoch.pth.tar`); and as a bare backbone: fine-tuned files (ours and the paper's), state dicts
-    of torchvision and of other programs (see `rspnet.models.foreign`). Code in a file is never executed.
+    `"rspnet-small"` names the weights that come with the package (docs/rspnet-small.md). Any other name is a file of
+    weights: our checkpoints, folders that `rspnet export` wrote as safetensors, the paper's published pre-training
+    files (`model_best_<arch>_<n>epoch.pth.tar`); and as a bare backbone: fine-tuned files (ours and the paper's), state
+    dicts of torchvision and of other programs (see `rspnet.models.foreign`). Code in a file is never executed.
 
     Raises:
         CheckpointError: the file is missing, damaged, asks to run code, or fits none of our networks to 95 %.
@@ -47,7 +49,7 @@ def load_pretrained_with_report(path: str | os.PathLike[str]) -> tuple[PretextMo
     file = weights_file(path)
     if file.name == WEIGHTS and file.with_name(DESCRIPTION).exists():
         return from_export(file.parent)
-    content = read_weights_file(path)
+    content = read_weights_file(file)
     source = f"checkpoint {str(path)!r}"
     model: PretextModel
     if content.get("format") == FORMAT:
@@ -61,9 +63,16 @@ def load_pretrained_with_report(path: str | os.PathLike[str]) -> tuple[PretextMo
 
 
 def weights_file(path: str | os.PathLike[str]) -> Path:
-    """The file with the weights: the path itself, or `model.safetensors` of a folder that `rspnet export` wrote."""
+    """The file with the weights.
+
+    The path itself, `model.safetensors` of a folder that `rspnet export` wrote, or, where there is neither file nor
+    folder, the weights of that name that come with the package.
+    """
     inside = Path(path) / WEIGHTS
-    return inside if inside.with_name(DESCRIPTION).is_file() else Path(path)
+    if inside.with_name(DESCRIPTION).is_file():
+        return inside
+    own = None if Path(path).exists() else shipped_file(os.fspath(path))
+    return Path(path) if own is None else own
 
 
 def _is_published_pretraining(content: Mapping[str, Any]) -> bool:
@@ -89,11 +98,9 @@ def from_export(folder: Path) -> tuple[PretextModel, LoadReport]:
         bare = BareBackbone(network.backbone, num_frames=num_frames, size=size)
         return bare.eval(), _backbone_report(network)
     settings = {name: description[name] for name in ("input", "head", "feature_dim")}
-    model = RSPNet(description["backbone"], **settings, queue_size=1, num_frames=num_frames, size=size)
-    state = network.network.state_dict()
-    model.encoder_q.load_state_dict(state)
-    model.encoder_k.load_state_dict(state)
-    return model.eval(), LoadReport(used=tuple(state))
+    settings |= {"num_frames": num_frames, "size": size, "stride": description.get("stride", 1)}
+    model = RSPNet(description["backbone"], **settings, queue_size=1)
+    return model.eval(), _fill_encoders(model, network.network.state_dict(), source=f"exported model {str(folder)!r}")
 
 
 def from_published(arch: str, state: dict[str, Tensor], *, source: str) -> tuple[RSPNet, LoadReport]:
@@ -133,8 +140,17 @@ def _from_own(content: dict[Any, Any], source: str) -> tuple[PretextModel, LoadR
         model = create_method(config)
     except (TypeError, ConfigError) as error:
         raise CheckpointError(f"{source} has a model_config that does not fit: {error}") from error
+    if content.get("task") == ENCODER_TASK and isinstance(model, RSPNet):
+        return model, _fill_encoders(model, state, source=source)
     load_strictly(model, state, source=source)
     return model, LoadReport(used=tuple(state))
+
+
+def _fill_encoders(model: RSPNet, state: dict[str, Tensor], *, source: str) -> LoadReport:
+    """Take a query encoder's weights for both encoders; what was trained at the file's number format is converted."""
+    for encoder in (model.encoder_q, model.encoder_k):
+        load_strictly(encoder, state, source=source)
+    return LoadReport(used=tuple(state))
 
 
 def _backbone_report(network: Classifier | FeatureNet) -> LoadReport:

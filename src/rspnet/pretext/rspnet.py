@@ -69,6 +69,7 @@ class RSPNet(PretextModel):
             statistics, shuffle-BN between them), which also lets the caller accumulate gradients group by group.
         num_frames: frames of the clips it is trained on; only a note for those who use the weights.
         size: height and width of those clips in pixels; likewise.
+        stride: frames of the video from one frame of the slow clips to the next; likewise.
 
     Raises:
         ConfigError: an argument out of its range.
@@ -90,6 +91,7 @@ class RSPNet(PretextModel):
         virtual_ranks: int = 1,
         num_frames: int = 16,
         size: int = 112,
+        stride: int = 1,
     ) -> None:
         super().__init__(arguments_of(locals()))
         if appearance_weight == 0 and motion_weight == 0:

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from rspnet.core.errors import CheckpointError
 from rspnet.data.presets import MEAN, STD
 from rspnet.models.backbone import Backbone
@@ -28,6 +30,7 @@ def as_exported(model: PretextModel) -> tuple[FeatureNet, dict[str, Any]]:
     """The part of a model that exports hold (backbone, and heads where there are any), and its description."""
     config = model.config
     common = describe(model.backbone, num_frames=config["num_frames"], size=config["size"])
+    common["stride"] = config.get("stride", 1)
     if not isinstance(model, RSPNet):
         return FeatureNet(model.backbone), {"kind": "backbone"} | common
     heads = {"kind": "encoder", "head": config["head"], "feature_dim": config["feature_dim"]}
@@ -38,6 +41,12 @@ def save_shared(model: PretextModel, folder: str | os.PathLike[str]) -> None:
     """Write a model's trained network to a folder; see `RSPNet.save_pretrained`."""
     network, description = as_exported(model)
     save_exported(network, folder, description)
+
+
+def half_precision_encoder(model: RSPNet) -> dict[str, Tensor]:
+    """State of the query encoder with its parameters at half precision; statistics and counters as they are."""
+    halved = {name: value.detach().half() for name, value in model.encoder_q.named_parameters()}
+    return {**model.encoder_q.state_dict(), **halved}
 
 
 def open_shared(name: str | os.PathLike[str], *, revision: str | None = None) -> RSPNet:

@@ -195,7 +195,8 @@ def build_model(config: PretrainConfig) -> PretextModel:
         settings = {name: settings[name] for name in own}
         if task.name != "moco":
             settings |= {"num_classes": task.num_classes, "num_clips": task.num_clips}
-    created = create_method(settings | {"num_frames": config.data.num_frames, "size": config.data.size})
+    data = config.data
+    created = create_method(settings | {"num_frames": data.num_frames, "size": data.size, "stride": data.base_speed})
     created.backbone.recompute = config.engine.activation_checkpointing
     return created
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,8 +13,10 @@ from numpy.typing import NDArray
 
 from rspnet.core.rng import numpy_rng
 from rspnet.data.synthetic.acting import Blob, Capsule, Floats, Part, Rhythm, scene_parts
+from rspnet.video.writer import write_video
 
 Pixels = NDArray[np.float32]
+FRAMES_PER_SECOND = 25
 _TILE = 1.6
 """Side of a background in picture sides."""
 
@@ -31,6 +35,26 @@ def render_scene(*, seed: int, number: int, num_frames: int, size: int) -> NDArr
     noise = rng.uniform(0, 0.02)
     frames += noise * rng.standard_normal(frames.shape, dtype=np.float32)
     return np.asarray((np.clip(frames, 0, 1) * 255 + 0.5).astype(np.uint8))
+
+
+def write_scenes(root: Path, *, num_videos: int, seed: int, num_frames: int, size: int, workers: int = 2) -> None:
+    """Render and encode scenes 0 to `num_videos` - 1 of a seed: MP4 and AVI by turns; files that are there stay.
+
+    Workers are threads: much of rendering and encoding releases the interpreter lock.
+
+    Raises:
+        RSPNetError: a file cannot be written.
+    """
+
+    def write(number: int) -> None:
+        path = Path(root) / f"{number:05d}.{'avi' if number % 2 else 'mp4'}"
+        if not path.exists():  # files appear whole
+            frames = render_scene(seed=seed, number=number, num_frames=num_frames, size=size)
+            write_video(path, frames, fps=FRAMES_PER_SECOND)
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for _ in pool.map(write, range(num_videos)):
+            pass
 
 
 def _background(rng: np.random.Generator, *, num_frames: int, size: int) -> tuple[Floats, Pixels]:

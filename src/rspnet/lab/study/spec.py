@@ -113,10 +113,21 @@ def row_config(study: Study, run: str, *, seed: int, root: str, listed: str, out
     options = merged(merged(recipe, study.base), own)
     options = merged(options, {"data": {"root": root, "list": listed}, "out": out, "seed": seed, "resume": True})
     try:
-        sections = {name: kind(**_tuples(options.pop(name, {}))) for name, kind in SECTIONS.items()}
-        return PretrainConfig(**sections, **options)
+        return pretraining_of(options)
     except TypeError as error:
         raise ConfigError(f"study {study.name}, run {run!r}: {error}") from error
+
+
+def pretraining_of(options: Options) -> PretrainConfig:
+    """The configuration of nested options of `rspnet pretrain`, as recipes hold them.
+
+    Raises:
+        ConfigError: options that contradict each other.
+        TypeError: an option that does not exist.
+    """
+    rest = dict(options)
+    sections = {name: kind(**_tuples(rest.pop(name, {}))) for name, kind in SECTIONS.items()}
+    return PretrainConfig(**sections, **rest)
 
 
 def finetune_config(study: Study, run: str, config: PretrainConfig, *, out: str, listed: str) -> FinetuneConfig:

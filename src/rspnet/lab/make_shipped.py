@@ -1,0 +1,51 @@
+"""`rspnet study shipped`: the weights that come with the package, made by one command from nothing but code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from rspnet.commands.pretrain import pretrain
+from rspnet.config.shipped import ShippedConfig
+from rspnet.core.checkpoint_format import ENCODER_TASK
+from rspnet.core.files import sha256_of
+from rspnet.data.synthetic.acting_picture import write_scenes
+from rspnet.engine.checkpoint import LAST, save_checkpoint
+from rspnet.lab.study.spec import Options, merged, pretraining_of
+from rspnet.pretext.methods import require_heads
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.pretext.shared import half_precision_encoder
+from rspnet.recipes import recipe_path
+from rspnet.weights import DEFAULT
+
+RECIPE = "pretrain/small-cpu"
+NUM_FRAMES, SIZE = 96, 80
+"""Of the videos that are drawn."""
+
+
+def make_shipped(config: ShippedConfig) -> int:
+    """Run the command. Returns the training's exit code.
+
+    Raises:
+        RSPNetError: a file cannot be written, or the training fails.
+    """
+    out = Path(config.out)
+    write_scenes(out / "videos", num_videos=config.num_videos, seed=config.seed + 1, num_frames=NUM_FRAMES, size=SIZE)
+    recipe = yaml.safe_load(recipe_path(RECIPE).read_text(encoding="utf-8"))
+    own: Options = {"out": str(out / "run"), "seed": config.seed, "max_steps": config.max_steps, "resume": True}
+    own["data"] = {"root": str(out / "videos"), "num_workers": config.num_workers}
+    code = pretrain(pretraining_of(merged(recipe, own)))
+    if code == 0:
+        path = pack(out / "run" / LAST, out / f"{DEFAULT}.ckpt")
+        print(f"{path}: {path.stat().st_size} bytes, SHA-256 {sha256_of(path)}")
+    return code
+
+
+def pack(checkpoint: Path, target: Path) -> Path:
+    """Write the query encoder of a checkpoint alone, at half precision."""
+    model = require_heads(load_pretrained(checkpoint), task="study shipped")
+    state = half_precision_encoder(model)
+    settings = model.config | {"queue_size": 1}
+    save_checkpoint(target, {"task": ENCODER_TASK, "model_config": settings, "model": state})
+    return target

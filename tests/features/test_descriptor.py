@@ -1,0 +1,53 @@
+"""A video's vector: against slow twins; order, scale and number of clips."""
+
+import numpy as np
+import pytest
+from reference.descriptor_reference import described, standardised
+
+from rspnet.features.descriptor import comparable, describe, descriptor_length
+
+CLIPS = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32) * 3 + 1
+
+
+@pytest.mark.parametrize("descriptor", ["mean", "mean_std"])
+def test_twin(descriptor: str) -> None:
+    found = describe(CLIPS, descriptor)
+    assert found.dtype == np.float32
+    assert len(found) == descriptor_length(5, descriptor)
+    np.testing.assert_allclose(found, described(CLIPS.tolist(), descriptor), rtol=1e-6)
+
+
+@pytest.mark.parametrize("descriptor", ["mean", "mean_std"])
+def test_order_does_not_matter_and_scale_passes_through(descriptor: str) -> None:
+    shuffled = CLIPS[np.random.default_rng(1).permutation(len(CLIPS))]
+    np.testing.assert_allclose(describe(shuffled, descriptor), describe(CLIPS, descriptor), rtol=1e-6)
+    np.testing.assert_allclose(describe(4 * CLIPS, descriptor), 4 * describe(CLIPS, descriptor), rtol=1e-6)
+
+
+def test_a_shift_moves_the_mean_alone() -> None:
+    one, two = describe(CLIPS, "mean_std"), describe(CLIPS + 10, "mean_std")
+    np.testing.assert_allclose(two[:5], one[:5] + 10, rtol=1e-5)
+    np.testing.assert_allclose(two[5:], one[5:], rtol=1e-4)
+
+
+def test_one_clip_does_not_vary() -> None:
+    np.testing.assert_array_equal(describe(CLIPS[:1], "mean_std"), np.concatenate([CLIPS[0], np.zeros(5)]))
+
+
+def test_standardised_over_the_gallery() -> None:
+    gallery, queries = CLIPS[:5], CLIPS[5:]
+    found = comparable(gallery, queries, "mean_std")
+    for part, wanted in zip(found, standardised(gallery.tolist(), queries.tolist()), strict=True):
+        np.testing.assert_allclose(part, wanted, rtol=1e-5, atol=1e-6)
+    kept = comparable(gallery, queries, "mean")
+    np.testing.assert_array_equal(kept[0], gallery)
+    np.testing.assert_array_equal(kept[1], queries)
+
+
+def test_a_number_that_never_varies_in_the_gallery_is_no_division_by_zero() -> None:
+    gallery = CLIPS.copy()
+    gallery[:, 2] = 1.5
+    near, asked = comparable(gallery, gallery, "mean_std")
+    assert np.isfinite(near).all()
+    assert not near[:, 2].any()
+    assert not asked[:, 2].any()
