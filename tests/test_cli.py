@@ -62,7 +62,6 @@ def test_help_is_quick_and_imports_no_torch() -> None:
         ([*PRETRAIN, "--model.motion_weight", "0", "--model.appearance_weight", "0"], "are both 0: nothing to learn"),
         ([*PRETRAIN, "--model.method", "byol"], "--model.method 'byol': must be one of rspnet, pace,"),
         ([*PRETRAIN, "--model.method", "pace", "--model.motion_weight", "0"], "weigh RSP and A-VID; pace has neither"),
-        ([*PRETRAIN, "--model.method", "moco", "--data.speeds", "[4]"], "--data.speeds [4]: moco plays all clips at"),
         ([*PRETRAIN, "--model.method", "order", "--model.order_clips", "5"], "--model.order_clips 5: must be 2, 3 or"),
         ([*PRETRAIN, "--model.virtual_ranks", "3"], "--data.batch_size 64: must divide by ranks x virtual ranks = 3"),
         ([*PRETRAIN, "--model.virtual_ranks", "64"], "leaves 1 clips for each of 64 ranks; batch norm needs 2"),

@@ -65,8 +65,8 @@ class ModelConfig:
 
     method: Literal["rspnet", "pace", "speednet", "moco", "order"] = "rspnet"
     """What is learned. rspnet: RSP and A-VID (the paper), weighted below. The others are baselines to compare with:
-    pace predicts a clip's speed among 1 and data.speeds; speednet whether a clip is sped up; moco is instance
-    discrimination at speed 1; order puts clips of a video in order."""
+    pace predicts a clip's speed among the base speed and data.speeds; speednet whether a clip is sped up; moco is
+    instance discrimination at the base speed; order puts clips of a video at speed 1 in order."""
     backbone: BackboneName = "r3d_18"
     """Video network that is learned."""
     input: Literal["rgb", "difference", "scaled_difference", "both", "moving"] = "rgb"

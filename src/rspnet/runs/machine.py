@@ -25,7 +25,7 @@ EXTRAS = {"search": "lancedb", "probe": "sklearn", "export": "onnx", "wandb": "w
 _SIDE = 2048
 _PUBLISHED_CLIPS = 240_000 * 200  # Kinetics-400, 200 epochs
 _PUBLISHED_DAYS = 60
-_SMALL_CLIPS = 1000 * 40
+_SMALL_CLIPS = 1000 * 12
 
 
 def print_system() -> None:
@@ -42,7 +42,7 @@ def system_facts() -> dict[str, str]:
     bf16 = has_native_bf16(device)
     rate = product_rate(device, torch.bfloat16 if bf16 else torch.float32)
     published = step_rate(device, "r3d_18", input="rgb", num_frames=16, size=112, batch_size=4, bf16=bf16)
-    small = step_rate(device, "r3d_10_slim", input="difference", num_frames=8, size=64, batch_size=16, bf16=bf16)
+    small = step_rate(device, "two_stream_slim", input="difference", num_frames=16, size=48, batch_size=16, bf16=bf16)
     return {
         "rspnet": version("rspnet"),
         "python": platform.python_version(),
@@ -130,4 +130,4 @@ def recommended(published: float, small: float) -> str:
     if days < _PUBLISHED_DAYS:
         return f"--recipe pretrain/k400-r3d_18 (200 epochs of Kinetics-400 would take about {days:.0f} days)"
     minutes = _SMALL_CLIPS / small / 60
-    return f"--recipe pretrain/small-cpu (40 epochs of 1,000 videos take about {minutes:.0f} minutes)"
+    return f"--recipe pretrain/small-cpu (12 epochs of 1,000 videos take about {minutes:.0f} minutes)"
