@@ -50,8 +50,7 @@ class Trial:
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             output = next(outputs)
         output.loss.backward()
-        for _ in outputs:
-            pass
+        self.model.finish_step()
         self.optimizer.step()
         self.losses.append(output.loss.item())
 

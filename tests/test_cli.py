@@ -58,7 +58,7 @@ def test_help_is_quick_and_imports_no_torch() -> None:
         ([*PRETRAIN, "--data.speeds", "2"], "--data.speeds '2': must be a list such as [2] (rspnet"),
         ([*PRETRAIN, "--data.speeds", "[1]"], "--data.speeds [1]: each must be above --data.base_speed 1"),
         ([*PRETRAIN, "--data.noise_std", "2"], "--data.noise_std 2.0: must be in 0..1"),
-        ([*PRETRAIN, "--model.backbone", "x3d"], "--model.backbone 'x3d': must be one of c3d, r3d_10_slim,"),
+        ([*PRETRAIN, "--model.backbone", "x3d"], "--model.backbone 'x3d': must be one of c3d, r2plus1d_18,"),
         ([*PRETRAIN, "--model.motion_weight", "0", "--model.appearance_weight", "0"], "are both 0: nothing to learn"),
         ([*PRETRAIN, "--model.method", "byol"], "--model.method 'byol': must be one of rspnet, pace,"),
         ([*PRETRAIN, "--model.method", "pace", "--model.motion_weight", "0"], "weigh RSP and A-VID; pace has neither"),

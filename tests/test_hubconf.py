@@ -14,7 +14,6 @@ from helpers.tiny_model import save_tiny_checkpoint
 from rspnet.models.exported import FeatureNet
 from rspnet.models.registry import backbone_names
 from rspnet.pretext.rspnet import RSPNet
-from rspnet.pretext.shared import save_shared
 
 ROOT = str(Path(__file__).resolve().parents[1])
 
@@ -34,7 +33,7 @@ def test_local_files(tmp_path: Path) -> None:
     assert isinstance(model, RSPNet)
     assert not model.training
     pytest.importorskip("safetensors", reason="the extra `export` is not installed")
-    save_shared(model, tmp_path / "out")
+    model.save_pretrained(tmp_path / "out")
     network = torch.hub.load(ROOT, "exported", str(tmp_path / "out"), source="local")
     assert isinstance(network, FeatureNet)
     clips = torch.randn(1, 3, 4, 32, 32)

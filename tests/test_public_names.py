@@ -7,16 +7,25 @@ import rspnet
 
 def test_public_names_are_frozen_and_importable() -> None:
     assert rspnet.__all__ == [
+        "Backbone",
         "CheckpointError",
+        "ClassificationMethod",
+        "ClipPlan",
+        "ClipTask",
         "ConfigError",
         "DecodeError",
         "Embedder",
+        "PretextMethod",
+        "PretextModel",
         "RSPNet",
         "RSPNetError",
+        "SpeedPairs",
         "TooManySkippedError",
         "create_backbone",
         "load_pretrained",
         "open_video",
+        "register_backbone",
+        "register_method",
     ]
     assert all(getattr(rspnet, name).__name__ == name for name in rspnet.__all__)
 

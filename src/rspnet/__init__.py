@@ -10,36 +10,60 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rspnet.core.errors import CheckpointError, ConfigError, DecodeError, RSPNetError, TooManySkippedError
+    from rspnet.data.clip_tasks import ClipPlan, ClipTask, SpeedPairs
     from rspnet.features.embedder import Embedder
-    from rspnet.models.registry import create_backbone
+    from rspnet.models.backbone import Backbone
+    from rspnet.models.registry import create_backbone, register_backbone
+    from rspnet.pretext.base import PretextModel
+    from rspnet.pretext.classification import ClassificationMethod
+    from rspnet.pretext.method import PretextMethod
+    from rspnet.pretext.methods import register_method
     from rspnet.pretext.pretrained import load_pretrained
     from rspnet.pretext.rspnet import RSPNet
     from rspnet.video.reader import open_video
 
 __all__ = [
+    "Backbone",
     "CheckpointError",
+    "ClassificationMethod",
+    "ClipPlan",
+    "ClipTask",
     "ConfigError",
     "DecodeError",
     "Embedder",
+    "PretextMethod",
+    "PretextModel",
     "RSPNet",
     "RSPNetError",
+    "SpeedPairs",
     "TooManySkippedError",
     "create_backbone",
     "load_pretrained",
     "open_video",
+    "register_backbone",
+    "register_method",
 ]
 
 _HOMES = {
+    "Backbone": "rspnet.models.backbone",
     "CheckpointError": "rspnet.core.errors",
+    "ClassificationMethod": "rspnet.pretext.classification",
+    "ClipPlan": "rspnet.data.clip_tasks",
+    "ClipTask": "rspnet.data.clip_tasks",
     "ConfigError": "rspnet.core.errors",
     "DecodeError": "rspnet.core.errors",
     "Embedder": "rspnet.features.embedder",
+    "PretextMethod": "rspnet.pretext.method",
+    "PretextModel": "rspnet.pretext.base",
     "RSPNet": "rspnet.pretext.rspnet",
     "RSPNetError": "rspnet.core.errors",
+    "SpeedPairs": "rspnet.data.clip_tasks",
     "TooManySkippedError": "rspnet.core.errors",
     "create_backbone": "rspnet.models.registry",
     "load_pretrained": "rspnet.pretext.pretrained",
     "open_video": "rspnet.video.reader",
+    "register_backbone": "rspnet.models.registry",
+    "register_method": "rspnet.pretext.methods",
 }
 
 

@@ -12,9 +12,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple, get_args, get_type_hints
 
+from rspnet.config.method_options import add_method_options, method_of
+from rspnet.config.rules import METHOD
 from rspnet.core.errors import ConfigError, OtherRankError, RSPNetError
 from rspnet.core.files import refuse_address
 from rspnet.core.locks import holding
+from rspnet.core.plugins import import_plugins
 from rspnet.core.streams import CLOSED_PIPE_EXIT_CODE, flush_results, is_closed, print_any_name, silence
 from rspnet.recipes import recipe_path
 
@@ -36,6 +39,8 @@ _KINDS = {
     "str": "text",
 }
 """Python's name of an option's type -> how errors call it."""
+_HINTS = dict.fromkeys(("method", "backbone"), ", or one from outside with --plugin")
+"""Option -> what else there is than the values that an error lists."""
 
 _WRITTEN = ("out", "cache", "download")
 """Options that name where files are written."""
@@ -171,6 +176,7 @@ def _run(words: Sequence[str]) -> int:
         print(f"rspnet {version('rspnet')}")
         return 0
     try:
+        words = import_plugins(words)
         command, rest = split_command(words)
         config = parse(command, rest)
         return int(resolve(COMMANDS[command].task)(config) or 0)
@@ -200,6 +206,8 @@ def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
         command = " ".join(words[:length])
         if command in COMMANDS:
             return command, list(words[length:])
+    if not words:
+        raise ConfigError(f"no command: one of {', '.join(COMMANDS)}")
     raise ConfigError(f"unknown command {words[0]!r}: one of {', '.join(COMMANDS)}")
 
 
@@ -217,6 +225,7 @@ def overview() -> str:
         "Video representations without labels, by relative speed perception (RSPNet, AAAI 2021).\n\n"
         f"commands:\n{rows}\n\n"
         "rspnet COMMAND --help explains a command and every option.\n"
+        "--plugin MODULE (or FILE.py), with any command, imports pretext methods and backbones from outside.\n"
         "Options may come from YAML files (--config FILE) and recipes (--recipe NAME); later ones win.\n"
         "Exit codes: 0 done, 2 bad input, 3 too many unreadable videos, 4 the training diverged, 5 not enough memory,\n"
         "130 stopped by Ctrl-C or SIGTERM (go on with --resume), 141 nobody reads the output any more (| head)."
@@ -241,7 +250,10 @@ def parse(command: str, words: Sequence[str]) -> Any:
         options = dict(item.metadata["positional"])
         many = options.get("nargs") == "+"
         parser.add_argument(item.name, type=get_args(hints[item.name])[0] if many else hints[item.name], **options)
-    parser.add_class_arguments(config, as_group=False, skip={item.name for item in placed})
+    chosen = [item.name for item in fields(config) if item.metadata == METHOD]
+    parser.add_class_arguments(config, as_group=False, skip={*chosen, *(item.name for item in placed)})
+    for name in chosen:
+        add_method_options(parser, name)
     try:
         parsed = parser.parse_args(expand(words, command=command, flags=set(flags_of(config))))
         for name in sections_of(config):
@@ -251,6 +263,8 @@ def parse(command: str, words: Sequence[str]) -> Any:
             parsed[name] = at_home(value)
         refuse_addresses(parsed)
         values = parser.instantiate(parsed)
+        for name in chosen:
+            values[name] = method_of(values[name])
         return config(**{item.name: values[item.name] for item in fields(config)})
     except UnicodeDecodeError as error:  # the only text read here is that of --config
         raise ConfigError("--config: the file is no text in UTF-8") from error
@@ -294,7 +308,8 @@ def plainly(message: str, *, places: Collection[str] = ()) -> str:
     kinds = [words for name, words in _KINDS.items() if f"<class '{name}'>" in rule]
     wanted = [f"one of {choices[1]}".replace("'", "")] if choices else kinds
     name = option if option in places else f"--{option}"
-    return f"{name} {value!r}: must be {' or '.join(wanted)}" if wanted else text
+    hint = _HINTS.get(option.rpartition(".")[2], "")
+    return f"{name} {value!r}: must be {' or '.join(wanted)}{hint}" if wanted else text
 
 
 def sections_of(config: type) -> list[str]:

@@ -16,8 +16,8 @@ from helpers.clips_on_disk import TINY, TINY_FINETUNE, listed, write_listed_vide
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main, parse
-from rspnet.commands import pretrain as pretraining
 from rspnet.data.synthetic.procedural import read_set
+from rspnet.pretext import speed
 from rspnet.show.report.report_page import Film, Films, Page, Section, write_page
 from rspnet.show.report.sample_section import difference_frames, first_samples
 
@@ -68,13 +68,13 @@ def run(tmp_path_factory):
     first.rename(first.with_name(HOSTILE + ".mp4"))
     (videos / "train" / "broken<b>.mp4").write_bytes(b"no video")
     seen = []
-    made, pretraining.make_views = pretraining.make_views, lambda *a, **k: seen.append(made(*a, **k)) or seen[-1]
+    made, speed.make_views = speed.make_views, lambda *a, **k: seen.append(made(*a, **k)) or seen[-1]
     try:
         words = ["pretrain", f"--data.root={videos / 'train'}", "--max_steps=4", "--data.max_skipped=0.5", *TINY]
         noisy = ["--data.noise_std=0.05", "--data.speeds=[2,3]", "--data.batch_size=8"]
         assert main([*words, *noisy, f"--out={root / 'run'}"]) == 0
     finally:
-        pretraining.make_views = made
+        speed.make_views = made
     return root / "run", seen[0]
 
 

@@ -17,17 +17,21 @@ from hypothesis import strategies as st
 from rspnet.core.errors import ConfigError
 from rspnet.data.annotations import read_folder
 from rspnet.data.clip_sets import ClipBatch, ClipSample, ClipSetDataset, augment_clips
-from rspnet.data.clip_tasks import ClipPlan, ClipRequest, ClipSampler, ClipTask
+from rspnet.data.clip_tasks import ClipPlan, ClipRequest, ClipSampler, ClipTask, Speeds
 from rspnet.data.loader import make_loader
 from rspnet.data.presets import PRESETS, AugmentPreset
 from rspnet.data.sampler import PairSampler
+from rspnet.pretext.moco import MoCoMethod
+from rspnet.pretext.order import OrderMethod
+from rspnet.pretext.pace import PaceMethod
+from rspnet.pretext.speednet import SpeedNetMethod
 from rspnet.video.clips import ordered_length, ordered_ticks
 
 TASKS = {
-    "pace": ClipTask("pace", (2, 4)),
-    "speednet": ClipTask("speednet", (2,)),
-    "moco": ClipTask("moco", (2,)),
-    "order": ClipTask("order", (2,), 3),
+    "pace": PaceMethod().clips(Speeds((2, 4))),
+    "speednet": SpeedNetMethod().clips(Speeds((2,))),
+    "moco": MoCoMethod().clips(Speeds((2,))),
+    "order": OrderMethod(order_clips=3).clips(Speeds((2,))),
 }
 SIZE = 64
 UNTOUCHED = AugmentPreset(crop_area=(1, 1), crop_aspect=(1, 1), flip_p=0)
@@ -75,7 +79,7 @@ def test_plans_depend_on_seed_and_step_alone_and_labels_are_even(name: str, seed
 
 
 def test_labels_differ_from_step_to_step_and_no_class_is_favoured() -> None:
-    task = ClipTask("order", (2,), 3)
+    task = TASKS["order"]
     labels = [[plan.label for plan in task.plans(32, seed=0, step=step)] for step in range(100)]
     assert len({tuple(row) for row in labels}) == 100
     counts = np.bincount(np.concatenate(labels), minlength=6)
@@ -83,7 +87,7 @@ def test_labels_differ_from_step_to_step_and_no_class_is_favoured() -> None:
 
 
 def test_speednet_draws_one_fast_speed_a_batch() -> None:
-    task = ClipTask("speednet", (2, 3))
+    task = SpeedNetMethod().clips(Speeds((2, 3)))
     fast = [{plan.speeds[0] for plan in task.plans(8, seed=0, step=step) if plan.label == 1} for step in range(20)]
     assert all(len(one) == 1 for one in fast)
     assert set.union(*fast) == {2, 3}
@@ -168,7 +172,11 @@ def test_frozen_and_doubled_videos_tell_no_speed(every: int, tmp_path: Path) -> 
 
 
 def test_tasks_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(ConfigError, match="unknown pretext task 'rotation'"):
-        ClipTask("rotation", (2,))  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="order_clips is 5"):
-        ClipTask("order", (2,), 5)
+    with pytest.raises(ConfigError, match="plan for each of the labels 0, 1"):
+        ClipTask(((ClipPlan((1,), 0), ClipPlan((2,), 2)),))
+    with pytest.raises(ConfigError, match="plan for each of the labels 0, 1"):
+        ClipTask(((ClipPlan((1,), 0), ClipPlan((2,), 1)), (ClipPlan((1,), 0),)))
+    with pytest.raises(ConfigError, match=r"same number of clips, not \[1, 2\]"):
+        ClipTask(((ClipPlan((1,), 0), ClipPlan((1, 2), 1)),))
+    with pytest.raises(ConfigError, match="order_clips 5: must be 2, 3 or 4"):
+        OrderMethod(order_clips=5)

@@ -38,6 +38,7 @@ def train(rank: int, world: int, virtual: int, folder: str, method: str = "rspne
         for out in model.group_outputs(views, step_seed=step, encode=encode):
             (out.loss / virtual).backward()
             total += out.loss.detach() / virtual
+        model.finish_step()
         optimizer.step()
         if world > 1:
             dist.all_reduce(total)

@@ -128,6 +128,7 @@ def test_accumulated_virtual_ranks_equal_the_mean_forward(method: str) -> None:
             value = getattr(out, item.name)
             assert value.dim() == 0
             assert value.requires_grad == (item.name == "loss")
+    by_group.finish_step()
     at_once(views, step_seed=7).loss.backward()
     for first, second in zip(by_group.trained.parameters(), at_once.trained.parameters(), strict=True):
         torch.testing.assert_close(first.grad, second.grad, rtol=1e-8, atol=1e-10)

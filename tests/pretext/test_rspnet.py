@@ -89,6 +89,8 @@ def test_order_of_a_step() -> None:
     assert torch.equal(order[1], views.key_same)
     assert torch.equal(model.queue.keys, old_queue)  # queued after the losses
     assert next(steps, None) is None
+    assert torch.equal(model.queue.keys, old_queue)
+    model.finish_step()
     assert torch.equal(model.queue.keys[:4], keys[0])  # the other-speed keys
     assert torch.equal(model.queue.keys[4:], old_queue[4:])
     out.loss.backward()  # still possible after the keys are queued
@@ -117,6 +119,7 @@ def test_accumulated_groups_equal_the_mean_forward() -> None:
     for out in by_group.group_outputs(views, step_seed=7):
         (out.loss / 3).backward()
         losses.append(out.loss.detach())
+    by_group.finish_step()
     out = at_once(views, step_seed=7)
     out.loss.backward()
     torch.testing.assert_close(torch.stack(losses).mean(), out.loss.detach())

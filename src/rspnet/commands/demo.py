@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rspnet.commands.pretrain import pretrain
-from rspnet.config.pretrain import EngineConfig, ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
+from rspnet.config.pretrain import EngineConfig, OptimConfig, PairDataConfig, PretrainConfig
 from rspnet.config.tools import DemoConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
@@ -27,6 +27,7 @@ from rspnet.features.snapshot import recall_at_1, speed_accuracy, video_vectors
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import load_pretrained
+from rspnet.pretext.rspnet import RSPNetMethod
 from rspnet.runs.plan import build_model
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.show.contact_sheet import SheetClip, SheetRow, contact_sheet
@@ -94,7 +95,7 @@ def training(folder: Path, config: DemoConfig) -> PretrainConfig:
     """The demo's pre-training: ours for small compute, not the published recipe (see docs/small-scale.md)."""
     return PretrainConfig(
         data=PairDataConfig(root=str(folder / "videos" / "train"), num_frames=8, size=48, batch_size=32),
-        model=ModelConfig(backbone="r3d_10_slim", input="difference", queue_size=64, momentum=0.99),
+        model=RSPNetMethod(backbone="r3d_10_slim", input="difference", queue_size=64, momentum=0.99),
         optim=OptimConfig(name="adamw", lr=1e-3, scale_lr=False, schedule_unit="step"),
         engine=EngineConfig(loggers=("csv",), log_every=20, checkpoint_every=100, threads=1),
         out=str(folder / "run"),

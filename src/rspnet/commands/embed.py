@@ -19,7 +19,7 @@ from rspnet.data.skipped import SKIPPED, Skip, SkipLog
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device, pick_workers
 from rspnet.features.embedder import Embedder, VideoFeatures
-from rspnet.pretext.pretrained import weights_file
+from rspnet.pretext.opening import weights_file
 from rspnet.runs.predictions import save_columns
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 

@@ -28,8 +28,8 @@ from rspnet.models.exported import (
     write_description,
 )
 from rspnet.models.weights import read_weights_file
+from rspnet.pretext.exporting import describe
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.pretext.shared import as_exported, describe
 from rspnet.runs.classifiers import open_classifier, reported_checkpoint
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 
@@ -80,7 +80,7 @@ def open_network(model: str) -> tuple[Network, dict[str, Any]]:
         network = trained.model
         description = names | describe(network.backbone, num_frames=clips["num_frames"], size=clips["size"])
     else:
-        network, description = as_exported(load_pretrained(file))
+        network, description = load_pretrained(file).exported()
     return network.float().eval(), description
 
 

@@ -12,32 +12,28 @@ from typing import Any, cast
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from rspnet.config.pretrain import ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
+from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.batches import PairBatch, make_views
-from rspnet.data.clip_sets import ClipBatch, ClipSetDataset, augment_clips
-from rspnet.data.clip_tasks import ClipSampler
-from rspnet.data.loader import make_loader
+from rspnet.data.batches import PairBatch
+from rspnet.data.clip_sets import ClipBatch
 from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.launch import make_fabric
 from rspnet.engine.stop import STOPPED_EXIT_CODE
-from rspnet.pretext.speed import ClipViews, SpeedViews
+from rspnet.pretext.speed import views_of
 from rspnet.runs.plan import (
     Plan,
-    _clip_options,
     build_model,
-    clip_task,
     find_videos,
     make_plan,
     memory_estimate,
-    pair_dataset,
+    pretraining_batches,
     print_plan,
     survey_videos,
     window_of,
@@ -45,9 +41,6 @@ from rspnet.runs.plan import (
 from rspnet.runs.resume import training_settings
 from rspnet.runs.run_folder import plain, write_result
 from rspnet.runs.training import Training
-
-SHOWN = {"loss": "loss", "appearance_loss": "A-VID", "motion_loss": "RSP", "motion_accuracy": "RSP acc"}
-SHOWN |= {"top1": "top-1", "accuracy": "accuracy"}
 
 
 def pretrain(config: PretrainConfig) -> int:
@@ -75,7 +68,7 @@ class Pretraining:
         self.config, self.records, self.plan, self.fabric = config, records, plan, fabric
         log = SkipLog(Path(config.out) / SKIPPED, num_videos=len(records), max_share=config.data.max_skipped)
         self.training = Training(config, records, fabric, log)
-        saved = self.training.find_saved(lambda old: settings_of_result(old, plain(config)))
+        saved = self.training.find_saved(lambda old: settings_of_result(old, config))
         self.training.open_folder(
             "pretrain", threads=plan.threads, precision=plan.precision, virtual_ranks=config.model.virtual_ranks
         )
@@ -90,7 +83,7 @@ class Pretraining:
         self.training.set_loop(
             train_step=self.train_step,
             save=self.save,
-            shown=SHOWN,
+            shown=config.model.shown,
             clips_per_step=config.data.batch_size,
             files_of=lambda batch: [str(records[index].path) for index in batch.index.tolist()],
             saved=saved,
@@ -140,12 +133,7 @@ class Pretraining:
         )
         # Several ranks share their skips instead, so that they end together.
         log = self.training.skipped.log if self.fabric.world_size == 1 else None
-        options: dict[str, Any] = {"num_workers": self.plan.workers, "skip_log": log}
-        task = clip_task(self.config)
-        if task is None:
-            return make_loader(pair_dataset(data, self.records, seed=self.config.seed), sampler, **options)
-        clips = _clip_options(data, seed=self.config.seed)
-        return make_loader(ClipSetDataset(self.records, task=task, **clips), ClipSampler(sampler, task), **options)
+        return pretraining_batches(self.config, self.records, sampler, num_workers=self.plan.workers, skip_log=log)
 
     def train_step(self, batch: PairBatch | ClipBatch, step: int) -> Mapping[str, Tensor]:
         """Forward and backward of one batch, a virtual rank at a time; gradients are left on the trained network."""
@@ -166,8 +154,7 @@ class Pretraining:
             for name in (item.name for item in fields(output)):
                 share = getattr(output, name).detach() / groups
                 totals[name] = totals[name] + share if name in totals else share
-        exhausted = next(outputs, None)
-        assert exhausted is None
+        self.model.finish_step()
         return totals
 
     def _gradient_sync(self, last: bool) -> Any:
@@ -205,21 +192,18 @@ class Pretraining:
         self.training.console.print(f"done: {folder / LAST}{left_out if skipped else ''}", highlight=False)
 
 
-def views_of(batch: PairBatch | ClipBatch, *, noise_std: float) -> SpeedViews | ClipViews:
-    """A batch's clips as its method wants them, augmented where they are."""
-    if isinstance(batch, ClipBatch):
-        return ClipViews(augment_clips(batch, noise_std=noise_std), batch.label)
-    return SpeedViews(*make_views(batch, noise_std=noise_std))
-
-
 _MACHINE_SETTINGS = ("num_workers", "max_skipped", "root", "list", "virtual_ranks")
 
 
-def settings_of_result(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def settings_of_result(saved: Mapping[str, Any], wanted: PretrainConfig) -> Iterator[tuple[str, Any, Any]]:
     """(option, old, new) of every option that the trained weights depend on; machine settings may change."""
-    for section, kind in (("data", PairDataConfig), ("model", ModelConfig), ("optim", OptimConfig)):
-        for name, value in wanted[section].items():
+    for section in ("data", "model", "optim"):
+        for name, value in plain(getattr(wanted, section)).items():
             if name not in _MACHINE_SETTINGS:  # an option that older versions did not have stood at its default
-                yield f"{section}.{name}", saved[section].get(name, getattr(kind, name, None)), value
+                yield (
+                    f"{section}.{name}",
+                    saved[section].get(name, getattr(type(getattr(wanted, section)), name, None)),
+                    value,
+                )
     for name in ("seed", "epochs", "max_steps"):
-        yield name, saved[name], wanted[name]
+        yield name, saved[name], getattr(wanted, name)

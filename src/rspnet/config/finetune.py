@@ -7,7 +7,7 @@ from typing import Literal
 
 from rspnet.config.labelled import LabelledDataConfig
 from rspnet.config.pretrain import EngineConfig, OptimConfig
-from rspnet.config.rules import BackboneName, Device, Precision, positional, require, require_clips
+from rspnet.config.rules import Device, Precision, positional, require, require_backbone, require_clips
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class ClassifierConfig:
 
     init: str | None = None
     """Weights to start from: a checkpoint of pretrain or finetune, or a published file; random without it."""
-    backbone: BackboneName | None = None
-    """Video network; the default is that of `init`, or r3d_18."""
+    backbone: str | None = None
+    """Video network (the names: see pretrain --help); the default is that of `init`, or r3d_18."""
     input: Literal["rgb", "difference", "scaled_difference", "both", "moving"] | None = None
     """What it sees (see pretrain --model.input); the default is that of `init`, or rgb."""
     dropout: float | None = None
@@ -69,6 +69,7 @@ class ClassifierConfig:
     """Share of the target given to all classes alike."""
 
     def __post_init__(self) -> None:
+        require_backbone(self.backbone, option="model.backbone")
         require(self.dropout is None or 0 <= self.dropout < 1, f"--model.dropout {self.dropout}: must be in 0..1")
         require(self.freeze >= 0, f"--model.freeze {self.freeze}: must not be negative")
         require(0 < self.layer_decay <= 1, f"--model.layer_decay {self.layer_decay}: must be above 0, at most 1")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from rspnet.config.rules import BackboneName, Device, Precision, require
+from rspnet.config.rules import METHOD, Device, Precision, require
+from rspnet.data.clip_tasks import Speeds
+from rspnet.pretext.method import PretextMethod
+from rspnet.pretext.rspnet import RSPNetMethod
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class PairDataConfig:
     max_skipped: float = 0.05
     """Largest share of videos that may be left out (undecodable, too short) before the run ends with exit code 3."""
 
+    @property
+    def played(self) -> Speeds:
+        """The slow and the fast speeds."""
+        return Speeds(self.speeds, self.base_speed)
+
     def __post_init__(self) -> None:
         require(
             bool(self.root) or bool(self.list), "--data.root or --data.list is required: a folder or a list of videos"
@@ -57,54 +65,6 @@ class PairDataConfig:
         require(self.clips_per_video >= 1, f"--data.clips_per_video {self.clips_per_video}: must be at least 1")
         require(self.num_workers is None or self.num_workers >= 0, f"--data.num_workers {self.num_workers}: below 0")
         require(0 <= self.max_skipped <= 1, f"--data.max_skipped {self.max_skipped}: a share, 0 to 1")
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The network and the pretext task."""
-
-    method: Literal["rspnet", "pace", "speednet", "moco", "order"] = "rspnet"
-    """What is learned. rspnet: RSP and A-VID (the paper), weighted below. The others are baselines to compare with:
-    pace predicts a clip's speed among the base speed and data.speeds; speednet whether a clip is sped up; moco is
-    instance discrimination at the base speed; order puts clips of a video at speed 1 in order."""
-    backbone: BackboneName = "r3d_18"
-    """Video network that is learned."""
-    input: Literal["rgb", "difference", "scaled_difference", "both", "moving"] = "rgb"
-    """What the backbone sees. rgb: frames; difference: temporal differences of frames (ours; learns speed in minutes);
-    scaled_difference: differences of the clip scaled to one contrast (ours; jitter hides less of the speed);
-    both: differences together with the frames (ours; scenery is there to be learned, too);
-    moving: differences together with the colours of what moves (ours; also tells how things look)."""
-    head: Literal["linear", "mlp", "conv"] = "linear"
-    """Projection heads g_a and g_m."""
-    queue_size: int = 16384
-    """Past keys kept as negatives of A-VID, K."""
-    momentum: float = 0.999
-    """Momentum m of the key encoder."""
-    temperature: float = 0.07
-    """Temperature of both losses."""
-    margin: float = 2.0
-    """Margin of the RSP loss, in units of cosine / temperature (2.0 x 0.07 = 0.14 on the cosines)."""
-    appearance_weight: float = 1.0
-    """Weight of the A-VID loss."""
-    motion_weight: float = 1.0
-    """Weight of the RSP loss."""
-    order_clips: int = 3
-    """Clips that method order puts in order (2 to 4); with half a clip between them all must fit a video."""
-    virtual_ranks: int = 1
-    """Compute what this many ranks would: groups for batch norm and shuffle-BN; also accumulates gradients."""
-
-    def __post_init__(self) -> None:
-        require(self.queue_size >= 1, f"--model.queue_size {self.queue_size}: must be at least 1")
-        require(0 <= self.momentum <= 1, f"--model.momentum {self.momentum}: must be in 0..1")
-        require(self.temperature > 0, f"--model.temperature {self.temperature}: must be above 0")
-        require(self.margin >= 0, f"--model.margin {self.margin}: must not be negative")
-        weights = (self.appearance_weight, self.motion_weight)
-        require(min(weights) >= 0, f"--model.appearance_weight, motion_weight {weights}: must not be negative")
-        require(max(weights) > 0, "--model.appearance_weight and motion_weight are both 0: nothing to learn")
-        without = self.method != "rspnet" and weights != (1.0, 1.0)
-        require(not without, f"--model.appearance_weight, motion_weight weigh RSP and A-VID; {self.method} has neither")
-        require(2 <= self.order_clips <= 4, f"--model.order_clips {self.order_clips}: must be 2, 3 or 4")
-        require(self.virtual_ranks >= 1, f"--model.virtual_ranks {self.virtual_ranks}: must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -202,7 +162,7 @@ class PretrainConfig:
     data: PairDataConfig
     out: str
     """Run folder: checkpoints, logs, config.yaml, skipped.csv and result.json go there."""
-    model: ModelConfig = ModelConfig()
+    model: PretextMethod = field(default=RSPNetMethod(), metadata=METHOD)
     optim: OptimConfig = OptimConfig()
     engine: EngineConfig = EngineConfig()
     epochs: int = 200

@@ -8,28 +8,26 @@ from typing import Any, Literal
 from rspnet.core.errors import ConfigError
 from rspnet.weights import DEFAULT
 
-BackboneName = Literal[
-    "c3d",
-    "r3d_10_slim",
-    "r3d_18",
-    "r3d_18_torchvision",
-    "r3d_34",
-    "r3d_50",
-    "r2plus1d_vcop",
-    "r2plus1d_18",
-    "s3dg",
-    "two_stream_slim",
-]
 DEFAULT_WEIGHTS = DEFAULT
 """The model where none is named: weights that come with the package."""
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp32", "fp16"]
+METHOD = {"method": True}
+"""Metadata of a field that holds a pretext method: its options are those of all methods that are registered."""
 
 
 def require(condition: bool, message: str) -> None:
     """Raise `ConfigError` unless the condition holds."""
     if not condition:
         raise ConfigError(message)
+
+
+def require_backbone(name: str | None, *, option: str) -> None:
+    """Raise `ConfigError` for a backbone's name that is not known."""
+    if name is not None:
+        from rspnet.models.registry import backbone_names  # torch, which the help of most commands does without
+
+        require(name in backbone_names(), f"--{option} {name!r}: must be one of {', '.join(backbone_names())}")
 
 
 def require_clips(config: Any, *, prefix: str = "--") -> None:

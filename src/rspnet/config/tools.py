@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rspnet.config.rules import BackboneName, positional, require
+from rspnet.config.rules import positional, require, require_backbone
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class BenchConfig:
         "embed: video files to features; memory: of training and loader; search: a library of 200,000 clips; "
         "scaling: steps on one process, virtual and real ranks; checkpoint: what writing one costs a training."
     )
-    backbone: BackboneName = "r3d_18"
-    """Network of all benches but data and search."""
+    backbone: str = "r3d_18"
+    """Network of all benches but data and search (the names: see pretrain --help)."""
     batch_size: int = 4
     """Clips of a step."""
     repeats: int = 5
@@ -69,6 +69,7 @@ class BenchConfig:
     """Run folder for config.yaml and result.json; only printed without it."""
 
     def __post_init__(self) -> None:
+        require_backbone(self.backbone, option="backbone")
         require(self.name != "train" or len(self.videos) == 1, "bench train needs --videos FOLDER, one folder")
         for name in ("repeats", "threads"):
             require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")

@@ -1,18 +1,47 @@
-"""The pretext tasks other than RSP and A-VID: which clips of a video one sample shows, and with which label."""
+"""Which clips of a video a sample shows: a pair at two speeds, or some clips with a label to be learned."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
-from typing import Literal, get_args
+from typing import NamedTuple
 
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
 from rspnet.data.sampler import PairSampler
 from rspnet.video.clips import ordered_length, window_length
 
-TaskName = Literal["pace", "speednet", "moco", "order"]
+
+class Speeds(NamedTuple):
+    """Speeds that a user asks for: those that are fast, and the slow one that they are set against (the paper's is 1).
+
+    Speed v shows every v-th frame.
+    """
+
+    fast: tuple[int, ...]
+    base: int = 1
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """From slow to fast."""
+        return tuple(sorted({self.base, *self.fast}))
+
+
+@dataclass(frozen=True)
+class SpeedPairs:
+    """A query and two keys, as RSP and A-VID need them: at the base speed and one of the fast speeds, which is drawn
+    for each batch (see `PairSampler`)."""
+
+    asked: Speeds
+
+    @property
+    def speeds(self) -> tuple[int, ...]:
+        """All speeds that are played."""
+        return self.asked.all
+
+    def window(self, num_frames: int) -> int:
+        """Ticks that a video must have evenly spaced for one sample of clips of `num_frames`."""
+        return window_length(num_frames, self.speeds)
 
 
 @dataclass(frozen=True)
@@ -33,65 +62,52 @@ class ClipPlan:
 
 @dataclass(frozen=True)
 class ClipTask:
-    """One pretext task.
+    """Some clips of a video and a label; every batch holds its labels as evenly as its size allows.
 
-    - "pace": at which of the base speed and `speeds` does this clip play? (pace prediction, absolute speed)
-    - "speednet": is this clip sped up? Half of each batch plays at the base speed, half at one of `speeds` drawn for
-      the batch.
-    - "moco": two clips of a video at the base speed; no label.
-    - "order": in which order do `num_ordered` clips that follow one another in the video belong?
+    Attributes:
+        rounds: for each batch one of these is drawn; it holds one plan for each label, in the labels' order.
 
     Raises:
-        ConfigError: unknown name, or fewer than 2 or more than 4 clips to put in order.
+        ConfigError: plans with other labels, or with unequal numbers of clips.
     """
 
-    name: TaskName
-    speeds: tuple[int, ...]
-    num_ordered: int = 3
-    base_speed: int = 1
+    rounds: tuple[tuple[ClipPlan, ...], ...]
 
     def __post_init__(self) -> None:
-        if self.name not in get_args(TaskName):
-            raise ConfigError(f"unknown pretext task {self.name!r}: one of {', '.join(get_args(TaskName))}")
-        if not 2 <= self.num_ordered <= 4:
-            raise ConfigError(f"order_clips is {self.num_ordered}, but must be 2, 3 or 4 (4 clips have 24 orders)")
+        labels = {tuple(plan.label for plan in plans) for plans in self.rounds}
+        if len(labels) != 1 or min(labels) != tuple(range(len(self.rounds[0]))) or not self.rounds[0]:
+            raise ConfigError(f"every round must hold one plan for each of the labels 0, 1, ...; not {sorted(labels)}")
+        counts = {len(plan.speeds) for plans in self.rounds for plan in plans}
+        if len(counts) != 1 or min(counts) < 1:
+            raise ConfigError(f"every plan must show the same number of clips, not {sorted(counts)}")
 
     @property
     def num_clips(self) -> int:
         """Clips of one sample."""
-        return {"moco": 2, "order": self.num_ordered}.get(self.name, 1)
+        return len(self.rounds[0][0].speeds)
 
     @property
     def num_classes(self) -> int:
         """Different labels; 1 where there is none to learn."""
-        orders = len(self._orders())
-        return {"pace": len(self._all_speeds()), "speednet": 2, "order": orders}.get(self.name, 1)
+        return len(self.rounds[0])
+
+    @property
+    def speeds(self) -> tuple[int, ...]:
+        """All speeds that are played."""
+        return tuple(sorted({speed for plans in self.rounds for plan in plans for speed in plan.speeds}))
 
     def window(self, num_frames: int) -> int:
-        """Ticks of the window that every video must hold: equal for all speeds, so that its place tells nothing."""
-        if self.name == "order":
-            return ordered_length(num_frames, self.num_ordered)
-        return window_length(num_frames, [self.base_speed] if self.name == "moco" else self._all_speeds())
+        """Ticks of the window that every video must hold: equal for all plans, so that its place tells nothing."""
+        if any(plan.order for plans in self.rounds for plan in plans):
+            return ordered_length(num_frames, self.num_clips)
+        return window_length(num_frames, self.speeds)
 
     def plans(self, batch_size: int, *, seed: int, step: int) -> list[ClipPlan]:
-        """What a global batch shows, a function of (seed, step); labels are as even as the batch allows."""
+        """What a global batch shows, a function of (seed, step)."""
         rng = numpy_rng(seed, "clips", step)
         labels = (rng.permutation(batch_size) + rng.integers(self.num_classes)) % self.num_classes
-        if self.name == "moco":
-            return [ClipPlan((self.base_speed, self.base_speed)) for _ in labels]
-        if self.name == "order":
-            orders, speeds = self._orders(), (1,) * self.num_ordered
-            return [ClipPlan(speeds, int(label), orders[label]) for label in labels]
-        played = self._all_speeds()
-        if self.name == "speednet":
-            played = (self.base_speed, self.speeds[int(rng.integers(len(self.speeds)))])
-        return [ClipPlan((played[label],), int(label)) for label in labels]
-
-    def _all_speeds(self) -> tuple[int, ...]:
-        return tuple(sorted({self.base_speed, *self.speeds}))
-
-    def _orders(self) -> list[tuple[int, ...]]:
-        return list(permutations(range(self.num_ordered)))
+        plans = self.rounds[int(rng.integers(len(self.rounds)))]
+        return [plans[label] for label in labels]
 
 
 @dataclass(frozen=True)

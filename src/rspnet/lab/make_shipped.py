@@ -15,7 +15,6 @@ from rspnet.engine.checkpoint import LAST, save_checkpoint
 from rspnet.lab.study.spec import Options, merged, pretraining_of
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.pretext.shared import half_precision_encoder
 from rspnet.recipes import recipe_path
 from rspnet.weights import DEFAULT
 
@@ -45,7 +44,7 @@ def make_shipped(config: ShippedConfig) -> int:
 def pack(checkpoint: Path, target: Path) -> Path:
     """Write the query encoder of a checkpoint alone, at half precision."""
     model = require_heads(load_pretrained(checkpoint), task="study shipped")
-    state = half_precision_encoder(model)
+    state = model.half_precision_encoder()
     settings = model.config | {"queue_size": 1}
     save_checkpoint(target, {"task": ENCODER_TASK, "model_config": settings, "model": state})
     return target

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from rspnet.core.errors import CheckpointError, ConfigError
+from rspnet.core.plugins import require_plugins
 from rspnet.models.backbone import Backbone
 from rspnet.models.heads import pool
-from rspnet.models.registry import create_backbone
+from rspnet.models.registry import backbone_plugins, create_backbone
 from rspnet.models.weights import load_strictly
 
 PUBLISHED_DROPOUT = {"s3dg": 0.5}
@@ -50,7 +51,9 @@ class Classifier(nn.Module):
     @property
     def config(self) -> dict[str, Any]:
         """What a checkpoint needs to build the same module again."""
+        needed = backbone_plugins(self.backbone.name)
         return {
+            **({"plugins": needed} if needed else {}),
             "backbone": self.backbone.name,
             "input": self.backbone.input,
             "num_classes": self.linear.out_features,
@@ -79,6 +82,7 @@ def restore_classifier(config: Mapping[str, Any], state: Mapping[str, Any], *, s
     """
     settings = dict(config)
     try:
+        require_plugins(settings.pop("plugins", ()))
         backbone = create_backbone(settings.pop("backbone"), input=settings.pop("input"))
         model = Classifier(backbone, **settings)
     except (KeyError, TypeError, ConfigError) as error:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.files import atomic_path, write_json
+from rspnet.core.plugins import require_plugins
 from rspnet.models.backbone import Backbone
 from rspnet.models.classifier import Classifier
 from rspnet.models.heads import Encoder, create_encoder
@@ -63,6 +64,7 @@ def build_network(description: dict[str, Any]) -> Network:
         description: `kind` ("classifier", "encoder" or "backbone"), `backbone`, `input`; `num_classes` of a
             classifier; `head` and `feature_dim` of an encoder.
     """
+    require_plugins(description.get("plugins", ()))
     backbone = create_backbone(description["backbone"], input=description["input"])
     if description["kind"] == "classifier":
         return Classifier(backbone, num_classes=description["num_classes"], dropout=0.0).eval()

@@ -7,6 +7,7 @@ from functools import partial
 from typing import get_args
 
 from rspnet.core.errors import ConfigError
+from rspnet.core.plugins import plugins_among
 from rspnet.models.backbone import Backbone, InputKind
 from rspnet.models.c3d import C3D
 from rspnet.models.r2plus1d import R2Plus1DVcop
@@ -27,6 +28,32 @@ _BUILDERS: dict[str, Callable[..., Backbone]] = {
     "s3dg": S3DG,
     "two_stream_slim": TwoStream,
 }
+
+
+def register_backbone(name: str, builder: Callable[..., Backbone]) -> None:
+    """Make a backbone known by a name, to every option that names one and to everything that opens checkpoints.
+
+    Args:
+        name: what users and checkpoints call it.
+        builder: called as `builder(name=..., input=...)`, gives a freshly initialised `Backbone` of that name.
+
+    Raises:
+        ConfigError: the name is taken.
+    """
+    if _BUILDERS.get(name, builder) is not builder and _origin(_BUILDERS[name]) != _origin(builder):
+        raise ConfigError(f"backbone {name!r} is there already: choose another name")
+    _BUILDERS[name] = builder
+
+
+def _origin(builder: Callable[..., Backbone]) -> tuple[str, str]:
+    """Where a builder is defined: module and name."""
+    made = builder.func if isinstance(builder, partial) else builder
+    return made.__module__, getattr(made, "__qualname__", repr(made))
+
+
+def backbone_plugins(name: str) -> list[str]:
+    """The module from outside this package that registered a backbone; none for our own and for unknown ones."""
+    return plugins_among(_origin(_BUILDERS[name])[0]) if name in _BUILDERS else []
 
 
 def backbone_names() -> list[str]:

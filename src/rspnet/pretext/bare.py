@@ -24,8 +24,7 @@ class BareBackbone(PretextModel):
     """
 
     def __init__(self, network: Backbone, *, num_frames: int = 16, size: int = 112) -> None:
-        names = {"method": METHOD, "backbone": network.name, "input": network.input}
-        super().__init__(names | {"num_frames": num_frames, "size": size})
+        super().__init__(method=METHOD, backbone=network.name, input=network.input, num_frames=num_frames, size=size)
         self.network = network
 
     @property
@@ -38,12 +37,10 @@ class BareBackbone(PretextModel):
         """The backbone."""
         return self.network
 
-    def group_outputs(
-        self,
-        views: Any,  # noqa: ARG002
-        *,
-        step_seed: int,  # noqa: ARG002
-        encode: Callable[..., Any] | None = None,  # noqa: ARG002
-    ) -> Iterator[Output]:
+    def group_outputs(self, *_: Any, **__: Any) -> Iterator[Output]:
         """Raises ConfigError: there is no task to train on."""
         raise ConfigError(f"a bare {self.network.name} has no pretext task to be trained on")
+
+    def group_output(self, part: Any, encode: Callable[..., Any]) -> Output:
+        """Likewise."""
+        raise NotImplementedError

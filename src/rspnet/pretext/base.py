@@ -1,9 +1,10 @@
-"""What every pretext method is: a module from views of a batch to losses, a virtual rank at a time."""
+"""What every pretext model is: a module from views of a batch to losses, a virtual rank at a time."""
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
@@ -11,7 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from rspnet.core.errors import ConfigError
+from rspnet.core.plugins import plugins_among
 from rspnet.models.backbone import Backbone
+from rspnet.models.exported import FeatureNet, save_exported
+from rspnet.models.registry import backbone_plugins
+from rspnet.pretext.exporting import describe
+from rspnet.pretext.speed import num_samples, split_views
+from rspnet.pretext.statistics import GroupStatistics, average_statistics_over_ranks
 
 
 class Output(Protocol):
@@ -29,37 +36,64 @@ Rule = tuple[str, str, Callable[[Any], bool]]
 """(argument, what must hold, whether it holds)."""
 
 RANGES: tuple[Rule, ...] = (
-    ("feature_dim", "at least 1", lambda value: value >= 1),
-    ("momentum", "from 0 to 1", lambda value: 0 <= value <= 1),
-    ("temperature", "above 0", lambda value: value > 0),
-    ("margin", "at least 0", lambda value: value >= 0),
-    ("appearance_weight", "at least 0", lambda value: value >= 0),
-    ("motion_weight", "at least 0", lambda value: value >= 0),
-    ("virtual_ranks", "at least 1", lambda value: value >= 1),
+    ("feature_dim", "must be at least 1", lambda value: value >= 1),
+    ("queue_size", "must be at least 1", lambda value: value >= 1),
+    ("momentum", "must be in 0..1", lambda value: 0 <= value <= 1),
+    ("temperature", "must be above 0", lambda value: value > 0),
+    ("margin", "must not be negative", lambda value: value >= 0),
+    ("appearance_weight", "must not be negative", lambda value: value >= 0),
+    ("motion_weight", "must not be negative", lambda value: value >= 0),
+    ("virtual_ranks", "must be at least 1", lambda value: value >= 1),
 )
 
 
-class PretextModel(nn.Module):
-    """Base of all pretext methods; `config` rebuilds a model of the same structure (`methods.create_method`).
+def check_ranges(values: Mapping[str, Any], *, text: str) -> None:
+    """Raise a ConfigError for the first value out of its range.
 
     Args:
-        config: the method's name (none: RSPNet) and the arguments that `create_method` is to give to the constructor.
+        values: arguments by name; those without a rule in `RANGES` are not looked at.
+        text: the message, with {name}, {value} and {rule}.
+    """
+    for name, rule, holds in RANGES:
+        if name in values and not holds(values[name]):
+            raise ConfigError(text.format(name=name, value=values[name], rule=rule))
+
+
+class PretextModel(nn.Module):
+    """Base of all pretext models; `config` rebuilds a model of the same structure (`methods.create_method`).
+
+    A subclass builds its network, names it in `trained`, and gives the losses of one virtual rank in `group_output`.
+    Where something comes before all virtual ranks (keys of a momentum encoder), it overrides `prepare_step`; where
+    something comes after them (a queue), `finish_step`.
+
+    Attributes:
+        plugins: the module that defines its method, where that is none of this package's.
+
+    Args:
+        config: the method's name as `method` (none: RSPNet) and the constructor's arguments by name.
 
     Raises:
-        ConfigError: an argument out of its range (names, queue size: where they are used).
+        ConfigError: an argument out of its range.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, **config: Any) -> None:
         super().__init__()
-        self._config = dict(config)
-        for name, rule, holds in RANGES:
-            if name in config and not holds(config[name]):
-                raise ConfigError(f"{name} is {config[name]}, but must be {rule}")
+        self._config = config
+        self.plugins: tuple[str, ...] = ()
+        self._statistics: GroupStatistics | None = None
+        check_ranges(config, text="{name} is {value}, but {rule}")
 
     @property
     def config(self) -> dict[str, Any]:
-        """The method's name (none: RSPNet) and the constructor's arguments, as checkpoints keep them."""
-        return dict(self._config)
+        """The method's name (none: RSPNet) and the constructor's arguments, as checkpoints keep them, and the modules
+        from outside this package that are needed to build it (none: no such entry)."""
+        needed = plugins_among(*self.plugins, *backbone_plugins(self._config["backbone"]))
+        return {**self._config, "plugins": needed} if needed else dict(self._config)
+
+    @property
+    def virtual_ranks(self) -> int:
+        """Groups a process cuts its batch into."""
+        return int(self._config.get("virtual_ranks", 1))
 
     @property
     @abstractmethod
@@ -71,33 +105,81 @@ class PretextModel(nn.Module):
         """The trained network's backbone."""
         return cast(Backbone, self.trained.backbone)
 
+    def exported(self) -> tuple[FeatureNet, dict[str, Any]]:
+        """The part of the model that an export holds (here the backbone), and its description (`build_network`)."""
+        config = self._config
+        common = describe(self.backbone, num_frames=config["num_frames"], size=config["size"])
+        return FeatureNet(self.backbone), {"kind": "backbone"} | common | {"stride": config.get("stride", 1)}
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write the trained network to a folder, as `rspnet export` does: `model.safetensors` and `model.json`.
+
+        A key encoder, the queue and the training settings are left out; a checkpoint keeps them.
+
+        Raises:
+            ConfigError: safetensors is not installed.
+        """
+        network, description = self.exported()
+        save_exported(network, folder, description)
+
+    def prepare_step(self, views: Any, *, step_seed: int) -> Sequence[Any]:  # noqa: ARG002
+        """What comes before the first virtual rank. Returns what `group_output` gets of each: its part of the views.
+
+        Args:
+            views: the clips of this process's batch.
+            step_seed: see `group_outputs`.
+        """
+        return split_views(views, self.virtual_ranks)
+
     @abstractmethod
+    def group_output(self, part: Any, encode: Callable[..., Any]) -> Output:
+        """Losses and metrics of one virtual rank.
+
+        Args:
+            part: what `prepare_step` returned for it.
+            encode: the trained network, perhaps wrapped by DDP.
+        """
+
     def group_outputs(
         self, views: Any, *, step_seed: int, encode: Callable[..., Any] | None = None
     ) -> Iterator[Output]:
         """One training step, a virtual rank at a time; backward `loss / virtual_ranks` of each before the next.
 
-        In eval mode nothing is changed.
+        What comes before them all (`prepare_step`) is done when the first output is asked for; `finish_step` is to be
+        called after the last backward pass. In eval mode nothing is changed: the same numbers for held-out clips.
 
         Args:
-            views: the clips of this process's batch, whose size is a multiple of `virtual_ranks`.
+            views: clips of this process [B, 3, T, H, W], B a multiple of `virtual_ranks` and equal on all ranks.
             step_seed: the step's number or a seed derived from it, the same on every rank.
             encode: the trained network as Fabric or DDP wraps it, to use in place of the bare one.
 
         Raises:
             ConfigError: a batch that does not split into the virtual ranks.
         """
+        groups = self.virtual_ranks
+        if num_samples(views) % groups:
+            raise ConfigError(f"a batch of {num_samples(views)} clips does not split into virtual_ranks {groups}")
+        parts = self.prepare_step(views, step_seed=step_seed)
+        self._statistics = GroupStatistics(self.trained, groups=groups)
+        for part in parts:
+            with self._statistics.group():
+                output = self.group_output(part, encode or self.trained)
+            yield output
 
+    def finish_step(self) -> None:
+        """End a training step after its last backward pass (a collective call): batch norms average their running
+        statistics over virtual and real ranks. A step that is not finished leaves them as they were."""
+        if self._statistics is not None:
+            self._statistics.finish()
+            self._statistics = None
+        if self.training:
+            average_statistics_over_ranks(self)
 
-def arguments_of(scope: Mapping[str, Any]) -> dict[str, Any]:
-    """A constructor's arguments by name, in its order, from its `locals()` before it makes variables of its own."""
-    return {name: value for name, value in scope.items() if name not in ("self", "__class__")}
-
-
-def check_groups(batch_size: int, groups: int) -> None:
-    """Raise a ConfigError for a batch that does not split into the virtual ranks."""
-    if batch_size % groups:
-        raise ConfigError(f"a batch of {batch_size} clips does not split into virtual_ranks {groups}")
+    def forward(self, views: Any, *, step_seed: int = 0) -> Output:
+        """The mean output over the virtual ranks, with the graph of all of them, of a finished step."""
+        outputs = list(self.group_outputs(views, step_seed=step_seed))
+        self.finish_step()
+        return mean_output(outputs)
 
 
 def mean_output(outputs: list[Some]) -> Some:

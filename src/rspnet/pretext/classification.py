@@ -1,29 +1,52 @@
-"""Pretext tasks that are classification: absolute speed, sped up or not, order of clips.
-
-- "pace": at which of several speeds does a clip play? (absolute speed; Wang et al. 2020, the paper's counterpart)
-- "speednet": is a clip sped up? (after SpeedNet, Benaim et al. 2020)
-- "order": in which order do clips of a video belong? (after VCOP, Xu et al. 2019)
-"""
+"""Pretext tasks that are classification: labels that the data give for free, learned by cross-entropy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rspnet.core.errors import ConfigError
+from rspnet.data.clip_tasks import ClipTask, Speeds
 from rspnet.models.backbone import Backbone, InputKind
 from rspnet.models.classifier import Classifier
 from rspnet.models.heads import pool
 from rspnet.models.registry import create_backbone
-from rspnet.pretext.base import PretextModel, arguments_of, check_groups, mean_output
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.method import Panel, PretextMethod
 from rspnet.pretext.speed import ClipViews
-from rspnet.pretext.statistics import GroupStatistics, average_statistics_over_ranks
+
+
+@dataclass(frozen=True)
+class ClassificationMethod(PretextMethod):
+    """A method whose `clips` are a `ClipTask` with labels: a backbone with a classifier is all it needs."""
+
+    shown: ClassVar[Mapping[str, str]] = {"loss": "loss", "accuracy": "accuracy"}
+
+    def clips(self, speeds: Speeds) -> ClipTask:
+        """See `PretextMethod.clips`."""
+        raise NotImplementedError
+
+    @classmethod
+    def build(cls, backbone: str, **arguments: Any) -> ClipClassification:
+        """See `ClipClassification`."""
+        return ClipClassification(cls.method, backbone, **arguments)
+
+    def arguments(self, speeds: Speeds) -> dict[str, Any]:
+        """Classes and clips, as the task has them."""
+        task = self.clips(speeds)
+        return {"num_classes": task.num_classes, "num_clips": task.num_clips}
+
+    def panels(self, speeds: Speeds) -> tuple[Panel, ...]:
+        """Loss and accuracy."""
+        classes = self.clips(speeds).num_classes
+        title = f"Training accuracy (chance 1 in {classes})"
+        return (*super().panels(speeds), Panel(title, {"accuracy": "accuracy"}, 1 / classes))
 
 
 @dataclass(frozen=True)
@@ -62,7 +85,7 @@ class ClipClassification(PretextModel):
     """A backbone with a classifier, trained by cross-entropy on labels that the data give for free.
 
     Args:
-        method: which of the tasks of this module; the data path's `ClipTask` of that name makes its clips and labels.
+        method: name of the method that makes its clips and labels.
         backbone: name of the backbone.
         num_classes: different labels.
         num_clips: clips of one sample: 1, or those to put in order.
@@ -78,7 +101,7 @@ class ClipClassification(PretextModel):
 
     def __init__(
         self,
-        method: Literal["pace", "speednet", "order"],
+        method: str,
         backbone: str,
         *,
         num_classes: int,
@@ -89,7 +112,10 @@ class ClipClassification(PretextModel):
         size: int = 112,
         stride: int = 1,
     ) -> None:
-        super().__init__(arguments_of(locals()))
+        super().__init__(
+            method=method, backbone=backbone, num_classes=num_classes, num_clips=num_clips, input=input,
+            virtual_ranks=virtual_ranks, num_frames=num_frames, size=size, stride=stride,
+        )  # fmt: skip
         if num_classes < 2 or num_clips < 1:
             raise ConfigError(f"{method}: {num_classes} classes of {num_clips} clips leave nothing to tell apart")
         network = create_backbone(backbone, input=input)
@@ -104,31 +130,12 @@ class ClipClassification(PretextModel):
         """Backbone and classifier."""
         return self.network
 
-    def group_outputs(
-        self,
-        views: ClipViews,
-        *,
-        step_seed: int,  # noqa: ARG002 - nothing is shuffled
-        encode: Callable[..., Any] | None = None,
-    ) -> Iterator[ClassificationOutput]:
-        """One training step; see `PretextModel.group_outputs`."""
-        groups = self._config["virtual_ranks"]
-        check_groups(len(views.label), groups)
-        statistics = GroupStatistics(self.network, groups=groups)
-        parts = zip(*(clip.chunk(groups) for clip in views.clips), strict=True)
-        for clips, label in zip(parts, views.label.chunk(groups), strict=True):
-            with statistics.group():
-                scores = (encode or self.network)(torch.cat(clips) if len(clips) > 1 else clips[0])
-            with torch.autocast(scores.device.type, enabled=False):
-                loss = F.cross_entropy(scores, label)
-            yield ClassificationOutput(loss, _accuracy(scores.detach(), label))
-        statistics.finish()
-        if self.training:
-            average_statistics_over_ranks(self.network)
-
-    def forward(self, views: ClipViews, *, step_seed: int = 0) -> ClassificationOutput:
-        """The mean output over the virtual ranks, with the graph of all of them."""
-        return mean_output(list(self.group_outputs(views, step_seed=step_seed)))
+    def group_output(self, part: ClipViews, encode: Callable[..., Any]) -> ClassificationOutput:
+        """Cross-entropy of one virtual rank's clips."""
+        scores = encode(torch.cat(part.clips) if len(part.clips) > 1 else part.clips[0])
+        with torch.autocast(scores.device.type, enabled=False):
+            loss = F.cross_entropy(scores, part.label)
+        return ClassificationOutput(loss, _accuracy(scores.detach(), part.label))
 
 
 def _accuracy(scores: Tensor, label: Tensor) -> Tensor:

@@ -6,23 +6,48 @@ What A-VID is without its second speed: two windows of a video, both at speed 1,
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from rspnet.core.distributed import gather_batch
+from rspnet.data.clip_tasks import ClipPlan, ClipTask, Speeds
 from rspnet.losses.info_nce import info_nce
 from rspnet.models.backbone import InputKind
 from rspnet.models.heads import HeadKind, ProjectionEncoder, create_head
 from rspnet.models.registry import create_backbone
-from rspnet.pretext.base import PretextModel, arguments_of, check_groups, mean_output
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.contrast import ContrastMethod
 from rspnet.pretext.keys import encode_keys
+from rspnet.pretext.method import Panel
 from rspnet.pretext.momentum import update_momentum_encoder
 from rspnet.pretext.queue import KeyQueue
 from rspnet.pretext.speed import ClipViews
-from rspnet.pretext.statistics import GroupStatistics, average_statistics_over_ranks
+
+
+@dataclass(frozen=True)
+class MoCoMethod(ContrastMethod):
+    """Instance discrimination at the base speed (MoCo)."""
+
+    method = "moco"
+    summary = "is instance discrimination at the base speed"
+    shown: ClassVar[Mapping[str, str]] = {"loss": "loss", "top1": "top-1"}
+
+    def clips(self, speeds: Speeds) -> ClipTask:
+        """Two clips of a video at the base speed; no label."""
+        return ClipTask(((ClipPlan((speeds.base, speeds.base)),),))
+
+    @classmethod
+    def build(cls, backbone: str, **arguments: Any) -> MoCo:
+        """See `MoCo`."""
+        return MoCo(backbone, **arguments)
+
+    def panels(self, speeds: Speeds) -> tuple[Panel, ...]:
+        """The loss, and how often the own video's key is found."""
+        found = Panel("Accuracy: own video's key among the queue's first", {"top1": "top1", "top5": "top5"})
+        return (*super().panels(speeds), found)
 
 
 @dataclass(frozen=True)
@@ -58,7 +83,11 @@ class MoCo(PretextModel):
         size: int = 112,
         stride: int = 1,
     ) -> None:
-        super().__init__({"method": "moco", **arguments_of(locals())})
+        super().__init__(
+            method=MoCoMethod.method, backbone=backbone, input=input, head=head, feature_dim=feature_dim,
+            queue_size=queue_size, momentum=momentum, temperature=temperature, virtual_ranks=virtual_ranks,
+            num_frames=num_frames, size=size, stride=stride,
+        )  # fmt: skip
         network = create_backbone(backbone, input=input)
         self.encoder_q = ProjectionEncoder(
             network, create_head(head, num_features=network.num_features, dim=feature_dim)
@@ -71,30 +100,27 @@ class MoCo(PretextModel):
         """The query encoder."""
         return self.encoder_q
 
-    def group_outputs(
-        self, views: ClipViews, *, step_seed: int, encode: Callable[..., Any] | None = None
-    ) -> Iterator[MoCoOutput]:
-        """One training step; see `PretextModel.group_outputs`. The first clips are queries, the second keys."""
+    def prepare_step(self, views: ClipViews, *, step_seed: int) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Momentum update and keys; the first clips are queries, the second keys. Query clips, keys and negatives."""
         query_clips, key_clips = views.clips
-        groups = self._config["virtual_ranks"]
-        check_groups(len(query_clips), groups)
+        groups = self.virtual_ranks
         if self.training:
             update_momentum_encoder(self.encoder_k, self.encoder_q, momentum=self._config["momentum"])
         (keys,) = encode_keys(self.encoder_k, key_clips, groups=groups, step_seed=step_seed, stream="same speed")
+        self._new_keys = keys
         # A copy: a backward pass may still need these negatives when new keys are queued.
         negatives = self.queue.keys.clone()
-        statistics = GroupStatistics(self.encoder_q, groups=groups)
-        for part, key in zip(query_clips.chunk(groups), keys.chunk(groups), strict=True):
-            with statistics.group():
-                query = (encode or self.encoder_q)(part)
-            term = info_nce(query, key, negatives, temperature=self._config["temperature"])
-            top1, top5 = ((term.rank < k).float().mean() for k in (1, 5))
-            yield MoCoOutput(term.loss, top1, top5)
-        statistics.finish()
-        if self.training:
-            average_statistics_over_ranks(self.encoder_q, self.encoder_k)
-            self.queue.enqueue(gather_batch(keys))
+        return [(*part, negatives) for part in zip(query_clips.chunk(groups), keys.chunk(groups), strict=True)]
 
-    def forward(self, views: ClipViews, *, step_seed: int = 0) -> MoCoOutput:
-        """The mean output over the virtual ranks, with the graph of all of them."""
-        return mean_output(list(self.group_outputs(views, step_seed=step_seed)))
+    def group_output(self, part: tuple[Tensor, Tensor, Tensor], encode: Callable[..., Any]) -> MoCoOutput:
+        """The InfoNCE loss of one virtual rank."""
+        query_clips, key, negatives = part
+        term = info_nce(encode(query_clips), key, negatives, temperature=self._config["temperature"])
+        top1, top5 = ((term.rank < k).float().mean() for k in (1, 5))
+        return MoCoOutput(term.loss, top1, top5)
+
+    def finish_step(self) -> None:
+        """See `PretextModel.finish_step`; in training the keys are queued."""
+        super().finish_step()
+        if self.training:
+            self.queue.enqueue(gather_batch(self._new_keys))

@@ -4,24 +4,80 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
 from rspnet.core.distributed import gather_batch
 from rspnet.core.errors import ConfigError
+from rspnet.data.clip_tasks import SpeedPairs, Speeds
 from rspnet.losses.info_nce import info_nce
 from rspnet.losses.ranking import margin_ranking, ranking_accuracy
 from rspnet.models.backbone import InputKind
+from rspnet.models.exported import FeatureNet
 from rspnet.models.heads import Embeddings, HeadKind, StreamEncoder, StreamVectors, create_encoder
 from rspnet.models.registry import create_backbone
-from rspnet.pretext.base import PretextModel, arguments_of, check_groups, mean_output
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.contrast import ContrastMethod
 from rspnet.pretext.keys import encode_keys
+from rspnet.pretext.method import Panel
 from rspnet.pretext.momentum import update_momentum_encoder
+from rspnet.pretext.opening import open_heads
 from rspnet.pretext.queue import KeyQueue
 from rspnet.pretext.speed import SpeedViews
-from rspnet.pretext.statistics import GroupStatistics, average_statistics_over_ranks
+
+
+@dataclass(frozen=True)
+class RSPNetMethod(ContrastMethod):
+    """Relative speed perception and appearance-focused video instance discrimination (the paper)."""
+
+    method = "rspnet"
+    summary = "RSP and A-VID (the paper), weighted below"
+    shown: ClassVar[Mapping[str, str]] = {
+        "loss": "loss",
+        "appearance_loss": "A-VID",
+        "motion_loss": "RSP",
+        "motion_accuracy": "RSP acc",
+    }
+    elsewhere = (("appearance_weight", "motion_weight"), "weigh RSP and A-VID; {method} has neither")
+
+    margin: float = 2.0
+    """Margin of the RSP loss, in units of cosine / temperature (2.0 x 0.07 = 0.14 on the cosines)."""
+    appearance_weight: float = 1.0
+    """Weight of the A-VID loss."""
+    motion_weight: float = 1.0
+    """Weight of the RSP loss."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.appearance_weight == 0 and self.motion_weight == 0:
+            raise ConfigError("--model.appearance_weight and motion_weight are both 0: nothing to learn")
+
+    @property
+    def discriminates(self) -> bool:
+        """Whether A-VID counts."""
+        return self.appearance_weight > 0
+
+    def clips(self, speeds: Speeds) -> SpeedPairs:
+        """A query and two keys at two speeds."""
+        return SpeedPairs(speeds)
+
+    @classmethod
+    def build(cls, backbone: str, **arguments: Any) -> RSPNet:
+        """See `RSPNet`."""
+        return RSPNet(backbone, **arguments)
+
+    def panels(self, speeds: Speeds) -> tuple[Panel, ...]:  # noqa: ARG002
+        """Both losses, and how well both questions are answered."""
+        found = {f"appearance_top{k}_{key}": f"top{k}, {key} speed" for k in (1, 5) for key in ("same", "other")}
+        return (
+            Panel("Loss", {"loss": "both", "appearance_loss": "A-VID", "motion_loss": "RSP"}),
+            Panel("RSP accuracy (chance 0.5)", {"motion_accuracy": "RSP accuracy"}, 0.5),
+            Panel("A-VID accuracy: own video's key among the queue's first", found),
+        )
+
 
 _Vectors = Embeddings | StreamVectors
 
@@ -49,6 +105,15 @@ class PretextOutput:
     appearance_top1_other: Tensor
     appearance_top5_other: Tensor
     motion_accuracy: Tensor
+
+
+class Part(NamedTuple):
+    """What one virtual rank trains on: query clips [B, 3, T, H, W], keys [B, D], and each queue's keys [K, D] by name."""
+
+    query: Tensor
+    same: _Vectors
+    other: _Vectors
+    negatives: Mapping[str, Tensor]
 
 
 class RSPNet(PretextModel):
@@ -93,7 +158,12 @@ class RSPNet(PretextModel):
         size: int = 112,
         stride: int = 1,
     ) -> None:
-        super().__init__(arguments_of(locals()))
+        super().__init__(
+            backbone=backbone, input=input, head=head, feature_dim=feature_dim, queue_size=queue_size,
+            momentum=momentum, temperature=temperature, margin=margin, appearance_weight=appearance_weight,
+            motion_weight=motion_weight, virtual_ranks=virtual_ranks, num_frames=num_frames, size=size,
+            stride=stride,
+        )  # fmt: skip
         if appearance_weight == 0 and motion_weight == 0:
             raise ConfigError("appearance_weight and motion_weight are both 0: there would be nothing to learn")
         self.encoder_q = create_encoder(create_backbone(backbone, input=input), head=head, dim=feature_dim)
@@ -107,17 +177,16 @@ class RSPNet(PretextModel):
         """The query encoder."""
         return self.encoder_q
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write the query encoder to a folder, as `rspnet export` does: `model.safetensors` and `model.json`.
+    def half_precision_encoder(self) -> dict[str, Tensor]:
+        """State of the query encoder with its parameters at half precision; statistics and counters as they are."""
+        halved = {name: value.detach().half() for name, value in self.encoder_q.named_parameters()}
+        return {**self.encoder_q.state_dict(), **halved}
 
-        The key encoder, the queue and the training settings are left out; a checkpoint keeps them.
-
-        Raises:
-            ConfigError: safetensors is not installed.
-        """
-        from rspnet.pretext.shared import save_shared
-
-        save_shared(self, folder)
+    def exported(self) -> tuple[FeatureNet, dict[str, Any]]:
+        """Backbone and both heads, and their description; see `PretextModel.exported`."""
+        _, description = super().exported()
+        heads = {"kind": "encoder", "head": self._config["head"], "feature_dim": self._config["feature_dim"]}
+        return FeatureNet(self.backbone, self.encoder_q), description | heads
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], *, revision: str | None = None) -> RSPNet:
@@ -131,34 +200,16 @@ class RSPNet(PretextModel):
         Raises:
             CheckpointError: not there, damaged, or without heads (`rspnet.load_pretrained` reads backbones, too).
         """
-        from rspnet.pretext.shared import open_shared
-
-        return open_shared(name, revision=revision)
+        return open_heads(cls, name, revision=revision)
 
     def encoder(self, clips: Tensor) -> Embeddings:
         """Unit vectors [B, feature_dim] of clips [B, 3, T, H, W] by the query encoder."""
         embeddings: Embeddings = self.encoder_q(clips)
         return embeddings
 
-    def group_outputs(
-        self, views: SpeedViews, *, step_seed: int, encode: Callable[[Tensor], Embeddings] | None = None
-    ) -> Iterator[PretextOutput]:
-        """One training step, a virtual rank at a time; backward `loss / virtual_ranks` of each before the next.
-
-        All keys are computed before the first output. When the iterator is exhausted the keys are queued and the
-        running statistics are averaged over groups and ranks. In eval mode nothing is changed: the same numbers for
-        held-out clips, without momentum update, shuffling or queueing.
-
-        Args:
-            views: clips of this process [B, 3, T, H, W], B a multiple of `virtual_ranks` and equal on all ranks.
-            step_seed: the step's number or a seed derived from it, the same on every rank.
-            encode: a wrapped query encoder (Fabric, DDP) to use in place of the bare one.
-
-        Raises:
-            ConfigError: a batch that does not split into the virtual ranks.
-        """
-        groups = self._config["virtual_ranks"]
-        check_groups(len(views.query), groups)
+    def prepare_step(self, views: SpeedViews, *, step_seed: int) -> list[Part]:
+        """Momentum update and all keys, before the first virtual rank."""
+        groups = self.virtual_ranks
         if self.training:
             update_momentum_encoder(self.encoder_k, self.encoder_q, momentum=self._config["momentum"])
         # The order matters for the running statistics only; it is the public code's.
@@ -167,28 +218,30 @@ class RSPNet(PretextModel):
             kind(*encode_keys(self.encoder_k, clips, groups=groups, step_seed=step_seed, stream=stream))
             for clips, stream in ((views.key_other, "other speed"), (views.key_same, "same speed"))
         )
+        self._new_keys = other
         # Copies: a backward pass may still need these negatives when new keys are queued.
         negatives = {name: queue.keys.clone() for name, queue in self._queues().items()}
-        statistics = GroupStatistics(self.encoder_q, groups=groups)
         parts = (tensor.chunk(groups) for tensor in (views.query, *same, *other))
-        for query_clips, *keys in zip(*parts, strict=True):
-            with statistics.group():
-                query = (encode or self.encoder_q)(query_clips)
-            yield self._losses(query, kind(*keys[: len(same)]), kind(*keys[len(same) :]), negatives)
-        statistics.finish()
-        if self.training:
-            average_statistics_over_ranks(self.encoder_q, self.encoder_k)
-            for name, queue in self._queues().items():
-                queue.enqueue(gather_batch(getattr(other, name)))
+        return [
+            Part(query, kind(*keys[: len(same)]), kind(*keys[len(same) :]), negatives)
+            for query, *keys in zip(*parts, strict=True)
+        ]
 
     def _queues(self) -> dict[str, KeyQueue]:
         """Name of the vectors that A-VID tells apart -> their queue; two of them in a two-stream network."""
         queues = {"appearance": self.queue}
         return queues | {"instance": self.instance_queue} if isinstance(self.encoder_q, StreamEncoder) else queues
 
-    def forward(self, views: SpeedViews, *, step_seed: int = 0) -> PretextOutput:
-        """The mean output over the virtual ranks, with the graph of all of them; see `group_outputs`."""
-        return mean_output(list(self.group_outputs(views, step_seed=step_seed)))
+    def group_output(self, part: Part, encode: Callable[[Tensor], _Vectors]) -> PretextOutput:
+        """Both losses and their metrics of one virtual rank."""
+        return self._losses(encode(part.query), part.same, part.other, part.negatives)
+
+    def finish_step(self) -> None:
+        """See `PretextModel.finish_step`; in training the other-speed keys are queued."""
+        super().finish_step()
+        if self.training:
+            for name, queue in self._queues().items():
+                queue.enqueue(gather_batch(getattr(self._new_keys, name)))
 
     def _losses(
         self, query: _Vectors, same: _Vectors, other: _Vectors, negatives: Mapping[str, Tensor]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,21 +16,20 @@ from rspnet.core.progress import print_note
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
 from rspnet.data.checks.survey import Look, survey
-from rspnet.data.clip_tasks import ClipTask
+from rspnet.data.clip_sets import ClipSetDataset
+from rspnet.data.clip_tasks import ClipSampler, SpeedPairs
 from rspnet.data.datasets import ClipPairDataset
+from rspnet.data.loader import PairLoader, make_loader
 from rspnet.data.presets import augment_preset
-from rspnet.data.sampler import epoch_steps
+from rspnet.data.sampler import PairSampler, epoch_steps
 from rspnet.engine.launch import processes
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
 from rspnet.engine.optim import Schedule
 from rspnet.engine.runtime import available_cores, multiply_adds, pick_device, pick_precision, pick_threads_and_workers
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel
-from rspnet.pretext.methods import create_method
 from rspnet.runs.training import make_schedule
-from rspnet.video.clips import window_length
 
-MANY_FALSE_NEGATIVES = 0.25
 FORWARDS_PER_STEP = 5
 """A step in forward passes: query forward 1, its backward 2, two key passes."""
 _SURVEY_SECONDS = 3.0
@@ -86,13 +85,6 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         processes=local,
         work=lambda: FORWARDS_PER_STEP * per_clip,
     )
-    warnings = []
-    discriminates = config.model.method in ("rspnet", "moco") and config.model.appearance_weight > 0
-    if discriminates and config.model.queue_size > MANY_FALSE_NEGATIVES * num_videos:
-        warnings.append(
-            f"the queue of {config.model.queue_size} keys is more than a quarter of {num_videos} videos: it fills with "
-            "keys of the same videos (false negatives); lower --model.queue_size"
-        )
     return Plan(
         num_videos=num_videos,
         steps_per_epoch=steps_per_epoch,
@@ -103,7 +95,7 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         threads=threads,
         workers=workers,
         world_size=local * nodes,
-        warnings=tuple(warnings),
+        warnings=config.model.notes(num_videos),
         multiply_adds=per_clip,
     )
 
@@ -117,8 +109,8 @@ def _multiply_adds_per_clip(config: PretrainConfig) -> int:
 
 def print_plan(plan: Plan, config: PretrainConfig, model: PretextModel, console: Console) -> None:
     """Print the plan as a table."""
-    base, fast = config.data.base_speed, list(config.data.speeds)
-    speeds = {"moco": f"speed {base}", "order": "speed 1"}.get(config.model.method, f"speeds {base} and {fast}")
+    slow, *fast = config.model.clips(config.data.played).speeds
+    speeds = f"speeds {slow} and {fast}" if fast else f"speed {slow}"
     rows = {
         "videos": f"{plan.num_videos:,}",
         "clip": f"{config.data.num_frames} frames x {config.data.size}², {speeds}",
@@ -180,39 +172,36 @@ def survey_videos(
         )
 
 
-_MOCO_SETTINGS = ("head", "queue_size", "momentum", "temperature")
-
-
 def build_model(config: PretrainConfig) -> PretextModel:
     """The model with the initial weights that the seed gives."""
     torch.manual_seed(derive_seed(config.seed, "initial weights"))
-    model, task = config.model, clip_task(config)
-    settings: dict[str, Any] = {item.name: getattr(model, item.name) for item in fields(model)}
-    if task is None:
-        del settings["method"], settings["order_clips"]
-    else:
-        own = ("method", "backbone", "input", "virtual_ranks", *(_MOCO_SETTINGS if task.name == "moco" else ()))
-        settings = {name: settings[name] for name in own}
-        if task.name != "moco":
-            settings |= {"num_classes": task.num_classes, "num_clips": task.num_clips}
     data = config.data
-    created = create_method(settings | {"num_frames": data.num_frames, "size": data.size, "stride": data.base_speed})
+    created = config.model.create(speeds=data.played, num_frames=data.num_frames, size=data.size)
     created.backbone.recompute = config.engine.activation_checkpointing
     return created
 
 
-def clip_task(config: PretrainConfig) -> ClipTask | None:
-    """The baseline's task, or None for RSPNet's own pair of tasks."""
-    method = config.model.method
-    if method == "rspnet":
-        return None
-    return ClipTask(method, config.data.speeds, config.model.order_clips, config.data.base_speed)
-
-
 def window_of(config: PretrainConfig) -> int:
     """Ticks that a video must have evenly spaced for one sample."""
-    task, data = clip_task(config), config.data
-    return window_length(data.num_frames, [1, *data.speeds]) if task is None else task.window(data.num_frames)
+    return config.model.clips(config.data.played).window(config.data.num_frames)
+
+
+def pretraining_batches(
+    config: PretrainConfig, records: Sequence[VideoRecord], sampler: PairSampler, **options: Any
+) -> PairLoader[Any]:
+    """The batches of a pre-training: the clips that its method wants, of the videos that the sampler names.
+
+    Args:
+        config: of the pre-training.
+        records: the videos.
+        sampler: this rank's videos, step by step.
+        options: of `make_loader`.
+    """
+    clips = config.model.clips(config.data.played)
+    if isinstance(clips, SpeedPairs):
+        return make_loader(pair_dataset(config.data, records, seed=config.seed), sampler, **options)
+    dataset = ClipSetDataset(records, task=clips, **_clip_options(config.data, seed=config.seed))
+    return make_loader(dataset, ClipSampler(sampler, clips), **options)
 
 
 def pair_dataset(data: PairDataConfig, records: Sequence[VideoRecord], *, seed: int) -> ClipPairDataset:

@@ -83,7 +83,7 @@ def section_from(kind: type[Section], values: Mapping[str, Any]) -> Section:
     Raises:
         ConfigError: a value that the section does not allow.
     """
-    names = [item.name for item in fields(kind)]  # type: ignore[arg-type]
+    names = [item.name for item in fields(kind) if item.init]  # type: ignore[arg-type]
     return kind(**{name: tuple(v) if isinstance(v := values[name], list) else v for name in names if name in values})
 
 

@@ -24,7 +24,7 @@ from rspnet.features.embedder import Embedded, Embedder, VideoFeatures
 from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips, window_means
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
-from rspnet.pretext.pretrained import weights_file
+from rspnet.pretext.opening import weights_file
 from rspnet.search.store import About, ClipRows, FileRow, Store
 from rspnet.video.reader import VideoReader
 

@@ -19,7 +19,7 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.video_clips import VideoClips
 from rspnet.features.embedder import Embedder, Vectors
 from rspnet.features.window_clips import CutVideo, WindowClips, window_means
-from rspnet.pretext.pretrained import weights_file
+from rspnet.pretext.opening import weights_file
 from rspnet.search.align import best_alignment
 from rspnet.search.hits import Hit
 from rspnet.search.store import ClipRows, Store, joined

@@ -135,11 +135,12 @@ def test_rows_of_other_options_are_not_mixed(
 def test_an_option_added_later_had_its_default_in_older_rows(whole: Path, tmp_path: Path) -> None:
     made = row(whole, "joint")
     wanted = json.loads(json.dumps(made["protocol"]))
-    del made["protocol"]["model"]["order_clips"]
+    del made["protocol"]["model"]["margin"]
+    made["protocol"]["model"]["order_clips"] = 4  # of another method
     (tmp_path / "row.json").write_text(json.dumps(made))
     assert finished(tmp_path, wanted)
-    wanted["model"]["order_clips"] = 2
-    with pytest.raises(ValueError, match="was made with model \\['order_clips 3'\\]"):
+    wanted["model"]["margin"] = 8.0
+    with pytest.raises(ValueError, match=r"was made with model \['margin 2\.0'\]"):
         finished(tmp_path, wanted)
 
 

@@ -87,8 +87,7 @@ def _train(backbone: str, batch_size: int, recompute: bool, threads: int) -> tup
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=has_native_bf16(torch.device("cpu"))):
             output = next(outputs)
         torch.autograd.backward(output.loss)
-        for _ in outputs:  # no further group: new keys are queued
-            pass
+        model.finish_step()
         optimizer.step()
         seconds.append(time.process_time() - started)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _MIB

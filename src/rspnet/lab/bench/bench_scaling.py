@@ -110,7 +110,7 @@ def _measure(
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
                 output = next(outputs)
             (output.loss / layout.virtual_ranks).backward()  # type: ignore[no-untyped-call]
-        next(outputs, None)
+        model.finish_step()
         optimizer.step()
         seconds.append(time.perf_counter() - started)
     Path(folder, f"{rank}.json").write_text(json.dumps(seconds[1:]), encoding="utf-8")

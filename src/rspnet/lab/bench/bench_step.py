@@ -107,8 +107,7 @@ def _routes(backbone: str, *, batch_size: int, num_frames: int, size: int) -> di
         with torch.autocast("cpu", dtype=torch.bfloat16):
             output = next(outputs)
         output.loss.backward()
-        for _ in outputs:  # no further group: new keys are queued
-            pass
+        ours.finish_step()
         our_optimizer.step()
 
     return {

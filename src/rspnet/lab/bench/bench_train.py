@@ -121,8 +121,7 @@ def _our_route(model: RSPNet, setting: _Setting) -> tuple[Iterator[Any], Callabl
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             output = next(outputs)
         torch.autograd.backward(output.loss)
-        for _ in outputs:  # no further group: new keys are queued
-            pass
+        model.finish_step()
         optimizer.step()
         return output.loss.detach()
 

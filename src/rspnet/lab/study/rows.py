@@ -33,6 +33,7 @@ from rspnet.lab.study.row_scores import FINETUNED, score_all
 from rspnet.lab.study.sets import StudySet
 from rspnet.lab.study.spec import SECTIONS, Study, is_trained
 from rspnet.pretext.base import PretextModel
+from rspnet.pretext.methods import choose_method, option_defaults
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.plan import build_model
 from rspnet.runs.run_folder import plain
@@ -66,7 +67,8 @@ def row_folder(out: Path, run: str, seed: int) -> Path:
 
 
 def finished(folder: Path, protocol: dict[str, Any]) -> bool:
-    """Whether the row is there; an option that a row of an older version does not know had its default.
+    """Whether the row is there; an option that a row of an older version does not know had its default, and one of
+    another method, or one that is gone and was off, does not count.
 
     Raises:
         ConfigError: it is there, but was made with other options.
@@ -77,8 +79,9 @@ def finished(folder: Path, protocol: dict[str, Any]) -> bool:
     for name, value in protocol.items():
         old = made.get(name)
         if name in SECTIONS:
-            old = defaults(name) | (old or {})
-            old = {key: it for key, it in old.items() if key in value or it}  # an option that is gone was off
+            known = defaults(name, method=protocol["model"]["method"]) | (old or {})
+            others = option_defaults() if name == "model" else {}  # of other methods, which do not count
+            old = {key: it for key, it in known.items() if key in value or (it and key not in others)}  # gone, but on
         if old != value:
             changed = (
                 [f"{key} {old.get(key)}" for key in value if old.get(key) != value[key]] if name in SECTIONS else old
@@ -130,9 +133,10 @@ def without_machine(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in _MACHINE}
 
 
-def defaults(section: str) -> dict[str, Any]:
-    """Defaults of the options of one section of `rspnet pretrain`."""
-    return without_machine(plain(getattr(PretrainConfig(PairDataConfig(root="videos"), out="run"), section)))
+def defaults(section: str, *, method: str) -> dict[str, Any]:
+    """Defaults of the options of one section of `rspnet pretrain` for a pretext method."""
+    config = PretrainConfig(PairDataConfig(root="videos"), out="run", model=choose_method(method))
+    return without_machine(plain(getattr(config, section)))
 
 
 def steps_of(config: PretrainConfig, videos: StudySet) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,19 @@ import yaml
 
 from rspnet.config.finetune import ClassifierConfig, FinetuneConfig, LabelledClipsConfig
 from rspnet.config.labelled import LabelledDataConfig
-from rspnet.config.pretrain import EngineConfig, ModelConfig, OptimConfig, PairDataConfig, PretrainConfig
+from rspnet.config.pretrain import EngineConfig, OptimConfig, PairDataConfig, PretrainConfig
 from rspnet.core.errors import ConfigError
 from rspnet.engine.checkpoint import LAST
+from rspnet.pretext.methods import choose_method
 from rspnet.recipes import recipe_path
 
 Options = dict[str, Any]
-SECTIONS: dict[str, type] = {"data": PairDataConfig, "model": ModelConfig, "optim": OptimConfig, "engine": EngineConfig}
+SECTIONS: dict[str, Callable[..., Any]] = {
+    "data": PairDataConfig,
+    "model": choose_method,
+    "optim": OptimConfig,
+    "engine": EngineConfig,
+}
 """Sections of `rspnet pretrain`'s options that a row depends on."""
 
 

@@ -10,34 +10,22 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from rspnet.config.pretrain import PairDataConfig
+from rspnet.core.errors import RSPNetError
 from rspnet.engine.curves import METRICS
+from rspnet.pretext.method import Panel
 from rspnet.show.report.report_page import Charts, Section
 from rspnet.show.report.run_facts import RunFacts
 
-_PANELS: dict[str, tuple[str, ...]] = {
-    "Loss": ("loss", "appearance_loss", "motion_loss"),
-    "RSP accuracy (chance 0.5)": ("motion_accuracy",),
-    "A-VID accuracy: own video's key among the queue's first": (
-        "appearance_top1_same",
-        "appearance_top1_other",
-        "appearance_top5_same",
-        "appearance_top5_other",
-    ),
-    "Training accuracy": ("top1",),
-    "Learning rate": ("lr",),
-}
-_SPEED = {"Clips a second": ("clips_per_second",), "Share of time spent waiting for data": ("data_wait_share",)}
+_LOSS = Panel("Loss", {"loss": "loss"})
+_RATE = Panel("Learning rate", {"lr": "lr"})
+_CLASSIFIER = (_LOSS, Panel("Training accuracy", {"top1": "top1"}))
+_SPEED = (
+    Panel("Clips a second", {"clips_per_second": "clips a second"}),
+    Panel("Share of time spent waiting for data", {"data_wait_share": "share"}),
+)
 _WHY_NOT = f"The run left no {METRICS}: it is no training, or wrote its curves elsewhere (--engine.loggers)."
 _AXES = ("step", "epoch")
-_LABELS = {
-    "loss": "both",
-    "appearance_loss": "A-VID",
-    "motion_loss": "RSP",
-    "appearance_top1_same": "top1, same speed",
-    "appearance_top1_other": "top1, other speed",
-    "appearance_top5_same": "top5, same speed",
-    "appearance_top5_other": "top5, other speed",
-}
 _COLOURS = ("#2457a6", "#d7301f", "#1a9641", "#e09a06")
 Points = Mapping[str, NDArray[np.float64]]
 
@@ -47,8 +35,10 @@ def learning_section(run: RunFacts) -> Section:
     points = _points(run)
     if not points:
         return Section("Learning curves", note=_WHY_NOT)
-    known = {name for names in (*_PANELS.values(), *_SPEED.values(), _AXES) for name in names}
-    panels = _PANELS | {name.replace("_", " "): (name,) for name in points if name not in known}
+    panels = (*_panels(run), _RATE)
+    known = {*_AXES, *(name for panel in (*panels, *_SPEED) for name in panel.curves)}
+    others = (Panel(name.replace("_", " "), {name: name}) for name in points if name not in known)
+    panels = (*panels, *others)
     return Section("Learning curves", [Charts(_charts(panels, points))])
 
 
@@ -70,6 +60,16 @@ def speed_facts(run: RunFacts) -> list[tuple[str, str]]:
     return facts
 
 
+def _panels(run: RunFacts) -> tuple[Panel, ...]:
+    """As the run's pretext method has them; the loss alone where the method is not known here."""
+    if run.command != "pretrain":
+        return _CLASSIFIER
+    try:
+        return run.method().panels(run.options(PairDataConfig, "data").played)
+    except RSPNetError:
+        return (_LOSS,)
+
+
 def _points(run: RunFacts) -> Points:
     """The columns of metrics.csv; a cell that is no number is NaN."""
     rows = run.rows(METRICS)
@@ -83,22 +83,25 @@ def _number(text: str) -> float:
         return float("nan")
 
 
-def _charts(panels: Mapping[str, Sequence[str]], points: Points) -> list[tuple[str, str]]:
+def _charts(panels: Sequence[Panel], points: Points) -> list[tuple[str, str]]:
     return [
-        (title, _draw(points["step"], {name: points[name] for name in names if name in points}))
-        for title, names in panels.items()
-        if "step" in points and any(name in points for name in names)
+        (panel.title, _draw(panel, points))
+        for panel in panels
+        if "step" in points and any(name in points for name in panel.curves)
     ]
 
 
-def _draw(steps: NDArray[np.float64], curves: Points) -> str:
+def _draw(panel: Panel, points: Points) -> str:
     """One small drawing as an SVG element; its text stays text."""
+    curves = {label: points[name] for name, label in panel.curves.items() if name in points}
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "rspnet", "font.family": "sans-serif"}):
         figure = Figure(figsize=(4.6, 2.5), layout="constrained")
         axes = figure.subplots()
-        for colour, (name, values) in zip(_COLOURS, curves.items(), strict=False):
-            marker = "o" if len(steps) == 1 else None
-            axes.plot(steps, values, color=colour, linewidth=1.3, marker=marker, label=_LABELS.get(name, name))
+        for colour, (label, values) in zip(_COLOURS, curves.items(), strict=False):
+            marker = "o" if len(points["step"]) == 1 else None
+            axes.plot(points["step"], values, color=colour, linewidth=1.3, marker=marker, label=label)
+        if panel.chance is not None:
+            axes.axhline(panel.chance, color="black", linewidth=0.8, linestyle=":")
         axes.set_xlabel("step", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.25)

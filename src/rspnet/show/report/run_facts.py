@@ -13,11 +13,13 @@ import yaml
 
 from rspnet.config.labelled import LabelledDataConfig
 from rspnet.core.errors import RSPNetError
+from rspnet.pretext.method import PretextMethod
+from rspnet.pretext.methods import find_method
 from rspnet.runs.run_folder import CONFIG, RESULT, section_from
 
 Options = TypeVar("Options")
 # Options that only one command has: how a run without a result.json (stopped, failed) is told.
-_TELLING = {"model.queue_size": "pretrain", "clips.test_clips": "finetune", "num_videos": "demo"}
+_TELLING = {"model.virtual_ranks": "pretrain", "clips.test_clips": "finetune", "num_videos": "demo"}
 _DEMO_TRAINING = "run"
 
 
@@ -46,6 +48,16 @@ class RunFacts:
             return [
                 {str(key): str(value) for key, value in row.items()} for row in csv.DictReader(file, restkey="more")
             ]
+
+    def method(self) -> PretextMethod:
+        """The pretext method of a pre-training.
+
+        Raises:
+            RSPNetError: the configuration names none, or one that is not known here.
+        """
+        values = self.config.get("model")
+        name = values.get("method") if isinstance(values, dict) else None
+        return self.options(find_method(str(name)), "model")
 
     def options(self, kind: type[Options], section: str) -> Options:
         """A section of the configuration as the command had it.

@@ -13,6 +13,7 @@ from rspnet.config.pretrain import PairDataConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.data.augment import denormalise
 from rspnet.data.batches import make_views, stack_pairs
+from rspnet.data.clip_tasks import SpeedPairs
 from rspnet.data.datasets import NoSample
 from rspnet.data.sampler import PairSampler
 from rspnet.runs.plan import find_videos, pair_dataset
@@ -45,11 +46,11 @@ def samples_section(run: RunFacts) -> Section:
     """The first sample of the run at each speed, as films and strips."""
     if run.command != "pretrain":
         return Section(TITLE, note="Only a pre-training has query and key clips; this run is none.")
-    method = run.config.get("model", {}).get("method", "rspnet")
-    if method != "rspnet":
-        return Section(TITLE, note=f"Method {method} has no query and key clips of two speeds.")
     try:
         data = run.options(PairDataConfig, "data")
+        method = run.method()
+        if not isinstance(method.clips(data.played), SpeedPairs):
+            return Section(TITLE, note=f"Method {method.method} has no query and key clips of two speeds.")
         samples = first_samples(data, seed=int(run.config["seed"]))
     except RSPNetError as error:
         return Section(TITLE, note=f"The samples could not be made again: {error}")

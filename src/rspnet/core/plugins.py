@@ -1,0 +1,83 @@
+"""Modules from outside the package that register pretext methods and backbones."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rspnet.core.errors import ConfigError
+
+
+def import_plugins(words: Sequence[str]) -> list[str]:
+    """Import what `--plugin` names among a command's words. Returns the others.
+
+    Raises:
+        ConfigError: it names nothing, or something that cannot be imported.
+    """
+    others, left = [], iter(words)
+    for word in left:
+        name, _, value = word.partition("=")
+        if name == "--plugin":
+            import_plugin(value or next(left, ""))
+        else:
+            others.append(word)
+    return others
+
+
+def import_plugin(name: str) -> None:
+    """Import a module that Python finds, or a file whose name ends in .py; nothing happens where that is done already.
+
+    Raises:
+        ConfigError: there is none, or it raises an error itself.
+    """
+    if not name:
+        raise ConfigError("--plugin: name a module or a file")
+    try:
+        if name.endswith(".py"):
+            _import_file(Path(name))
+        else:
+            importlib.import_module(name)
+    except ConfigError:
+        raise
+    except Exception as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"--plugin {name!r} cannot be imported: {why}") from error
+
+
+def _import_file(path: Path) -> None:
+    """Import a file under its own name, as `import` would where its folder is on Python's path."""
+    if not path.is_file():
+        raise ConfigError(f"--plugin {str(path)!r}: no such file")
+    taken = sys.modules.get(path.stem)
+    if taken is not None:
+        if Path(getattr(taken, "__file__", None) or "").resolve() != path.resolve():
+            raise ConfigError(f"--plugin {str(path)!r}: there is a module {path.stem!r} already; rename the file")
+        return
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[path.stem]
+        raise
+
+
+def plugins_among(*modules: str) -> list[str]:
+    """Those of some modules that are not this package's, sorted, each of them once."""
+    return sorted({module for module in modules if module.partition(".")[0] != "rspnet"})
+
+
+def require_plugins(modules: Iterable[str]) -> None:
+    """Raise a ConfigError for the first module that is not loaded."""
+    for module in modules:
+        if module not in sys.modules:
+            raise ConfigError(
+                f"it needs the plug-in {module!r}, which is not loaded: add --plugin {module} (or its file; in Python, "
+                "import it first)"
+            )

@@ -1,0 +1,182 @@
+"""`--plugin`: a backbone and a pretext method from a file outside the package, from training to features."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.clips_on_disk import TINY, write_videos
+from helpers.stopping import stop_after
+
+from rspnet.cli import main
+from rspnet.core.errors import ConfigError
+from rspnet.engine.checkpoint import LAST, load_checkpoint
+from rspnet.engine.curves import METRICS, read_curves
+from rspnet.models import registry
+from rspnet.pretext import methods
+from rspnet.pretext.pretrained import load_pretrained
+
+OUTSIDE = Path(__file__).parents[1] / "helpers" / "outside_arrow.py"
+PLUGIN = ["--plugin", str(OUTSIDE)]
+CHOICE = ["--model.method=arrow", "--model.backbone=one_layer", "--model.smoothing=0.1"]
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """Whatever a test registers is gone after it."""
+    yield
+    forget()
+
+
+def forget() -> None:
+    sys.modules.pop(OUTSIDE.stem, None)
+    methods._METHODS.pop("arrow", None)
+    registry._BUILDERS.pop("one_layer", None)
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_videos(tmp_path_factory.mktemp("videos"), count=8, num_frames=16)
+
+
+def pretrain(videos: Path, out: Path, *more: str) -> int:
+    base = ["pretrain", "--data.root", str(videos), "--out", str(out), "--max_steps=3", *TINY, *CHOICE]
+    return main([*base, "--engine.log_every=1", "--model.virtual_ranks=2", *more])
+
+
+def test_both_fit_in_sixty_lines() -> None:
+    assert len(OUTSIDE.read_text().splitlines()) < 60
+
+
+def test_training_resuming_and_embedding_with_a_method_and_a_backbone_from_outside(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pretrain(videos, tmp_path / "whole", *PLUGIN) == 0
+    with monkeypatch.context() as stopping:
+        stop_after(stopping, 2)
+        assert pretrain(videos, tmp_path / "cut", *PLUGIN, "--data.num_workers=1") == 130
+    assert pretrain(videos, tmp_path / "cut", *PLUGIN, "--resume") == 0
+    rows = [read_curves(tmp_path / name / METRICS)[-1] for name in ("whole", "cut")]
+    assert rows[0]["loss"] == rows[1]["loss"]
+    assert float(rows[0]["hits"]) in (0, 0.25, 0.5, 0.75, 1)
+    whole, cut = (load_checkpoint(tmp_path / name / LAST) for name in ("whole", "cut"))
+    assert all(bool((value == cut["model"][key]).all()) for key, value in whole["model"].items())
+    assert whole["model_config"]["plugins"] == ["outside_arrow"]
+    assert whole["config"]["model"] == {
+        "method": "arrow", "backbone": "one_layer", "input": "difference", "virtual_ranks": 2, "smoothing": 0.1
+    }  # fmt: skip
+    weights = str(tmp_path / "whole" / LAST)
+    assert main(["embed", weights, str(videos), f"--out={tmp_path / 'features'}", "--num_workers=1", *PLUGIN]) == 0
+    with np.load(tmp_path / "features" / "features.npz") as columns:
+        assert columns["features"].shape == (8, 8)
+    assert main(["export", weights, f"--out={tmp_path / 'export'}", *PLUGIN]) == 0
+    assert load_pretrained(tmp_path / "export").config["plugins"] == ["outside_arrow"]
+    assert main(["report", str(tmp_path / "whole"), *PLUGIN]) == 0
+    forget()
+    capsys.readouterr()
+    for path in (weights, str(tmp_path / "export")):
+        assert main(["embed", path, str(videos), f"--out={tmp_path / 'again'}"]) == 2
+        assert "needs the plug-in 'outside_arrow', which is not loaded: add --plugin outside_arrow" in (
+            capsys.readouterr().err
+        )
+    assert main(["report", str(tmp_path / "whole")]) == 0
+
+
+def test_a_classifier_on_a_backbone_from_outside(videos: Path, tmp_path: Path) -> None:
+    import torch
+
+    from rspnet.core.errors import CheckpointError
+    from rspnet.core.plugins import import_plugin
+    from rspnet.models.classifier import Classifier, restore_classifier
+
+    import_plugin(str(OUTSIDE))
+    model = Classifier(registry.create_backbone("one_layer"), num_classes=3, dropout=0.0)
+    config = model.config
+    again = restore_classifier(config, model.state_dict(), source="it").eval()
+    clips = torch.randn(1, 3, 4, 16, 16)
+    assert torch.equal(again(clips), model.eval()(clips))
+    forget()
+    with pytest.raises(CheckpointError, match="needs the plug-in 'outside_arrow'"):
+        restore_classifier(config, model.state_dict(), source="it")
+
+
+def test_without_its_plugin_a_name_is_unknown(capsys: pytest.CaptureFixture[str]) -> None:
+    base = ["pretrain", "--data.root=videos", "--out=run"]
+    assert main([*base, "--model.method=arrow"]) == 2
+    error = capsys.readouterr().err
+    assert "--model.method 'arrow': must be one of rspnet, pace," in error
+    assert "--plugin" in error
+    assert main([*base, "--model.backbone=one_layer"]) == 2
+    assert "--plugin" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such file"),
+        ("import no_such_module_anywhere", "cannot be imported: ModuleNotFoundError: No module named"),
+        ("raise SystemError('a\\nb')", "cannot be imported: SystemError: a b"),
+    ],
+)
+def test_a_plugin_that_cannot_be_imported_is_one_line(
+    text: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad_plugin_of_a_test.py"
+    if text is not None:
+        file.write_text(text)
+    assert main(["recipes", f"--plugin={file}"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert file.stem not in sys.modules
+
+
+def test_a_plugin_may_be_a_module_and_is_asked_for_by_any_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "module_of_a_test.py").write_text("print('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["--plugin", "module_of_a_test", "recipes"]) == 0
+    assert "imported\n" in capsys.readouterr().out
+    sys.modules.pop("module_of_a_test")
+    assert main(["recipes", "--plugin"]) == 2
+    assert "--plugin: name a module or a file" in capsys.readouterr().err
+    assert main([*PLUGIN]) == 2
+    assert "no command: one of pretrain," in capsys.readouterr().err
+
+
+def test_registering_twice_or_badly_is_refused() -> None:
+    from dataclasses import dataclass
+
+    from rspnet import PretextMethod, register_backbone, register_method
+    from rspnet.models.c3d import C3D
+
+    with pytest.raises(ConfigError, match="backbone 'r3d_18' is there already"):
+        register_backbone("r3d_18", C3D)
+    register_backbone("c3d", C3D)
+
+    @dataclass(frozen=True)
+    class Other(PretextMethod):
+        method = "pace"
+
+    with pytest.raises(ConfigError, match=r"method 'pace' is rspnet\.pretext\.pace\.PaceMethod already"):
+        register_method(Other)
+
+    @dataclass(frozen=True)
+    class Clash(PretextMethod):
+        method = "clash"
+        temperature: float = 0.5
+
+    with pytest.raises(ConfigError, match=r"option 'temperature' has the default 0\.5, but 0\.07 in another"):
+        register_method(Clash)
+
+    @dataclass(frozen=True)
+    class Nameless(PretextMethod):
+        pass
+
+    with pytest.raises(ConfigError, match="Nameless has no name that can be used"):
+        register_method(Nameless)
+    assert methods.method_names() == ["rspnet", "pace", "speednet", "moco", "order"]
