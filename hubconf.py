@@ -19,7 +19,8 @@ def backbone(name="r3d_18", *, input="rgb"):  # noqa: A002
     """An untrained video network, clips [B, 3, T, H, W] to its last feature map [B, C, T', H', W'].
 
     Args:
-        name: one of c3d, r2plus1d_18, r2plus1d_vcop, r3d_10_slim, r3d_18, r3d_18_torchvision, r3d_34, r3d_50, s3dg.
+        name: one of c3d, r2plus1d_18, r2plus1d_vcop, r3d_10_slim, r3d_18, r3d_18_torchvision, r3d_34, r3d_50, s3dg,
+            two_stream_slim.
         input: "rgb", or "difference", "scaled_difference", "both", "moving" (see `rspnet pretrain --help`).
     """
     return _rspnet.create_backbone(name, input=input)

@@ -108,7 +108,7 @@ class PretextOutput:
 
 
 class Part(NamedTuple):
-    """What one virtual rank trains on: query clips [B, 3, T, H, W], keys [B, D], and each queue's keys [K, D] by name."""
+    """What one virtual rank trains on: query clips [B, 3, T, H, W], keys [B, D], each queue's keys [K, D] by name."""
 
     query: Tensor
     same: _Vectors
