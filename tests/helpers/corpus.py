@@ -56,6 +56,7 @@ _COLOUR_LEVELS = 3.0  # by which the mean of a picture's channels may be off
 _WEIGHTS = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
 _BT601 = (0.299, 0.114)
 _MATRIX_SPACES = {1, 2, 4, 5, 6, 7, 9}  # that three weights describe
+_YCGCO = 8
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Seen:
     """What one decoder made of a file.
 
     Attributes:
-        frames: digest of every picture in display order, None where it is refused.
+        frames: digest of every picture in display order, None where it is refused; of FFmpeg's, too, where it decodes a
+            picture and cannot convert it.
         colours: of some frames by index, the mean of red, green and blue.
         single: digests of single frames read in random order, by index.
         problems: of the whole file or of frames, as the decoder says them.
@@ -95,7 +97,8 @@ def by_ffmpeg(path: Path, *, explode: bool = False) -> Seen:
         explode: have the decoder name all damage that it notices, instead of showing what it makes of it.
     """
     note(0)
-    frames, colours, problems = [], {}, []
+    frames: list[str | None] = []
+    colours, problems = {}, []
     try:
         with av.open(f"file:{os.fspath(path)}", metadata_errors="replace") as container:
             streams = [s for s in container.streams.video if not s.disposition & type(s.disposition).attached_pic]
@@ -120,7 +123,10 @@ def by_ffmpeg(path: Path, *, explode: bool = False) -> Seen:
                         problems.append("a frame is corrupt")
                     if len(frames) % _CHUNK_FRAMES == 0 and (mean := _mean_colour(picture)) is not None:
                         colours[len(frames)] = mean
-                    frames.append(_digest(plain_picture(picture)))
+                    try:
+                        frames.append(_digest(plain_picture(picture, stream.sample_aspect_ratio)))
+                    except av.error.FFmpegError:
+                        frames.append(None)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         problems.append(str(error))
     return Seen(tuple(frames), colours, None, tuple(problems))
@@ -175,7 +181,7 @@ def _mean_colour(frame: Any) -> tuple[float, ...] | None:
     """Mean red, green and blue by formula, or None where the picture is not made of 8-bit luma and colour planes."""
     if not frame.format.name.startswith(("yuv4", "yuvj4")) or len(frame.planes) != 3:
         return None
-    if frame.format.components[0].bits != 8 or int(frame.colorspace) not in _MATRIX_SPACES:
+    if frame.format.components[0].bits != 8 or int(frame.colorspace) not in {*_MATRIX_SPACES, _YCGCO}:
         return None
     full = frame.format.name.startswith("yuvj") or int(frame.color_range) == 2
     planes = []
@@ -185,6 +191,9 @@ def _mean_colour(frame: Any) -> tuple[float, ...] | None:
         planes[-1] = planes[-1].repeat(-(-frame.width // plane.width), 1)[:, : frame.width].astype(np.float64)
     luma = planes[0] if full else (planes[0] - 16) * 255 / 219
     blue, red = ((plane - 128) * (1 if full else 255 / 224) for plane in planes[1:])
+    if int(frame.colorspace) == _YCGCO:
+        r, g, b = luma - blue + red, luma + blue, luma - blue - red
+        return tuple(float(channel.clip(0, 255).mean()) for channel in (r, g, b))
     weight_red, weight_blue = _WEIGHTS.get(int(frame.colorspace), _BT601)
     r = luma + 2 * (1 - weight_red) * red
     b = luma + 2 * (1 - weight_blue) * blue
@@ -225,7 +234,7 @@ def _difference(truth: Seen, ours: Seen, *, is_damaged: bool) -> str | None:
         return f"{len(ours.frames)} frames where FFmpeg decodes {len(truth.frames)}"
     if is_damaged:  # which frames are left may differ, and so may what stands in for those that are broken
         return _single_difference(ours)
-    wrong = [i for i, (a, b) in enumerate(zip(truth.frames, ours.frames, strict=True)) if b is not None and a != b]
+    wrong = [i for i, (a, b) in enumerate(zip(truth.frames, ours.frames, strict=True)) if a and b and a != b]
     if wrong:
         elsewhere = all(ours.frames[i] in truth.frames for i in wrong)
         return f"{'order' if elsewhere else 'pictures'}: {len(wrong)} of {len(truth.frames)} frames, from {wrong[0]} on"

@@ -7,6 +7,7 @@ is that of shared/data/real-clips.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -149,12 +150,14 @@ def decode_plainly(path: Path) -> list[Picture]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
-        return [plain_picture(frame) for frame in container.decode(stream)]
+        return [plain_picture(frame, stream.sample_aspect_ratio) for frame in container.decode(stream)]
 
 
-def plain_picture(frame: Any) -> Picture:
-    """A decoded frame as it is displayed, [H, W, 3]."""
-    return np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+def plain_picture(frame: Any, aspect: Fraction | None = None) -> Picture:
+    """A decoded frame as it is displayed, [H, W, 3]; `aspect` is the width of its pixels by their height."""
+    width = round(frame.width * (aspect or 1))
+    picture = frame.reformat(width=width, format="rgb24", interpolation="BILINEAR").to_ndarray()
+    return np.rot90(picture, round(frame.rotation / 90))
 
 
 def shown_by_time(path: Path, *, fps: int) -> tuple[list[int], set[int]]:
@@ -177,3 +180,9 @@ def shown_by_time(path: Path, *, fps: int) -> tuple[list[int], set[int]]:
             assert code == first + period
             read.append(code)
     return read, refused
+
+
+def with_display_matrix(data: bytes, matrix: list[int]) -> bytes:
+    """An MP4 whose (first) track header holds this matrix."""
+    at = data.index(b"tkhd") + 4 + 40  # version 0: 24 bytes of times and ids, 8 reserved, 8 of layer to reserved
+    return data[:at] + struct.pack(">9i", *matrix) + data[at + 36 :]

@@ -126,7 +126,7 @@ def test_a_resampled_window_never_spans_a_gap() -> None:
         (np.arange(62) / 30, 15.0, "too short: 31 frames at 15 fps, a window needs 32"),
         (np.zeros(0), 15.0, "too short: 0 frames at 15 fps, a window needs 32"),
         (np.cumsum(np.tile([1, 5], 40)) / 30, None, "not evenly spaced in any window of 32 frames"),
-        (np.arange(5) * 1.0 + np.array([0, 0, 0, 0, 30]), 4.0, "a low frame rate, leave no window of 32"),
+        (np.arange(9) * 1.0 + np.array([0, 0, 0, 0, 0, 0, 0, 0, 30]), 4.0, "a low frame rate, leave no window of 32"),
     ],
 )
 def test_pretraining_refuses(times: np.ndarray, fps: float | None, reason: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from helpers.videos import (
     barcode_picture,
     decode_plainly,
     read_barcode,
+    with_display_matrix,
     write_barcode_video,
     write_video,
 )
@@ -239,12 +239,6 @@ def test_a_skewed_display_matrix_is_refused(tmp_path: Path) -> None:
     path.write_bytes(with_display_matrix(path.read_bytes(), [46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30]))
     with open_video(path) as video, pytest.raises(DecodeError, match="no multiple of 90"):
         video.frames_at([0])
-
-
-def with_display_matrix(data: bytes, matrix: list[int]) -> bytes:
-    """An MP4 whose (first) track header holds this matrix."""
-    at = data.index(b"tkhd") + 4 + 40  # version 0: 24 bytes of times and ids, 8 reserved, 8 of layer to reserved
-    return data[:at] + struct.pack(">9i", *matrix) + data[at + 36 :]
 
 
 def test_a_closed_video_says_so(make: Any) -> None:

@@ -61,10 +61,10 @@ def test_frames_are_converted_once(small: Path, monkeypatch: pytest.MonkeyPatch)
         count = 0
         real = video._converter.rgb
 
-        def counting(*args: object) -> object:
+        def counting(*args: object, **options: object) -> object:
             nonlocal count
             count += 1
-            return real(*args)  # type: ignore[arg-type]
+            return real(*args, **options)  # type: ignore[arg-type]
 
         monkeypatch.setattr(video._converter, "rgb", counting)
         video.read_views([View([3, 4, 4], size=(8, 8)), View([4, 9], size=(9, 9))])

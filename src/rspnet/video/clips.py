@@ -27,6 +27,9 @@ _MAX_DEVIATION = 0.5
 # ... and no interval may be as long as this many typical ones: a lost frame doubles its interval.
 _MAX_INTERVAL = 1.75
 _ROUNDING = 1e-6
+# What a step from frame to frame counts for at most when a video is resampled: usual steps, and ticks.
+_LONGEST_PAUSE = 10
+_MOST_TICKS = 16
 # Levels of 0..255 by which the pictures of a frozen video differ, and share of the change beside it of a repeated one.
 _NO_CHANGE = 0.02
 _SMALL_CHANGE = 0.1
@@ -120,6 +123,9 @@ def even_clips(total_ticks: int, *, num_frames: int, stride_frames: int, num_cli
 def tick_frames(times: Seconds, fps: float | None) -> Indices:
     """The native frame shown at each tick: all frames if `fps` is None, else the frame nearest to k / fps seconds.
 
+    Ticks follow the frames: a longer step from frame to frame than 10 usual ones, or than 16 ticks, counts as so long.
+    A clock that jumps by hours, or a time lapse, then has no more ticks than its frames bear.
+
     Args:
         times: float64 [N], presentation seconds of the frames, ascending.
         fps: ticks a second, or None for native frames.
@@ -136,12 +142,24 @@ def tick_frames(times: Seconds, fps: float | None) -> Indices:
         raise RSPNetError(f"fps must be > 0, not {fps}")
     if len(times) == 0:
         return np.zeros(0, dtype=np.int64)
+    times = _bounded(times, fps)
     num_ticks = int((times[-1] - times[0]) * fps + _ROUNDING) + 1
     wanted = times[0] + np.arange(num_ticks) / fps
     after = np.searchsorted(times, wanted).clip(1, len(times) - 1) if len(times) > 1 else np.zeros(num_ticks, int)
     before = np.maximum(after - 1, 0)
     earlier_is_nearer = wanted - times[before] <= times[after] - wanted + _ROUNDING / fps
     return np.where(earlier_is_nearer, before, after).astype(np.int64)
+
+
+def _bounded(times: Seconds, fps: float) -> Seconds:
+    """Times in which no step is longer than what `tick_frames` lets it count for; the same where none is."""
+    steps = np.diff(times)
+    longest = _MOST_TICKS / fps
+    if len(steps) and (usual := float(np.median(steps))) > 0:
+        longest = min(longest, _LONGEST_PAUSE * usual)
+    if not (steps > longest).any():
+        return times
+    return np.asarray(times[0] + np.append(0, np.minimum(steps, longest).cumsum()))
 
 
 def uniform_windows(times: Seconds, length: int) -> NDArray[np.bool_]:
@@ -172,6 +190,7 @@ def true_ticks(times: Seconds, fps: float) -> NDArray[np.bool_]:
     A gap in the video fails: no frame is near the ticks inside it. Variable frame rate without gaps passes.
     """
     frames = tick_frames(times, fps)
+    times = _bounded(times, fps)
     if len(times) < 2:
         return np.ones(len(frames), dtype=np.bool_)
     interval = max(float(np.median(np.diff(times))), 0.0)

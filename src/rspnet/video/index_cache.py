@@ -37,7 +37,7 @@ VARIABLE = "RSPNET_INDEX_CACHE"
 LONG_PACKETS = 2000
 """Streams of so many packets are worth an entry, whatever their time stamps."""
 
-_VERSION = f"2 {av.__version__} {av.library_versions}"  # raise the number with any change of what a table says
+_VERSION = f"3 {av.__version__} {av.library_versions}"  # raise the number with any change of what a table says
 _SUM_BYTES = hashlib.sha256().digest_size
 _NONE = np.iinfo(np.int64).min
 # A file that has just changed may change again without its times telling: their clock ticks every few milliseconds.
@@ -132,7 +132,7 @@ def load_index(path: Path) -> PacketIndex | None:
     packets, order = numbers[1 : 1 + 5 * count].reshape(count, 5), numbers[1 + 5 * count :]
     stamps, flags = packets[:, 3].tolist(), packets[:, 4].tolist()
     rows = [
-        PacketInfo(None if pts == _NONE else pts, *(bool(flag & bit) for bit in (1, 2, 4, 8)))
+        PacketInfo(None if pts == _NONE else pts, *(bool(flag & bit) for bit in (1, 2, 4, 8, 16)))
         for pts, flag in zip(stamps, flags, strict=True)
     ]
     return PacketIndex(PacketTable(rows, display_order=order.tolist()), packets[:, :3])
@@ -143,7 +143,7 @@ def keep_index(path: Path, table: PacketTable, places: list[Place]) -> None:
     rows = [
         (*place, _number(row.pts), flags)
         for place, row in zip(place_numbers(places), table.packets, strict=True)
-        for flags in [row.is_key | row.is_shown << 1 | row.is_cut << 2 | row.is_packed << 3]
+        for flags in [sum(flag << bit for bit, flag in enumerate(row[1:]))]
     ]
     numbers = np.concatenate([[len(rows)], np.array(rows, np.int64).reshape(-1), table.packet_of_frame])
     data = numbers.astype(np.int64).tobytes()

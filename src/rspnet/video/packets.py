@@ -15,6 +15,9 @@ import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
 
+# So many usual steps from frame to frame lie between the last frame of a recording and the first of the next.
+_PAUSE_STEPS = 10
+
 
 class PacketInfo(NamedTuple):
     """What the container says of one packet, in decode order.
@@ -25,6 +28,7 @@ class PacketInfo(NamedTuple):
         is_shown: False for packets that an edit list discards or that hold a hidden frame.
         is_cut: the file ends within this packet.
         is_packed: it lay in one chunk of the file with the packet before it.
+        is_joint: the stream's clock starts anew with it; what comes before and behind are two recordings in one file.
     """
 
     pts: int | None
@@ -32,6 +36,16 @@ class PacketInfo(NamedTuple):
     is_shown: bool
     is_cut: bool
     is_packed: bool = False
+    is_joint: bool = False
+
+
+def whole_at_joints(packets: Sequence[PacketInfo]) -> list[PacketInfo]:
+    """The packets, with those just before a joint not cut: that is how FFmpeg sees every joint.
+
+    Its parser says so of one of the last two packets. Where a recording does end within a packet, the decoder says so.
+    """
+    near = {number - back for number, packet in enumerate(packets) if packet.is_joint for back in (1, 2)}
+    return [packet._replace(is_cut=packet.is_cut and n not in near) for n, packet in enumerate(packets)]
 
 
 @dataclass(frozen=True)
@@ -48,14 +62,17 @@ class PacketTable:
 
     Args:
         packets: in decode order.
-        display_order: packet number of every frame in display order; by default the shown packets sorted by pts.
+        display_order: packet number of every frame in display order; by default the shown packets sorted by pts, one
+            recording after another where several are joined.
     """
 
     def __init__(self, packets: Sequence[PacketInfo], *, display_order: Sequence[int] | None = None) -> None:
         self.packets = packets
+        self.recording: Ints = np.cumsum([packet.is_joint for packet in packets], dtype=np.int64)
+        """Number, from 0, of the recording that a packet is of."""
         if display_order is None:
             shown = [number for number, packet in enumerate(packets) if packet.is_shown]
-            display_order = sorted(shown, key=lambda number: (packets[number].pts or 0, number))
+            display_order = sorted(shown, key=lambda n: (self.recording[n], packets[n].pts or 0, n))
         self.packet_of_frame: Ints = np.array(display_order, dtype=np.int64)
         self.frame_of_packet: Ints = np.full(len(packets), -1, dtype=np.int64)
         self.frame_of_packet[self.packet_of_frame] = np.arange(len(display_order))
@@ -106,14 +123,19 @@ class PacketTable:
 
     def needs_scan(self) -> bool:
         """True if the time stamps do not tell the display order, so that only decoding the whole stream does."""
-        shown = [packet for packet in self.packets if packet.is_shown]
-        stamps = [packet.pts for packet in shown]
-        if None in stamps or len(set(stamps)) < len(stamps):
+        shown = [number for number, packet in enumerate(self.packets) if packet.is_shown]
+        stamps = {(self.recording[number], self.packets[number].pts) for number in shown}
+        if len(stamps) < len(shown) or any(self.packets[number].pts is None for number in shown):
             return True
         if not self.packets or not self.packets[0].is_key:
             return True
         first = self.packets[0].pts
-        return first is None or any(p.pts is not None and p.pts < first for p in shown)
+        return first is None or any(stamp < first for number, stamp in stamps if number == 0 and stamp is not None)
+
+    @property
+    def joints(self) -> list[int]:
+        """The first frame of every recording but the first."""
+        return (1 + np.flatnonzero(np.diff(self.recording[self.packet_of_frame]))).tolist()
 
     def runs(self, frames: Sequence[int]) -> list[Run]:
         """Split ascending frame indices into stretches of decoding, jumping wherever a later key packet saves work."""
@@ -136,14 +158,30 @@ class PacketTable:
                 return frame
         return None
 
+    def average_rate(self, time_base: float) -> float | None:
+        """Frames a second by the time stamps; None where these make no sense, or there is one frame only."""
+        stamps = self._stamps()
+        steps = np.zeros(0) if stamps is None else np.delete(np.diff(stamps), [frame - 1 for frame in self.joints])
+        span = float(steps.sum()) * time_base
+        return len(steps) / span if span > 0 else None
+
     def seconds(self, time_base: float, fps: float) -> npt.NDArray[np.float64]:
         """Presentation time of every frame in seconds from the first; index / fps where the stamps make no sense."""
+        stamps = self._stamps()
+        if stamps is None:
+            return np.arange(len(self)) / fps
+        return np.asarray((stamps - stamps[0]) * time_base, dtype=np.float64) if len(stamps) else np.zeros(0)
+
+    def _stamps(self) -> Ints | None:
+        """Time stamp of every frame, None where one is missing or they fall.
+
+        A recording that is joined to another one starts a pause behind it that no window of even times spans.
+        """
         stamps = [self.packets[number].pts for number in self.packet_of_frame]
-        if not stamps:
-            return np.zeros(0)
-        if any(stamp is None for stamp in stamps):
-            return np.arange(len(self)) / fps
-        values = np.array(stamps, dtype=np.int64)
-        if (np.diff(values) < 0).any():
-            return np.arange(len(self)) / fps
-        return np.asarray((values - values[0]) * time_base, dtype=np.float64)
+        if None in stamps:
+            return None
+        steps = np.diff(np.array(stamps, dtype=np.int64), prepend=stamps[:1])
+        joints = self.joints
+        if joints:
+            steps[joints] = _PAUSE_STEPS * max(1, int(np.median(np.delete(steps, joints))))
+        return None if (steps < 0).any() else (stamps[0] if stamps else 0) + steps.cumsum()

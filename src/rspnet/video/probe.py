@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 
 from rspnet.core.errors import DecodeError
 from rspnet.core.urls import as_path
-from rspnet.video.orientation import Orientation, frame_orientation
-from rspnet.video.source import open_container, reason
+from rspnet.video.orientation import Orientation, frame_orientation, pixel_aspect
+from rspnet.video.source import film_streams, open_container, reason
 
 _USUAL_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 _MP4_BOXES = frozenset({b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"styp", b"sidx", b"uuid"})
@@ -25,12 +26,18 @@ class Probe:
         pixel_format: FFmpeg's name of it.
         orientation: how the coded picture is turned for display; None where it is no quarter turn.
         is_interlaced: the first frame is made of two fields.
+        pixel_aspect: width of a coded pixel by its height.
+        streams: how many video streams there are, covers not counted.
+        stream: number of the one that is read among all streams of the container.
     """
 
     codec: str
     pixel_format: str
     orientation: Orientation | None
     is_interlaced: bool
+    pixel_aspect: Fraction
+    streams: int
+    stream: int
 
     @property
     def is_usual_format(self) -> bool:
@@ -57,6 +64,9 @@ def probe_video(path: str | os.PathLike[str]) -> Probe:
             pixel_format=frame.format.name,
             orientation=frame_orientation(frame),
             is_interlaced=bool(frame.interlaced_frame),
+            pixel_aspect=pixel_aspect(stream),
+            streams=len(film_streams(container)),
+            stream=stream.index,
         )
 
 

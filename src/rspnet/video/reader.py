@@ -31,9 +31,9 @@ from rspnet.core.workers import alive
 from rspnet.video.header_index import HeaderIndex, header_index
 from rspnet.video.index_cache import LONG_PACKETS, VARIABLE, PacketIndex, Place, keep_index, load_index
 from rspnet.video.mpeg4 import Clock
-from rspnet.video.orientation import Orientation, frame_orientation
-from rspnet.video.packets import PacketInfo, PacketTable, Run
-from rspnet.video.source import KEEP_BYTES, check_size, demux, describe, file_identity, open_container, tag_of
+from rspnet.video.orientation import Orientation, display_degrees, frame_orientation, pixel_aspect, square_width
+from rspnet.video.packets import PacketInfo, PacketTable, Run, whole_at_joints
+from rspnet.video.source import KEEP_BYTES, check_size, demux, describe, file_identity, open_container, reason, tag_of
 from rspnet.video.views import Converter, Pixels, View, ViewSink, check_view
 from rspnet.video.watch import Watch
 
@@ -45,6 +45,8 @@ VIDEO_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split(" "))
 # Containers without presentation time stamps: FFmpeg makes them up, rightly for one layer of B-frames only.
 _STAMPLESS_CONTAINERS = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
 _PYRAMID_CODECS = {"h264", "hevc", "vc1", "av1", "vvc"}
+# The container's rate is taken where the time stamps, which are rounded, bear it out to this share.
+_RATE_TOLERANCE = 0.02
 _FeedResult = tuple[list[int], set[int]]
 
 
@@ -81,6 +83,7 @@ class VideoReader:
             self._table = self._read_table() if self._index is None else self._index.table
             self.fps = self._average_fps()
             self._closed = False
+            self._aspect = pixel_aspect(self._stream)
             self._shape: tuple[int, int, Orientation] | None = None
             self._converter = Converter()
         except BaseException:
@@ -153,6 +156,7 @@ class VideoReader:
         views = [View([int(i) for i in v.indices], v.box, v.size, v.flip) for v in views]
         self._check_open()
         height, width, (turns, mirrored) = self._geometry()
+        coded_width = height if turns % 2 else width
         sinks = []
         for view in views:
             try:
@@ -162,12 +166,9 @@ class VideoReader:
             if mirrored:  # the same crop of the picture before its mirror, flipped
                 box = (box[0], width - box[1] - box[3], *box[2:])
                 view = replace(view, flip=not view.flip)
-            sinks.append(ViewSink(view, box=box, size=size, quarter_turns=turns))
+            sinks.append(ViewSink(view, box=box, size=size, quarter_turns=turns, square_width=coded_width))
 
-        def deliver(index: int, frame: VideoFrame) -> None:
-            self._check_geometry(index, frame)
-            if watch is not None and index in watch.frames:
-                watch.add(index, frame)
+        def convert(index: int, frame: VideoFrame) -> None:
             picture: Pixels | None = None
             for sink in sinks:
                 if index not in sink.frames:
@@ -175,8 +176,18 @@ class VideoReader:
                 if sink.takes_graph(frame):
                     sink.add_frame(index, frame)
                     continue
-                picture = self._converter.rgb(frame, turns) if picture is None else picture
+                picture = self._converter.rgb(frame, turns, width=coded_width) if picture is None else picture
                 sink.add_rgb(index, picture)
+
+        def deliver(index: int, frame: VideoFrame) -> None:
+            self._check_geometry(index, frame)
+            if watch is not None and index in watch.frames:
+                watch.add(index, frame)
+            try:
+                convert(index, frame)
+            except av.error.FFmpegError as error:
+                what = f"{frame.format.name}, colour space {int(frame.colorspace)} of H.273: {reason(error)}"
+                raise DecodeError(self.path, f"its pictures cannot be turned into RGB ({what})") from None
 
         wanted = {index for view in views for index in view.indices}
         self._decode(sorted(wanted if watch is None else wanted | watch.frames), deliver)
@@ -186,6 +197,11 @@ class VideoReader:
     def is_packed(self) -> bool:
         """Whether chunks of the file hold two pictures: the packed bitstream of DivX and XviD."""
         return any(packet.is_packed for packet in self._table.packets)
+
+    @property
+    def joints(self) -> list[int]:
+        """The frames with which another recording starts, where several are joined in one file."""
+        return self._table.joints
 
     # --- the packet table -------------------------------------------------------------------------------------------
 
@@ -208,6 +224,8 @@ class VideoReader:
                 self._kept.append(packet)
                 if kept_bytes > KEEP_BYTES:
                     self._kept = None
+        if any(row.is_joint for row in rows):
+            rows = whole_at_joints(rows)
         timed = None if clock is None else clock.corrected(rows)
         table = PacketTable(timed or rows)
         is_pyramid = not self._has_stamps and self._context.name in _PYRAMID_CODECS
@@ -227,12 +245,14 @@ class VideoReader:
         return [number for number in order if table.packets[number].is_shown]
 
     def _average_fps(self) -> float:
+        """What the container says, unless its time stamps say something else (a recording's header is a guess)."""
         rate: Fraction | None = self._stream.average_rate or self._stream.guessed_rate
-        if rate and 0 < rate < 100_000:
-            return float(rate)
+        said = float(rate) if rate and 0 < rate < 100_000 else None
         base = self._stream.time_base
-        span = float(self._table.seconds(float(base), 1.0)[-1]) if base else 0.0
-        return (len(self) - 1) / span if span > 0 else 25.0
+        told = self._table.average_rate(float(base)) if base and (self._has_stamps or said is None) else None
+        if said is None or (told is not None and abs(said - told) > _RATE_TOLERANCE * told):
+            return told or said or 25.0
+        return said
 
     # --- decoding ---------------------------------------------------------------------------------------------------
 
@@ -340,13 +360,17 @@ class VideoReader:
             if table.packets[number].is_cut:
                 damaged.add(number)
             try:
-                take(context.decode(packet))
+                pictures = context.decode(packet)
             except av.error.FFmpegError:
                 damaged.add(number)
+                continue
+            take(pictures)
         try:
-            take(context.decode(None))
+            pictures = context.decode(None)
         except av.error.FFmpegError:
             damaged |= awaited
+        else:
+            take(pictures)
         # Leading frames of an open group, decoded without the group before: broken by nature and never wanted here.
         leading = {n for n in damaged | awaited if 0 <= table.frame_of_packet[n] < table.frame_of_packet[run.start]}
         return order, (damaged | awaited) - leading
@@ -367,15 +391,19 @@ class VideoReader:
             self._feed(first, self._table, lambda index, frame: found.append(self._frame_geometry(index, frame)))
             if not found and not (self._context.height and self._context.width):
                 raise DecodeError(self.path, "its first frame cannot be decoded, and nothing else tells its size")
-            self._shape = found[0] if found else (self._context.height, self._context.width, Orientation(0, False))
+            width = square_width(self._context.width, self._aspect)
+            self._shape = found[0] if found else (self._context.height, width, Orientation(0, False))
         return self._shape
 
     def _frame_geometry(self, index: int, frame: VideoFrame) -> tuple[int, int, Orientation]:
         orientation = frame_orientation(frame)
         if orientation is None:
-            raise DecodeError(self.path, f"frame {index} is rotated by {frame.rotation} degrees, no multiple of 90")
-        check_size(self.path, frame.width, frame.height)
-        size = (frame.width, frame.height) if orientation.quarter_turns % 2 else (frame.height, frame.width)
+            angle = display_degrees(frame)
+            turned = "turned in no direction" if angle is None else f"rotated by {angle:.0f} degrees"
+            raise DecodeError(self.path, f"frame {index} is {turned}, no multiple of 90")
+        height, width = frame.height, square_width(frame.width, self._aspect)
+        check_size(self.path, width, height)
+        size = (width, height) if orientation.quarter_turns % 2 else (height, width)
         return *size, orientation
 
     def _check_geometry(self, index: int, frame: VideoFrame) -> None:

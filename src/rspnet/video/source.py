@@ -27,6 +27,13 @@ MAX_PACKETS = 5_000_000
 KEEP_BYTES = 64 * 2**20
 """Packets of a stream up to this size stay in memory; a longer stream is demuxed again from its start when needed."""
 
+# Containers in which every packet says its time by a clock that nothing else ties it to: files joined end to end play.
+_RUNNING_CLOCKS = {"mpegts", "mpeg", "flv"}
+_JOINT_SECONDS = 0.2
+
+# A stream with fewer frames than another by this factor is no film beside it.
+_PREVIEW_SHARE = 10
+
 _NOT_VIDEO = ("tty", "ansi", "image2", "subviewer", "hls", "concat", "dash")
 
 
@@ -40,19 +47,21 @@ class PacketTag:
         position: the byte of the file at which it (or what the container puts before it) starts, if that is known.
         is_packed: it is not the first one in its chunk of a packed bitstream.
         is_shown: False for a picture of such a bitstream that the end of the file leaves without a place.
+        is_joint: the stream's clock starts anew with it.
     """
 
-    __slots__ = ("is_packed", "is_shown", "number", "position")
+    __slots__ = ("is_joint", "is_packed", "is_shown", "number", "position")
 
-    def __init__(self, number: int, part: Part, *, is_shown: bool) -> None:
+    def __init__(self, number: int, part: Part, *, is_shown: bool, is_joint: bool = False) -> None:
         self.number = number
         self.position = part.position
         self.is_packed = not part.is_first
         self.is_shown = is_shown
+        self.is_joint = is_joint
 
 
 def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
-    """Open the file and its first real video stream (cover pictures do not count).
+    """Open the file and the best of its video streams, FFmpeg's own choice (cover pictures do not count).
 
     Raises:
         DecodeError: missing, not a regular file, empty, no known container, no video stream, no decoder, too large.
@@ -98,10 +107,10 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     name = container.format.name
     if name.endswith("_pipe") or any(part in _NOT_VIDEO for part in name.split(",")):
         raise DecodeError(path, f"not a video container (FFmpeg reads it as {name!r})")
-    streams = [s for s in container.streams.video if not s.disposition & type(s.disposition).attached_pic]
+    streams = film_streams(container)
     if not streams:
         raise DecodeError(path, "no video stream in it")
-    stream = streams[0]
+    stream = _film(container, streams)
     context: Any = stream.codec_context
     if context is None:
         raise DecodeError(path, "no decoder for its video codec")
@@ -112,6 +121,22 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     context.copy_opaque = True
     context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
     return stream
+
+
+def _film(container: InputContainer, streams: list[VideoStream]) -> VideoStream:
+    """FFmpeg's choice, if that is not the cover or preview of another stream: far fewer frames, where they are told.
+
+    NOTE: FFmpeg itself looks at the default mark first, which every writer of MP4 sets on the first stream.
+    """
+    most = max(stream.frames for stream in streams)
+    long = [stream for stream in streams if not 0 < stream.frames * _PREVIEW_SHARE < most]
+    best: Any = container.streams.best("video")
+    return best if best in long else max(long, key=lambda stream: stream.width * stream.height)
+
+
+def film_streams(container: InputContainer) -> list[VideoStream]:
+    """The video streams, less those that are marked as cover pictures."""
+    return [s for s in container.streams.video if not s.disposition & type(s.disposition).attached_pic]
 
 
 def check_size(path: Path, width: int, height: int) -> None:
@@ -132,6 +157,7 @@ def demux(path: Path, container: InputContainer, stream: VideoStream, *, first: 
         DecodeError: the demuxer fails.
     """
     number = first
+    joints = _Joints(stream) if container.format.name in _RUNNING_CLOCKS else None
     unpacker = Unpacker(stream.codec_context.extradata or b"") if stream.codec_context.name == "mpeg4" else None
     try:
         for chunk in container.demux(stream):
@@ -140,7 +166,8 @@ def demux(path: Path, container: InputContainer, stream: VideoStream, *, first: 
             for part in (Part(chunk, chunk.pos, True),) if unpacker is None else unpacker.take(chunk):
                 if number >= MAX_PACKETS:
                     raise DecodeError(path, f"more than {MAX_PACKETS:,} packets")
-                part.packet.opaque = PacketTag(number, part, is_shown=True)
+                is_joint = joints is not None and joints.take(part.packet)
+                part.packet.opaque = PacketTag(number, part, is_shown=True, is_joint=is_joint)
                 alive()
                 number += 1
                 yield part.packet
@@ -150,6 +177,19 @@ def demux(path: Path, container: InputContainer, stream: VideoStream, *, first: 
             yield part.packet
     except av.error.FFmpegError as error:
         raise DecodeError(path, f"the container breaks off after {number} packets ({reason(error)})") from None
+
+
+class _Joints:
+    """Sees where the clock of a stream starts anew: decoding time falls by more than damage to a stamp or two would."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._most_back = _JOINT_SECONDS / (stream.time_base or 1)
+        self._last: int | None = None
+
+    def take(self, packet: Packet[Any]) -> bool:
+        now, last = packet.dts, self._last
+        self._last = last if now is None else now
+        return packet.is_keyframe and now is not None and last is not None and last - now > self._most_back
 
 
 def describe(packet: Packet[Any], *, codec: str) -> PacketInfo:
@@ -162,6 +202,7 @@ def describe(packet: Packet[Any], *, codec: str) -> PacketInfo:
         is_shown=not packet.is_discard and not hidden and tag.is_shown,
         is_cut=packet.is_corrupt,
         is_packed=tag.is_packed,
+        is_joint=tag.is_joint,
     )
 
 

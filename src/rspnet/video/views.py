@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
 from rspnet.core.errors import RSPNetError
+from rspnet.video.colours import needs_formula, rgb_by_formula
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
@@ -51,9 +52,22 @@ class Converter:
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
 
-    def rgb(self, frame: VideoFrame, quarter_turns: int) -> Pixels:
-        """The displayed picture; the memory may belong to FFmpeg and is valid while the result is referenced."""
-        return np.rot90(_as_array(self._reformatter.reformat(frame, format="rgb24", threads=1)), quarter_turns)
+    def rgb(self, frame: VideoFrame, quarter_turns: int, *, width: int) -> Pixels:
+        """The displayed picture; the memory may belong to FFmpeg and is valid while the result is referenced.
+
+        Args:
+            frame: decoded.
+            quarter_turns: counter-clockwise turns from the coded to the displayed picture.
+            width: of the coded picture in square pixels.
+
+        Raises:
+            av.error.FFmpegError: FFmpeg cannot convert its pixel format or colours.
+        """
+        source = frame
+        if needs_formula(frame):
+            source = VideoFrame.from_ndarray(rgb_by_formula(frame), format="rgb24")
+        picture = self._reformatter.reformat(source, width=width, format="rgb24", interpolation="BILINEAR", threads=1)
+        return np.rot90(_as_array(picture), quarter_turns)
 
 
 def _as_array(frame: VideoFrame) -> Pixels:
@@ -88,10 +102,12 @@ class ViewSink:
         view: already checked.
         box, size: of `check_view`.
         quarter_turns: counter-clockwise turns from the coded to the displayed picture.
+        square_width: of the coded picture in square pixels.
     """
 
-    def __init__(self, view: View, *, box: Box, size: tuple[int, int], quarter_turns: int) -> None:
+    def __init__(self, view: View, *, box: Box, size: tuple[int, int], quarter_turns: int, square_width: int) -> None:
         self.view, self.box, self.size, self.quarter_turns = view, box, size, quarter_turns
+        self.square_width = square_width
         order = sorted(set(view.indices))
         self._row_of_frame = {frame: row for row, frame in enumerate(order)}
         self.frames = frozenset(order)
@@ -102,7 +118,8 @@ class ViewSink:
 
     def takes_graph(self, frame: VideoFrame) -> bool:
         """Whether the filter graph is the cheaper route for this frame."""
-        return self.size != self.box[2:] and frame.width * frame.height > GRAPH_PIXELS
+        is_large = frame.width * frame.height > GRAPH_PIXELS
+        return is_large and self.size != self.box[2:] and not needs_formula(frame)
 
     def add_rgb(self, index: int, picture: Pixels) -> None:
         """Take the displayed picture [H, W, 3] of a frame."""
@@ -133,11 +150,11 @@ class ViewSink:
         self._rows[self._row_of_frame[index]] = np.rot90(_as_array(self._graph.vpull()), self.quarter_turns)
 
     def _make_graph(self, frame: VideoFrame) -> Graph:
-        top, left, height, width = coded_box(self.box, frame.height, frame.width, self.quarter_turns)
+        top, left, height, width = coded_box(self.box, frame.height, self.square_width, self.quarter_turns)
         out_height, out_width = self.size if self.quarter_turns % 2 == 0 else self.size[::-1]
         graph = Graph()
         graph.threads = 1
-        nodes = (
+        nodes = [
             graph.add(
                 "buffer",
                 f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000"
@@ -147,7 +164,9 @@ class ViewSink:
             graph.add("scale", f"{out_width}:{out_height}:flags={SCALE_FLAGS}"),
             graph.add("format", "rgb24"),
             graph.add("buffersink"),
-        )
+        ]
+        if self.square_width != frame.width:
+            nodes.insert(1, graph.add("scale", f"{self.square_width}:{frame.height}:flags={SCALE_FLAGS}"))
         graph.link_nodes(*nodes).configure()
         return graph
 

@@ -14,7 +14,7 @@ from rspnet.core.workers import note
 from rspnet.data.checks.looks import THUMBNAIL, Looks
 from rspnet.data.reading import fault_of_file
 from rspnet.video.clips import MAX_REPEATED, tick_frames, true_windows, uniform_windows, window_length
-from rspnet.video.probe import is_cut_off, probe_video
+from rspnet.video.probe import Probe, is_cut_off, probe_video
 from rspnet.video.reader import VideoReader, View, open_video
 
 MENTIONED_SHARE = 0.05
@@ -37,6 +37,9 @@ KINDS = {
     "near-duplicate": "looks like another video of the list",
     "near-leak": "looks like a video of the other list",
     "packed": "two pictures in one chunk, as DivX and XviD packed them (taken apart when read)",
+    "streams": "several video streams, of which one is read",
+    "joined": "several recordings in one file, whose clocks start anew (no window lies across)",
+    "stretched": "pixels are not square (made square when read)",
     "rotated": "turned or mirrored by a display matrix (applied when read)",
     "pixel-format": "not 8 bits with 4:2:0 colours",
     "interlaced": "made of fields",
@@ -123,7 +126,6 @@ class Inspector:
     def _inspect(self, report: Report) -> Report:
         facts = probe_video(report.path)
         with open_video(report.path) as video:
-            is_packed = video.is_packed
             times = video.times
             report = replace(
                 report,
@@ -143,17 +145,8 @@ class Inspector:
             report = replace(report, content=looks.digest, fingerprint=looks.fingerprint)
         for kind, detail, usable in _motion(looks):
             report = report.with_finding(kind, detail, usable=usable)
-        if is_packed:
-            report = report.with_finding("packed", KINDS["packed"], usable=True)
-        orientation = facts.orientation
-        if orientation is not None and any(orientation):
-            mirror = ", then mirrored" if orientation.mirrored else ""
-            detail = f"{90 * orientation.quarter_turns} degrees counter-clockwise{mirror}"
-            report = report.with_finding("rotated", detail, usable=True)
-        if not facts.is_usual_format:
-            report = report.with_finding("pixel-format", facts.pixel_format, usable=True)
-        if facts.is_interlaced:
-            report = report.with_finding("interlaced", KINDS["interlaced"], usable=True)
+        for kind, detail in _traits(facts, video):
+            report = report.with_finding(kind, detail, usable=True)
         return report
 
     def _timing(self, times: NDArray[np.float64]) -> Iterator[tuple[str, str, bool]]:
@@ -191,6 +184,26 @@ def _motion(looks: Looks) -> Iterator[tuple[str, str, bool]]:
         return
     if looks.repeated >= MENTIONED_SHARE:
         yield "repeated", f"{looks.repeated:.0%} of its frames", looks.repeated < MAX_REPEATED
+
+
+def _traits(facts: Probe, video: VideoReader) -> Iterator[tuple[str, str]]:
+    """What is unusual about a file and is seen to when it is read."""
+    if video.is_packed:
+        yield "packed", KINDS["packed"]
+    if facts.streams > 1:
+        yield "streams", f"{facts.streams} video streams; number {facts.stream} of the file is read"
+    if video.joints:
+        yield "joined", f"another recording starts with frame {', '.join(map(str, video.joints[:3]))}"
+    if facts.pixel_aspect != 1:
+        yield "stretched", f"pixels are {facts.pixel_aspect.numerator}:{facts.pixel_aspect.denominator}"
+    orientation = facts.orientation
+    if orientation is not None and any(orientation):
+        mirror = ", then mirrored" if orientation.mirrored else ""
+        yield "rotated", f"{90 * orientation.quarter_turns} degrees counter-clockwise{mirror}"
+    if not facts.is_usual_format:
+        yield "pixel-format", facts.pixel_format
+    if facts.is_interlaced:
+        yield "interlaced", KINDS["interlaced"]
 
 
 def is_listable(text: str) -> bool:
