@@ -21,7 +21,7 @@ from rspnet.data.loader import make_loader
 from rspnet.data.presets import PRESETS
 from rspnet.data.sampler import PairRequest, PairSampler
 from rspnet.data.skipped import SkipLog
-from rspnet.video import reader as reader_module
+from rspnet.video import demuxing
 from rspnet.video.reader import open_video
 
 REQUEST = PairRequest(0, 0, 1, 2)
@@ -188,7 +188,7 @@ def test_a_file_replaced_while_it_is_read(
     tmp_path: Path, good: bytes, monkeypatch: pytest.MonkeyPatch, keep_bytes: int
 ) -> None:
     """Its packets come from memory, or it is refused: never frames of the other file."""
-    monkeypatch.setattr(reader_module, "KEEP_BYTES", keep_bytes)
+    monkeypatch.setattr(demuxing, "KEEP_BYTES", keep_bytes)
     path = tmp_path / "a.mp4"
     path.write_bytes(good)
     with open_video(path) as video:
@@ -209,14 +209,14 @@ def test_a_slow_file_gives_the_same(tmp_path: Path, good: bytes, monkeypatch: py
     (tmp_path / "a.mp4").write_bytes(good)
     data = pairs(read_folder(tmp_path))
     quick = data[REQUEST]
-    real = reader_module.demux
+    real = demuxing.demux
 
     def slow(*arguments: object) -> object:
         for packet in real(*arguments):  # type: ignore[arg-type]
             time.sleep(0.005)
             yield packet
 
-    monkeypatch.setattr(reader_module, "demux", slow)
+    monkeypatch.setattr(demuxing, "demux", slow)
     late = data[REQUEST]
     assert isinstance(quick, PairSample)
     assert isinstance(late, PairSample)

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rspnet.core.errors import DecodeError, RSPNetError
-from rspnet.video import reader as reader_module
+from rspnet.video import demuxing
 from rspnet.video.reader import View, open_video
 
 
@@ -69,7 +69,7 @@ def test_random_access_equals_sequential(make: Any, name: str) -> None:
 
 
 def test_long_streams_are_demuxed_again(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_module, "KEEP_BYTES", 1000)
+    monkeypatch.setattr(demuxing, "KEEP_BYTES", 1000)
     path, plain = make("opengop.mp4")
     with open_video(path) as video:
         assert video._kept is None

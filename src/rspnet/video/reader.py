@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from fractions import Fraction
 from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self
@@ -28,12 +27,12 @@ from av.video.frame import VideoFrame
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.urls import as_path
 from rspnet.core.workers import alive
+from rspnet.video.demuxing import average_rate, demux_whole
 from rspnet.video.header_index import HeaderIndex, header_index
-from rspnet.video.index_cache import LONG_PACKETS, VARIABLE, PacketIndex, Place, keep_index, load_index
-from rspnet.video.mpeg4 import Clock
+from rspnet.video.index_cache import LONG_PACKETS, PacketIndex, keep_index, load_index
 from rspnet.video.orientation import Orientation, display_degrees, frame_orientation, pixel_aspect, square_width
-from rspnet.video.packets import PacketInfo, PacketTable, Run, whole_at_joints
-from rspnet.video.source import KEEP_BYTES, check_size, demux, describe, file_identity, open_container, reason, tag_of
+from rspnet.video.packets import PacketTable, Run
+from rspnet.video.source import check_size, demux, file_identity, open_container, reason
 from rspnet.video.views import Converter, Pixels, View, ViewSink, check_view
 from rspnet.video.watch import Watch
 
@@ -45,8 +44,6 @@ VIDEO_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split(" "))
 # Containers without presentation time stamps: FFmpeg makes them up, rightly for one layer of B-frames only.
 _STAMPLESS_CONTAINERS = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
 _PYRAMID_CODECS = {"h264", "hevc", "vc1", "av1", "vvc"}
-# The container's rate is taken where the time stamps, which are rounded, bear it out to this share.
-_RATE_TOLERANCE = 0.02
 _FeedResult = tuple[list[int], set[int]]
 
 
@@ -81,7 +78,7 @@ class VideoReader:
             self._kept: list[Packet[Any]] | None = [] if self._index is None else None
             self._damaged: set[int] = set()
             self._table = self._read_table() if self._index is None else self._index.table
-            self.fps = self._average_fps()
+            self.fps = average_rate(self._stream, self._table, has_stamps=self._has_stamps)
             self._closed = False
             self._aspect = pixel_aspect(self._stream)
             self._shape: tuple[int, int, Orientation] | None = None
@@ -206,36 +203,17 @@ class VideoReader:
     # --- the packet table -------------------------------------------------------------------------------------------
 
     def _read_table(self) -> PacketTable:
-        rows: list[PacketInfo] = []
-        places: list[Place] | None = [] if os.environ.get(VARIABLE) else None
-        kept_bytes = 0
-        is_clocked = self._context.name == "mpeg4" and not self._has_stamps
-        clock = Clock(self._context.extradata or b"") if is_clocked else None
-        for packet in demux(self.path, self._container, self._stream):
-            rows.append(describe(packet, codec=self._context.name))
-            if places is not None:
-                places.append(
-                    Place(tag_of(packet).position, packet.size, packet.dts if packet.pts is None else packet.pts)
-                )
-            kept_bytes += packet.size
-            if clock is not None:
-                clock.take(packet)
-            if self._kept is not None:
-                self._kept.append(packet)
-                if kept_bytes > KEEP_BYTES:
-                    self._kept = None
-        if any(row.is_joint for row in rows):
-            rows = whole_at_joints(rows)
-        timed = None if clock is None else clock.corrected(rows)
-        table = PacketTable(timed or rows)
+        found = demux_whole(self.path, self._container, self._stream, has_stamps=self._has_stamps)
+        self._kept = found.kept
+        table = PacketTable(found.timed or found.rows)
         is_pyramid = not self._has_stamps and self._context.name in _PYRAMID_CODECS
-        needs_scan = timed is None and (is_pyramid or table.needs_scan())
+        needs_scan = found.timed is None and (is_pyramid or table.needs_scan())
         if needs_scan:
-            table = PacketTable(rows, display_order=self._scan(table))
+            table = PacketTable(found.rows, display_order=self._scan(table))
         if not len(table):
             raise DecodeError(self.path, "no decodable frame in it")
-        if places is not None and (needs_scan or len(rows) >= LONG_PACKETS):
-            keep_index(self.path, table, places)
+        if found.places is not None and (needs_scan or len(found.rows) >= LONG_PACKETS):
+            keep_index(self.path, table, found.places)
         return table
 
     def _scan(self, table: PacketTable) -> list[int]:
@@ -243,16 +221,6 @@ class VideoReader:
         everything = Run(0, len(table.packets), tuple(range(len(table))))
         order, _ = self._feed(everything, table, lambda *_: None)
         return [number for number in order if table.packets[number].is_shown]
-
-    def _average_fps(self) -> float:
-        """What the container says, unless its time stamps say something else (a recording's header is a guess)."""
-        rate: Fraction | None = self._stream.average_rate or self._stream.guessed_rate
-        said = float(rate) if rate and 0 < rate < 100_000 else None
-        base = self._stream.time_base
-        told = self._table.average_rate(float(base)) if base and (self._has_stamps or said is None) else None
-        if said is None or (told is not None and abs(said - told) > _RATE_TOLERANCE * told):
-            return told or said or 25.0
-        return said
 
     # --- decoding ---------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,81 @@
+"""What one pass over a video's packets tells: a row for each, the packets themselves, and where they lie."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from rspnet.video.index_cache import VARIABLE, Place
+from rspnet.video.mpeg4 import Clock
+from rspnet.video.packets import PacketInfo, PacketTable, whole_at_joints
+from rspnet.video.source import KEEP_BYTES, demux, describe, tag_of
+
+# The container's rate is taken where the time stamps, which are rounded, bear it out to this share.
+_RATE_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Demuxed:
+    """A stream's packets in decode order.
+
+    Attributes:
+        rows: what the container says of each.
+        timed: the rows by the pictures' own clock, or None where they have none.
+        kept: the packets, or None for a stream that is too long to be kept in memory.
+        places: where they lie in the file, or None where nobody will ask.
+    """
+
+    rows: list[PacketInfo]
+    timed: list[PacketInfo] | None
+    kept: list[Packet[Any]] | None
+    places: list[Place] | None
+
+
+def demux_whole(path: Path, container: InputContainer, stream: VideoStream, *, has_stamps: bool) -> Demuxed:
+    """Demux the stream from its start to its end.
+
+    Raises:
+        DecodeError: the demuxer fails.
+    """
+    rows: list[PacketInfo] = []
+    kept: list[Packet[Any]] | None = []
+    places: list[Place] | None = [] if os.environ.get(VARIABLE) else None
+    kept_bytes = 0
+    codec = stream.codec_context
+    clock = Clock(codec.extradata or b"") if codec.name == "mpeg4" and not has_stamps else None
+    for packet in demux(path, container, stream):
+        rows.append(describe(packet, codec=codec.name))
+        if places is not None:
+            stamp = packet.dts if packet.pts is None else packet.pts
+            places.append(Place(tag_of(packet).position, packet.size, stamp))
+        kept_bytes += packet.size
+        if clock is not None:
+            clock.take(packet)
+        if kept is not None:
+            kept.append(packet)
+            if kept_bytes > KEEP_BYTES:
+                kept = None
+    if any(row.is_joint for row in rows):
+        rows = whole_at_joints(rows)
+    return Demuxed(rows, None if clock is None else clock.corrected(rows), kept, places)
+
+
+def average_rate(stream: VideoStream, table: PacketTable, *, has_stamps: bool) -> float:
+    """Frames a second: what the container says, unless its time stamps say something else.
+
+    The header of a recording is a guess that was made before the first frame.
+    """
+    rate: Fraction | None = stream.average_rate or stream.guessed_rate
+    said = float(rate) if rate and 0 < rate < 100_000 else None
+    base = stream.time_base
+    told = table.average_rate(float(base)) if base and (has_stamps or said is None) else None
+    if said is None or (told is not None and abs(said - told) > _RATE_TOLERANCE * told):
+        return told or said or 25.0
+    return said
