@@ -60,7 +60,7 @@ def open_video(path: str | os.PathLike[str]) -> VideoReader:
 
 
 class VideoReader:
-    """An open video: frames by index in display order, edit lists and rotation applied.
+    """An open video: frames by index in display order, edit lists, rotation and the shape of pixels applied.
 
     Attributes:
         path: the file.
