@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rspnet.data.annotations import read_folder
 from rspnet.data.augment import normalise
 from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.video_clips import VideoClips
+from rspnet.engine import runtime
 from rspnet.engine.checkpoint import save_checkpoint
 
 
@@ -134,6 +136,24 @@ def test_unreadable_videos_are_named_and_left_out(
     assert not (tmp_path / "missing").exists()
 
 
+def test_equal_names_in_two_folders_and_one_folder_by_three_names(
+    checkpoint: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("A", "B"):
+        shutil.copytree(videos, tmp_path / folder)
+        (tmp_path / folder / "bad.mp4").write_bytes(b"no video")
+    (tmp_path / "L").symlink_to(tmp_path / "A")
+    monkeypatch.chdir(tmp_path)
+    count = len(read_folder(videos))
+    assert embed(checkpoint, "A", "B", "./A", "L", "B/../A/bad.mp4", "--out=out") == 0
+    results = json.loads((tmp_path / "out" / "result.json").read_text())["results"]
+    assert (results["videos"], results["skipped"]) == (2 * count, 2)
+    rows = (tmp_path / "out" / "skipped.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["name", "A/bad.mp4", "B/bad.mp4"]
+    names = np.load(tmp_path / "out" / "features.npz")["name"].tolist()
+    assert len(set(names)) == 2 * count
+
+
 def test_an_exported_folder_embeds_as_its_checkpoint(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
     pytest.importorskip("safetensors", reason="the extra `export` is not installed")
     exported = tmp_path / "exported"
@@ -146,3 +166,21 @@ def test_an_exported_folder_embeds_as_its_checkpoint(checkpoint: Path, videos: P
             np.testing.assert_array_equal(one[column], two[column])
     stamp = json.loads((tmp_path / "folder" / "result.json").read_text())["protocol"]
     assert stamp["weights_sha256"] == sha256_of(exported / "model.safetensors")
+
+
+def test_the_cores_are_shared_by_network_and_readers_as_in_pre_training(
+    checkpoint: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the work that a clip is to both: this network takes less than reading does."""
+    set_to: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    monkeypatch.setattr(runtime, "available_cores", lambda: 16)
+    assert embed(checkpoint, str(videos), "--out", str(tmp_path / "run")) == 0
+    network = rspnet.load_pretrained(checkpoint).backbone
+    of_network = runtime.multiply_adds(network, (3, 4, 32, 32))
+    assert set_to == [max(1, round(16 * of_network / (of_network + runtime._WORK_OF_LOADING)))] == [1]
+    embedder = rspnet.Embedder(checkpoint, num_frames=64, size=224, device="cpu")
+    embedder.share_cores(None)
+    assert (set_to[-1], embedder.num_workers) == (15, 4)  # readers get a quarter of the cores at least
+    embedder.share_cores(3)
+    assert embedder.num_workers == 3

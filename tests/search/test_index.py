@@ -8,7 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.image
 import numpy as np
@@ -18,7 +21,8 @@ from helpers.tiny_model import save_tiny_checkpoint
 from rspnet.cli import main
 from rspnet.data.synthetic.procedural import plan_clips, render_frames
 from rspnet.search import Hit, Library
-from rspnet.search.store import Store
+from rspnet.search import index as index_module
+from rspnet.search.store import FileRow, Store
 from rspnet.video.writer import write_video
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
@@ -85,6 +89,90 @@ def test_indexing_again_does_only_what_changed(material, videos, capsys):
     assert {Path(row["path"]).name for row in after} == {"a.mp4", "c.mp4", "d.mp4", "long.mp4", "new.mp4"}
     run_index(material, videos)
     assert "0 videos done, 5 unchanged" in capsys.readouterr().err
+
+
+def test_a_file_is_one_however_its_folder_is_spelled(material, videos, capsys):
+    store = run_index(material, videos)
+    before = content(store)
+    (videos.parent / "linked").symlink_to(videos)
+    (videos.parent / "more").mkdir()
+    (videos.parent / "more" / "again.mp4").symlink_to(videos / "a.mp4")
+    (videos / "z.mp4").symlink_to(videos / "a.mp4")
+    capsys.readouterr()
+    for folder in (videos.parent / "linked", videos / "deep er" / "..", videos.parent / "more"):
+        words = ["index", str(folder), f"--store={store.uri}", f"--model={material / 'model.ckpt'}", "--num_workers=0"]
+        assert main([*words, "--precision=fp32"]) == 0
+        count = 1 if folder.name == "more" else 5
+        assert f"0 videos done, {count} unchanged, 0 removed" in capsys.readouterr().err
+        assert content(Store(store.uri)) == before
+
+
+def test_a_library_that_names_a_file_twice_loses_one_of_them(material, videos, capsys):
+    """As an older rspnet left it."""
+    store = run_index(material, videos)
+    row = store.files()[str(videos / "a.mp4")]
+    store.replace([replace(row, path=str(videos / "deep er" / ".." / "a.mp4"))], [])
+    (videos / "c.mp4").unlink()
+    (videos / "broken.mp4").symlink_to(videos / "c.mp4")
+    assert set(run_index(material, videos).files()) == {str(p) for p in videos.rglob("*.*") if p.name != "broken.mp4"}
+    assert "0 videos done, 4 unchanged, 2 removed" in capsys.readouterr().err
+
+
+def test_one_run_at_a_time_writes_to_a_library(material, videos, capsys):
+    store = run_index(material, videos)
+    holder = subprocess.Popen(["flock", f"{store.uri}/.lock", "sleep", "60"])
+    try:
+        while not Path(store.uri, ".lock").exists():
+            time.sleep(0.05)
+        time.sleep(0.2)
+        capsys.readouterr()
+        run_index(material, videos, code=2)
+        assert "library' is in use by another run of rspnet" in capsys.readouterr().err
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_what_has_gone_is_found_in_time_that_grows_with_the_files(tmp_path, monkeypatch):
+    """Ten times the files may cost forty times as much (ten, and noise); where it grows with their square, hundred."""
+    monkeypatch.setattr(index_module, "_file_row", lambda path: None)
+    monkeypatch.setattr(FileRow, "is_unchanged", lambda self: True)
+    seconds = {}
+    for count in (2_000, 20_000):
+        known = {f"{tmp_path}/{n}.mp4": FileRow(f"{tmp_path}/{n}.mp4", "", 1, 1, 1.0, 1, "") for n in range(count)}
+        removed = []
+        rows = {"files": lambda known=known: known, "remove": removed.extend}
+        store = SimpleNamespace(**rows, unfinished=lambda _: {})
+        started = time.process_time()
+        plan = index_module._prepare(store, list(known)[: count // 2], tmp_path)
+        seconds[count] = time.process_time() - started
+        assert (plan.todo, plan.unchanged, plan.removed, len(removed)) == ({}, count // 2, count // 2, count // 2)
+    assert seconds[20_000] < 40 * max(seconds[2_000], 0.01)
+
+
+def test_a_hit_whose_file_has_gone_says_that_the_library_is_out_of_date(material, videos, tmp_path, capsys):
+    store = run_index(material, videos)
+    query = tmp_path / "[b]query :fire:.mp4"
+    shutil.copyfile(videos / "c.mp4", query)
+    (videos / "[x] [").mkdir()
+    (videos / "c.mp4").rename(videos / "[x] [" / "x] [bold].mp4")
+    words = ["search", store.uri, str(query), "-k=3"]
+    assert main([*words, f"--out={tmp_path / 'run'}"]) == 0
+    error = " ".join(capsys.readouterr().err.split())
+    assert f"1 of 3 hits are of files that have gone or changed since (the first: '{videos / 'c.mp4'}')" in error
+    assert f"library {store.uri!r} is out of date, run rspnet index on its folder again" in error
+    assert (tmp_path / "run" / "hits.png").exists()
+    run_index(material, videos)
+    capsys.readouterr()
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert "[bold].mp4" in captured.out
+    assert "[x] [/x]" in captured.out
+    assert "out of date" not in captured.err
+    for path in videos.rglob("*.*"):
+        path.unlink()
+    assert main([*words, f"--out={tmp_path / 'none.png'}"]) == 2
+    assert "3 of 3 hits are of files that have gone" in capsys.readouterr().err
 
 
 def test_only_the_indexed_folders_files_leave(material, videos):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -118,6 +120,27 @@ def test_replacing_removing_and_touching(tmp_path):
     (again,) = Store(store.uri).clips_of([rows[5].path])
     np.testing.assert_array_equal(again.motion, rows[5].motion)
     np.testing.assert_array_equal(again.appearance, rows[5].appearance)
+
+
+def test_old_versions_go_after_their_time(tmp_path, monkeypatch):
+    def size():
+        return sum(path.stat().st_size for path in (tmp_path / "lib").rglob("*") if path.is_file())
+
+    store, rows = filled(tmp_path, windows=50)
+    for _ in range(4):
+        store.replace([file_row(row) for row in rows], rows)
+    versions = len(store._clips.list_versions())
+    grown = size()
+    store.tidy()
+    assert len(store._clips.list_versions()) >= versions  # they are young
+    reader = Store(store.uri)
+    assert len(list(reader.clips_of([rows[3].path]))) == 1
+    monkeypatch.setattr(module, "KEPT_FOR", timedelta(milliseconds=50))
+    time.sleep(0.2)
+    store.tidy()
+    assert len(store._clips.list_versions()) == 1
+    assert size() < grown / 3
+    assert len(Store(store.uri)) == 600
 
 
 def test_clips_without_a_file_row_are_unfinished(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,10 @@ from rspnet.core.errors import RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import track
 from rspnet.core.urls import as_path
-from rspnet.data.annotations import VideoRecord, read_folder
+from rspnet.data.annotations import read_videos
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog
 from rspnet.engine.launch import join_ranks
-from rspnet.engine.runtime import pick_device, pick_workers
+from rspnet.engine.runtime import pick_device
 from rspnet.features.embedder import Embedder, VideoFeatures
 from rspnet.pretext.opening import weights_file
 from rspnet.runs.predictions import save_columns
@@ -31,7 +30,10 @@ def embed(config: EmbedConfig) -> None:
         RSPNetError: a missing file, a bad checkpoint, or not one readable video.
     """
     join_ranks(pick_device(config.device))
-    records = [record for video in config.videos for record in _records(as_path(video))]
+    for video in config.videos:
+        if not as_path(video).exists():
+            raise RSPNetError(f"video {video!r} does not exist")
+    records = read_videos(config.videos)
     embedder = Embedder(
         config.model,
         num_clips=config.num_clips,
@@ -39,10 +41,10 @@ def embed(config: EmbedConfig) -> None:
         stride=config.stride,
         size=config.size,
         batch_size=config.batch_size,
-        num_workers=pick_workers(config.num_workers),
         device=config.device,
         precision=config.precision,
     )
+    embedder.share_cores(config.num_workers)
     folder = open_run_folder(config.out, config, command="embed")
     log = SkipLog(folder / SKIPPED, num_videos=len(records))
     found: list[VideoFeatures] = []
@@ -101,14 +103,6 @@ def clip_columns(found: list[VideoFeatures]) -> dict[str, Any]:
 def _present(columns: dict[str, Any]) -> dict[str, Any]:
     """Without the heads' columns where the network has no such heads."""
     return {name: column for name, column in columns.items() if column.shape[1:] != (0,)}
-
-
-def _records(path: Path) -> list[VideoRecord]:
-    if path.is_dir():
-        return read_folder(path)
-    if not path.exists():
-        raise RSPNetError(f"video {str(path)!r} does not exist")
-    return [VideoRecord(path, str(path))]
 
 
 def _mean_direction(vectors: np.ndarray) -> np.ndarray:

@@ -9,8 +9,8 @@ import torch
 from rspnet.config.finetune import EvaluateConfig
 from rspnet.core.distributed import rank
 from rspnet.data.labelled.read import in_classes
-from rspnet.engine.launch import join_ranks
-from rspnet.engine.runtime import pick_device, pick_precision, pick_workers
+from rspnet.engine.launch import join_ranks, share_cores
+from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.runs.classifiers import open_classifier, shared_scores
 from rspnet.runs.predictions import data_stamp, labelled_records
 from rspnet.runs.run_folder import open_run_folder
@@ -32,11 +32,9 @@ def evaluate(config: EvaluateConfig) -> None:
         clips, test_clips=config.test_clips or clips.test_clips, test_crops=config.test_crops or clips.test_crops
     )
     folder = open_run_folder(config.out or str(trained.path.parent / "evaluate"), config, command="evaluate")
-    machine = {
-        "device": device,
-        "precision": pick_precision(config.precision, device),
-        "num_workers": pick_workers(config.num_workers),
-    }
+    shape = (3, clips.num_frames, clips.size, clips.size)
+    workers = share_cores(trained.model.backbone, shape, device=device, workers=config.num_workers)
+    machine = {"device": device, "precision": pick_precision(config.precision, device), "num_workers": workers}
     model = trained.model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     # By their names: an older rspnet numbered ids of lists otherwise, and the data may have changed.
     records = in_classes(labelled_records(data, "test"), trained.class_names, source=repr(str(trained.path)))

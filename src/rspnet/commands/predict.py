@@ -9,12 +9,12 @@ import torch
 
 from rspnet.config.finetune import PredictConfig
 from rspnet.core.errors import RSPNetError
-from rspnet.core.urls import as_path
-from rspnet.data.annotations import VideoRecord, read_folder
+from rspnet.data.annotations import read_videos
 from rspnet.data.cuts import EvenClips
 from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import VideoClips
-from rspnet.engine.runtime import pick_device, pick_precision, pick_workers
+from rspnet.engine.launch import share_cores
+from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.runs.classifiers import open_classifier, video_scores
 from rspnet.runs.scoring import read_sections, scoring_view
 
@@ -29,18 +29,16 @@ def predict(config: PredictConfig) -> None:
     _, clips = read_sections(trained.config)
     device = pick_device(config.device)
     model = trained.model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    records = [
-        record
-        for video in config.videos
-        for record in (read_folder(video) if as_path(video).is_dir() else [VideoRecord(as_path(video), video)])
-    ]
+    records = read_videos(config.videos)
+    shape = (3, clips.num_frames, clips.size, clips.size)
+    workers = share_cores(trained.model.backbone, shape, device=device, workers=config.num_workers)
     view = scoring_view(clips) | ({"num_clips": config.test_clips} if config.test_clips else {})
     found = video_scores(
         model,
         VideoClips(records, EvenClips(**view)),
         device=device,
         precision=pick_precision(config.precision, device),
-        num_workers=pick_workers(config.num_workers),
+        num_workers=workers,
     )
     readable = 0
     for result in found:

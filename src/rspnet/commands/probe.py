@@ -19,7 +19,7 @@ from rspnet.core.progress import track
 from rspnet.data.labelled.read import class_names
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.launch import join_ranks
-from rspnet.engine.runtime import pick_device, pick_workers
+from rspnet.engine.runtime import pick_device
 from rspnet.features.descriptor import comparable
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import default_cache_folder
@@ -106,7 +106,7 @@ def make_embedder(config: ProbeConfig) -> Embedder:
     model = load_pretrained(config.model)
     if config.random_init:
         model = fresh_twin(model, seed=config.seed)
-    return Embedder(
+    embedder = Embedder(
         model,
         num_clips=config.num_clips,
         num_frames=config.num_frames,
@@ -115,10 +115,11 @@ def make_embedder(config: ProbeConfig) -> Embedder:
         pooling=config.pooling,
         descriptor=config.descriptor,
         batch_size=config.batch_size,
-        num_workers=pick_workers(config.num_workers),
         device=config.device,
         precision=config.precision,
     )
+    embedder.share_cores(config.num_workers)
+    return embedder
 
 
 def draw_curve(path: Path, points: Sequence[FewLabels], *, all_labels: float) -> None:

@@ -26,7 +26,7 @@ from rspnet.data.labelled.read import scored_split
 from rspnet.data.presets import AugmentPreset
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.launch import join_ranks
-from rspnet.engine.runtime import pick_device, pick_workers
+from rspnet.engine.runtime import pick_device
 from rspnet.features.descriptor import Descriptor, comparable
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import default_cache_folder
@@ -119,10 +119,10 @@ def retrieve(config: RetrieveConfig) -> None:
         pooling=config.pooling or protocol.pooling,
         descriptor=config.descriptor or protocol.descriptor,
         batch_size=config.batch_size,
-        num_workers=pick_workers(config.num_workers),
         device=config.device,
         precision=config.precision,
     )
+    embedder.share_cores(config.num_workers)
     folder = open_run_folder(config.out, config, command="retrieve")
     log = SkipLog(folder / SKIPPED, num_videos=len(train + test))
     cache = Path(config.cache) if config.cache else default_cache_folder()

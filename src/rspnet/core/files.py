@@ -68,10 +68,14 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def real_paths(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
+def real_paths(paths: Iterable[str | os.PathLike[str]], *, follow: bool = True) -> list[str]:
     """The real path of every file, links resolved: what tells files apart, whatever way they are named.
 
     Costs one look at each file: folders are resolved once each.
+
+    Args:
+        paths: of files, or URLs, which stay as they are.
+        follow: False keeps the name of a file that is a link, and resolves its folder only.
     """
     folders: dict[str, str] = {}
     found = []
@@ -80,7 +84,7 @@ def real_paths(paths: Iterable[str | os.PathLike[str]]) -> list[str]:
             found.append(os.fspath(path))
             continue
         folder, name = os.path.split(path)
-        if os.path.islink(path) or name in ("", ".", ".."):  # noqa: PTH114 - for a million files
+        if (follow and os.path.islink(path)) or name in ("", ".", ".."):  # noqa: PTH114 - for a million files
             found.append(os.path.realpath(path))
             continue
         if folder not in folders:

@@ -16,8 +16,11 @@ import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver, _SubprocessScriptLauncher
+from torch import nn
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # public in torch's documentation
 from torch.distributed.rendezvous import rendezvous
+
+from rspnet.engine.runtime import multiply_adds, pick_threads_and_workers
 
 _FABRIC_PRECISION = {"bf16": "bf16-mixed", "fp32": "32-true", "fp16": "16-mixed"}
 _IN_GOOD_ORDER = (None, 0, 2, 3, 4, 5, 130)
@@ -77,6 +80,31 @@ def _meet_at_this_attempt(backend: str) -> None:
         store, rank, size = next(iter(rendezvous("env://")))
         attempt = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         dist.init_process_group(backend, store=attempt, rank=rank, world_size=size)
+
+
+def share_cores(
+    network: nn.Module, clip_shape: tuple[int, int, int, int], *, device: torch.device, workers: int | None
+) -> int:
+    """Divide this process's cores between a network that only encodes and the readers of videos.
+
+    The rule is that of pre-training, `pick_threads_and_workers`. Sets torch's threads and returns how many processes
+    are to read.
+
+    Args:
+        network: what encodes.
+        clip_shape: of a clip, [C, T, H, W].
+        device: where.
+        workers: processes asked for, or None for the rest of the cores.
+    """
+    threads, readers = pick_threads_and_workers(
+        threads=None,
+        workers=workers,
+        device=device,
+        processes=processes(devices=1, num_nodes=1)[0],
+        work=lambda: multiply_adds(network, clip_shape),
+    )
+    torch.set_num_threads(threads)
+    return readers
 
 
 def join_ranks(device: torch.device) -> None:

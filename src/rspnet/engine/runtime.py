@@ -58,11 +58,6 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def pick_workers(asked: int | None) -> int:
-    """Processes that read videos for a network that only encodes them: as asked for, or half of the cores."""
-    return max(1, available_cores() // 2) if asked is None else asked
-
-
 def pick_threads_and_workers(
     *, threads: int | None, workers: int | None, device: torch.device, processes: int, work: Callable[[], int]
 ) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from rspnet.data.augment import normalise
 from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import EvalSample, VideoClips, read_clips
+from rspnet.engine.launch import share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.features.descriptor import Descriptor, describe, descriptor_length
 from rspnet.models.fold import fold_batch_norms
@@ -120,6 +121,17 @@ class Embedder:
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._check()
+
+    def share_cores(self, num_workers: int | None) -> None:
+        """Divide this process's cores between the network and the readers of videos, as pre-training does.
+
+        Sets the threads of torch in this process, and `num_workers`.
+
+        Args:
+            num_workers: readers, or None for the rest of the cores.
+        """
+        shape = (3, self.num_frames, self.size, self.size)
+        self.num_workers = share_cores(self.model.backbone, shape, device=self.device, workers=num_workers)
 
     def _check(self) -> None:
         least = {"num_clips": 1, "num_frames": 2, "stride": 1, "size": 1, "batch_size": 1, "num_workers": 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,15 +12,16 @@ import numpy as np
 from rspnet.config.search import IndexConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import gather_objects, on_rank_zero, rank
-from rspnet.core.files import sha256_of
+from rspnet.core.files import real_paths, sha256_of
+from rspnet.core.locks import hold
 from rspnet.core.progress import track
-from rspnet.core.urls import as_path, content_of
+from rspnet.core.urls import as_path, content_of, is_url
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.cuts import Layout
 from rspnet.data.reading import fault_of_file
 from rspnet.data.video_clips import VideoClips
 from rspnet.engine.launch import join_ranks
-from rspnet.engine.runtime import pick_device, pick_workers
+from rspnet.engine.runtime import pick_device
 from rspnet.features.embedder import Embedded, Embedder, VideoFeatures
 from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips, window_means
 from rspnet.features.windows import ClipSettings
@@ -55,10 +57,10 @@ def index(config: IndexConfig) -> None:
         stride=config.stride,
         size=config.size,
         batch_size=config.batch_size,
-        num_workers=pick_workers(config.num_workers),
         device=config.device,
         precision=config.precision,
     )
+    embedder.share_cores(config.num_workers)
     about = About(
         model=config.model,
         weights_sha256=sha256_of(weights_file(config.model)),
@@ -69,8 +71,8 @@ def index(config: IndexConfig) -> None:
             config.window_s, config.hop_s, config.clips, embedder.num_frames, embedder.stride, embedder.size
         ),
     )
-    paths = [str(record.path.absolute()) for record in read_folder(config.folder)]
-    on_rank_zero(lambda: Store.open_or_create(config.store, about))
+    paths = real_paths((record.path for record in read_folder(config.folder)), follow=False)
+    on_rank_zero(lambda: _open_alone(config.store, about))
     store = Store.open_or_create(config.store, about)
     report = update(store, embedder, paths, folder=as_path(config.folder))
     console = PlainConsole(stderr=True, quiet=rank() > 0)
@@ -79,6 +81,13 @@ def index(config: IndexConfig) -> None:
     counts = f"{report.done} videos done, {report.unchanged} unchanged, {report.removed} removed"
     text = f"{counts}, {len(report.unreadable)} unreadable; {len(store)} clips in {config.store}"
     console.print(text, highlight=False, soft_wrap=True)
+
+
+def _open_alone(uri: str, about: About) -> None:
+    """Make the library if there is none, and keep other runs from writing to it as long as this one lives."""
+    if not is_url(uri) and not Path(uri).is_file():
+        hold(Path(uri))
+    Store.open_or_create(uri, about)
 
 
 def update(store: Store, embedder: Embedder, paths: Sequence[str], *, folder: Path) -> IndexReport:
@@ -142,26 +151,37 @@ class _Plan:
 
 
 def _prepare(store: Store, paths: Sequence[str], folder: Path) -> _Plan:
-    """Remove what is gone, and say which videos are to be read."""
-    known, present = store.files(), set(paths)
-    below = str(folder.absolute()).rstrip("/") + "/"
-    gone = [path for path in known if path.startswith(below) and path not in present]
+    """Remove what is gone, and say which videos are to be read. Costs grow with the number of files.
+
+    A file is one however its folder is spelled, and a link to a file of the library is that file.
+    """
+    known = store.files()
+    there = dict(zip(real_paths(paths), paths, strict=True))
+    below = (str(folder) if is_url(str(folder)) else os.path.realpath(folder)).rstrip("/") + "/"
+    called: dict[str, str] = {}  # real path -> what the library calls the file
+    gone = []
+    for path, real in zip(known, real_paths(known), strict=True):
+        if called.setdefault(real, path) != path or (real.startswith(below) and real not in there):
+            gone.append(path)
     todo: dict[str, FileRow] = {}
-    unstorable = []
-    for path in paths:
+    unstorable, unchanged = [], 0
+    for real, spelled in there.items():
+        path = called.get(real, spelled)
         if path in known and known[path].is_unchanged():
+            unchanged += 1
             continue
         row = _file_row(path)
-        if row is not None and not _is_text(path):
+        if row is None:
+            gone += [path] if path in known else []
+        elif not _is_text(path):
             unstorable.append(replace(row, reason="its name is not valid UTF-8"))
-        elif row is not None:
+        else:
             todo[path] = row
     old = {path: known[path] for path in todo if path in known}
     stored = {path: Stored(row.content) for path, row in old.items() if row.content}
     unfinished = store.unfinished(known)
     store.remove([*gone, *(path for path in unfinished if path not in todo)])
     stored |= {path: Stored(*found) for path, found in unfinished.items() if path in todo}
-    unchanged = len(paths) - len(todo) - len(unstorable)
     return _Plan(todo, old, stored, unstorable, unchanged, len(gone))
 
 

@@ -51,23 +51,39 @@ def search_command(config: SearchConfig) -> None:
     if not hits:
         raise RSPNetError(f"library {config.store!r} holds no other video: add some with rspnet index")
     _print(hits)
+    current = up_to_date(library, hits)
+    if len(current) < len(hits):
+        first = next(hit for hit in hits if hit not in current)
+        stale = (
+            f"{len(hits) - len(current)} of {len(hits)} hits are of files that have gone or changed since (the first: "
+            f"{first.path!r}): library {config.store!r} is out of date, run rspnet index on its folder again"
+        )
+        if config.out is not None and not current:
+            raise RSPNetError(stale)
+        print_note(PlainConsole(stderr=True), stale)
     out = config.out
     if out is None:
         return
     if out.endswith(".json"):
         write_hits(Path(out), config, hits)
     elif out.endswith(".png"):
-        draw_hits(Path(out), config, hits)
+        draw_hits(Path(out), config, current)
     else:
         folder = open_run_folder(out, config, command="search")
         write_hits(folder / "hits.json", config, hits)
-        draw_hits(folder / "hits.png", config, hits)
+        draw_hits(folder / "hits.png", config, current)
         if config.explain:
-            asked = as_path(config.query), (config.start, config.end), hits[0], library.store.about.clip
+            asked = as_path(config.query), (config.start, config.end), current[0], library.store.about.clip
             clips = contained(_explained, asked, as_path(config.query))
             write_pictures(folder, clips, explain_clips(library, clips), slow=slowness(library))
         stamp = plain(config) | {"weights_sha256": library.store.about.weights_sha256}
         write_result(folder, command="search", protocol=stamp, results={"hits": [asdict(hit) for hit in hits]})
+
+
+def up_to_date(library: Library, hits: Sequence[Hit]) -> list[Hit]:
+    """The hits whose files still are what was indexed."""
+    current = {row.path for row in library.store.files_of([hit.path for hit in hits]) if row.is_unchanged()}
+    return [hit for hit in hits if hit.path in current]
 
 
 def write_hits(path: Path, config: SearchConfig, hits: Sequence[Hit]) -> None:

@@ -14,6 +14,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ SCHEMA = 1
 _TABLES = {"about", "files", "clips"}
 ANN_FROM_CLIPS = 50_000
 """Below this many clips a search compares with every one: exact, and as fast."""
+KEPT_FOR = timedelta(days=1)
+"""How long the state before a change of a library can still be read by who opened it then, and takes room on disk."""
 _NAMES_AT_ONCE = 500
 # Queries by motion or appearance alone need many: the partitions are made of both (docs: recall by share probed).
 _PROBED_SHARE = 0.4
@@ -215,15 +218,16 @@ class Store:
         return found
 
     def tidy(self) -> None:
-        """Merge small pieces on disk; past `ANN_FROM_CLIPS` clips build the approximate index or update it."""
+        """Merge small pieces on disk; past `ANN_FROM_CLIPS` clips build the approximate index or update it.
+
+        Old versions of the tables go once they are `KEPT_FOR` old: until then whoever has them open may read on.
+        """
         for table in (self._files, self._clips):
-            if table.stats()["fragment_stats"]["num_fragments"] > _COMPACT_FRAGMENTS:
-                table.optimize()
+            is_split = table.stats()["fragment_stats"]["num_fragments"] > _COMPACT_FRAGMENTS
+            if is_split or _is_old(table.list_versions()[0]["timestamp"]) or (self._indexed and table is self._clips):
+                table.optimize(cleanup_older_than=KEPT_FOR)
         count = len(self)
-        if count < ANN_FROM_CLIPS:
-            return
-        if self._indexed:
-            self._clips.optimize()
+        if count < ANN_FROM_CLIPS or self._indexed:
             return
         from lancedb.index import BTree, IvfFlat
 
@@ -304,6 +308,10 @@ def joined(motion: Vectors, appearance: Vectors, *, alpha: float | None = None) 
     """
     shares = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
     return np.concatenate([shares[0] * motion, shares[1] * appearance], axis=1).astype(np.float32)
+
+
+def _is_old(made: datetime) -> bool:
+    return made.astimezone(UTC) < datetime.now(UTC) - KEPT_FOR
 
 
 def _connect(uri: str) -> Any:
