@@ -93,7 +93,8 @@ class FeatureMaker:
         # What rank 0 found: all ranks look before any of them can have added to it.
         missing = gather_objects([record for record in records if record.path not in known])[0]
         self.from_cache += len(records) - len(missing)
-        made = self.embedder.stream_clips(VideoClips(missing, cutter or self.embedder.cutter()))
+        clips = VideoClips(missing, cutter or self.embedder.cutter())
+        made = self.embedder.stream_clips(clips) if missing else ()
         for result in track(made, total=len(missing), what=what):
             if isinstance(result, Skip):
                 self.log.add([result])
