@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,11 +69,96 @@ def read_features(path: str | os.PathLike[str]) -> FeatureTable:
             raise RSPNetError(f"cannot read features {str(place)!r}: {error}") from error
         metadata = table.schema.metadata or {}
         return _of_table(table, Stamp.from_json(metadata[STAMP]) if STAMP in metadata else None)
+    store = open_store(place)
+    assert store.stamp is not None
+    table = pa.Table.from_batches(store.batches(), store.stamp.schema())
+    return _of_table(table.sort_by([("path", "ascending"), ("window", "ascending")]), store.stamp)
+
+
+def open_store(path: Path) -> FeatureStore:
+    """The store of parts that `path` is or holds.
+
+    Raises:
+        RSPNetError: there is none, it is empty, or the features are of another form.
+    """
+    place = find_features(path)
+    if not place.is_dir():
+        raise RSPNetError(f"{str(place)!r} has no times or stamp: make features by rspnet embed with --format parquet")
     store = FeatureStore(place)
     if store.stamp is None:
         raise RSPNetError(f"feature store {str(place)!r} is empty: run rspnet embed")
-    table = pa.Table.from_batches(store.batches(), store.stamp.schema())
-    return _of_table(table.sort_by([("path", "ascending"), ("window", "ascending")]), store.stamp)
+    return store
+
+
+@dataclass(frozen=True)
+class StoredVideo:
+    """The windows of one video, by their start.
+
+    Attributes:
+        name: what it is called.
+        path: the file.
+        fps: average frames a second.
+        start_s: [n].
+        end_s: [n].
+        values: [n, ...], what was made of their vectors.
+    """
+
+    name: str
+    path: str
+    fps: float
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+    values: NDArray[Any]
+
+
+def stream_videos(
+    store: FeatureStore,
+    kinds: Sequence[str],
+    make: Callable[[NDArray[np.floating[Any]]], NDArray[Any]],
+    *,
+    only: Collection[str] | None = None,
+) -> Iterator[StoredVideo]:
+    """The videos of a store, one after the other, each as soon as its windows are all there.
+
+    Vectors are held a few thousand at a time; what is made of them is held for the videos that are not whole yet.
+
+    Args:
+        store: features with times.
+        kinds: of vectors, which are joined side by side.
+        make: values [m, ...] of joined vectors [m, D].
+        only: paths of the videos to read; by default all.
+
+    Raises:
+        RSPNetError: a damaged part, or vectors of a kind that the store lacks.
+    """
+    waiting: dict[str, list[tuple[pa.RecordBatch, NDArray[Any]]]] = {}
+    left: dict[str, int] = {}
+    own = ["name", "path", "fps", "windows", "window", "start_s", "end_s"]
+    for kind in kinds:
+        if store.stamp is None or kind not in store.stamp.vectors:
+            there = ", ".join(store.stamp.vectors) if store.stamp else "none"
+            raise RSPNetError(f"feature store {str(store.folder)!r} has no vectors {kind!r}: it has {there}")
+    for batch in store.batches([*own, *kinds]):
+        paths = np.asarray(batch["path"].to_pylist(), dtype=object)
+        for path in dict.fromkeys(paths):
+            if only is not None and path not in only:
+                continue
+            rows = batch.filter(pa.array(paths == path))
+            values = make(np.concatenate([matrix(rows, kind) for kind in kinds], axis=1))
+            waiting.setdefault(path, []).append((rows.select(own), values))
+            left[path] = left.get(path, rows["windows"][0].as_py()) - rows.num_rows
+            if left[path] == 0:
+                yield _stored(path, waiting.pop(path))
+    for path, parts in waiting.items():  # some windows could not be read
+        yield _stored(path, parts)
+
+
+def _stored(path: str, parts: Sequence[tuple[pa.RecordBatch, NDArray[Any]]]) -> StoredVideo:
+    table = pa.Table.from_batches([rows for rows, _ in parts])
+    order = np.argsort(table["window"].to_numpy(), kind="stable")
+    values = np.concatenate([part for _, part in parts])[order]
+    start, end = (table[name].to_numpy()[order] for name in ("start_s", "end_s"))
+    return StoredVideo(table["name"][0].as_py(), path, table["fps"][0].as_py(), start, end, values)
 
 
 def find_features(path: Path) -> Path:

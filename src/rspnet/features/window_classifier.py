@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from rspnet.features.event_labels import BACKGROUND
 from rspnet.features.store import Stamp
 from rspnet.features.timeline import Event, Rule, timeline
 
+CLASSIFIER = "classifier.npz"
+"""What the file is called in a run folder."""
 SCHEMA = 1
 Floats = NDArray[np.float64]
 
@@ -120,15 +121,3 @@ def chances(logits: Floats, *, exclusive: bool) -> Floats:
         return np.asarray(0.5 * (1 + np.tanh(logits / 2)))
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def joined(table_vectors: Sequence[NDArray[np.floating[Any]]], names: Sequence[str]) -> NDArray[np.floating[Any]]:
-    """Some kinds of vectors side by side: [n, D].
-
-    Raises:
-        ConfigError: the features lack one of them.
-    """
-    for name, vectors in zip(names, table_vectors, strict=True):
-        if not vectors.shape[1]:
-            raise ConfigError(f"--vectors {name}: the features have none (the network has no such head)")
-    return np.concatenate(list(table_vectors), axis=1)

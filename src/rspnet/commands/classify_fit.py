@@ -1,0 +1,125 @@
+"""`rspnet classify fit`: few labels of moments to a classifier of windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from rspnet.config.classify import ClassifyFitConfig
+from rspnet.core.errors import ConfigError
+from rspnet.core.files import sha256_of
+from rspnet.core.progress import print_note
+from rspnet.features.event_labels import BACKGROUND, Label, find_paths, read_labels
+from rspnet.features.linear_probe import require_sklearn
+from rspnet.features.read import open_store, stream_videos
+from rspnet.features.store import FeatureStore
+from rspnet.features.timeline import Rule
+from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
+from rspnet.features.window_fit import Fitted, LabelledVideo, choose_rules, fit_windows
+from rspnet.features.window_scores import segment_scores, too_little, window_scores
+from rspnet.runs.run_folder import open_run_folder, plain, write_result
+
+
+def classify_fit(config: ClassifyFitConfig) -> None:
+    """Fit, judge by cross-validation, choose how events are made, write the classifier.
+
+    Raises:
+        RSPNetError: bad labels, videos without features, too few classes, or no scikit-learn.
+    """
+    require_sklearn("rspnet classify fit")
+    labels = read_labels(Path(config.labels))
+    store = open_store(Path(config.features))
+    assert store.stamp is not None
+    videos = labelled_videos(store, labels, config)
+    fitted = fit_windows(videos, background=config.background, folds=config.folds, seed=config.seed)
+    has_events = config.background and all(row.end_s < float("inf") for row in labels) and bool(fitted.grouped_by)
+    plain_rules = [Rule() for _ in fitted.names]
+    rules = choose_rules(videos, fitted.names, fitted.held_out) if has_events else plain_rules
+    classifier = WindowClassifier(
+        names=fitted.names,
+        exclusive=fitted.exclusive,
+        weights=fitted.weights,
+        bias=fitted.bias,
+        rules=tuple(rules),
+        vectors=tuple(config.vectors),
+        stamp=store.stamp,
+    )
+    folder = open_run_folder(config.out, config, command="classify fit")
+    classifier.save(folder / CLASSIFIER)
+    results: dict[str, Any] = {
+        "classes": window_scores(fitted, seed=config.seed) if fitted.grouped_by else {},
+        "segments": segment_scores(videos, fitted, rules, seed=config.seed) if has_events else {},
+        "rules": {name: vars(rule) for name, rule in zip(fitted.names, rules, strict=True)},
+        "notes": too_little(videos, fitted),
+    }
+    settings = {name: value for name, value in plain(config).items() if name not in ("out", "features", "labels")}
+    made_of = {
+        "labels_sha256": sha256_of(Path(config.labels)),
+        "weights_sha256": store.stamp.weights_sha256,
+        "view": dict(store.stamp.view),
+        "videos": len(videos),
+        "labels": len(labels),
+        "grouped_by": fitted.grouped_by,
+        "strength": fitted.strength,
+        "exclusive": fitted.exclusive,
+    }
+    write_result(folder, command="classify fit", protocol=settings | made_of, results=results)
+    _show(results, fitted, folder)
+
+
+def labelled_videos(store: FeatureStore, labels: Sequence[Label], config: ClassifyFitConfig) -> list[LabelledVideo]:
+    """The videos that have labels, with their vectors.
+
+    Raises:
+        RSPNetError: a label's video has no features.
+        ConfigError: a label lies behind its video's end.
+    """
+    known = {
+        path: name
+        for batch in store.batches(["path", "name"])
+        for path, name in zip(batch["path"].to_pylist(), batch["name"].to_pylist(), strict=True)
+    }
+    of_path = find_paths(labels, known, root=Path(config.root) if config.root else Path(config.labels).parent)
+    videos = []
+    for video in stream_videos(store, config.vectors, lambda vectors: vectors, only=of_path.keys()):
+        rows = of_path[video.path]
+        for row in rows:
+            if row.start_s >= video.end_s[-1]:
+                raise ConfigError(
+                    f"label {row.label!r} of {row.path!r} starts at {row.start_s:g} s: the video ends at "
+                    f"{video.end_s[-1]:.2f} s"
+                )
+        videos.append(LabelledVideo(video.path, video.start_s, video.end_s, video.values, rows))
+    return sorted(videos, key=lambda video: video.path)
+
+
+def _show(results: dict[str, Any], fitted: Fitted, folder: Path) -> None:
+    console = Console(stderr=True)
+    table = Table("class", "windows", "precision %", "recall %", "average precision %")
+    for name, row in results["classes"].items():
+        scores = [_percent(row[kind]) for kind in ("precision", "recall", "average_precision")]
+        table.add_row(name, str(row["windows"]), *scores)
+    if results["classes"]:
+        table.caption = f"cross-validated by {fitted.grouped_by}, 95 % intervals"
+        console.print(table)
+    if results["segments"]:
+        texts = [f"{name} {_percent(value)}" for name, value in results["segments"].items()]
+        console.print(f"events: {', '.join(texts)}", highlight=False)
+    for note in results["notes"]:
+        print_note(console, note)
+    if not results["segments"]:
+        why = "label parts of videos and add --background" if BACKGROUND not in fitted.names else "label more moments"
+        print_note(console, f"how events are made was not chosen on the labels (half, no gaps closed): {why}")
+    console.print(f"classifier: {folder / CLASSIFIER}", highlight=False, soft_wrap=True)
+
+
+def _percent(score: dict[str, float | None]) -> str:
+    if score["value"] is None:
+        return "-"
+    if score["low"] is None or score["high"] is None:
+        return f"{100 * score['value']:.0f}"
+    return f"{100 * score['value']:.0f} ({100 * score['low']:.0f} to {100 * score['high']:.0f})"
