@@ -24,6 +24,7 @@ def test_public_names_are_frozen_and_importable() -> None:
         "create_backbone",
         "load_pretrained",
         "open_video",
+        "read_features",
         "register_backbone",
         "register_method",
     ]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rspnet.core.errors import CheckpointError, ConfigError, DecodeError, RSPNetError, TooManySkippedError
     from rspnet.data.clip_tasks import ClipPlan, ClipTask, SpeedPairs
     from rspnet.features.embedder import Embedder
+    from rspnet.features.read import read_features
     from rspnet.models.backbone import Backbone
     from rspnet.models.registry import create_backbone, register_backbone
     from rspnet.pretext.base import PretextModel
@@ -40,6 +41,7 @@ __all__ = [
     "create_backbone",
     "load_pretrained",
     "open_video",
+    "read_features",
     "register_backbone",
     "register_method",
 ]
@@ -62,6 +64,7 @@ _HOMES = {
     "create_backbone": "rspnet.models.registry",
     "load_pretrained": "rspnet.pretext.pretrained",
     "open_video": "rspnet.video.reader",
+    "read_features": "rspnet.features.read",
     "register_backbone": "rspnet.models.registry",
     "register_method": "rspnet.pretext.methods",
 }

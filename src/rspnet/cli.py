@@ -77,6 +77,16 @@ COMMANDS: dict[str, Command] = {
     "weights": Command(
         "rspnet.config.weights:WeightsConfig", "rspnet.commands.weights:weights", "list or download published weights"
     ),
+    "classify fit": Command(
+        "rspnet.config.classify:ClassifyFitConfig",
+        "rspnet.commands.classify_fit:classify_fit",
+        "learn classes of moments from few labels",
+    ),
+    "classify run": Command(
+        "rspnet.config.classify:ClassifyRunConfig",
+        "rspnet.commands.classify_run:classify_run",
+        "find the moments of these classes in videos",
+    ),
     "export": Command(
         "rspnet.config.export:ExportConfig", "rspnet.commands.export:export", "write a network for use elsewhere"
     ),

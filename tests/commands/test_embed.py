@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from helpers.clips_on_disk import write_videos
+from helpers.tiny_model import save_tiny_checkpoint
 
 import rspnet
 from rspnet.cli import main
@@ -22,6 +25,8 @@ from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.video_clips import VideoClips
 from rspnet.engine import runtime
 from rspnet.engine.checkpoint import save_checkpoint
+from rspnet.features.store import FeatureWriter
+from rspnet.video.reader import View
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +45,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def embed(checkpoint: Path, *more: str) -> int:
     options = ["--num_clips", "3", "--num_workers", "0", "--precision", "fp32"]
-    return main(["embed", str(checkpoint), *more, *options])
+    return main(["embed", str(checkpoint), *options, *more])
 
 
 def test_video_features_are_means_of_pooled_feature_maps(checkpoint: Path, videos: Path) -> None:
@@ -95,26 +100,145 @@ def test_embedder_refuses_what_it_cannot_do(checkpoint: Path, options: dict[str,
 def test_command_writes_vectors_config_and_result(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "features"
     assert embed(checkpoint, str(videos), "--out", str(out)) == 0
-    with np.load(out / "features.npz") as saved:
-        assert saved["features"].shape == (4, 256)
-        np.testing.assert_allclose(np.linalg.norm(saved["motion"], axis=1), 1, rtol=1e-5)
-        assert saved["name"].tolist() == [record.name for record in read_folder(videos)]
+    found = rspnet.read_features(out)
+    records = read_folder(videos)
+    by_hand = rspnet.Embedder(checkpoint, num_clips=3, precision="fp32").embed([record.path for record in records])
+    np.testing.assert_allclose(found.features, by_hand, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(found.motion, axis=1), 1, rtol=1e-5)
+    assert found.table["name"].to_pylist() == [record.name for record in records]
+    assert found.table["content"].to_pylist() == [sha256_of(record.path) for record in records]
     result = json.loads((out / "result.json").read_text())
     assert result["protocol"]["weights_sha256"] == sha256_of(checkpoint)
     assert (result["protocol"]["num_frames"], result["protocol"]["size"]) == (4, 32)
-    assert result["results"] == {"videos": 4, "skipped": 0, "vectors": 4, "file": "features.npz"}
+    counts = {"videos": 4, "new": 4, "unchanged": 0, "dropped": 0, "skipped": 0, "vectors": 4}
+    assert result["results"] == counts | {"file": "features.parquet"}
     assert (out / "config.yaml").exists()
 
 
-def test_parquet_holds_the_same_clip_vectors_as_npz(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
-    for kind in ("npz", "parquet"):
-        assert embed(checkpoint, str(videos), "--out", str(tmp_path / kind), "--format", kind, "--level", "clip") == 0
-    table = pq.read_table(tmp_path / "parquet" / "features.parquet")
-    with np.load(tmp_path / "npz" / "features.npz") as saved:
+def test_npz_holds_the_same_clip_vectors_as_parquet(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "npz"
+    assert embed(checkpoint, str(videos), "--out", str(out), "--format", "npz", "--level", "clip") == 0
+    table = pq.read_table(out / "features.parquet")
+    with np.load(out / "features.npz", allow_pickle=False) as saved:
         assert table.num_rows == 12
-        np.testing.assert_array_equal(np.stack(table["features"].to_numpy()), saved["features"])
+        for column in ("features", "appearance", "motion"):
+            np.testing.assert_array_equal(np.stack(table[column].to_numpy()), saved[column])
+        assert table["path"].to_pylist() == saved["path"].tolist()
         assert table["first_frame"].to_pylist() == saved["first_frame"].tolist()
         assert saved["last_frame"][:3].tolist() == [3, 9, 15]
+        np.testing.assert_allclose(saved["start_s"][:3] * saved["fps"][:3], [0, 6, 12], atol=1e-6)
+        np.testing.assert_allclose(saved["end_s"][:3] * saved["fps"][:3], [4, 10, 16], atol=1e-6)
+
+
+def test_windows_have_their_times_and_vectors(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
+    """A twin that reads the frames each window names and runs the backbone by hand."""
+    out = tmp_path / "windows"
+    options = ["--window_s=0.2", "--hop_s=0.1", "--dtype=float16"]
+    assert embed(checkpoint, str(videos), "--out", str(out), *options) == 0
+    found = rspnet.read_features(out)
+    model = rspnet.load_pretrained(checkpoint)
+    assert found.features.dtype == np.float16
+    for row in found.table.select(["path", "start_s", "end_s", "first_frame", "last_frame", "window"]).to_pylist():
+        with rspnet.open_video(row["path"]) as video:
+            assert row["start_s"] == pytest.approx(0.1 * row["window"])
+            assert row["end_s"] <= len(video) / video.fps + 1e-6
+            inside = np.flatnonzero((video.times >= row["start_s"] - 1e-6) & (video.times < row["end_s"] - 1e-6))
+            assert inside[0] <= row["first_frame"] <= row["last_frame"] <= inside[-1]
+    row = found.table.slice(1, 1).to_pylist()[0]
+    with rspnet.open_video(row["path"]) as video:
+        frames = np.arange(row["first_frame"], row["last_frame"] + 1)
+        assert len(frames) == 4
+        side = min(video.height, video.width)
+        box = ((video.height - side) // 2, (video.width - side) // 2, side, side)
+        (clip,) = video.read_views([View(frames.tolist(), box=box, size=(32, 32))])
+    with torch.no_grad():
+        by_hand = model.backbone.forward_features(normalise(torch.as_tensor(clip)[None])).mean(dim=(2, 3, 4))[0]
+    np.testing.assert_allclose(found.features[1].astype(np.float32), by_hand.numpy(), rtol=2e-3, atol=2e-3)
+
+
+def table_of(folder: Path) -> Any:
+    """All rows but the times of change."""
+    return rspnet.read_features(folder).table.drop_columns(["mtime_ns"])
+
+
+def test_only_new_and_changed_videos_are_done_again(
+    checkpoint: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, out = tmp_path / "own", tmp_path / "out"
+    shutil.copytree(videos, own)
+    words = [str(own), "--out", str(out), "--window_s=0.2"]
+    assert embed(checkpoint, *words) == 0
+    first = table_of(out)
+    assert embed(checkpoint, *words) == 0
+    assert "0 videos, 4 unchanged, 0 skipped" in capsys.readouterr().err
+    one, two, three, _ = (record.path for record in read_folder(own))
+    two.write_bytes(one.read_bytes())
+    three.touch()
+    shutil.copy(one, own / "zz.mp4")
+    assert embed(checkpoint, *words) == 0
+    assert "2 videos, 3 unchanged, 0 skipped" in capsys.readouterr().err
+    second = table_of(out)
+    contents = dict(zip(second["path"].to_pylist(), second["content"].to_pylist(), strict=True))
+    assert contents[str(two)] == contents[str(one)] == sha256_of(one)
+    (own / "zz.mp4").unlink()
+    assert embed(checkpoint, *words) == 0
+    assert str(own / "zz.mp4") in table_of(out)["path"].to_pylist()
+    assert embed(checkpoint, *words, "--drop_gone=true") == 0
+    shutil.copy(videos / two.relative_to(own), two)
+    assert embed(checkpoint, *words) == 0
+    assert table_of(out).equals(first)
+
+
+def test_other_weights_and_views_are_refused_by_name(
+    checkpoint: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(videos), "--out", str(tmp_path / "out")]
+    assert embed(checkpoint, *words, "--window_s=0.2") == 0
+    before = table_of(tmp_path / "out")
+    other = save_tiny_checkpoint(tmp_path / "other.ckpt")
+    for model, options, message in (
+        (checkpoint, ["--window_s=0.3"], "was made with hop_s 0.1, not 0.15"),
+        (checkpoint, ["--window_s=0.2", "--fps=12"], "was made with fps None, not 12"),
+        (checkpoint, ["--window_s=0.2", "--dtype=float16"], "was made with dtype float32, not float16"),
+        (checkpoint, [], "was made with clips 1, not None"),
+        (other, ["--window_s=0.2"], "was made with weights_sha256"),
+    ):
+        assert embed(model, *words, *options) == 2
+        assert message in capsys.readouterr().err
+    assert table_of(tmp_path / "out").equals(before)
+
+
+def test_a_dry_run_says_what_it_costs_and_writes_nothing(
+    checkpoint: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert embed(checkpoint, str(videos), "--out", str(tmp_path / "out"), "--window_s=0.2", "--dry_run") == 0
+    said = capsys.readouterr().out
+    assert "4 videos to do, 0 unchanged, 0 to forget: about 1 s on the CPU" in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_signal_flushes_and_the_next_run_goes_on_to_the_same_table(
+    checkpoint: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch, workers: int
+) -> None:
+    words = [str(videos), "--window_s=0.05", f"--num_workers={workers}"]
+    assert embed(checkpoint, *words, "--out", str(tmp_path / "straight")) == 0
+    own, left = FeatureWriter.add, [2]
+
+    def stopped(self: FeatureWriter, *arguments: Any, **options: Any) -> None:
+        own(self, *arguments, **options)
+        left[0] -= 1
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(FeatureWriter, "add", stopped)
+    capsys.readouterr()
+    assert embed(checkpoint, *words, "--out", str(tmp_path / "stopped")) == 130
+    assert "run it again to go on" in capsys.readouterr().err
+    assert 0 < len(rspnet.read_features(tmp_path / "stopped")) < len(rspnet.read_features(tmp_path / "straight"))
+    assert not (tmp_path / "stopped" / "result.json").exists()
+    assert embed(checkpoint, *words, "--out", str(tmp_path / "stopped")) == 0
+    assert table_of(tmp_path / "stopped").equals(table_of(tmp_path / "straight"))
 
 
 def test_unreadable_videos_are_named_and_left_out(
@@ -125,7 +249,7 @@ def test_unreadable_videos_are_named_and_left_out(
     good = str(read_folder(videos)[0].path)
     assert embed(checkpoint, good, str(broken), "--out", str(tmp_path / "some")) == 0
     assert "broken.mp4" in (tmp_path / "some" / "skipped.csv").read_text()
-    assert "1 videos, 1 skipped" in capsys.readouterr().err
+    assert "1 videos, 0 unchanged, 1 skipped" in capsys.readouterr().err
     assert embed(checkpoint, str(broken), "--out", str(tmp_path / "none")) == 2
     error = capsys.readouterr().err
     assert (
@@ -161,9 +285,9 @@ def test_an_exported_folder_embeds_as_its_checkpoint(checkpoint: Path, videos: P
     good = str(read_folder(videos)[0].path)
     for name, model in (("checkpoint", checkpoint), ("folder", exported)):
         assert embed(model, good, "--out", str(tmp_path / name)) == 0
-    with np.load(tmp_path / "checkpoint" / "features.npz") as one, np.load(tmp_path / "folder" / "features.npz") as two:
-        for column in ("features", "appearance", "motion"):
-            np.testing.assert_array_equal(one[column], two[column])
+    one, two = (rspnet.read_features(tmp_path / name) for name in ("checkpoint", "folder"))
+    for column in ("features", "appearance", "motion"):
+        np.testing.assert_array_equal(getattr(one, column), getattr(two, column))
     stamp = json.loads((tmp_path / "folder" / "result.json").read_text())["protocol"]
     assert stamp["weights_sha256"] == sha256_of(exported / "model.safetensors")
 

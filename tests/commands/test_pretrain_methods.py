@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers.clips_on_disk import TINY, write_videos
 from helpers.stopping import stop_after
@@ -14,6 +13,7 @@ from helpers.tiny_model import save_method_checkpoint
 from rspnet.cli import main
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
+from rspnet.features.read import read_features
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +46,9 @@ def test_a_run_and_a_resumed_run_end_alike(
     features = tmp_path / "features"
     words = ["embed", str(tmp_path / "whole" / LAST), str(videos), "--out", str(features), "--num_clips=2"]
     assert main([*words, "--num_workers=0"]) == 0
-    with np.load(features / "features.npz") as columns:
-        assert sorted(columns) == ["features", "name", "path"]
-        assert columns["features"].shape[0] == 8
+    found = read_features(features)
+    assert len(found.features) == 8
+    assert "motion" not in found.table.column_names
 
 
 @pytest.mark.parametrize(

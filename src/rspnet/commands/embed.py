@@ -1,39 +1,36 @@
-"""`rspnet embed`: turn videos into feature vectors on disk."""
+"""`rspnet embed`: turn videos into feature vectors on disk, as they come."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
-import numpy as np
 
 from rspnet.config.embed import EmbedConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
-from rspnet.core.errors import RSPNetError
-from rspnet.core.files import sha256_of
-from rspnet.core.progress import track
-from rspnet.core.urls import as_path
-from rspnet.data.annotations import read_videos
-from rspnet.data.skipped import SKIPPED, Skip, SkipLog
+from rspnet.data.skipped import SKIPPED
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device
-from rspnet.features.embedder import Embedder, VideoFeatures
-from rspnet.pretext.opening import weights_file
+from rspnet.features.embedder import Embedder
+from rspnet.features.embedding import EmbedView, even_view, sliding_view, stamp_for
+from rspnet.features.read import STORE, read_features
+from rspnet.features.store import FeatureStore
+from rspnet.runs.embed_run import Embedding, preview, run_embedding, videos_of
 from rspnet.runs.predictions import save_columns
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 
 
-def embed(config: EmbedConfig) -> None:
-    """Embed every video; unreadable ones are named in skipped.csv and left out.
+def embed(config: EmbedConfig) -> int:
+    """Embed every video that is not stored yet; unreadable ones are named in skipped.csv and left out.
+
+    Returns:
+        0, or 130 where SIGTERM or Ctrl-C stopped it; what was done is stored, the next run goes on.
 
     Raises:
-        RSPNetError: a missing file, a bad checkpoint, or not one readable video.
+        RSPNetError: a missing file, a bad checkpoint, features of another model or view, or not one readable video.
     """
     join_ranks(pick_device(config.device))
-    for video in config.videos:
-        if not as_path(video).exists():
-            raise RSPNetError(f"video {video!r} does not exist")
-    records = read_videos(config.videos)
+    records = videos_of(config.videos)
     embedder = Embedder(
         config.model,
         num_clips=config.num_clips,
@@ -45,66 +42,57 @@ def embed(config: EmbedConfig) -> None:
         precision=config.precision,
     )
     embedder.share_cores(config.num_workers)
+    view = _view(config, embedder)
+    stamp = stamp_for(embedder, view, model=config.model, dtype=config.dtype)
+    out = Path(config.out)
+    store = FeatureStore(out / STORE)
+    store.refuse_other(stamp)
+    job = Embedding(store, stamp, embedder, view)
+    if config.dry_run:
+        preview(job, records, drop_gone=config.drop_gone)
+        return 0
     folder = open_run_folder(config.out, config, command="embed")
-    log = SkipLog(folder / SKIPPED, num_videos=len(records))
-    found: list[VideoFeatures] = []
-    for result in track(embedder.stream(records), total=len(records), what="videos"):
-        if isinstance(result, Skip):
-            log.add([result])
-        else:
-            found.append(result)
-    if rank() > 0:
-        return
-    if not found:
-        first = log.first()
-        raise RSPNetError(
-            f"none of {len(records)} videos could be read: see {str(folder / SKIPPED)!r}; "
-            f"the first was {first.name!r}: {first.reason}"
-        )
-    columns = _present(clip_columns(found) if config.level == "clip" else video_columns(found))
-    path = folder / f"features.{config.format}"
-    save_columns(path, columns)
-    settings = {name: value for name, value in plain(config).items() if name not in ("videos", "out", "num_workers")}
-    clip = {"num_frames": embedder.num_frames, "size": embedder.size, "precision": embedder.precision}
+    done = run_embedding(job, records, skipped=folder / SKIPPED, drop_gone=config.drop_gone)
+    if rank() > 0 or done.stopped:
+        return done.exit_code
+    if config.format == "npz":
+        _write_npz(folder)
+    left_out = ("videos", "out", "num_workers", "dry_run", "drop_gone")
+    settings = {name: value for name, value in plain(config).items() if name not in left_out}
     write_result(
         folder,
         command="embed",
-        protocol=settings | clip | {"weights_sha256": sha256_of(weights_file(config.model))},
-        results={"videos": len(found), "skipped": len(log), "vectors": len(columns["name"]), "file": path.name},
+        protocol=settings | dict(stamp.view) | {"weights_sha256": stamp.weights_sha256},
+        results={
+            "videos": done.done + done.unchanged,
+            "new": done.done,
+            "unchanged": done.unchanged,
+            "dropped": done.dropped,
+            "skipped": done.skipped,
+            "vectors": len(store),
+            "file": "features.npz" if config.format == "npz" else STORE,
+        },
     )
-    PlainConsole(stderr=True).print(f"{len(found)} videos, {len(log)} skipped: {path}", highlight=False)
+    counts = f"{done.done} videos, {done.unchanged} unchanged, {done.skipped} skipped"
+    PlainConsole(stderr=True).print(f"{counts}: {folder / STORE}", highlight=False, soft_wrap=True)
+    return 0
 
 
-def video_columns(found: list[VideoFeatures]) -> dict[str, Any]:
-    """One row per video: name, path, and the means over its clips (of the heads' unit vectors, normalised again)."""
-    return {
-        "name": np.array([item.record.name for item in found]),
-        "path": np.array([str(item.record.path.absolute()) for item in found]),
-        "features": np.stack([item.features.mean(axis=0) for item in found]),
-        "appearance": np.stack([_mean_direction(item.appearance) for item in found]),
-        "motion": np.stack([_mean_direction(item.motion) for item in found]),
+def _view(config: EmbedConfig, embedder: Embedder) -> EmbedView:
+    if config.window_s is None:
+        return even_view(embedder, level=config.level, fps=config.fps)
+    hop = config.window_s / 2 if config.hop_s is None else config.hop_s
+    return sliding_view(embedder, window_s=config.window_s, hop_s=hop, clips=config.clips, fps=config.fps)
+
+
+def _write_npz(folder: Path) -> None:
+    """All rows as one .npz: text and numbers as they are, vectors [N, length]."""
+    found = read_features(folder / STORE)
+    columns = {
+        name: found.table[name].to_numpy(zero_copy_only=False)
+        for name in found.table.column_names
+        if found.stamp is None or name not in found.stamp.vectors
     }
-
-
-def clip_columns(found: list[VideoFeatures]) -> dict[str, Any]:
-    """One row per clip: name, path, first and last frame, and the clip's vectors."""
-    clips = [len(item.frames) for item in found]
-    return {
-        "name": np.repeat([item.record.name for item in found], clips),
-        "path": np.repeat([str(item.record.path.absolute()) for item in found], clips),
-        "first_frame": np.concatenate([item.frames[:, 0] for item in found]),
-        "last_frame": np.concatenate([item.frames[:, -1] for item in found]),
-        "features": np.concatenate([item.features for item in found]),
-        "appearance": np.concatenate([item.appearance for item in found]),
-        "motion": np.concatenate([item.motion for item in found]),
-    }
-
-
-def _present(columns: dict[str, Any]) -> dict[str, Any]:
-    """Without the heads' columns where the network has no such heads."""
-    return {name: column for name, column in columns.items() if column.shape[1:] != (0,)}
-
-
-def _mean_direction(vectors: np.ndarray) -> np.ndarray:
-    mean = vectors.mean(axis=0)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
+    texts = {name: values.astype(str) if values.dtype == object else values for name, values in columns.items()}
+    vectors = {kind: getattr(found, kind) for kind in (found.stamp.vectors if found.stamp else ())}
+    save_columns(folder / "features.npz", texts | vectors)

@@ -5,26 +5,41 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rspnet.config.rules import Device, Precision, positional, require_clips
+from rspnet.config.rules import Device, Precision, positional, require, require_clips
 
 
 @dataclass(frozen=True)
 class EmbedConfig:
-    """Turn videos into feature vectors with a trained network.
+    """Turn videos into feature vectors with a trained network; run it again to go on, or after videos have changed.
 
-    Example: rspnet embed runs/first/last.ckpt my_videos --out features
+    Examples: rspnet embed runs/first/last.ckpt my_videos --out features
+              rspnet embed runs/first/last.ckpt my_videos --out features --window_s 2 --hop_s 1
     """
 
     model: str = positional("Checkpoint (last.ckpt), published .pth.tar file, or rspnet-small.")
     videos: list[str] = positional("Video files or folders of videos.", nargs="+")
     out: str = "features"
-    """Run folder: features.npz (or .parquet), config.yaml and result.json go there."""
+    """Run folder: features.parquet (a folder of parts), config.yaml and result.json go there."""
+    window_s: float | None = None
+    """Seconds of a window: a vector for every window with its times, instead of evenly spaced clips."""
+    hop_s: float | None = None
+    """Seconds from one window to the next; the default is half a window."""
+    clips: int = 1
+    """Clips of a window, from the middles of as many equal parts, whose vectors are averaged."""
     level: Literal["video", "clip"] = "video"
-    """One vector per video (mean over its clips), or one per clip."""
-    format: Literal["npz", "parquet"] = "npz"
-    """File format."""
+    """Without windows: one vector per video (mean over its clips), or one per clip."""
     num_clips: int = 10
-    """Evenly spaced clips per video."""
+    """Without windows: evenly spaced clips per video."""
+    fps: float | None = None
+    """Read the videos at this rate by time; the default is their native frames."""
+    dtype: Literal["float32", "float16"] = "float32"
+    """Numbers on disk; float16 takes half the space."""
+    format: Literal["parquet", "npz"] = "parquet"
+    """npz: also write all of it as one features.npz in the end."""
+    drop_gone: bool = False
+    """Forget videos of the run folder whose files are no more."""
+    dry_run: bool = False
+    """Only say what it would cost: a few seconds' sample, nothing is written."""
     num_frames: int | None = None
     """Frames of a clip; the default is what the network was trained with."""
     stride: int | None = None
@@ -42,3 +57,9 @@ class EmbedConfig:
 
     def __post_init__(self) -> None:
         require_clips(self)
+        require(self.fps is None or self.fps > 0, f"--fps {self.fps}: must be above 0")
+        window, hop = self.window_s, self.hop_s
+        require(window is None or window > 0, f"--window_s {window}: must be above 0")
+        require(hop is None or window is not None, f"--hop_s {hop}: is for windows, give --window_s")
+        fits = hop is None or window is None or 0 < hop <= window
+        require(fits, f"--hop_s {hop}: must be above 0 and at most --window_s")

@@ -166,6 +166,14 @@ class Embedder:
         """Features of every video in turn, or why there are none."""
         return self.stream_clips(self.clips(records))
 
+    @property
+    def vector_lengths(self) -> dict[str, int]:
+        """Lengths C and D of a clip's vectors; without the kinds that this network has no heads for."""
+        heads = ("appearance", "motion") if isinstance(self.model, RSPNet) else ()
+        return {"features": self.model.backbone.num_features} | {
+            kind: int(self.model.config["feature_dim"]) for kind in heads
+        }
+
     def clips(self, records: Sequence[VideoRecord]) -> VideoClips:
         """The clips that this embedder takes of videos."""
         return VideoClips(records, self.cutter())
@@ -188,7 +196,7 @@ class Embedder:
         Several ranks share the videos out and give all results to each: the same ones as on one rank, since clips of
         different videos never go through the network together.
         """
-        own = self._stream_own_share(clips)
+        own = self.stream_own_parts(clips)
         arrived: list[deque[Embedded]] = [deque() for _ in range(world_size())]
         for place in range(len(clips)):
             queue = arrived[place % world_size()]
@@ -202,7 +210,8 @@ class Embedder:
                 if embedded.sample.is_last:
                     break
 
-    def _stream_own_share(self, clips: VideoClips) -> Iterator[Embedded]:
+    def stream_own_parts(self, clips: VideoClips) -> Iterator[Embedded]:
+        """Features of every part of the videos that are this rank's share, in turn; nothing is gathered."""
         places = range(rank(), len(clips), world_size())
         for sample in read_clips(clips, num_workers=self.num_workers, places=places):
             yield self._embedded(sample)
@@ -236,5 +245,6 @@ class Embedder:
         maps = self._network.forward_features(views.to(self._dtype))
         with torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):
             nothing = maps.new_zeros(len(maps), 0, dtype=torch.float32)
-            two_heads = isinstance(self.model, RSPNet)
-            return maps, self.model.encoder_q.embed_features(maps) if two_heads else Embeddings(nothing, nothing)
+            if not isinstance(self.model, RSPNet):
+                return maps, Embeddings(nothing, nothing)
+            return maps, self.model.encoder_q.embed_features(maps)

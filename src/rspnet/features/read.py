@@ -70,8 +70,7 @@ def read_features(path: str | os.PathLike[str]) -> FeatureTable:
         metadata = table.schema.metadata or {}
         return _of_table(table, Stamp.from_json(metadata[STAMP]) if STAMP in metadata else None)
     store = open_store(place)
-    assert store.stamp is not None
-    table = pa.Table.from_batches(store.batches(), store.stamp.schema())
+    table = pa.Table.from_batches(store.batches())
     return _of_table(table.sort_by([("path", "ascending"), ("window", "ascending")]), store.stamp)
 
 

@@ -80,7 +80,7 @@ class Stamp:
 
     def as_json(self) -> str:
         """The text that `from_json` reads."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Stamp:

@@ -1,0 +1,101 @@
+"""`rspnet classify run`: the moments of trained classes in videos, in the files of other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from rspnet.config.classify import ClassifyRunConfig
+from rspnet.core.distributed import rank
+from rspnet.core.errors import CheckpointError, ConfigError, RSPNetError
+from rspnet.core.files import sha256_of
+from rspnet.data.skipped import SKIPPED
+from rspnet.engine.launch import join_ranks
+from rspnet.engine.runtime import pick_device, pick_workers
+from rspnet.features.embedder import Embedder
+from rspnet.features.embedding import view_of_stamp
+from rspnet.features.read import STORE, open_store, stream_videos
+from rspnet.features.store import FeatureStore, Stamp
+from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
+from rspnet.pretext.pretrained import weights_file
+from rspnet.runs.embed_run import Embedding, run_embedding, videos_of
+from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.show.timeline.write_timelines import EVENTS, PAGE, TimelineFiles
+
+
+def classify_run(config: ClassifyRunConfig) -> int:
+    """Embed the videos where there are no features yet, judge every window, and write events.
+
+    Returns:
+        0, or 130 where SIGTERM or Ctrl-C stopped the embedding; the next run goes on.
+
+    Raises:
+        RSPNetError: no classifier, features of another kind, a lost checkpoint, or not one readable video.
+    """
+    join_ranks(pick_device(config.device))
+    place = Path(config.classifier)
+    classifier = WindowClassifier.load(place / CLASSIFIER if place.is_dir() else place)
+    folder = open_run_folder(config.out, config, command="classify run")
+    store = _given_features(config)
+    paths, skipped = None, 0
+    if store is None:
+        records = videos_of(config.sources)
+        store = FeatureStore(folder / STORE)
+        done = run_embedding(_job(config, classifier.stamp, store), records, skipped=folder / SKIPPED)
+        if done.stopped:
+            return done.exit_code
+        paths, skipped, store = {str(record.path.absolute()) for record in records}, done.skipped, open_store(folder)
+    assert store.stamp is not None
+    classifier.refuse_other(store.stamp, place=str(store.folder))
+    if rank() > 0:
+        return 0
+    with TimelineFiles(folder, classifier.names, title=f"Events of {', '.join(config.sources[:3])}") as files:
+        for video in stream_videos(store, classifier.vectors, classifier.probabilities, only=paths):
+            files.add(video, video.values, classifier.events(video.start_s, video.end_s, video.values))
+    events = sum(len(video.events) for video in files.videos)
+    settings = {name: value for name, value in plain(config).items() if name in ("batch_size", "device")}
+    write_result(
+        folder,
+        command="classify run",
+        protocol=settings | {"classifier_sha256": sha256_of(place / CLASSIFIER if place.is_dir() else place)},
+        results={"videos": len(files.videos), "windows": files.windows, "events": events, "skipped": skipped},
+    )
+    console = Console(stderr=True)
+    console.print(f"{len(files.videos)} videos, {events} events: {folder / EVENTS}", highlight=False, soft_wrap=True)
+    console.print(f"look at them: {folder / PAGE}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _given_features(config: ClassifyRunConfig) -> FeatureStore | None:
+    """The store that the sources are; None where they are videos."""
+    try:
+        store = open_store(Path(config.sources[0]))
+    except RSPNetError:
+        return None
+    if len(config.sources) > 1:
+        raise ConfigError(f"{config.sources[0]!r} holds features: name one store of features, or videos only")
+    return store
+
+
+def _job(config: ClassifyRunConfig, stamp: Stamp, store: FeatureStore) -> Embedding:
+    """Embedding as the classifier's features were made."""
+    model = config.model or stamp.model
+    if not Path(model).exists():
+        raise CheckpointError(f"the classifier's checkpoint {model!r} is not there: name where it is with --model")
+    if sha256_of(weights_file(model)) != stamp.weights_sha256:
+        raise CheckpointError(f"--model {model!r}: the classifier was fitted to features of another checkpoint")
+    view = stamp.view
+    embedder = Embedder(
+        model,
+        num_clips=view["num_clips"] or 1,
+        num_frames=view["num_frames"],
+        stride=view["stride"],
+        size=view["size"],
+        pooling=view["pooling"],
+        batch_size=config.batch_size,
+        num_workers=pick_workers(config.num_workers),
+        device=config.device,
+        precision=view["precision"],
+    )
+    return Embedding(store, stamp, embedder, view_of_stamp(embedder, stamp))
