@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from rspnet.config.classify import ClassifyFitConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import print_note
@@ -98,7 +98,7 @@ def labelled_videos(store: FeatureStore, labels: Sequence[Label], config: Classi
 
 
 def _show(results: dict[str, Any], fitted: Fitted, folder: Path) -> None:
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     table = Table("class", "windows", "precision %", "recall %", "average precision %")
     for name, row in results["classes"].items():
         scores = [_percent(row[kind]) for kind in ("precision", "recall", "average_precision")]
@@ -108,13 +108,13 @@ def _show(results: dict[str, Any], fitted: Fitted, folder: Path) -> None:
         console.print(table)
     if results["segments"]:
         texts = [f"{name} {_percent(value)}" for name, value in results["segments"].items()]
-        console.print(f"events: {', '.join(texts)}", highlight=False)
+        console.print(f"events: {', '.join(texts)}")
     for note in results["notes"]:
         print_note(console, note)
     if not results["segments"]:
         why = "label parts of videos and add --background" if BACKGROUND not in fitted.names else "label more moments"
         print_note(console, f"how events are made was not chosen on the labels (half, no gaps closed): {why}")
-    console.print(f"classifier: {folder / CLASSIFIER}", highlight=False, soft_wrap=True)
+    console.print(f"classifier: {folder / CLASSIFIER}", soft_wrap=True)
 
 
 def _percent(score: dict[str, float | None]) -> str:

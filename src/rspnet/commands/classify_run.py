@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
 from rspnet.config.classify import ClassifyRunConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
 from rspnet.core.errors import CheckpointError, ConfigError, RSPNetError
 from rspnet.core.files import sha256_of
@@ -61,9 +60,9 @@ def classify_run(config: ClassifyRunConfig) -> int:
         protocol=settings | {"classifier_sha256": sha256_of(place / CLASSIFIER if place.is_dir() else place)},
         results={"videos": len(files.videos), "windows": files.windows, "events": events, "skipped": skipped},
     )
-    console = Console(stderr=True)
-    console.print(f"{len(files.videos)} videos, {events} events: {folder / EVENTS}", highlight=False, soft_wrap=True)
-    console.print(f"look at them: {folder / PAGE}", highlight=False, soft_wrap=True)
+    console = PlainConsole(stderr=True)
+    console.print(f"{len(files.videos)} videos, {events} events: {folder / EVENTS}", soft_wrap=True)
+    console.print(f"look at them: {folder / PAGE}", soft_wrap=True)
     return 0
 
 

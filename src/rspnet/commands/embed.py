@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-
 from rspnet.config.embed import EmbedConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
@@ -74,7 +73,7 @@ def embed(config: EmbedConfig) -> int:
         },
     )
     counts = f"{done.done} videos, {done.unchanged} unchanged, {done.skipped} skipped"
-    PlainConsole(stderr=True).print(f"{counts}: {folder / STORE}", highlight=False, soft_wrap=True)
+    PlainConsole(stderr=True).print(f"{counts}: {folder / STORE}", soft_wrap=True)
     return 0
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rspnet.core.distributed import gather_objects, rank
 from rspnet.core.files import sha256_of
+from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.skipped import Skip
@@ -139,12 +140,12 @@ def _plan(store: FeatureStore, records: Sequence[VideoRecord], drop_gone: bool, 
             size, mtime = status.st_size, status.st_mtime_ns
         except OSError:  # reading it will say why
             size, mtime = 0, 0
-        plan.todo.append(replace(record, path=Path(path), name=path))
+        plan.todo.append(replace(record, path=as_path(path), name=path))
         plan.sources[path] = SourceFile(record.name, path, "", size, mtime)
         if old is not None:
             plan.stored[path] = old.done
     if drop_gone:
-        stale += [path for path in known if path not in seen and not Path(path).exists()]
+        stale += [path for path in known if path not in seen and not as_path(path).exists()]
     if forget:
         store.drop(stale)
     return replace(plan, unchanged=unchanged, dropped=len(stale))

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from rspnet.core.files import sha256_of
+from rspnet.core.urls import content_of
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import EvenClips, Layout
 from rspnet.features.window_clips import CutVideo, WindowClips
@@ -93,5 +93,5 @@ class MissingWindows:
         stored = self.stored.get(record.name, frozenset())
         pieces = list(pairwise(accumulate((len(cut.frames) // self.clips for cut in layout.cuts), initial=0)))
         left = [place for place, piece in enumerate(pieces) if not stored.issuperset(range(*piece))]
-        facts = ReadFile(sha256_of(record.path), layout.facts, [pieces[place] for place in left])
+        facts = ReadFile(content_of(record.path), layout.facts, [pieces[place] for place in left])
         return Layout([layout.cuts[place] for place in left], facts)

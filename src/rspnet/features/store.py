@@ -27,8 +27,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.core.files import atomic_path, sha256_of
+from rspnet.core.files import atomic_path
 from rspnet.core.locks import claimed
+from rspnet.core.urls import content_of
 
 SUFFIX = ".parquet"
 STAMP = b"rspnet"
@@ -123,7 +124,7 @@ class SourceFile:
             OSError: it cannot be read.
         """
         status = path.stat()
-        return cls(name, str(path.absolute()), sha256_of(path), status.st_size, status.st_mtime_ns)
+        return cls(name, str(path.absolute()), content_of(path), status.st_size, status.st_mtime_ns)
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class Known:
         try:
             status = path.stat()
             same = (status.st_size, status.st_mtime_ns) == (self.source.bytes, self.source.mtime_ns)
-            return same or (status.st_size == self.source.bytes and sha256_of(path) == self.source.content)
+            return same or (status.st_size == self.source.bytes and content_of(path) == self.source.content)
         except OSError:
             return False
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
 
+from rspnet.core.console import PlainConsole
 from rspnet.core.cost import SAMPLE_SECONDS, CostMeter
 from rspnet.core.distributed import gather_objects, rank, world_size
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note, track
+from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_videos
 from rspnet.data.skipped import Skip, SkipLog
 from rspnet.engine.runtime import available_cores
@@ -62,7 +63,7 @@ def videos_of(paths: Sequence[str]) -> list[VideoRecord]:
         RSPNetError: a file or folder does not exist.
     """
     for path in paths:
-        if not Path(path).exists():
+        if not as_path(path).exists():
             raise RSPNetError(f"video {path!r} does not exist")
     return read_videos(paths)
 
@@ -85,7 +86,7 @@ def run_embedding(job: Embedding, records: Sequence[VideoRecord], *, skipped: Pa
     own_skips: list[Skip] = []
     finished = 0
     meter = _meter(job, plan)
-    console = Console(stderr=True, quiet=rank() > 0)
+    console = PlainConsole(stderr=True, quiet=rank() > 0)
     own = len(range(rank(), len(plan.todo), world_size()))
     told = False
     with StopRequest() as stop, job.store.writer(job.stamp, rank=rank()) as writer:
@@ -133,7 +134,7 @@ def preview(job: Embedding, records: Sequence[VideoRecord], *, drop_gone: bool =
     counts = f"{len(plan.todo)} videos to do, {plan.unchanged} unchanged, {plan.dropped} to forget"
     whole = meter.whole()
     cost = whole.as_text(what="vectors", where=where(job), ranks=world_size()) if whole else "too few to tell the cost"
-    Console(quiet=rank() > 0).print(f"{counts}: {cost}", highlight=False, soft_wrap=True)
+    PlainConsole(quiet=rank() > 0).print(f"{counts}: {cost}", soft_wrap=True)
 
 
 def where(job: Embedding) -> str:

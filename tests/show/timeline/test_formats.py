@@ -84,5 +84,15 @@ def test_elan_times_are_in_order_and_characters_xml_lacks_are_replaced():
 
 
 def test_files_are_called_as_their_videos_and_never_leave_the_folder():
-    names = ["a.mp4", "in/a.mp4", "b.mp4", "b.avi", "/abs/c.mp4", "../up/c.mp4", "../../d.mkv", "x.y.mp4"]
-    assert file_stems(names) == ["a", "in/a", "b.mp4", "b.avi", "c.mp4", "c.mp4-2", "d", "x.y"]
+    names = [
+        "a.mp4",
+        "in/a.mp4",
+        "b.mp4",
+        "b.avi",
+        "/abs/c.mp4",
+        "../up/c.mp4",
+        "../../d.mkv",
+        "x.y.mp4",
+        "s3://b/e.mp4",
+    ]
+    assert file_stems(names) == ["a", "in/a", "b.mp4", "b.avi", "c.mp4", "c.mp4-2", "d", "x.y", "e"]

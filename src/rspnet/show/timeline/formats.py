@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree as Xml
 
+from rspnet.core.urls import is_url
 from rspnet.features.timeline import Event
 
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -104,7 +105,8 @@ def as_elan(video: VideoEvents, *, written: datetime | None = None) -> str:
     )  # fmt: skip
     header = Xml.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
     place = Path(video.path)
-    media = {"MEDIA_URL": place.as_uri(), "MIME_TYPE": _MIME.get(place.suffix.lower(), "video/*")}
+    address = video.path if is_url(video.path) else place.as_uri()
+    media = {"MEDIA_URL": address, "MIME_TYPE": _MIME.get(place.suffix.lower(), "video/*")}
     Xml.SubElement(header, "MEDIA_DESCRIPTOR", media)
     order = Xml.SubElement(root, "TIME_ORDER")
     slots, numbers = count(1), count(1)
@@ -135,7 +137,7 @@ def file_stems(names: Sequence[str]) -> list[str]:
     plain = []
     for name in names:
         path = PurePosixPath(name)
-        plain.append(path.name if path.is_absolute() or ".." in path.parts else str(path))
+        plain.append(path.name if path.is_absolute() or is_url(name) or ".." in path.parts else str(path))
     short = [str(PurePosixPath(name).with_suffix("")) for name in plain]
     times = Counter(short)
     taken: set[str] = set()

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rspnet.core.files import write_text
+from rspnet.core.urls import is_url
 from rspnet.show.timeline.formats import VideoEvents
 
 MOST_VIDEOS = 500
@@ -41,7 +42,7 @@ def write_page(path: Path, videos: Sequence[VideoEvents], names: Sequence[str], 
     shown = [
         {
             "name": video.name,
-            "source": quote(os.fsencode(os.path.relpath(video.path, path.absolute().parent))),
+            "source": _source(video.path, path.absolute().parent),
             "duration": video.duration_s,
             "events": [
                 {
@@ -62,3 +63,8 @@ def write_page(path: Path, videos: Sequence[VideoEvents], names: Sequence[str], 
         title=title, videos=shown, colours=colours, counts=counts, total=len(videos)
     )
     write_text(path, text)
+
+
+def _source(video: str, folder: Path) -> str:
+    """The address of a video as seen from the page."""
+    return video if is_url(video) else quote(os.fsencode(os.path.relpath(video, folder)))
