@@ -308,3 +308,14 @@ def test_the_cores_are_shared_by_network_and_readers_as_in_pre_training(
     assert (set_to[-1], embedder.num_workers) == (15, 4)  # readers get a quarter of the cores at least
     embedder.share_cores(3)
     assert embedder.num_workers == 3
+
+
+def test_the_descriptor_of_a_row_is_that_of_its_clips(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
+    words = [str(videos), "--window_s=0.4", "--clips=3", "--hop_s=0.2"]
+    assert embed(checkpoint, *words, "--out", str(tmp_path / "both"), "--descriptor=mean_std") == 0
+    assert embed(checkpoint, *words, "--out", str(tmp_path / "mean")) == 0
+    both, mean = (rspnet.read_features(tmp_path / name).features for name in ("both", "mean"))
+    np.testing.assert_array_equal(both[:, :256], mean)
+    assert both.shape[1] == 512
+    assert both[:, 256:].std(axis=1).min() > 0
+    assert embed(checkpoint, str(videos), "--level", "clip", "--descriptor=mean_std") == 2

@@ -11,13 +11,13 @@ from rspnet.core.errors import CheckpointError, ConfigError, RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.data.skipped import SKIPPED
 from rspnet.engine.launch import join_ranks
-from rspnet.engine.runtime import pick_device, pick_workers
+from rspnet.engine.runtime import pick_device
 from rspnet.features.embedder import Embedder
 from rspnet.features.embedding import view_of_stamp
 from rspnet.features.read import STORE, open_store, stream_videos
 from rspnet.features.store import FeatureStore, Stamp
 from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
-from rspnet.pretext.pretrained import weights_file
+from rspnet.pretext.opening import weights_file
 from rspnet.runs.embed_run import Embedding, run_embedding, videos_of
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.show.timeline.write_timelines import EVENTS, PAGE, TimelineFiles
@@ -80,7 +80,7 @@ def _given_features(config: ClassifyRunConfig) -> FeatureStore | None:
 def _job(config: ClassifyRunConfig, stamp: Stamp, store: FeatureStore) -> Embedding:
     """Embedding as the classifier's features were made."""
     model = config.model or stamp.model
-    if not Path(model).exists():
+    if not weights_file(model).exists():
         raise CheckpointError(f"the classifier's checkpoint {model!r} is not there: name where it is with --model")
     if sha256_of(weights_file(model)) != stamp.weights_sha256:
         raise CheckpointError(f"--model {model!r}: the classifier was fitted to features of another checkpoint")
@@ -92,9 +92,10 @@ def _job(config: ClassifyRunConfig, stamp: Stamp, store: FeatureStore) -> Embedd
         stride=view["stride"],
         size=view["size"],
         pooling=view["pooling"],
+        descriptor=view["descriptor"],
         batch_size=config.batch_size,
-        num_workers=pick_workers(config.num_workers),
         device=config.device,
         precision=view["precision"],
     )
+    embedder.share_cores(config.num_workers)
     return Embedding(store, stamp, embedder, view_of_stamp(embedder, stamp))

@@ -36,6 +36,7 @@ def embed(config: EmbedConfig) -> int:
         num_frames=config.num_frames,
         stride=config.stride,
         size=config.size,
+        descriptor=config.descriptor,
         batch_size=config.batch_size,
         device=config.device,
         precision=config.precision,

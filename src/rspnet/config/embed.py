@@ -30,6 +30,8 @@ class EmbedConfig:
     """Without windows: one vector per video (mean over its clips), or one per clip."""
     num_clips: int = 10
     """Without windows: evenly spaced clips per video."""
+    descriptor: Literal["mean", "mean_std"] = "mean"
+    """How the backbone's vectors of a row's clips become one: their mean, or also their deviation (twice as long)."""
     fps: float | None = None
     """Read the videos at this rate by time; the default is their native frames."""
     dtype: Literal["float32", "float16"] = "float32"
@@ -61,5 +63,8 @@ class EmbedConfig:
         window, hop = self.window_s, self.hop_s
         require(window is None or window > 0, f"--window_s {window}: must be above 0")
         require(hop is None or window is not None, f"--hop_s {hop}: is for windows, give --window_s")
+        several = (self.num_clips if self.level == "video" else 1) if window is None else self.clips
+        deviates = self.descriptor == "mean" or several > 1
+        require(deviates, f"--descriptor {self.descriptor}: needs several clips a row (--clips, or --level video)")
         fits = hop is None or window is None or 0 < hop <= window
         require(fits, f"--hop_s {hop}: must be above 0 and at most --window_s")

@@ -168,9 +168,9 @@ class Embedder:
 
     @property
     def vector_lengths(self) -> dict[str, int]:
-        """Lengths C and D of a clip's vectors; without the kinds that this network has no heads for."""
+        """Lengths of a video's vectors, by kind; without the kinds that this network has no heads for."""
         heads = ("appearance", "motion") if isinstance(self.model, RSPNet) else ()
-        return {"features": self.model.backbone.num_features} | {
+        return {"features": descriptor_length(self.model.backbone.num_features, self.descriptor)} | {
             kind: int(self.model.config["feature_dim"]) for kind in heads
         }
 

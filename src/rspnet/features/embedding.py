@@ -17,14 +17,15 @@ from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.skipped import Skip
-from rspnet.data.video_clips import EvalSample, VideoClips
+from rspnet.data.video_clips import VideoClips
+from rspnet.features.descriptor import Descriptor, describe
 from rspnet.features.embedder import Embedder, VideoFeatures
 from rspnet.features.labelled_features import embedder_view
 from rspnet.features.missing_windows import EvenWindows, MissingWindows, ReadFile
 from rspnet.features.store import FeatureStore, FeatureWriter, SourceFile, Stamp
 from rspnet.features.window_clips import WindowClips, window_means
 from rspnet.features.windows import ClipSettings
-from rspnet.pretext.pretrained import weights_file
+from rspnet.pretext.opening import weights_file
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class EmbedView:
 
     Attributes:
         base: lays them out.
-        clips: clips of a window, whose vectors are averaged.
+        clips: clips of a window, whose vectors become one (see `Embedder.descriptor`).
         settings: what the stamp says of it.
     """
 
@@ -75,7 +76,7 @@ def stamp_for(embedder: Embedder, view: EmbedView, *, model: str, dtype: Literal
         view={**embedder_view(embedder), **view.settings},
         vectors=embedder.vector_lengths,
         dtype=dtype,
-        model=str(Path(model).absolute()),
+        model=str(Path(model).absolute()) if Path(model).exists() else model,  # a name of weights that come with us
         version=version("rspnet"),
     )
 
@@ -203,35 +204,29 @@ def embed_parts(
         rows = 0
         if embedded.features is not None and facts is not None:
             source = replace(source, content=facts.content)
-            rows = _store(source, facts, sample, embedded.features, view.clips, writer, plan.stored)
+            columns = _rows(facts, sample.part, embedded.features, view.clips, embedder.descriptor)
+            new = ~np.isin(columns["window"], list(plan.stored.get(source.path, ())))
+            rows = int(new.sum())
+            if writer is not None:
+                own = {name: column[new] for name, column in columns.items()}
+                writer.add(source, own, windows=len(facts.video.start_s), fps=facts.video.fps)
         skip = None if sample.skip is None else Skip(source.name, sample.skip.reason)
         yield Step(source, 1 / max(1, sample.parts), rows, skip, sample.is_last)
 
 
-def _store(
-    source: SourceFile,
-    facts: ReadFile,
-    sample: EvalSample,
-    features: VideoFeatures,
-    clips: int,
-    writer: FeatureWriter | None,
-    stored: Mapping[str, frozenset[int]],
-) -> int:
-    """Hand the rows of a part to the writer, but for windows that are there already; how many."""
-    window = np.arange(*facts.pieces[sample.part])
+def _rows(
+    facts: ReadFile, part: int, features: VideoFeatures, clips: int, descriptor: Descriptor
+) -> dict[str, NDArray[Any]]:
+    """The columns of a part's windows."""
+    window = np.arange(*facts.pieces[part])
     frames = features.frames.reshape(len(window), -1)
-    columns: dict[str, NDArray[Any]] = {
+    return {
         "window": window,
         "start_s": facts.video.start_s[window],
         "end_s": facts.video.end_s[window],
         "first_frame": frames.min(axis=1),
         "last_frame": frames.max(axis=1),
-        "features": window_means(features.features, clips, unit=False),
+        "features": np.stack([describe(own, descriptor) for own in np.split(features.features, len(window))]),
         "appearance": window_means(features.appearance, clips, unit=True),
         "motion": window_means(features.motion, clips, unit=True),
     }
-    new = ~np.isin(window, list(stored.get(source.path, ())))
-    if writer is not None:
-        own = {name: column[new] for name, column in columns.items()}
-        writer.add(source, own, windows=len(facts.video.start_s), fps=facts.video.fps)
-    return int(new.sum())
