@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple, get_args, get_type_hints
 
-from rspnet.config.method_options import add_method_options, method_of
+from rspnet.config.method_options import add_method_options, method_flags, method_of
 from rspnet.config.rules import METHOD
 from rspnet.core.errors import ConfigError, OtherRankError, RSPNetError
 from rspnet.core.files import refuse_address
@@ -265,7 +265,8 @@ def parse(command: str, words: Sequence[str]) -> Any:
     for name in chosen:
         add_method_options(parser, name)
     try:
-        parsed = parser.parse_args(expand(words, command=command, flags=set(flags_of(config))))
+        flags = set(flags_of(config)).union(*(method_flags(name) for name in chosen))
+        parsed = parser.parse_args(expand(words, command=command, flags=flags))
         for name in sections_of(config):
             if not isinstance(parsed[name], Namespace):
                 raise ConfigError(f"--config: section {name!r} is {parsed[name]!r}: it must hold options of its own")

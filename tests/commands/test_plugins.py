@@ -11,7 +11,7 @@ import pytest
 from helpers.clips_on_disk import TINY, write_videos
 from helpers.stopping import stop_after
 
-from rspnet.cli import main
+from rspnet.cli import main, parse
 from rspnet.core.errors import ConfigError
 from rspnet.engine.checkpoint import LAST, load_checkpoint
 from rspnet.engine.curves import METRICS, read_curves
@@ -179,4 +179,19 @@ def test_registering_twice_or_badly_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="Nameless has no name that can be used"):
         register_method(Nameless)
+
+    @dataclass(frozen=True)
+    class Flagged(PretextMethod):
+        method = "flagged"
+        twice: bool = False
+        """A yes-or-no option."""
+
+    register_method(Flagged)
+    try:
+        options = ["--data.root=v", "--out=o", "--model.method=flagged", "--model.twice", "--model.queue_size=3"]
+        assert parse("pretrain", options).model == Flagged(twice=True)
+        with pytest.raises(ConfigError, match="must be true or false"):
+            parse("pretrain", [*options[:-2], "--model.twice=perhaps"])
+    finally:
+        methods._METHODS.pop("flagged")
     assert methods.method_names() == ["rspnet", "pace", "speednet", "moco", "order"]

@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from rspnet.commands.pretrain import pretrain
-from rspnet.config.pretrain import EngineConfig, OptimConfig, PairDataConfig, PretrainConfig
+from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.config.tools import DemoConfig
+from rspnet.config.training import EngineConfig, OptimConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rspnet.config.labelled import LabelledDataConfig
-from rspnet.config.pretrain import EngineConfig, OptimConfig
 from rspnet.config.rules import Device, Precision, positional, require, require_backbone, require_clips
+from rspnet.config.training import EngineConfig, OptimConfig
 
 
 @dataclass(frozen=True)

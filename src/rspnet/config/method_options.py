@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 
 def add_method_options(parser: Any, section: str) -> None:
@@ -24,6 +24,14 @@ def add_method_options(parser: Any, section: str) -> None:
     for kind in kinds:
         parser.add_class_arguments(kind, section, as_group=False, skip=set(added), instantiate=False)
         added |= {item.name for item in fields(kind)}
+
+
+def method_flags(section: str) -> set[str]:
+    """The yes-or-no options among them."""
+    from rspnet.pretext.methods import find_method, method_names
+
+    kinds = [find_method(name) for name in method_names()]
+    return {f"--{section}.{name}" for kind in kinds for name, hint in get_type_hints(kind).items() if hint is bool}
 
 
 def method_of(options: Any) -> Any:

@@ -11,7 +11,8 @@ import torch
 from lightning_fabric import Fabric
 
 from rspnet.config.finetune import FinetuneConfig
-from rspnet.config.pretrain import OptimConfig, PretrainConfig
+from rspnet.config.pretrain import PretrainConfig
+from rspnet.config.training import OptimConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import gather_objects, on_rank_zero, rank
 from rspnet.core.errors import OtherRankError, RSPNetError, TooManySkippedError

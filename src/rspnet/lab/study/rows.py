@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from rspnet.commands.pretrain import pretrain
-from rspnet.config.pretrain import EngineConfig, PairDataConfig, PretrainConfig
+from rspnet.config.pretrain import PairDataConfig, PretrainConfig
+from rspnet.config.training import EngineConfig
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path, write_json
 from rspnet.core.progress import track

@@ -11,7 +11,8 @@ import yaml
 
 from rspnet.config.finetune import ClassifierConfig, FinetuneConfig, LabelledClipsConfig
 from rspnet.config.labelled import LabelledDataConfig
-from rspnet.config.pretrain import EngineConfig, OptimConfig, PairDataConfig, PretrainConfig
+from rspnet.config.pretrain import PairDataConfig, PretrainConfig
+from rspnet.config.training import EngineConfig, OptimConfig
 from rspnet.core.errors import ConfigError
 from rspnet.engine.checkpoint import LAST
 from rspnet.pretext.methods import choose_method
