@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -148,3 +150,18 @@ def test_a_result_that_is_lost_with_its_process_is_made_again_and_the_right_task
             None if name == "abort" else name for _, name in tasks
         ]
     assert blamed == [task for task in tasks if task[1] == "abort"] * 2
+
+
+def test_few_file_handles_mean_fewer_workers() -> None:
+    program = (
+        "from rspnet.core.workers import ordered_map\n"
+        "if __name__ == '__main__':\n"
+        "    found = ordered_map(abs, range(-50, 0), workers=40, after_death=None, hang_seconds=60)\n"
+        "    first = next(found)\n"
+        "    more = [open('/dev/null') for _ in range(5)]\n"
+        "    print(first, sum(found), len(more))\n"
+    )
+    command = f'ulimit -n 64 && exec {sys.executable} -c "$PROGRAM"'
+    environment = {**os.environ, "PROGRAM": program}
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("50 1225 5\n", 0), done.stderr

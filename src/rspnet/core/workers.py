@@ -12,6 +12,7 @@ needs `if __name__ == "__main__":`. Workers ignore Ctrl-C: the parent alone deci
 
 from __future__ import annotations
 
+import errno
 import gc
 import multiprocessing
 import signal
@@ -30,6 +31,8 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _QUEUED = 2  # tasks a worker holds: one at work, one waiting, so that it never idles between them
+_SPARED = 3
+"""Workers given up where file handles run out, so that this process has some for its own files."""
 _GRACE_SECONDS = 5.0
 _FAILED_STARTS = 5
 _progress: Any = None  # in a worker: two shared numbers: how often it told of progress, and its last note
@@ -97,7 +100,8 @@ def ordered_map(
     Args:
         work: a picklable callable.
         tasks: drawn from lazily, two for each worker ahead of the results taken.
-        workers: processes; 0 works in this process, where nothing can be contained.
+        workers: processes; 0 works in this process, where nothing can be contained. Fewer where the system's limit of
+            open files (ulimit -n) does not allow so many.
         after_death: what becomes of the task a worker died of: another task, or a result in its `Replace`.
         hang_seconds: a task that neither ends nor calls `note` or `alive` for so long is taken for hung.
         follow_up: further tasks that a task's result leads to, drawn lazily. Their results come right after it, before
@@ -239,6 +243,14 @@ class _Pool(Generic[Task, Result]):
         try:
             for _ in range(workers):
                 self._workers.append(self._start())
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE) or len(self._workers) <= _SPARED:
+                self.close()
+                raise
+            for worker in self._workers[-_SPARED:]:
+                worker.process.terminate()
+                _bury(worker)
+            del self._workers[-_SPARED:]
         except BaseException:
             self.close()
             raise
