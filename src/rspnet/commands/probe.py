@@ -113,6 +113,7 @@ def make_embedder(config: ProbeConfig) -> Embedder:
         stride=config.stride,
         size=config.size,
         pooling=config.pooling,
+        stream=config.stream,
         descriptor=config.descriptor,
         batch_size=config.batch_size,
         device=config.device,

@@ -117,6 +117,7 @@ def retrieve(config: RetrieveConfig) -> None:
         stride=config.stride,
         size=config.size,
         pooling=config.pooling or protocol.pooling,
+        stream=config.stream,
         descriptor=config.descriptor or protocol.descriptor,
         batch_size=config.batch_size,
         device=config.device,

@@ -50,6 +50,8 @@ class ProbeConfig:
     descriptor: Literal["mean", "mean_std"] = "mean_std"
     """A video's vector. mean: of its clips' features; mean_std: with their standard deviation over the clips beside it,
     standardised over the training videos where vectors are compared."""
+    stream: Literal["motion", "appearance", "both"] = "motion"
+    """Of a network with two streams, the one whose features count; any other has one."""
     cache: str | None = None
     """Folder of features kept between runs; the default is rspnet/features in the user's cache folder."""
     seed: int = 0

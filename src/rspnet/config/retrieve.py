@@ -33,6 +33,8 @@ class RetrieveConfig:
     descriptor: Literal["mean", "mean_std"] | None = None
     """A video's vector. mean: of its clips' features; mean_std: with their standard deviation over the clips beside it,
     standardised over the gallery. The default is the protocol's: mean_std in ours, mean in the others."""
+    stream: Literal["motion", "appearance", "both"] = "motion"
+    """Of a network with two streams, the one whose features count; any other has one."""
     num_clips: int = 10
     """Evenly spaced clips per video."""
     num_frames: int | None = None

@@ -24,7 +24,7 @@ from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import EvalSample, VideoClips, read_clips
 from rspnet.engine.launch import share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
-from rspnet.features.descriptor import Descriptor, describe, descriptor_length
+from rspnet.features.descriptor import Descriptor, describe
 from rspnet.models.fold import fold_batch_norms
 from rspnet.models.heads import Embeddings
 from rspnet.pretext.base import PretextModel
@@ -32,6 +32,7 @@ from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet
 
 Vectors = NDArray[np.float32]
+Stream = Literal["motion", "appearance", "both"]
 _ROUND = 32
 """Parts of videos of each rank after which ranks exchange what they have."""
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -77,6 +78,7 @@ class Embedder:
         size: height and width of a clip; the default is what the network was trained with.
         pooling: how the last feature map becomes one vector per clip: "average" or "max" over time and space.
         descriptor: how the vectors of a video's clips become one, see `rspnet.features.descriptor`.
+        stream: of a two-stream network, whose features descriptors are made of; any other has one.
         batch_size: clips that go through the network together.
         num_workers: processes that read videos; 0 reads in this one.
         device: "auto", "cpu" or "cuda".
@@ -100,6 +102,7 @@ class Embedder:
         size: int | None = None,
         pooling: Literal["average", "max"] = "average",
         descriptor: Descriptor = "mean",
+        stream: Stream = "both",
         batch_size: int = 10,
         num_workers: int = 0,
         device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -118,6 +121,7 @@ class Embedder:
         self.stride = loaded.config.get("stride", 1) if stride is None else stride
         self.pooling = pooling
         self.descriptor = descriptor
+        self.stream_described = stream
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._check()
@@ -140,6 +144,8 @@ class Embedder:
                 raise ConfigError(f"{name} {value}: must be at least {smallest}")
         if self.pooling not in ("average", "max"):
             raise ConfigError(f"unknown pooling {self.pooling!r}; choose one of average, max")
+        if self.stream_described not in get_args(Stream):
+            raise ConfigError(f"unknown stream {self.stream_described!r}; choose one of {', '.join(get_args(Stream))}")
         if self.descriptor not in get_args(Descriptor):
             raise ConfigError(
                 f"unknown descriptor {self.descriptor!r}; choose one of {', '.join(get_args(Descriptor))}"
@@ -158,9 +164,15 @@ class Embedder:
         for result in self.stream([VideoRecord(as_path(path), os.fspath(path)) for path in paths]):
             if isinstance(result, Skip):
                 raise DecodeError(as_path(result.name), result.reason)
-            rows.append(describe(result.features, self.descriptor))
-        length = descriptor_length(self.model.backbone.num_features, self.descriptor)
+            rows.append(self.describe(result.features))
+        length = len(self.describe(np.zeros((1, self.model.backbone.num_features), np.float32)))
         return np.stack(rows) if rows else np.zeros((0, length), np.float32)
+
+    def describe(self, features: Vectors) -> Vectors:
+        """The descriptor of a video from its clips' features [n, C]: float32 [D]."""
+        backbone = self.model.backbone
+        channels = {"motion": backbone.motion_channels, "appearance": backbone.appearance_channels}
+        return describe(features[:, channels.get(self.stream_described, slice(None))], self.descriptor)
 
     def stream(self, records: Sequence[VideoRecord]) -> Iterator[VideoFeatures | Skip]:
         """Features of every video in turn, or why there are none."""

@@ -18,7 +18,6 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import Cutter
 from rspnet.data.skipped import Skip, SkipLog
 from rspnet.data.video_clips import VideoClips
-from rspnet.features.descriptor import describe
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import FeatureCache
 
@@ -46,6 +45,7 @@ def embedder_view(embedder: Embedder) -> dict[str, Any]:
         "num_crops": 1,
         "pooling": embedder.pooling,
         "descriptor": embedder.descriptor,
+        "stream": embedder.stream_described,
         "precision": embedder.precision,
     }
 
@@ -99,7 +99,7 @@ class FeatureMaker:
             if isinstance(result, Skip):
                 self.log.add([result])
                 continue
-            known[result.record.path] = describe(result.features, self.embedder.descriptor)
+            known[result.record.path] = self.embedder.describe(result.features)
             if rank() == 0:
                 cache.put(result.record.path, known[result.record.path])
         kept = [record for record in records if record.path in known]

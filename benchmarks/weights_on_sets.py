@@ -1,0 +1,138 @@
+"""Figures of docs/rspnet-small.md: a network's frozen features on sets it has never seen, beside two baselines.
+
+    python benchmarks/weights_on_sets.py --data SHARED/data --out figures.json [--model rspnet-small] [--sets utd-mhad]
+
+Every video becomes the mean and spread of its clips' vectors, standardised over the training videos (head vectors:
+their mean as it is); then a ridge classifier (penalty 100) and the nearest training video by cosine. human-motion has
+its own test split; of the real sets every group (a person, a sequence) is left out once. Baselines: the same network
+with fresh weights, and motion energy (absolute differences of 24 x 24 grey pictures in three stretches of time).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rspnet.core.rng import derive_seed
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.augment import centre_square
+from rspnet.features.descriptor import Descriptor, comparable, describe
+from rspnet.features.embedder import Embedder, VideoFeatures
+from rspnet.pretext.methods import fresh_twin
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.video.reader import View, open_video
+
+PENALTY = 100.0
+HEADS = ("motion head", "appearance head")
+Rows = list[dict[str, str]]
+Vectors = NDArray[np.float32]
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, type=Path, help="folder with human-motion and real/")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--model", default="rspnet-small")
+    parser.add_argument("--num_clips", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0, help="of the fresh weights")
+    parser.add_argument("--sets", nargs="+", default=["human-motion", "utd-mhad", "ut-interaction"])
+    parser.add_argument("--only", nargs="+", default=["trained", "untrained", "energy"])
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    trained = load_pretrained(options.model)
+    figures = json.loads(options.out.read_text()) if options.out.exists() else {}
+    for name in options.sets:
+        folder = options.data / name if name == "human-motion" else options.data / "real" / name
+        rows = list(csv.DictReader((folder / "clips.csv").open()))
+        paths = [folder / (row.get("file") or row["path"]) for row in rows]
+        for kind in options.only:
+            if kind == "energy":
+                spaces = {"energy": np.stack([energy(path) for path in paths])}
+            else:
+                model = trained if kind == "trained" else fresh_twin(trained, seed=derive_seed(options.seed, "control"))
+                spaces = described(Embedder(model, num_clips=options.num_clips), paths)
+            for space, vectors in spaces.items():
+                figures[f"{name} {kind} {space}"] = scores(vectors, rows, "mean" if space in HEADS else "mean_std")
+                print(name, kind, space, figures[f"{name} {kind} {space}"], flush=True)
+            options.out.write_text(json.dumps(figures, indent=1))
+
+
+def described(embedder: Embedder, paths: list[Path]) -> dict[str, Vectors]:
+    """Descriptors of all videos in each space of the network: [N, D]."""
+    backbone = embedder.model.backbone
+    names = ("motion stream", "appearance stream", "both streams", "motion stream, mean alone", *HEADS)
+    spaces: dict[str, list[Vectors]] = {name: [] for name in names}
+    for found in embedder.stream([VideoRecord(path, path.name) for path in paths]):
+        assert isinstance(found, VideoFeatures), found
+        motion = found.features[:, backbone.motion_channels]
+        spaces["motion stream"].append(describe(motion, "mean_std"))
+        spaces["motion stream, mean alone"].append(describe(motion, "mean"))
+        spaces["appearance stream"].append(describe(found.features[:, backbone.appearance_channels], "mean_std"))
+        for head in HEADS:  # as rspnet search compares them
+            spaces[head].append(describe(getattr(found, head.split()[0]), "mean"))
+        spaces["both streams"].append(describe(found.features, "mean_std"))
+    return {name: np.stack(vectors) for name, vectors in spaces.items()}
+
+
+def energy(path: Path) -> Vectors:
+    """Motion energy of a video: float32 [3 * 24 * 24]."""
+    with open_video(path) as video:
+        box = centre_square(video.height, video.width)
+        (frames,) = video.read_views([View(list(range(len(video))), box=box, size=(24, 24))])
+    change = np.abs(np.diff(frames.astype(np.float32).mean(axis=3), axis=0))
+    return np.concatenate([part.mean(axis=0).ravel() for part in np.array_split(change, 3)]).astype(np.float32)
+
+
+def scores(vectors: Vectors, rows: Rows, descriptor: Descriptor) -> dict[str, float]:
+    """Shares of right answers in %, over all test videos of all folds."""
+    real = "group" in rows[0]
+    labels = {"action": [row["label"] if real else row["class"] for row in rows]}
+    if not real:
+        labels["action and character"] = [row["class"] + row["character"] for row in rows]
+        labels["character"] = [row["character"] for row in rows]
+    found: dict[str, float] = {}
+    for name, values in labels.items():
+        answers = [answer(vectors, np.array(values), train, test, descriptor) for train, test in folds(rows, name)]
+        linear, near = (np.concatenate(part) for part in zip(*answers, strict=True))
+        found |= {f"{name}, linear": 100 * float(linear.mean()), f"{name}, R@1": 100 * float(near.mean())}
+    return {name: round(value, 1) for name, value in found.items()}
+
+
+def folds(rows: Rows, label: str) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """(training, test) masks; test videos of characters that training never shows have no label of a character."""
+    if "group" in rows[0]:
+        groups = np.array([row["group"] for row in rows])
+        yield from ((groups != group, groups == group) for group in np.unique(groups))
+        return
+    train = np.array([row["split"] == "train" for row in rows])
+    known = np.array(["character" not in label or row["held_out_character"] == "0" for row in rows])
+    yield train, ~train & known
+
+
+def answer(
+    vectors: Vectors,
+    labels: NDArray[np.str_],
+    train: NDArray[np.bool_],
+    test: NDArray[np.bool_],
+    descriptor: Descriptor,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which test videos the ridge classifier and the nearest training video get right."""
+    from sklearn.linear_model import RidgeClassifier
+
+    x, y = comparable(vectors[train], vectors[test], descriptor)
+    linear = RidgeClassifier(alpha=PENALTY).fit(x, labels[train]).predict(y) == labels[test]
+    unit = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-9) for part in (x, y)]
+    near = labels[train][(unit[1] @ unit[0].T).argmax(axis=1)] == labels[test]
+    return linear, near
+
+
+if __name__ == "__main__":
+    main()
