@@ -45,13 +45,19 @@ def by_split(root: Path, split: str) -> list:
     return [record for record in read_set(root) if record.clip.split == split]
 
 
-@pytest.mark.parametrize(("protocol", "pooling"), [("ours", "average"), ("paper", "max")])
-def test_scores_equal_a_plain_numpy_ranking(videos, tmp_path, protocol, pooling):
+@pytest.mark.parametrize(
+    ("protocol", "pooling", "descriptor"), [("ours", "average", "mean_std"), ("paper", "max", "mean")]
+)
+def test_scores_equal_a_plain_numpy_ranking(videos, tmp_path, protocol, pooling, descriptor):
     result = run(videos, tmp_path / "run", f"--protocol={protocol}")
     assert result["protocol"]["pooling"] == pooling
-    embedder = Embedder(videos / "model.ckpt", num_clips=2, pooling=pooling, precision="fp32")
+    assert result["protocol"]["descriptor"] == descriptor
+    embedder = Embedder(videos / "model.ckpt", num_clips=2, pooling=pooling, descriptor=descriptor, precision="fp32")
     train, test = by_split(videos, "train"), by_split(videos, "test")
     gallery, queries = (embedder.embed([r.path for r in part]).astype(np.float64) for part in (train, test))
+    if descriptor == "mean_std":
+        queries = (queries - gallery.mean(axis=0)) / np.maximum(gallery.std(axis=0), 1e-6)
+        gallery = (gallery - gallery.mean(axis=0)) / np.maximum(gallery.std(axis=0), 1e-6)
     gallery, queries = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (gallery, queries))
     order = np.argsort(-(queries @ gallery.T), axis=1, kind="stable")
     right = np.array([[train[i].clip.motion == q.clip.motion for i in row] for q, row in zip(test, order, strict=True)])
