@@ -303,6 +303,6 @@ def test_system(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_recipe_recommended_follows_from_the_speed() -> None:
     assert recommended(1000.0, 5000.0).startswith("--recipe pretrain/k400-r3d_18 (200 epochs of Kinetics-400")
     slow = recommended(4.0, 100.0)
-    assert slow == "--recipe pretrain/small-cpu (12 epochs of 1,000 videos take about 2 minutes)"
+    assert slow == "--recipe pretrain/small-cpu (20 epochs of 1,000 videos take about 3 minutes)"
     for text in (recommended(1000.0, 1.0), slow):
         assert recipe_path(text.split()[1]).is_file()

@@ -25,7 +25,7 @@ EXTRAS = {"search": "lancedb", "probe": "sklearn", "export": "onnx", "wandb": "w
 _SIDE = 2048
 _PUBLISHED_CLIPS = 240_000 * 200  # Kinetics-400, 200 epochs
 _PUBLISHED_DAYS = 60
-_SMALL_CLIPS = 1000 * 12
+_SMALL_CLIPS = 1000 * 20
 
 
 def print_system() -> None:
@@ -130,4 +130,4 @@ def recommended(published: float, small: float) -> str:
     if days < _PUBLISHED_DAYS:
         return f"--recipe pretrain/k400-r3d_18 (200 epochs of Kinetics-400 would take about {days:.0f} days)"
     minutes = _SMALL_CLIPS / small / 60
-    return f"--recipe pretrain/small-cpu (12 epochs of 1,000 videos take about {minutes:.0f} minutes)"
+    return f"--recipe pretrain/small-cpu (20 epochs of 1,000 videos take about {minutes:.0f} minutes)"
