@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from reference.descriptor_reference import described, standardised
 
-from rspnet.features.descriptor import comparable, describe
+from rspnet.features.descriptor import comparable, describe, descriptor_length
 
 CLIPS = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32) * 3 + 1
 
@@ -13,6 +13,7 @@ CLIPS = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32) * 3 + 1
 def test_twin(descriptor: str) -> None:
     found = describe(CLIPS, descriptor)
     assert found.dtype == np.float32
+    assert len(found) == descriptor_length(5, descriptor)
     np.testing.assert_allclose(found, described(CLIPS.tolist(), descriptor), rtol=1e-6)
 
 

@@ -24,6 +24,11 @@ def describe(clips: NDArray[np.floating], descriptor: Descriptor) -> NDArray[np.
     return np.concatenate(parts).astype(np.float32)
 
 
+def descriptor_length(num_features: int, descriptor: Descriptor) -> int:
+    """Numbers in a descriptor of clip vectors of `num_features` numbers."""
+    return num_features * (2 if descriptor == "mean_std" else 1)
+
+
 def comparable(
     gallery: NDArray[np.float32], queries: NDArray[np.float32], descriptor: Descriptor
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -24,7 +24,7 @@ from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import EvalSample, VideoClips, read_clips
 from rspnet.engine.launch import share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
-from rspnet.features.descriptor import Descriptor, describe
+from rspnet.features.descriptor import Descriptor, describe, descriptor_length
 from rspnet.models.fold import fold_batch_norms
 from rspnet.models.heads import Embeddings
 from rspnet.pretext.base import PretextModel
