@@ -133,6 +133,7 @@ COMMANDS: dict[str, Command] = {
         "rspnet.commands.transcode:transcode",
         "rewrite videos small and quick to read",
     ),
+    "pack": Command("rspnet.config.pack:PackConfig", "rspnet.commands.pack:pack", "put videos into few large files"),
     "report": Command(
         "rspnet.config.report:ReportConfig", "rspnet.commands.report:report", "show a run in one HTML file"
     ),

@@ -15,11 +15,11 @@ from helpers.videos import barcode_picture, write_barcode_video, write_video
 
 from rspnet.cli import main
 from rspnet.commands import doctor as doctor_module
-from rspnet.commands.doctor import inspect_all
 from rspnet.core.errors import RSPNetError
 from rspnet.core.workers import Death
 from rspnet.data import reading
 from rspnet.data.annotations import read_list
+from rspnet.data.checks.inspect_all import inspect_all
 from rspnet.data.checks.inspection import Inspector, Report
 from rspnet.recipes import recipe_path
 from rspnet.runs.machine import recommended

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -219,3 +220,12 @@ def test_local_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_written_to_a_url() -> None:
     with pytest.raises(RSPNetError, match="is an address"):
         write_text("memory://out/x.txt", "x")
+
+
+def test_a_web_server_that_cannot_be_reached_is_no_missing_file() -> None:
+    pytest.importorskip("aiohttp", reason="the extra rspnet[remote] is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with mock.patch.object(storage, "_WAITS", (0.0,)), pytest.raises(OSError, match="the store failed 2 times"):
+        as_path(f"http://127.0.0.1:{port}/x.mp4").stat()

@@ -148,6 +148,22 @@ def test_finetuning_reads_class_folders(s3: S3, videos: Path, bucket: str, tmp_p
     assert scores[0] == scores[1]
 
 
+def test_shards_in_a_store_give_the_same_weights(s3: S3, videos: Path, tmp_path: Path) -> None:
+    shards = tmp_path / "shards"
+    run(s3, "pack", videos, f"--out={shards}", "--num_workers=1", code=1)
+    content = {name: data for name, data in files_below(shards).items() if not name.startswith(".")}
+    url = s3.put("shards", content)
+    s3.trouble.seen.clear()
+    weights = []
+    for root, out in ((shards, "disk"), (url, "s3")):
+        run_here("pretrain", f"--data.root={root}", f"--out={tmp_path / out}", *TINY, "--max_steps=3")
+        weights.append(load_checkpoint(tmp_path / out / LAST)["model"])
+    assert all((value == weights[1][name]).all() for name, value in weights[0].items())
+    read = [asked for method, path, asked in s3.trouble.seen if method == "GET" and path.endswith(".tar")]
+    assert read
+    assert all(asked.startswith("bytes=") for asked in read)
+
+
 def test_doctor_finds_the_same(s3: S3, videos: Path, bucket: str, tmp_path: Path) -> None:
     for root, out in ((videos, "disk"), (bucket, "s3")):
         words = ["doctor", root, f"--out={tmp_path / out}", "--num_workers=1", "--num_frames=4"]

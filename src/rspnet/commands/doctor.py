@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
@@ -17,20 +15,17 @@ from rspnet.config.doctor import DoctorConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_json, write_text
-from rspnet.core.progress import track
 from rspnet.core.urls import as_path
-from rspnet.core.workers import Death, Replace
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
-from rspnet.data.checks.inspection import KINDS, Finding, Inspector, Report, is_listable
+from rspnet.data.checks.inspect_all import inspect_all
+from rspnet.data.checks.inspection import KINDS, Inspector, Report, is_listable
 from rspnet.data.checks.shared_pictures import find_near, find_shared
-from rspnet.data.reading import read_in_workers
 from rspnet.engine.runtime import available_cores
 from rspnet.runs.machine import print_system
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 
 FOUND_EXIT_CODE = 1
 _MEMORY = "seen.jsonl"
-_FORM = 3  # of the reports in it: a change of the checks must not be hidden by old reports
 _EXAMPLES = 3
 
 
@@ -73,64 +68,9 @@ def doctor(config: DoctorConfig) -> int:
     return FOUND_EXIT_CODE if counts else 0
 
 
-def inspect_all(
-    records: Sequence[VideoRecord], inspector: Inspector, *, memory: Path, workers: int
-) -> Iterator[Report]:
-    """Reports in the order of the records; `memory` (JSON lines) keeps them for files that do not change."""
-    known = _remembered(memory)
-    keys = [_key(record.path, inspector) for record in records]
-    new = [place for place, key in enumerate(keys) if key is None or key not in known]
-
-    def give_up(item: tuple[str, str], death: Death) -> Replace[Report]:
-        return Replace(Report(*item, (Finding("crash", death.reason, usable=False),)))
-
-    inspected = read_in_workers(
-        inspector,
-        [(records[place].name, str(records[place].path)) for place in new],
-        workers=max(1, min(workers, len(new))),
-        give_up=give_up,
-        preload=["rspnet.data.checks.inspection", "torch"],
-    )
-    fresh: dict[int, Report] = {}
-    with memory.open("a", encoding="utf-8") as file:
-        for place, report in zip(new, track(inspected, total=len(new), what="videos"), strict=True):
-            fresh[place] = report
-            if keys[place] is not None:
-                file.write(json.dumps({"key": keys[place], "report": asdict(report)}) + "\n")
-                file.flush()
-    for place, (record, key) in enumerate(zip(records, keys, strict=True)):
-        if place in fresh:
-            yield fresh[place]
-        else:
-            assert key is not None
-            yield Report.from_dict(known[key] | {"name": record.name})
-
-
 def _records(videos: str, root: str | None) -> list[VideoRecord]:
     path = as_path(videos)
     return read_folder(path) if path.is_dir() else read_list(path, root)
-
-
-def _key(path: Path, inspector: Inspector) -> str | None:
-    """Identifies a file's content and what is asked of it; None where there is no such file."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):
-        return None
-    return json.dumps([_FORM, str(path.absolute()), status.st_size, status.st_mtime_ns, asdict(inspector)])
-
-
-def _remembered(memory: Path) -> dict[str, dict[str, Any]]:
-    if not memory.exists():
-        return {}
-    known = {}
-    for line in memory.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-            known[entry["key"]] = entry["report"]
-        except (ValueError, KeyError, TypeError):
-            continue  # the line a killed call was writing
-    return known
 
 
 def _unlistable(report: Report) -> Report:

@@ -30,6 +30,7 @@ PACKAGES = {
     "https": "aiohttp",
     "hf": "huggingface_hub",
     "memory": "fsspec",
+    "pack": "rspnet",
 }
 """Scheme of a URL -> the package that reads it. fsspec's other schemes work, too, where their packages are there."""
 
@@ -78,7 +79,12 @@ def opened(url: str) -> Opened:
     Raises:
         ConfigError: fsspec or the scheme's package is missing, or there is no such scheme.
     """
-    system = _file_system(url.partition("://")[0], os.getpid())
+    scheme = url.partition("://")[0]
+    if scheme == "pack":  # videos in shards, which may lie in a store themselves
+        from rspnet.core.packs import PackSystem
+
+        return Opened(PackSystem(), url)
+    system = _file_system(scheme, os.getpid())
     return Opened(system, str(system._strip_protocol(url)))
 
 
@@ -122,12 +128,16 @@ def attempt(url: str, work: Callable[[], Result]) -> Result:
         PermissionError: the store does not let us, or our keys are not valid (any more).
         OSError: anything else; all carry a phrase for users (`strerror`) and the URL (`filename`).
     """
+    if url.startswith("pack://"):  # the store below does it
+        return work()
     for wait in (*_WAITS, None):
         try:
             return work()
         except ConfigError:
             raise
         except Exception as error:  # packages of many schemes raise what they like
+            if url.startswith("http") and isinstance(error.__cause__, Exception):
+                error = error.__cause__  # fsspec calls a server that cannot be reached a missing file, too
             lasting = _lasting(error, url)
             if lasting is not None:
                 raise lasting from None
@@ -183,8 +193,8 @@ def _seconds(moment: Any) -> int:
         return 0
 
 
-def fetch(url: str, start: int, stop: int, *, size: int) -> bytes:
-    """The bytes `start` to before `stop` of an object of `size` bytes; raises as `attempt`."""
+def fetch(url: str, start: int, stop: int, *, size: int = -1) -> bytes:
+    """The bytes `start` to before `stop` of an object of `size` bytes (-1: unknown); raises as `attempt`."""
     system, key = opened(url)
 
     def work() -> bytes:

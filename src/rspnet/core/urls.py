@@ -33,6 +33,7 @@ WHOLE_BYTES = 4 * 2**20
 KEPT_BYTES = 64 * 2**20
 """What a process keeps of all that it has read."""
 
+_PACKED_PLACE = re.compile(r"@[^@/:]+:\d+:\d+$")
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.IGNORECASE | re.DOTALL)
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ class UrlPath(_PathLike):
 
     @property
     def _bare(self) -> str:
-        """Without what a web address asks for behind its path."""
+        """Without what a web address asks for behind its path, and without the place of a packed video."""
+        if self.url.startswith("pack:"):
+            return _PACKED_PLACE.sub("", self.url)
         return re.split(r"[?#]", self.url, maxsplit=1)[0] if self.url.startswith("http") else self.url
 
     @property
@@ -166,7 +169,7 @@ class UrlPath(_PathLike):
         """
         if not self.is_relative_to(*other):
             raise ValueError(f"{self.url!r} is not below {os.fspath(other[0])!r}")
-        return PurePosixPath(self.url.removeprefix(os.fspath(other[0]).rstrip("/") + "/"))
+        return PurePosixPath(self._bare.removeprefix(os.fspath(other[0]).rstrip("/") + "/"))
 
     # --- what is there ----------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from rspnet.core import storage
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import real_paths
+from rspnet.core.packs import packed, unpacked
 from rspnet.core.urls import UrlPath, as_path, below
 from rspnet.data.class_numbers import class_numbers
 from rspnet.data.list_rows import FORMS, Row, read_rows
@@ -34,7 +35,7 @@ class VideoRecord:
 
 
 def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
-    """All video files below a folder, or below a URL, in the order of their names.
+    """All video files below a folder or URL, or packed into a folder of shards, in the order of their names.
 
     A video is a file whose ending is in `VIDEO_SUFFIXES` (any case). Hidden files and folders (and so the `._` files
     that macOS leaves) are not looked at. Links are followed; every real folder is visited once, so loops end, and a
@@ -44,6 +45,8 @@ def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
         RSPNetError: the folder is missing, is not a folder, cannot be read, or holds no video.
     """
     folder = as_path(root)
+    if isinstance(shards := unpacked(folder), UrlPath) and shards is not folder:
+        return [VideoRecord(UrlPath(url), name, label, cls) for name, url, label, cls in packed(folder)]
     if isinstance(folder, UrlPath):
         return _read_url_folder(folder)
     try:
@@ -96,7 +99,7 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] | None 
             named), two classes have nearly the same name, or none of the listed files exists.
     """
     source = as_path(file)
-    folder = source.parent if root is None else as_path(root)
+    folder = source.parent if root is None else unpacked(as_path(root))
     return list_records(source, folder, read_rows(source))
 
 

@@ -80,6 +80,7 @@ class Report:
     pixel_format: str = ""
     content: str = ""
     fingerprint: str = ""
+    fps: float = 0.0
 
     @property
     def is_usable(self) -> bool:
@@ -131,6 +132,7 @@ class Inspector:
                 report,
                 frames=len(video),
                 seconds=round(float(times[-1]), 3),
+                fps=video.fps,
                 width=video.width,
                 height=video.height,
                 codec=facts.codec,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 
 import numpy as np
 
 from rspnet.core.rng import numpy_rng
+from rspnet.core.urls import as_path
 from rspnet.core.workers import Death, Replace
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.reading import attempt, read_in_workers
@@ -54,7 +54,7 @@ class Look:
 
     def __call__(self, path: str) -> str:
         """The reason, "" for none."""
-        found = attempt(VideoRecord(Path(path), path), 0, self._draw)
+        found = attempt(VideoRecord(as_path(path), path), 0, self._draw)
         return found.reason if isinstance(found, Skip) else ""
 
     def _draw(self, video: VideoReader) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.packs import unpacked
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.labelled import diving48, hmdb51, kinetics, own, ssv2, ucf101
@@ -64,7 +65,7 @@ def read_labelled(
         raise ConfigError(f"fold {fold}: {kind} has the folds 1 to {_FOLDS.get(kind, '...')}")
     if split == "val" and kind in _FOLDS:
         return []
-    folder = as_path(root)
+    folder = unpacked(as_path(root))
     require_root(folder)
     source = None if list is None else as_path(list)
     request = Request(folder, split, fold, source, test_share, split_seed)
@@ -75,7 +76,7 @@ def scored_split(kind: Kind, root: str | os.PathLike[str], *, list: str | os.Pat
     """What `split="test"` of `read_labelled` is: "test", "val", or "by seed" where the split is made here."""
     if kind in PUBLISHED_SCORED:
         return PUBLISHED_SCORED[kind]
-    return own.scored_split(as_path(root), None if list is None else as_path(list))
+    return own.scored_split(unpacked(as_path(root)), None if list is None else as_path(list))
 
 
 def in_classes(records: Iterable[VideoRecord], names: Sequence[str], *, source: str) -> list[VideoRecord]:

@@ -1,0 +1,34 @@
+"""Options of `rspnet pack`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rspnet.config.rules import positional, require
+
+
+@dataclass(frozen=True)
+class PackConfig:
+    """Pack videos into shards: few large files instead of many small ones, for disks and object stores.
+
+    A shard is a plain tar file (`tar xf`, webdataset); beside every video lies a .json with its name, label, frames and
+    fps. `out` then stands for the folder of videos in every command that takes one. Every video is checked once, frame
+    by frame; what cannot be decoded whole is left out and named, and the exit code is 1. Call it again to go on where
+    it was stopped, or after videos have come, changed or gone: only new and changed ones are packed.
+
+    Example: rspnet pack my_videos --out shards
+    """
+
+    videos: str = positional("Folder of videos, or a list of them (.csv, .txt), or the URL of either.")
+    out: str = "shards"
+    """Folder for the shards, 000000.tar and so on, and index.parquet; notes and skipped.csv go to .pack in it."""
+    root: str | None = None
+    """Folder that the paths of a list are relative to; the default is the list's own."""
+    shard_mb: int = 1024
+    """Mebibytes of a shard at most; a larger video has one to itself."""
+    num_workers: int | None = None
+    """Processes that check videos; the default is one for each core."""
+
+    def __post_init__(self) -> None:
+        require(self.shard_mb >= 1, f"--shard_mb {self.shard_mb}: must be at least 1")
+        require(self.num_workers is None or self.num_workers >= 1, f"--num_workers {self.num_workers}: at least 1")
