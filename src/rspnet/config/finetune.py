@@ -155,13 +155,22 @@ class EvaluateConfig:
 class PredictConfig:
     """Name the classes of new videos with a fine-tuned network.
 
-    Example: rspnet predict runs/ucf my_video.mp4
+    Examples: rspnet predict runs/ucf my_video.mp4
+              rspnet predict runs/ucf my_videos --out classes.csv
+              rspnet predict runs/ucf my_videos --window_s 2 --out timeline
     """
 
     model: str = positional("Run folder of rspnet finetune, or one of its checkpoints.")
     videos: list[str] = positional("Video files or folders of videos.", nargs="+")
     top: int = 5
     """Classes to print."""
+    out: str | None = None
+    """A .csv, .json or .parquet file with the probability of every class; with --window_s a run folder (as that of
+    rspnet classify run: events, subtitles, BORIS, ELAN, a page of strips)."""
+    window_s: float | None = None
+    """Judge windows of so many seconds instead of whole videos."""
+    hop_s: float | None = None
+    """Seconds from one window to the next; the default is half a window."""
     test_clips: int | None = None
     """Evenly spaced clips of a video; the default is the run's."""
     num_workers: int | None = None
@@ -174,3 +183,10 @@ class PredictConfig:
     def __post_init__(self) -> None:
         require(self.top >= 1, f"--top {self.top}: must be at least 1")
         require_clips(self)
+        window, hop = self.window_s, self.hop_s
+        require(window is None or window > 0, f"--window_s {window}: must be above 0")
+        fits = hop is None or (window is not None and 0 < hop <= window)
+        require(fits, f"--hop_s {hop}: must be above 0 and at most --window_s")
+        require(window is None or self.out is not None, "--window_s: name a run folder with --out")
+        known = window is not None or self.out is None or self.out.endswith((".csv", ".json", ".parquet"))
+        require(known, f"--out {self.out}: must end in .csv, .json or .parquet")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rspnet.config.finetune import ClassifierConfig, LabelledClipsConfig
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK
@@ -24,6 +25,8 @@ from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import VideoClips, read_clips
 from rspnet.engine.checkpoint import LAST, load_checkpoint
 from rspnet.features.labelled_features import weights_sha256
+from rspnet.features.read import StoredVideo
+from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo
 from rspnet.models.backbone import Backbone
 from rspnet.models.classifier import PUBLISHED_DROPOUT, Classifier, restore_classifier
 from rspnet.models.exported import DESCRIPTION
@@ -134,12 +137,51 @@ def video_scores(
             yield sample.skip
             continue
         assert sample.clips is not None
-        parts = []
-        for clips in torch.split(sample.clips, _CLIPS_AT_ONCE):
-            with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-                logits = model(normalise(clips.to(device)))
-            parts.append(logits.float().softmax(dim=1))
-        yield sample.record, torch.cat(parts).mean(dim=0).cpu().numpy()
+        yield sample.record, _chances(model, sample.clips, device, autocast).mean(dim=0).cpu().numpy()
+
+
+@torch.no_grad()
+def _chances(model: Classifier, clips: Tensor, device: torch.device, autocast: torch.dtype | None) -> Tensor:
+    """Class probabilities float32 [n, C] of clips uint8 [n, T, H, W, 3]."""
+    parts = []
+    for some in torch.split(clips, _CLIPS_AT_ONCE):
+        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            logits = model(normalise(some.to(device)))
+        parts.append(logits.float().softmax(dim=1))
+    return torch.cat(parts)
+
+
+def window_scores(
+    model: Classifier, videos: VideoClips, *, device: torch.device, precision: str, num_workers: int
+) -> Iterator[StoredVideo | Skip]:
+    """Class probabilities float64 [n, C] of the windows of every video in turn, or why there are none.
+
+    Pixels are held for a few windows at a time. The model must be on `device` and in eval mode.
+
+    Args:
+        model: the classifier.
+        videos: cut by `WindowClips` with one clip a window.
+        device: where to run.
+        precision: of the computation.
+        num_workers: processes that read videos.
+    """
+    facts: CutVideo | None = None
+    found: list[tuple[int, NDArray[np.float64]]] = []
+    reason = ""
+    for sample in read_clips(videos, num_workers=num_workers):
+        if sample.part == 0:
+            facts, found, reason = sample.facts, [], ""
+        if sample.skip is not None:
+            reason = sample.skip.reason
+        elif sample.clips is not None:
+            chances = _chances(model, sample.clips, device, AUTOCAST.get(precision)).cpu().numpy()
+            found.append((sample.part * WINDOWS_AT_ONCE, chances.astype(np.float64)))
+        if sample.is_last and found and facts is not None:
+            at = np.concatenate([np.arange(first, first + len(part)) for first, part in found])
+            path, values = str(sample.record.path.absolute()), np.concatenate([part for _, part in found])
+            yield StoredVideo(sample.record.name, path, facts.fps, facts.start_s[at], facts.end_s[at], values)
+        elif sample.is_last:
+            yield Skip(sample.record.name, reason or "it has no frames")
 
 
 def shared_scores(
