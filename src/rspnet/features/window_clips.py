@@ -85,7 +85,7 @@ class WindowClips:
 
 def window_means(vectors: NDArray[np.float32], clips: int, *, unit: bool) -> NDArray[np.float32]:
     """Mean over each window's clips: [n * clips, D] -> [n, D]; with `unit` made unit vectors again."""
-    means = vectors.reshape(-1, clips, vectors.shape[1]).mean(axis=1, dtype=np.float64)
+    means = vectors.reshape(len(vectors) // clips, clips, vectors.shape[1]).mean(axis=1, dtype=np.float64)
     if unit:
         means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
     return np.asarray(means, np.float32)
