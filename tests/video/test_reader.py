@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rspnet.core.errors import DecodeError, RSPNetError
-from rspnet.video import demuxing
+from rspnet.video import demuxing, packet_cursor, source
 from rspnet.video.reader import View, open_video
 
 
@@ -75,6 +75,32 @@ def test_long_streams_are_demuxed_again(make: Any, monkeypatch: pytest.MonkeyPat
         assert video._kept is None
         for index in (35, 3, 20):
             np.testing.assert_array_equal(video.frames_at([index])[0], plain[index])
+
+
+@pytest.mark.parametrize("kept", [1000, 2**20])
+@pytest.mark.parametrize("name", ["opengop.mp4", "bframes.mp4"])
+def test_a_long_stream_read_forward_is_demuxed_once(
+    make: Any, name: str, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demuxing, "KEEP_BYTES", 1000)
+    monkeypatch.setattr(packet_cursor, "KEEP_BYTES", kept)
+    path, plain = make(name)
+    demuxed = 0
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        nonlocal demuxed
+        for packet in source.demux(*arguments, **options):
+            demuxed += 1
+            yield packet
+
+    monkeypatch.setattr(packet_cursor, "demux", counted)
+    with open_video(path) as video:
+        for first in range(0, FRAMES - 6, 3):  # overlapping pieces
+            np.testing.assert_array_equal(video.frames_at(range(first, first + 6)), plain[first : first + 6])
+        if kept > 1000:
+            assert demuxed <= FRAMES
+        np.testing.assert_array_equal(video.frames_at([2])[0], plain[2])
+        np.testing.assert_array_equal(video.frames_at([30])[0], plain[30])
 
 
 def test_colours_of_limited_and_full_range(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 All packets are demuxed once at opening. A frame is found by the *identity* of its packet (a tag that the decoder copies
 from packet to frame), never by a seek in the container or a comparison of time stamps: decoding starts at the last key
 packet before the frame in both decode and display order, and packets come from memory (or, for streams over
-`source.KEEP_BYTES`, from demuxing the file again; with a table kept on disk, see `index_cache`, from there on where the
-packets prove to be the right ones). Unwanted frames that no other frame refers to are not decoded.
+`source.KEEP_BYTES`, from demuxing the file again, once where reads go forward, see `packet_cursor`; with a table kept
+on disk, see `index_cache`, from there on where the packets prove to be the right ones). Unwanted frames that no other
+frame refers to are not decoded.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ from rspnet.video.demuxing import average_rate, demux_whole
 from rspnet.video.header_index import HeaderIndex, header_index
 from rspnet.video.index_cache import LONG_PACKETS, PacketIndex, keep_index, load_index
 from rspnet.video.orientation import Orientation, display_degrees, frame_orientation, pixel_aspect, square_width
+from rspnet.video.packet_cursor import PacketCursor
 from rspnet.video.packets import PacketTable, Run
-from rspnet.video.source import check_size, demux, file_identity, open_container, reason
+from rspnet.video.source import check_size, file_identity, open_container, reason
 from rspnet.video.views import Converter, Pixels, View, ViewSink, check_view
 from rspnet.video.watch import Watch
 
@@ -69,6 +71,7 @@ class VideoReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = as_path(path)
+        self._cursor = PacketCursor(self.path)
         self._container, self._stream = open_container(self.path)
         try:
             self._identity = file_identity(self.path)
@@ -99,6 +102,7 @@ class VideoReader:
         """Close the file; more calls do nothing."""
         self._closed = True
         self._kept = None
+        self._cursor.close()
         self._container.close()
 
     def forget_damage(self) -> None:
@@ -233,11 +237,7 @@ class VideoReader:
         if self._index is not None:
             yield from self._index.packets(self.path, start)
             return
-        container, stream = open_container(self.path)
-        with container:
-            for number, packet in enumerate(demux(self.path, container, stream)):
-                if number >= start:
-                    yield packet
+        yield from self._cursor.packets(start)
 
     def _decode(self, frames: Sequence[int], deliver: Callable[[int, VideoFrame], None]) -> None:
         """Call `deliver` once or more with every wanted frame (ascending indices); all are sound on return."""
