@@ -84,6 +84,23 @@ def fit_linear(
     Raises:
         RSPNetError: all labels are one class.
     """
+    splitter = splitter_of(labels, groups, folds=folds, seed=seed)
+    splits = None if splitter is None else list(splitter.split(train, labels, groups))
+    return _fit_chosen(train, labels, test, num_classes=num_classes, splits=splits)
+
+
+def fit_held_out(
+    train: Features, labels: Labels, test: Features, *, num_classes: int, held_out: NDArray[np.bool_]
+) -> LinearFit:
+    """The same, C chosen on those training videos that `held_out` (bool [M]) marks, by fits to the others."""
+    splits = [(np.flatnonzero(~held_out), np.flatnonzero(held_out))]
+    return _fit_chosen(train, labels, test, num_classes=num_classes, splits=splits)
+
+
+def _fit_chosen(
+    train: Features, labels: Labels, test: Features, *, num_classes: int, splits: Sequence[tuple[Labels, Labels]] | None
+) -> LinearFit:
+    """With the C that is right most often on the second places of `splits`, after fits to the first ones."""
     if len(np.unique(labels)) < 2:
         raise RSPNetError(f"the {len(labels)} training videos that could be read are of one class: two are needed")
     from sklearn.model_selection import GridSearchCV
@@ -91,13 +108,12 @@ def fit_linear(
     from sklearn.preprocessing import StandardScaler
 
     pipeline = make_pipeline(StandardScaler(), logistic(DEFAULT_STRENGTH))
-    splitter = splitter_of(labels, groups, folds=folds, seed=seed)
     with fitting():
-        if splitter is None:
+        if splits is None:
             model, strength, accuracy = pipeline.fit(train, labels), DEFAULT_STRENGTH, None
         else:
-            search = GridSearchCV(pipeline, {"logisticregression__C": STRENGTHS}, cv=splitter, scoring="accuracy")
-            search.fit(train, labels, groups=groups)
+            search = GridSearchCV(pipeline, {"logisticregression__C": STRENGTHS}, cv=splits, scoring="accuracy")
+            search.fit(train, labels)
             model, strength = search.best_estimator_, float(search.best_params_["logisticregression__C"])
             accuracy = float(search.best_score_)
     scores = np.full((len(test), num_classes), -np.inf)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,20 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rspnet.features.linear_probe import draw_few
+from rspnet.features.linear_probe import few_label_point, fit_held_out
 from rspnet.features.neighbours import hits_at_k
 from rspnet.lab.study.sets import StudySet, Task
 
 Features = NDArray[np.float32]
 Hits = NDArray[np.bool_]
 Labels = NDArray[np.int64]
-STRENGTHS = (1e-3, 1e-2, 1e-1)
-"""Values of C that the validation videos choose from."""
 FEW, DRAWS = 5, 5
 FINETUNED = "finetuned"
 """Score of a network whose weights were all trained on the labels; only studies that fine-tune have it."""
-_FEW_STRENGTH = 1e-1
-_MAX_ITERATIONS = 300
 
 
 @dataclass(frozen=True)
@@ -55,40 +50,22 @@ def score_task(train: Features, test: Features, task: Task, validation: Hits, *,
     """Scores of one task; test videos of a class that training does not have are left out."""
     asked = task.test >= 0
     queries, wanted = test[asked], task.test[asked]
-    tuned = [(linear_hits(train[~validation], task.train[~validation], train[validation], task.train[validation], c), c)
-             for c in STRENGTHS]  # fmt: skip
-    best, strength = max(((float(hits.mean()), -c) for hits, c in tuned))
-    linear = linear_hits(train, task.train, queries, wanted, -strength)
+    num_classes = len(task.classes)
+    fit = fit_held_out(train, task.train, queries, num_classes=num_classes, held_out=validation)
+    linear = fit.scores.argmax(axis=1) == wanted
     recall = _recall(queries, wanted, train, task.train, ks=(1, 5))
     inner = _recall(train[validation], task.train[validation], train[~validation], task.train[~validation], ks=(1,))
-    few = []
-    for draw in range(DRAWS):
-        chosen = draw_few(task.train, FEW, seed=seed, draw=draw)
-        few.append(linear_hits(train[chosen], task.train[chosen], queries, wanted, _FEW_STRENGTH).mean())
+    few = few_label_point(train, task.train, queries, wanted, count=FEW, draws=DRAWS, seed=seed)
+    assert fit.cross_validated is not None
     scores = {
         "linear": float(linear.mean()),
         "recall1": float(recall[1].mean()),
         "recall5": float(recall[5].mean()),
-        "few": float(np.mean(few)),
-        "linear_validation": best,
+        "few": few.mean,
+        "linear_validation": fit.cross_validated,
         "recall1_validation": float(inner[1].mean()),
     }
     return TaskScores(scores, {"linear": linear, "recall1": recall[1]})
-
-
-def linear_hits(train: Features, labels: Labels, test: Features, wanted: Labels, strength: float) -> Hits:
-    """Which test videos logistic regression on standardised features gets right: bool [N]."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # accuracy does not depend on the last digits
-        warnings.filterwarnings("ignore", message="The number of unique classes")
-        model.fit(train, labels)
-    return np.asarray(model.predict(test) == wanted)
 
 
 def _recall(
