@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rspnet.config.classify import ClassifyRunConfig
+from rspnet.config.view import EvenViewConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
 from rspnet.core.errors import CheckpointError, ConfigError, RSPNetError
@@ -12,13 +13,13 @@ from rspnet.core.files import sha256_of
 from rspnet.data.skipped import SKIPPED
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device
-from rspnet.features.embedder import Embedder
 from rspnet.features.embedding import view_of_stamp
 from rspnet.features.read import STORE, open_store, stream_videos
 from rspnet.features.store import FeatureStore, Stamp
 from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
 from rspnet.pretext.opening import weights_file
 from rspnet.runs.embed_run import Embedding, run_embedding, videos_of
+from rspnet.runs.open_embedder import open_embedder
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.show.timeline.write_timelines import EVENTS, PAGE, TimelineFiles
 
@@ -85,17 +86,15 @@ def _job(config: ClassifyRunConfig, stamp: Stamp, store: FeatureStore) -> Embedd
     if sha256_of(weights_file(model)) != stamp.weights_sha256:
         raise CheckpointError(f"--model {model!r}: the classifier was fitted to features of another checkpoint")
     view = stamp.view
-    embedder = Embedder(
-        model,
+    options = EvenViewConfig(
         num_clips=view["num_clips"] or 1,
         num_frames=view["num_frames"],
         stride=view["stride"],
         size=view["size"],
-        pooling=view["pooling"],
-        descriptor=view["descriptor"],
         batch_size=config.batch_size,
+        num_workers=config.num_workers,
         device=config.device,
         precision=view["precision"],
     )
-    embedder.share_cores(config.num_workers)
+    embedder = open_embedder(model, options, pooling=view["pooling"], descriptor=view["descriptor"])
     return Embedding(store, stamp, embedder, view_of_stamp(embedder, stamp))

@@ -15,6 +15,7 @@ from rspnet.features.embedding import EmbedView, even_view, sliding_view, stamp_
 from rspnet.features.read import STORE, read_features
 from rspnet.features.store import FeatureStore
 from rspnet.runs.embed_run import Embedding, preview, run_embedding, videos_of
+from rspnet.runs.open_embedder import open_embedder
 from rspnet.runs.predictions import save_columns
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 
@@ -30,18 +31,7 @@ def embed(config: EmbedConfig) -> int:
     """
     join_ranks(pick_device(config.device))
     records = videos_of(config.videos)
-    embedder = Embedder(
-        config.model,
-        num_clips=config.num_clips,
-        num_frames=config.num_frames,
-        stride=config.stride,
-        size=config.size,
-        descriptor=config.descriptor,
-        batch_size=config.batch_size,
-        device=config.device,
-        precision=config.precision,
-    )
-    embedder.share_cores(config.num_workers)
+    embedder = open_embedder(config.model, config, descriptor=config.descriptor)
     view = _view(config, embedder)
     stamp = stamp_for(embedder, view, model=config.model, dtype=config.dtype)
     out = Path(config.out)

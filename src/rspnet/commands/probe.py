@@ -34,6 +34,7 @@ from rspnet.features.linear_probe import (
 )
 from rspnet.pretext.methods import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
+from rspnet.runs.open_embedder import open_embedder
 from rspnet.runs.predictions import (
     CONFUSION,
     Predictions,
@@ -106,21 +107,7 @@ def make_embedder(config: ProbeConfig) -> Embedder:
     model = load_pretrained(config.model)
     if config.random_init:
         model = fresh_twin(model, seed=config.seed)
-    embedder = Embedder(
-        model,
-        num_clips=config.num_clips,
-        num_frames=config.num_frames,
-        stride=config.stride,
-        size=config.size,
-        pooling=config.pooling,
-        stream=config.stream,
-        descriptor=config.descriptor,
-        batch_size=config.batch_size,
-        device=config.device,
-        precision=config.precision,
-    )
-    embedder.share_cores(config.num_workers)
-    return embedder
+    return open_embedder(model, config, pooling=config.pooling, stream=config.stream, descriptor=config.descriptor)
 
 
 def draw_curve(path: Path, points: Sequence[FewLabels], *, all_labels: float) -> None:

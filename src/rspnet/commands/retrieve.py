@@ -28,10 +28,10 @@ from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device
 from rspnet.features.descriptor import Descriptor, comparable
-from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import default_cache_folder
 from rspnet.features.labelled_features import FeatureMaker, embedder_view
 from rspnet.features.neighbours import average_precisions, bootstrap_interval, hits_at_k
+from rspnet.runs.open_embedder import open_embedder
 from rspnet.runs.predictions import labelled_records
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.video.reader import VideoReader
@@ -110,20 +110,13 @@ def retrieve(config: RetrieveConfig) -> None:
     train, test = labelled_records(config.data, "train"), labelled_records(config.data, "test")
     if protocol.drops_last_batch:
         train = drop_incomplete_batch(train, config.official_batch)
-    embedder = Embedder(
+    embedder = open_embedder(
         config.model,
-        num_clips=config.num_clips,
-        num_frames=config.num_frames,
-        stride=config.stride,
-        size=config.size,
+        config,
         pooling=config.pooling or protocol.pooling,
         stream=config.stream,
         descriptor=config.descriptor or protocol.descriptor,
-        batch_size=config.batch_size,
-        device=config.device,
-        precision=config.precision,
     )
-    embedder.share_cores(config.num_workers)
     folder = open_run_folder(config.out, config, command="retrieve")
     log = SkipLog(folder / SKIPPED, num_videos=len(train + test))
     cache = Path(config.cache) if config.cache else default_cache_folder()

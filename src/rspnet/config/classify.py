@@ -55,7 +55,7 @@ class ClassifyRunConfig:
     """Run folder: events.csv, windows.parquet, timeline.html, subtitles, elan, boris.tsv and the features go there."""
     model: str | None = None
     """The checkpoint the classifier's features came from; the default is where it was."""
-    batch_size: int = 8
+    batch_size: int = 16
     """Clips that go through the network together."""
     num_workers: int | None = None
     """Processes that read videos."""

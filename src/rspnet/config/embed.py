@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rspnet.config.rules import Device, Precision, positional, require, require_clips
+from rspnet.config.rules import positional, require
+from rspnet.config.view import EvenViewConfig
 
 
 @dataclass(frozen=True)
-class EmbedConfig:
+class EmbedConfig(EvenViewConfig):
     """Turn videos into feature vectors with a trained network; run it again to go on, or after videos have changed.
 
     Examples: rspnet embed runs/first/last.ckpt my_videos --out features
@@ -28,8 +29,6 @@ class EmbedConfig:
     """Clips of a window, from the middles of as many equal parts, whose vectors are averaged."""
     level: Literal["video", "clip"] = "video"
     """Without windows: one vector per video (mean over its clips), or one per clip."""
-    num_clips: int = 10
-    """Without windows: evenly spaced clips per video."""
     descriptor: Literal["mean", "mean_std"] = "mean"
     """How the backbone's vectors of a row's clips become one: their mean, or also their deviation (twice as long)."""
     fps: float | None = None
@@ -42,23 +41,9 @@ class EmbedConfig:
     """Forget videos of the run folder whose files are no more."""
     dry_run: bool = False
     """Only say what it would cost: a few seconds' sample, nothing is written."""
-    num_frames: int | None = None
-    """Frames of a clip; the default is what the network was trained with."""
-    stride: int | None = None
-    """Frames from one frame of a clip to the next; the default is the slow speed that the network was trained with."""
-    size: int | None = None
-    """Height and width of a clip in pixels; the default is what the network was trained with."""
-    batch_size: int = 8
-    """Clips that go through the network together."""
-    num_workers: int | None = None
-    """Processes that read videos."""
-    device: Device = "auto"
-    """Where to run."""
-    precision: Precision = "auto"
-    """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
 
     def __post_init__(self) -> None:
-        require_clips(self)
+        super().__post_init__()
         require(self.fps is None or self.fps > 0, f"--fps {self.fps}: must be above 0")
         window, hop = self.window_s, self.hop_s
         require(window is None or window > 0, f"--window_s {window}: must be above 0")

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rspnet.config.labelled import LabelledDataConfig
-from rspnet.config.rules import DEFAULT_WEIGHTS, Device, Precision, positional, require, require_clips
+from rspnet.config.rules import DEFAULT_WEIGHTS, positional, require
+from rspnet.config.view import EvenViewConfig
 
 
 @dataclass(frozen=True)
-class ProbeConfig:
+class ProbeConfig(EvenViewConfig):
     """Judge frozen features: linear classifier, nearest neighbours, and curves over few labels.
 
     Example: rspnet probe runs/first/last.ckpt --data.kind ucf101 --data.root UCF101 --out runs/probe
@@ -37,14 +38,6 @@ class ProbeConfig:
     """Labelled videos per class of the few-label curve; numbers a class does not have are left out and named."""
     draws: int = 5
     """Random draws of the labelled videos for every point of the curve."""
-    num_clips: int = 10
-    """Evenly spaced clips per video."""
-    num_frames: int | None = None
-    """Frames of a clip; the default is what the network was trained with."""
-    stride: int | None = None
-    """Frames from one frame of a clip to the next; the default is the slow speed that the network was trained with."""
-    size: int | None = None
-    """Height and width of a clip in pixels; the default is what the network was trained with."""
     pooling: Literal["average", "max"] = "average"
     """Pooling of the last feature map."""
     descriptor: Literal["mean", "mean_std"] = "mean_std"
@@ -56,17 +49,9 @@ class ProbeConfig:
     """Folder of features kept between runs; the default is rspnet/features in the user's cache folder."""
     seed: int = 0
     """Seed of fresh weights, folds, draws and bootstrap."""
-    batch_size: int = 8
-    """Clips that go through the network together."""
-    num_workers: int | None = None
-    """Processes that read videos."""
-    device: Device = "auto"
-    """Where to run."""
-    precision: Precision = "auto"
-    """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
 
     def __post_init__(self) -> None:
-        require_clips(self)
+        super().__post_init__()
         require(self.neighbours >= 1, f"--neighbours {self.neighbours}: must be at least 1")
         require(self.folds >= 2, f"--folds {self.folds}: must be at least 2")
         require(self.draws >= 2, f"--draws {self.draws}: an interval needs at least 2")

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rspnet.config.labelled import LabelledDataConfig
-from rspnet.config.rules import DEFAULT_WEIGHTS, Device, Precision, positional, require, require_clips
+from rspnet.config.rules import DEFAULT_WEIGHTS, positional, require
+from rspnet.config.view import EvenViewConfig
 
 
 @dataclass(frozen=True)
-class RetrieveConfig:
+class RetrieveConfig(EvenViewConfig):
     """Score frozen features by video retrieval: do a test video's nearest training videos show its class?
 
     Example: rspnet retrieve runs/first/last.ckpt --data.kind ucf101 --data.root UCF101 --out runs/retrieve
@@ -35,29 +36,13 @@ class RetrieveConfig:
     standardised over the gallery. The default is the protocol's: mean_std in ours, mean in the others."""
     stream: Literal["motion", "appearance", "both"] = "motion"
     """Of a network with two streams, the one whose features count; any other has one."""
-    num_clips: int = 10
-    """Evenly spaced clips per video."""
-    num_frames: int | None = None
-    """Frames of a clip; the default is what the network was trained with."""
-    stride: int | None = None
-    """Frames from one frame of a clip to the next; the default is the slow speed that the network was trained with."""
-    size: int | None = None
-    """Height and width of a clip in pixels; the default is what the network was trained with."""
     official_batch: int = 32
     """Videos per batch of the public code's gallery loader; only the official protocol leaves out what is over."""
     cache: str | None = None
     """Folder of features kept between runs; the default is rspnet/features in the user's cache folder."""
     seed: int = 0
     """Seed of the bootstrap intervals and of the official protocol's crops."""
-    batch_size: int = 8
-    """Clips that go through the network together."""
-    num_workers: int | None = None
-    """Processes that read videos."""
-    device: Device = "auto"
-    """Where to run."""
-    precision: Precision = "auto"
-    """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
 
     def __post_init__(self) -> None:
-        require_clips(self)
+        super().__post_init__()
         require(self.official_batch >= 1, f"--official_batch {self.official_batch}: must be at least 1")

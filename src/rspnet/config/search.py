@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rspnet.config.rules import DEFAULT_WEIGHTS, Device, Precision, positional, require, require_clips
+from rspnet.config.rules import DEFAULT_WEIGHTS, Device, positional, require
+from rspnet.config.view import ViewConfig
 
 
 @dataclass(frozen=True)
-class IndexConfig:
+class IndexConfig(ViewConfig):
     """Make a folder of videos searchable; run it again after changes, only new or changed videos are done.
 
     Example: rspnet index my_videos --store library
@@ -25,23 +26,9 @@ class IndexConfig:
     """Seconds from one window to the next."""
     clips: int = 1
     """Clips of a window, from the middles of as many equal parts, whose vectors are averaged."""
-    num_frames: int | None = None
-    """Frames of a clip; the default is what the network was trained with."""
-    stride: int | None = None
-    """Frames from one frame of a clip to the next; the default is the slow speed that the network was trained with."""
-    size: int | None = None
-    """Height and width of a clip in pixels; the default is what the network was trained with."""
-    batch_size: int = 8
-    """Clips that go through the network together."""
-    num_workers: int | None = None
-    """Processes that read videos."""
-    device: Device = "auto"
-    """Where to run."""
-    precision: Precision = "auto"
-    """bf16 autocast where the processor has it (auto), or fp32, or fp16 (CUDA only)."""
 
     def __post_init__(self) -> None:
-        require_clips(self)
+        super().__post_init__()
         require(self.window_s > 0, f"--window_s {self.window_s}: must be above 0")
         require(0 < self.hop_s <= self.window_s, f"--hop_s {self.hop_s}: must be above 0 and at most --window_s")
 

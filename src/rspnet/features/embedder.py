@@ -103,7 +103,7 @@ class Embedder:
         pooling: Literal["average", "max"] = "average",
         descriptor: Descriptor = "mean",
         stream: Stream = "both",
-        batch_size: int = 10,
+        batch_size: int = 16,
         num_workers: int = 0,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         precision: str = "auto",

@@ -13,13 +13,12 @@ from torch import nn
 
 from rspnet.core.distributed import gather_objects, rank
 from rspnet.core.errors import RSPNetError
-from rspnet.core.progress import track
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import Cutter
-from rspnet.data.skipped import Skip, SkipLog
-from rspnet.data.video_clips import VideoClips
+from rspnet.data.skipped import SkipLog
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import FeatureCache
+from rspnet.features.video_stream import embedded_videos
 
 
 def weights_sha256(module: nn.Module) -> str:
@@ -93,12 +92,10 @@ class FeatureMaker:
         # What rank 0 found: all ranks look before any of them can have added to it.
         missing = gather_objects([record for record in records if record.path not in known])[0]
         self.from_cache += len(records) - len(missing)
-        clips = VideoClips(missing, cutter or self.embedder.cutter())
-        made = self.embedder.stream_clips(clips) if missing else ()
-        for result in track(made, total=len(missing), what=what):
-            if isinstance(result, Skip):
-                self.log.add([result])
-                continue
+        made = embedded_videos(
+            self.embedder, missing, what=what, leave_out=lambda skip: self.log.add([skip]), cutter=cutter
+        )
+        for result in made:
             known[result.record.path] = self.embedder.describe(result.features)
             if rank() == 0:
                 cache.put(result.record.path, known[result.record.path])

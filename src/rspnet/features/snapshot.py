@@ -17,6 +17,7 @@ from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import Skip
 from rspnet.features.embedder import Embedder
 from rspnet.features.neighbours import recall_at_k
+from rspnet.features.video_stream import embedded_videos
 from rspnet.losses.ranking import ranking_accuracy
 from rspnet.pretext.rspnet import RSPNet
 
@@ -64,12 +65,12 @@ def video_vectors(embedder: Embedder, records: Sequence[VideoRecord]) -> torch.T
     Raises:
         RSPNetError: a video cannot be read.
     """
-    rows = []
-    for result in embedder.stream(records):
-        if isinstance(result, Skip):
-            raise RSPNetError(f"{result.name}: {result.reason}")
-        rows.append(torch.from_numpy(result.features.mean(axis=0)))
-    return torch.stack(rows)
+
+    def refuse(skip: Skip) -> None:
+        raise RSPNetError(f"{skip.name}: {skip.reason}")
+
+    found = embedded_videos(embedder, records, what="videos", leave_out=refuse)
+    return torch.stack([torch.from_numpy(video.features.mean(axis=0)) for video in found])
 
 
 def recall_at_1(

@@ -27,6 +27,7 @@ from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips,
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.opening import weights_file
+from rspnet.runs.open_embedder import open_embedder
 from rspnet.search.store import About, ClipRows, FileRow, Store
 from rspnet.video.reader import VideoReader
 
@@ -51,16 +52,7 @@ def index(config: IndexConfig) -> None:
         RSPNetError: no videos, a bad checkpoint, or a library of another model.
     """
     join_ranks(pick_device(config.device))
-    embedder = Embedder(
-        config.model,
-        num_frames=config.num_frames,
-        stride=config.stride,
-        size=config.size,
-        batch_size=config.batch_size,
-        device=config.device,
-        precision=config.precision,
-    )
-    embedder.share_cores(config.num_workers)
+    embedder = open_embedder(config.model, config)
     about = About(
         model=config.model,
         weights_sha256=sha256_of(weights_file(config.model)),

@@ -12,14 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rspnet.config.view import ViewConfig
 from rspnet.core.errors import CheckpointError, DecodeError, RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.core.urls import as_path, content_of
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.video_clips import VideoClips
-from rspnet.features.embedder import Embedder, Vectors
+from rspnet.features.embedder import Vectors
 from rspnet.features.window_clips import CutVideo, WindowClips, window_means
 from rspnet.pretext.opening import weights_file
+from rspnet.runs.open_embedder import open_embedder
 from rspnet.search.align import best_alignment
 from rspnet.search.hits import Hit
 from rspnet.search.store import ClipRows, Store, joined
@@ -81,15 +83,15 @@ class Library:
         self.store.refuse_other_model(path, sha256_of(weights_file(path)))
         about = self.store.about
         clip = about.clip
-        self.embedder = Embedder(
-            path,
+        view = ViewConfig(
             num_frames=clip.num_frames,
             stride=clip.stride,
             size=clip.size,
             num_workers=num_workers,
             device=device,
-            precision=about.precision,
+            precision=about.precision,  # type: ignore[arg-type]
         )
+        self.embedder = open_embedder(path, view, set_threads=False)
 
     def search(
         self,

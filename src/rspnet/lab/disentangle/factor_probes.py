@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
-from rspnet.core.progress import track
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import Skip
 from rspnet.features.embedder import Embedder
 from rspnet.features.linear_probe import fit_linear
+from rspnet.features.video_stream import embedded_videos
 from rspnet.lab.disentangle.binomial import Hits, Share, better_p_value, share_of
 from rspnet.lab.disentangle.factor_set import APPEARANCE_FACTORS, MOTION_FACTORS, FactorVideo
 
@@ -56,9 +56,11 @@ def video_spaces(embedder: Embedder, videos: Sequence[FactorVideo], root: Path) 
     """
     records = [VideoRecord(video.path(root), video.clip.name) for video in videos]
     rows: dict[str, list[NDArray[np.float32]]] = {space: [] for space in SPACES}
-    for result in track(embedder.stream(records), total=len(records), what="videos"):
-        if isinstance(result, Skip):
-            raise RSPNetError(f"{result.name!r}: {result.reason}; remove {str(root)!r} to have it written again")
+
+    def refuse(skip: Skip) -> None:
+        raise RSPNetError(f"{skip.name!r}: {skip.reason}; remove {str(root)!r} to have it written again")
+
+    for result in embedded_videos(embedder, records, what="videos", leave_out=refuse):
         for space, part in zip(SPACES, (result.features, result.motion, result.appearance), strict=True):
             rows[space].append(part.mean(axis=0))
     return {space: np.stack(part) for space, part in rows.items()}

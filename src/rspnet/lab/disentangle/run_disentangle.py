@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.config.disentangle import DisentangleConfig
+from rspnet.config.view import EvenViewConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.files import write_text
@@ -32,6 +33,7 @@ from rspnet.lab.disentangle.shortcuts import SpeedTest, Verdict, as_row, shortcu
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import fresh_twin, require_heads
 from rspnet.pretext.pretrained import load_pretrained
+from rspnet.runs.open_embedder import open_embedder
 from rspnet.runs.run_folder import open_run_folder, write_result
 from rspnet.video.reader import open_video
 from rspnet.video.writer import H264, XVID
@@ -74,14 +76,14 @@ def _embedder(config: DisentangleConfig) -> Embedder:
     model: PretextModel = require_heads(load_pretrained(config.model), task="study disentangle")
     if config.random_init:
         model = fresh_twin(model, seed=config.seed)
-    return Embedder(
-        model,
+    view = EvenViewConfig(
         num_clips=config.num_clips,
         batch_size=config.batch_size,
         num_workers=config.num_workers,
         device=config.device,
         precision=config.precision,
     )
+    return open_embedder(model, view)
 
 
 def _shape(config: DisentangleConfig, embedder: Embedder) -> dict[str, int]:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from rspnet.commands.pretrain import pretrain
 from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.config.training import EngineConfig
+from rspnet.config.view import EvenViewConfig
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path, write_json
-from rspnet.core.progress import track
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.sampler import epoch_steps
 from rspnet.data.skipped import Skip
@@ -29,6 +29,7 @@ from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.stop import Stopped
 from rspnet.features.embedder import Embedder
+from rspnet.features.video_stream import embedded_videos
 from rspnet.lab.study.finetuning import finetuned_hits
 from rspnet.lab.study.row_scores import FINETUNED, score_all
 from rspnet.lab.study.sets import StudySet
@@ -36,6 +37,7 @@ from rspnet.lab.study.spec import SECTIONS, Study, is_trained
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import choose_method, option_defaults
 from rspnet.pretext.pretrained import load_pretrained
+from rspnet.runs.open_embedder import open_embedder
 from rspnet.runs.plan import build_model
 from rspnet.runs.run_folder import plain
 
@@ -165,13 +167,10 @@ def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -
         torch.set_num_threads(config.engine.threads or 1)
         model, pretext = build_model(config).eval(), {}
     trained = Spent.so_far()
-    embedder = Embedder(
-        model,
-        num_clips=study.view.num_clips,
-        stride=study.view.stride,
-        device=config.engine.device,
-        precision="auto",  # whatever the training's was: all rows are judged alike
+    view = EvenViewConfig(  # the precision is "auto", whatever the training's was: all rows are judged alike
+        num_clips=study.view.num_clips, stride=study.view.stride, num_workers=0, device=config.engine.device
     )
+    embedder = open_embedder(model, view, set_threads=False)
     train, test = (video_features(embedder, part) for part in (videos.train, videos.test))
     found = score_all(train, test, videos, seed=config.seed)
     spent = {"pretrain": trained.since(start) | {"resumed": resumed}, "judge": Spent.so_far().since(trained)}
@@ -206,12 +205,12 @@ def video_features(embedder: Embedder, records: list[VideoRecord]) -> NDArray[np
     Raises:
         RSPNetError: a video cannot be read: a study compares on the same videos.
     """
-    vectors = []
-    for result in track(embedder.stream(records), total=len(records), what="videos judged"):
-        if isinstance(result, Skip):
-            raise RSPNetError(f"{result.name}: {result.reason}; a study needs all its videos")
-        vectors.append(result.features.mean(axis=0))
-    return np.stack(vectors)
+
+    def refuse(skip: Skip) -> None:
+        raise RSPNetError(f"{skip.name}: {skip.reason}; a study needs all its videos")
+
+    found = embedded_videos(embedder, records, what="videos judged", leave_out=refuse)
+    return np.stack([video.features.mean(axis=0) for video in found])
 
 
 def last_points(path: Path) -> dict[str, float]:
