@@ -19,10 +19,12 @@ import pytest
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
+from rspnet.data.cuts import Cut
 from rspnet.data.synthetic.procedural import plan_clips, render_frames
 from rspnet.search import Hit, Library
 from rspnet.search import index as index_module
 from rspnet.search.store import FileRow, Store
+from rspnet.video.reader import VideoReader
 from rspnet.video.writer import write_video
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
@@ -296,3 +298,79 @@ def test_bad_input_is_one_line(material, tmp_path_factory, capsys, options, mess
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def film_only(videos: Path) -> Path:
+    """The folder with nothing but the long video, which at a hop of 0.25 s is read in three parts."""
+    for path in [*videos.glob("[abc]*"), *videos.glob("deep er/*")]:
+        path.unlink()
+    return videos
+
+
+def test_a_film_is_opened_once_and_stored_as_it_comes(material, videos, monkeypatch):
+    opened, written = [], []
+    sound_init, replace = VideoReader.__init__, Store.replace
+
+    def counted(self, path):
+        opened.append(Path(path).name)
+        sound_init(self, path)
+
+    def noted(self, files, clips, **options):
+        written.append((len(files), sum(len(rows.window) for rows in clips)))
+        replace(self, files, clips, **options)
+
+    monkeypatch.setattr(VideoReader, "__init__", counted)
+    monkeypatch.setattr(Store, "replace", noted)
+    monkeypatch.setattr(index_module, "_BATCH_WINDOWS", 16)
+    store = run_index(material, film_only(videos), "--hop_s=0.25")
+    assert opened == ["long.mp4"]
+    assert written == [(0, 16), (0, 16), (1, len(store) - 32)]
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_run_stopped_in_a_film_goes_on_there(material, videos, monkeypatch, changed):
+    replace, reads = Store.replace, []
+    read = Cut.read
+
+    def stopped(self, files, clips, **options):
+        replace(self, files, clips, **options)
+        raise KeyboardInterrupt
+
+    def counted(self, video, size):
+        reads.append(len(self.frames))
+        return read(self, video, size)
+
+    film = film_only(videos) / "long.mp4"
+    monkeypatch.setattr(index_module, "_BATCH_WINDOWS", 16)
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "replace", stopped)
+        run_index(material, videos, "--hop_s=0.25", code=130)
+    assert len(Store(str(videos.parent / "library"))) == 16
+    if changed:
+        shutil.copyfile(material / "videos" / "c.mp4", film)
+    monkeypatch.setattr(Cut, "read", counted)
+    store = run_index(material, videos, "--hop_s=0.25")
+    whole = len(store)
+    assert sum(reads) == (whole if changed else whole - 16)
+    assert store.files()[str(film)].clips == whole
+    resumed = content(store)
+    shutil.rmtree(videos.parent / "library")
+    assert content(run_index(material, videos, "--hop_s=0.25")) == resumed
+
+
+def test_files_that_are_none_are_named_and_the_others_done(material, videos, capsys):
+    os.mkfifo(videos / "pipe.mp4")
+    (videos / "loop.mp4").symlink_to("loop.mp4")
+    (videos / "folder.mp4").mkdir()
+    latin = os.fsdecode(os.fsencode(videos) + b"/caf\xe9.mp4")
+    shutil.copyfile(videos / "a.mp4", latin)
+    store = run_index(material, videos)
+    said = capsys.readouterr().err
+    assert "7 videos done" in said
+    assert "3 unreadable" in said
+    for name, why in (("pipe.mp4", "not a regular file"), ("loop.mp4", "symbolic links"), ("caf", "not valid UTF-8")):
+        line = next(line for line in said.splitlines() if name in line)
+        assert why in line
+    assert {Path(path).name for path, row in store.files().items() if row.clips} == {
+        "a.mp4", "b's.avi", "c.mp4", "d.mp4", "long.mp4",
+    }  # fmt: skip
