@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
-from functools import cache
+from contextlib import suppress
 from pathlib import Path
+from time import time
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rspnet.core.errors import RSPNetError
 from rspnet.core.files import atomic_path, write_json
 from rspnet.core.urls import content_of
+
+_SETTLED_SECONDS = 2.0
 
 
 def default_cache_folder() -> Path:
@@ -35,6 +41,7 @@ class FeatureCache:
 
     def __init__(self, folder: Path, *, weights_sha256: str, view: Mapping[str, Any]) -> None:
         made_from = {"weights_sha256": weights_sha256, **view}
+        self._contents = ContentNotes(folder / "contents.jsonl")
         self.folder = folder / _digest(json.dumps(made_from, sort_keys=True))
         if not (self.folder / "view.json").exists():
             write_json(self.folder / "view.json", made_from)
@@ -59,15 +66,57 @@ class FeatureCache:
             np.save(file, np.asarray(vector, np.float32), allow_pickle=False)
 
     def _place(self, video: Path) -> Path:
-        """Raises OSError where the video is missing."""
-        status = video.stat()
-        name = _content(video, status.st_size, status.st_mtime_ns)
+        """Raises OSError where the video is missing or no file."""
+        name = self._contents.content(video)[:32]
         return self.folder / name[:2] / f"{name}.npy"
 
 
-@cache
-def _content(video: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - a file that was changed is read again
-    return content_of(video)[:32]
+class ContentNotes:
+    """Content hashes of files, noted from one run to the next: a file is only read again where it has changed.
+
+    Args:
+        path: the notes, a line for each file: absolute path, size, time of change in ns, hash. Runs may share it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._known: dict[str, tuple[int, int, str]] | None = None
+
+    def content(self, file: Path) -> str:
+        """The hash of a file's content (see `content_of`).
+
+        Raises:
+            OSError: there is no such file, or it is no regular one.
+        """
+        name, status = str(file.absolute()), file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        if self._known is None:
+            self._known = self._read()
+        size, changed, content = self._known.get(name, (-1, 0, ""))
+        if (size, changed) != (status.st_size, status.st_mtime_ns):
+            content = content_of(file)
+            self._known[name] = status.st_size, status.st_mtime_ns, content
+            # A file that has just changed may change again without its time telling.
+            if time() - status.st_mtime > _SETTLED_SECONDS:
+                self._append([name, status.st_size, status.st_mtime_ns, content])
+        return content
+
+    def _append(self, row: list[str | int]) -> None:
+        try:
+            with self._path.open("a", encoding="utf-8") as notes:
+                notes.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise RSPNetError(f"cannot write {str(self._path)!r}: {error.strerror or error}") from error
+
+    def _read(self) -> dict[str, tuple[int, int, str]]:
+        found = {}
+        with suppress(OSError), self._path.open(encoding="utf-8", errors="replace") as notes:
+            for line in notes:
+                with suppress(ValueError, TypeError):  # a line that a stopped run was writing
+                    name, size, changed, content = json.loads(line)
+                    found[str(name)] = int(size), int(changed), str(content)
+        return found
 
 
 def _digest(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,8 @@ class FeatureMaker:
         """
         made_from = embedder_view(self.embedder) | dict(view or {})
         cache = FeatureCache(self.cache_folder, weights_sha256=self.weights_sha256, view=made_from)
-        known = {record.path: vector for record in records if (vector := cache.get(record.path)) is not None}
-        # What rank 0 found: all ranks look before any of them can have added to it.
-        missing = gather_objects([record for record in records if record.path not in known])[0]
+        known = gather_objects(_stored(cache, records) if rank() == 0 else {})[0]
+        missing = [record for record in records if record.path not in known]
         self.from_cache += len(records) - len(missing)
         made = embedded_videos(
             self.embedder, missing, what=what, leave_out=lambda skip: self.log.add([skip]), cutter=cutter
@@ -98,8 +98,14 @@ class FeatureMaker:
         for result in made:
             known[result.record.path] = self.embedder.describe(result.features)
             if rank() == 0:
-                cache.put(result.record.path, known[result.record.path])
+                with suppress(OSError):  # the file has just gone
+                    cache.put(result.record.path, known[result.record.path])
         kept = [record for record in records if record.path in known]
         if not kept:
             raise RSPNetError(f"none of {len(records)} {what} could be read: see {str(self.log.path)!r}")
         return kept, np.stack([known[record.path] for record in kept])
+
+
+def _stored(cache: FeatureCache, records: Sequence[VideoRecord]) -> dict[Path, NDArray[np.float32]]:
+    """The vectors that the cache has, by path."""
+    return {record.path: vector for record in records if (vector := cache.get(record.path)) is not None}
