@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import os
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rspnet.core.workers import note
+from rspnet.data.record_table import RecordTable
 
 
 def square(task: int) -> int:
@@ -88,3 +90,13 @@ def late(task: tuple[int, str]) -> Late:
     if name == "abort":
         os.abort()
     return Late(name, os.getpid())
+
+
+class NameOf:
+    """The name of a record, and whether the records lie in memory that processes share."""
+
+    def __init__(self, records: RecordTable) -> None:
+        self._records = records
+
+    def __call__(self, task: int) -> tuple[str, bool]:
+        return self._records[task].name, isinstance(self._records._block.obj, mmap.mmap)

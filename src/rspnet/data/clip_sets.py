@@ -17,6 +17,7 @@ from rspnet.data.clip_tasks import ClipPlan, ClipRequest, ClipTask
 from rspnet.data.cuts import check_pixels_and_rate
 from rspnet.data.datasets import MAX_DRAWS, Keys, NoSample, first_usable
 from rspnet.data.presets import AugmentPreset
+from rspnet.data.record_table import RecordTable
 from rspnet.data.skipped import Skip
 from rspnet.video.clips import MAX_REPEATED, draw_window, ordered_ticks, repeated_share
 from rspnet.video.reader import VideoReader, View
@@ -106,7 +107,7 @@ class ClipSetDataset(Dataset[ClipSample | NoSample]):
         fps: float | None = None,
     ) -> None:
         check_pixels_and_rate(size, fps)
-        self.records = list(records)
+        self.records = RecordTable(records)
         self.task = task
         self.num_frames = num_frames
         self.window = task.window(num_frames)

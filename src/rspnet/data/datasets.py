@@ -19,6 +19,7 @@ from rspnet.data.augment import ClipDraw, draw_clip
 from rspnet.data.cuts import check_pixels_and_rate
 from rspnet.data.presets import AugmentPreset
 from rspnet.data.reading import attempt
+from rspnet.data.record_table import RecordTable
 from rspnet.data.sampler import PairRequest
 from rspnet.data.skipped import Skip
 from rspnet.video.clips import (
@@ -181,7 +182,7 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
         max_repeated: float = MAX_REPEATED,
     ) -> None:
         check_pixels_and_rate(size, fps)
-        self.records = list(records)
+        self.records = RecordTable(records)
         self.num_frames = num_frames
         self.window = window_length(num_frames, [1, *speeds])
         self.size = size

@@ -23,6 +23,7 @@ from rspnet.data.cuts import ClipShape, Crop, Cut, spread_ticks
 from rspnet.data.datasets import Keys, NoSample, first_usable
 from rspnet.data.presets import AugmentPreset
 from rspnet.data.reading import read_in_workers
+from rspnet.data.record_table import RecordTable
 from rspnet.data.skipped import Skip
 from rspnet.video.clips import Indices, clip_indices, tick_frames
 from rspnet.video.reader import VideoReader
@@ -159,7 +160,7 @@ class LabelledClipDataset:
     """
 
     def __init__(self, records: Sequence[VideoRecord], *, shape: ClipShape, preset: AugmentPreset, seed: int) -> None:
-        self.records, self.shape, self.preset, self.seed = list(records), shape, preset, seed
+        self.records, self.shape, self.preset, self.seed = RecordTable(records), shape, preset, seed
 
     def sample(self, request: ClipRequest, deadly: Mapping[int, str]) -> LabelledSample:
         """A random clip of the video asked for, or of another one in its place.
