@@ -29,6 +29,8 @@ def embedded_videos(
         leave_out: told of each video that cannot be read; what it raises ends the loop.
         cutter: which clips are read; by default the embedder's evenly spaced ones.
     """
+    if not records:
+        return
     clips = VideoClips(records, cutter or embedder.cutter())
     for result in track(embedder.stream_clips(clips), total=len(records), what=what):
         if isinstance(result, Skip):
