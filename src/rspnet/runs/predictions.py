@@ -147,4 +147,12 @@ def save_columns(path: Path, columns: dict[str, Any]) -> None:
         if path.suffix == ".npz":
             np.savez(file, **columns)
             return
-        pq.write_table(pa.table({name: pa.array(list(column)) for name, column in columns.items()}), file)
+        pq.write_table(pa.table({name: pa.array(list(_utf8(column))) for name, column in columns.items()}), file)
+
+
+def _utf8(column: NDArray[Any]) -> NDArray[Any]:
+    """A column, text that is not valid UTF-8 (as file names may be) spelled with backslashes."""
+    if column.dtype.kind != "U":
+        return column
+    texts = [text.encode("utf-8", "backslashreplace").decode("utf-8") for text in column.reshape(-1).tolist()]
+    return np.array(texts, dtype=np.str_).reshape(column.shape)
