@@ -269,7 +269,7 @@ def test_equal_names_in_two_folders_and_one_folder_by_three_names(
     (tmp_path / "L").symlink_to(tmp_path / "A")
     monkeypatch.chdir(tmp_path)
     count = len(read_folder(videos))
-    assert embed(checkpoint, "A", "B", "./A", "L", "B/../A/bad.mp4", "--out=out") == 0
+    assert embed(checkpoint, "A", "B", "./A", "L", "B/../A/bad.mp4", "--out=out", "--format=npz") == 0
     results = json.loads((tmp_path / "out" / "result.json").read_text())["results"]
     assert (results["videos"], results["skipped"]) == (2 * count, 2)
     rows = (tmp_path / "out" / "skipped.csv").read_text().splitlines()
