@@ -10,18 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.videos import read_barcode, write_barcode_video
+from pyarrow.parquet import read_table
 
 from rspnet.cli import main
 from rspnet.core.errors import DecodeError, RSPNetError, TooManySkippedError
+from rspnet.core.files import sha256_of
 from rspnet.data.annotations import VideoRecord, read_folder
+from rspnet.data.checks.inspection import Inspector
 from rspnet.data.datasets import ClipPairDataset, PairSample
 from rspnet.data.loader import make_loader
 from rspnet.data.presets import PRESETS
 from rspnet.data.sampler import PairRequest, PairSampler
 from rspnet.data.skipped import SkipLog
+from rspnet.runs.predictions import save_columns
 from rspnet.video import demuxing
+from rspnet.video.probe import is_cut_off
 from rspnet.video.reader import open_video
 
 REQUEST = PairRequest(0, 0, 1, 2)
@@ -133,6 +139,40 @@ def test_a_forbidden_file_is_replaced_and_named(forbidden: Path) -> None:
     ((name, reason),) = {(skip.name, skip.reason) for skip in sample.skipped}
     assert name == "mine.mp4"
     assert "Permission denied" in reason
+
+
+def test_a_folder_that_may_be_listed_and_not_entered(forbidden: Path) -> None:
+    """Its files are known by name: each is skipped and named, the others are read."""
+    (forbidden / "closed").chmod(0o744)
+    with nobody():
+        records = read_folder(forbidden)
+        assert [record.name for record in records] == ["closed/a.mp4", "free.mp4", "mine.mp4"]
+        with pytest.raises(DecodeError, match="Permission denied"):
+            open_video(records[0].path)
+        with open_video(records[1].path) as video:
+            assert len(video) == 30
+
+
+def test_a_named_pipe_is_never_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+    assert not is_cut_off(pipe)
+    with pytest.raises(OSError, match="not a regular file"):
+        sha256_of(pipe)
+    report = Inspector(num_frames=4, speeds=(2,))(("pipe.mp4", str(pipe)))
+    assert [(finding.kind, finding.detail) for finding in report.findings] == [("unreadable", "not a regular file")]
+
+
+@pytest.mark.parametrize("name", ["names.npz", "names.parquet"])
+def test_a_name_in_latin_1_does_not_end_the_writing_of_features(tmp_path: Path, name: str) -> None:
+    names = np.array([os.fsdecode(b"caf\xe9.mp4"), "thé.mp4"])
+    save_columns(tmp_path / name, {"name": names, "vector": np.eye(2, dtype=np.float32)})
+    if name.endswith("npz"):
+        assert np.load(tmp_path / name)["name"].tolist() == names.tolist()
+    else:
+        table = read_table(tmp_path / name)
+        assert table["name"].to_pylist() == ["caf\\udce9.mp4", "thé.mp4"]
+        assert table["vector"].to_pylist() == [[1, 0], [0, 1]]
 
 
 def test_a_forbidden_folder_is_an_error_that_names_it(forbidden: Path) -> None:

@@ -57,7 +57,8 @@ def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
         raise RSPNetError(f"data root {str(folder)!r} does not exist") from None
     if not folder.is_dir():
         raise RSPNetError(f"data root {str(folder)!r} is not a folder (lists of videos are given as a .csv or .txt)")
-    files = sorted(_video_files(folder), key=lambda path: (path.is_symlink(), path.relative_to(folder).as_posix()))
+    # A Path that cannot be looked at raises where `islink` is False: the folder may be listed and not entered.
+    files = sorted(_video_files(folder), key=lambda p: (os.path.islink(p), p.relative_to(folder).as_posix()))  # noqa: PTH114
     kept = dict(zip(real_paths(reversed(files)), reversed(files), strict=True)).values()
     names = sorted(path.relative_to(folder).as_posix() for path in kept)
     if not names:

@@ -72,7 +72,10 @@ def probe_video(path: str | os.PathLike[str]) -> Probe:
 
 def is_cut_off(path: str | os.PathLike[str]) -> bool:
     """Whether an MP4, MOV or AVI file ends before its own sizes say (a download or copy that broke off)."""
-    with as_path(path).open("rb") as file:
+    place = as_path(path)
+    if not place.is_file():  # a named pipe would wait for its writer
+        return False
+    with place.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         head = file.read(12)
