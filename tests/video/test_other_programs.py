@@ -24,6 +24,7 @@ from rspnet.cli import main
 from rspnet.core.errors import DecodeError
 from rspnet.video.clips import tick_frames, true_windows, uniform_windows
 from rspnet.video.colours import rgb_by_formula
+from rspnet.video.packets import PacketInfo, parsed_cuts
 from rspnet.video.reader import View, open_video
 
 LENGTH = 24
@@ -357,3 +358,10 @@ def test_the_plain_loop_agrees_on_stretched_pictures(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mp4")) as container:
         frame = next(container.decode(video=0))
     assert plain_picture(frame).shape != plain[0].shape
+
+
+def test_what_a_parser_says_is_cut() -> None:
+    """It may be the packet behind; at a joint it is none, and a cut further before still counts."""
+    rows = [PacketInfo(n, n in (0, 8), True, n in (2, 7), is_joint=n == 8) for n in range(10)]
+    assert [n for n, row in enumerate(parsed_cuts(rows)) if row.is_cut] == [2, 3]
+    assert [row._replace(is_cut=False) for row in parsed_cuts(rows)] == [row._replace(is_cut=False) for row in rows]

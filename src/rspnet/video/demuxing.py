@@ -14,8 +14,8 @@ from av.video.stream import VideoStream
 
 from rspnet.video.index_cache import VARIABLE, Place
 from rspnet.video.mpeg4 import Clock
-from rspnet.video.packets import PacketInfo, PacketTable, whole_at_joints
-from rspnet.video.source import KEEP_BYTES, demux, describe, tag_of
+from rspnet.video.packets import PacketInfo, PacketTable, parsed_cuts
+from rspnet.video.source import KEEP_BYTES, RUNNING_CLOCKS, demux, describe, tag_of
 
 # The container's rate is taken where the time stamps, which are rounded, bear it out to this share.
 _RATE_TOLERANCE = 0.02
@@ -62,8 +62,8 @@ def demux_whole(path: Path, container: InputContainer, stream: VideoStream, *, h
             kept.append(packet)
             if kept_bytes > KEEP_BYTES:
                 kept = None
-    if any(row.is_joint for row in rows):
-        rows = whole_at_joints(rows)
+    if container.format.name in RUNNING_CLOCKS:
+        rows = parsed_cuts(rows)
     return Demuxed(rows, None if clock is None else clock.corrected(rows), kept, places)
 
 

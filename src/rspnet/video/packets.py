@@ -39,13 +39,17 @@ class PacketInfo(NamedTuple):
     is_joint: bool = False
 
 
-def whole_at_joints(packets: Sequence[PacketInfo]) -> list[PacketInfo]:
-    """The packets, with those just before a joint not cut: that is how FFmpeg sees every joint.
+def parsed_cuts(packets: Sequence[PacketInfo]) -> list[PacketInfo]:
+    """The packets of a transport stream, with what FFmpeg's parser says is cut put right.
 
-    Its parser says so of one of the last two packets. Where a recording does end within a packet, the decoder says so.
+    It hands a packet on when the next one starts, with what is known of that one: what is cut is either, so both count.
+    Just before a joint nothing does: a joint always looks so. Where a recording ends within a packet, its decoder says.
     """
     near = {number - back for number, packet in enumerate(packets) if packet.is_joint for back in (1, 2)}
-    return [packet._replace(is_cut=packet.is_cut and n not in near) for n, packet in enumerate(packets)]
+    cut = {
+        number + on for number, packet in enumerate(packets) if packet.is_cut and number not in near for on in (0, 1)
+    }
+    return [packet._replace(is_cut=number in cut) for number, packet in enumerate(packets)]
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ KEEP_BYTES = 64 * 2**20
 """Packets of a stream up to this size stay in memory; a longer stream is demuxed again from its start when needed."""
 
 # Containers in which every packet says its time by a clock that nothing else ties it to: files joined end to end play.
-_RUNNING_CLOCKS = {"mpegts", "mpeg", "flv"}
+RUNNING_CLOCKS = {"mpegts", "mpeg", "flv"}
 _JOINT_SECONDS = 0.2
 
 # A stream with fewer frames than another by this factor is no film beside it.
@@ -157,7 +157,7 @@ def demux(path: Path, container: InputContainer, stream: VideoStream, *, first: 
         DecodeError: the demuxer fails.
     """
     number = first
-    joints = _Joints(stream) if container.format.name in _RUNNING_CLOCKS else None
+    joints = _Joints(stream) if container.format.name in RUNNING_CLOCKS else None
     unpacker = Unpacker(stream.codec_context.extradata or b"") if stream.codec_context.name == "mpeg4" else None
     try:
         for chunk in container.demux(stream):
