@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rspnet.api.pretraining_plan import build_model, make_plan
 from rspnet.cli import COMMANDS, expand, main, parse, resolve
 from rspnet.recipes import recipe_names, recipe_path
-from rspnet.runs.plan import build_model, make_plan
 
 PRETRAIN = ["pretrain", "--data.root", "videos", "--out", "run"]
 

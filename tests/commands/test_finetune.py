@@ -12,9 +12,9 @@ import torch
 from helpers.clips_on_disk import listed, write_labelled_videos, write_listed_videos
 from helpers.tiny_model import save_tiny_checkpoint
 
+from rspnet.api import finetuning
+from rspnet.api.finetuning import carve_validation
 from rspnet.cli import main, parse
-from rspnet.commands import finetune as finetuning
-from rspnet.commands.finetune import carve_validation
 from rspnet.core.errors import ConfigError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.synthetic.procedural import read_set

@@ -12,7 +12,7 @@ from helpers.crashing import CrashingPairs
 from rspnet.cli import main
 from rspnet.data import reading
 from rspnet.engine.checkpoint import LAST, load_checkpoint
-from rspnet.runs import plan
+from rspnet.runs import pretraining_data
 
 
 def test_the_run_goes_on_and_ends_in_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +21,7 @@ def test_the_run_goes_on_and_ends_in_the_same_weights(tmp_path: Path, monkeypatc
     for name in ("abort.mp4", "hang.mp4"):
         (videos / name).write_bytes(sound.read_bytes())
     monkeypatch.setattr(reading, "HANG_SECONDS", 3.0)
-    monkeypatch.setattr(plan, "ClipPairDataset", CrashingPairs)
+    monkeypatch.setattr(pretraining_data, "ClipPairDataset", CrashingPairs)
     weights = []
     for workers in (1, 2):
         out = tmp_path / f"run{workers}"

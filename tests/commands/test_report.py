@@ -102,7 +102,7 @@ def test_a_pretraining_is_shown_whole_and_names_stay_names(run, capsys):
 def test_the_samples_are_those_the_network_saw(run):
     folder, views = run
     config = parse("pretrain", ["--config", str(folder / "config.yaml")])
-    samples = first_samples(config.data, seed=config.seed)
+    samples = first_samples(vars(config.data), seed=config.seed)
     assert [sample.speed for sample in samples][:1] == [1]
     assert samples[1].other_speed == 1
     assert samples[1].speed == samples[0].other_speed

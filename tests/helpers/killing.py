@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import torch
 from helpers.forking import be_a_mother, start
 
-import rspnet.commands.finetune
-import rspnet.commands.pretrain  # noqa: F401
+import rspnet.api.finetuning
+import rspnet.api.pretraining  # noqa: F401
 from rspnet.core import files
 from rspnet.engine import checkpoint
 from rspnet.engine.loop import Loop

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 
 from rspnet.data.annotations import read_folder
-from rspnet.data.labelled_clips import ClipShape
+from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.models.classifier import Classifier
 from rspnet.models.registry import create_backbone
 from rspnet.runs.classifiers import shared_scores
@@ -21,7 +21,7 @@ def save_scores(rank: int, world: int, videos: str, folder: str) -> None:
         dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world)
     torch.manual_seed(0)
     model = Classifier(create_backbone("r3d_10_slim"), num_classes=3, dropout=0.0).eval()
-    view = {"shape": ClipShape(4, 1, 32), "num_clips": 2, "num_crops": 1}
+    view = EvenClips(ClipShape(4, 1, 32), num_clips=2)
     machine = {"device": torch.device("cpu"), "precision": "fp32", "num_workers": 0}
     records, scores, skipped = shared_scores(model, read_folder(videos), view, machine)
     names = [record.name for record in records]

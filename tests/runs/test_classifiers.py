@@ -6,7 +6,6 @@ from helpers.clips_on_disk import write_videos
 from helpers.scores_of_ranks import save_scores
 from helpers.tiny_model import save_tiny_checkpoint
 
-from rspnet.config.finetune import ClassifierConfig
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.classifiers import make_classifier
 
@@ -29,13 +28,14 @@ def test_ranks_score_every_video_once(tmp_path):
 
 def test_initial_weights(tmp_path):
     path = save_tiny_checkpoint(tmp_path / "model.ckpt")
-    model, init = make_classifier(ClassifierConfig(init=str(path)), num_classes=3, seed=0)
+    model, init = make_classifier(init=str(path), num_classes=3, seed=0)
     expected = load_pretrained(path).backbone.state_dict()
     assert all(torch.equal(value, expected[name]) for name, value in model.backbone.state_dict().items())
     assert init is not None
     assert model.training
-    scratch = ClassifierConfig(backbone="r3d_10_slim")
-    (first, none), (same, _), (other, _) = (make_classifier(scratch, num_classes=3, seed=s) for s in (0, 0, 1))
+    (first, none), (same, _), (other, _) = (
+        make_classifier(backbone="r3d_10_slim", num_classes=3, seed=seed) for seed in (0, 0, 1)
+    )
     assert none is None
     weights = [part.backbone.conv1.weight for part in (first, same, other)]
     assert torch.equal(weights[0], weights[1])

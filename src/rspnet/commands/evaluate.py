@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 
+from rspnet.api.labelled import labelled_records, read_sections, scoring_view
 from rspnet.config.finetune import EvaluateConfig
 from rspnet.core.distributed import rank
 from rspnet.data.labelled.read import in_classes
 from rspnet.engine.launch import join_ranks, share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.runs.classifiers import open_classifier, shared_scores
-from rspnet.runs.predictions import data_stamp, labelled_records
+from rspnet.runs.predictions import data_stamp
 from rspnet.runs.run_folder import open_run_folder
-from rspnet.runs.scoring import finetune_stamp, read_sections, scoring_view, write_scores
+from rspnet.runs.scoring import finetune_stamp, write_scores
 
 
 def evaluate(config: EvaluateConfig) -> None:
@@ -38,11 +39,12 @@ def evaluate(config: EvaluateConfig) -> None:
     model = trained.model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     # By their names: an older rspnet numbered ids of lists otherwise, and the data may have changed.
     records = in_classes(labelled_records(data, "test"), trained.class_names, source=repr(str(trained.path)))
-    kept, scores, skipped = shared_scores(model, records, scoring_view(clips), machine)
+    view = scoring_view(clips)
+    kept, scores, skipped = shared_scores(model, records, view, machine)
     if rank() > 0:
         return
-    stamp = finetune_stamp(trained, clips, precision=str(machine["precision"]))
-    stamp |= data_stamp(data, train=trained.config["train_videos"], test=len(kept))
+    stamp = finetune_stamp(trained, view, precision=str(machine["precision"]))
+    stamp |= data_stamp(asdict(data), train=trained.config["train_videos"], test=len(kept))
     write_scores(
         folder,
         (kept, scores, skipped),

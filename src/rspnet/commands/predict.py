@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from rspnet.api.labelled import read_sections, scoring_view
 from rspnet.config.finetune import LabelledClipsConfig, PredictConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import atomic_path, write_json
 from rspnet.data.annotations import VideoRecord, read_videos
-from rspnet.data.cuts import EvenClips
 from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import VideoClips
 from rspnet.engine.launch import share_cores
@@ -29,7 +30,7 @@ from rspnet.features.window_clips import WindowClips
 from rspnet.features.windows import ClipSettings
 from rspnet.runs.classifiers import Trained, open_classifier, video_scores, window_scores
 from rspnet.runs.run_folder import open_run_folder, write_result
-from rspnet.runs.scoring import finetune_stamp, read_sections, scoring_view
+from rspnet.runs.scoring import finetune_stamp
 from rspnet.show.timeline.write_timelines import EVENTS, TimelineFiles
 
 
@@ -53,9 +54,9 @@ def predict(config: PredictConfig) -> None:
     if config.window_s is not None:
         _predict_windows(config, trained, clips, records, machine)
         return
-    view = scoring_view(clips) | ({"num_clips": config.test_clips} if config.test_clips else {})
+    view = scoring_view(replace(clips, test_clips=config.test_clips or clips.test_clips))
     found: list[tuple[VideoRecord, NDArray[np.float32]]] = []
-    for result in video_scores(trained.model, VideoClips(records, EvenClips(**view)), **machine):
+    for result in video_scores(trained.model, VideoClips(records, view), **machine):
         if isinstance(result, Skip):
             _tell(result)
             continue
@@ -96,7 +97,7 @@ def _predict_windows(
         if not files.videos:
             raise RSPNetError(f"none of {len(records)} videos could be read")
     events = sum(len(video.events) for video in files.videos)
-    stamp = finetune_stamp(trained, clips, precision=machine["precision"])
+    stamp = finetune_stamp(trained, scoring_view(clips), precision=machine["precision"])
     write_result(
         folder,
         command="predict",

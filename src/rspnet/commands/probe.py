@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from rspnet.api.labelled import labelled_records
 from rspnet.config.probe import ProbeConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
@@ -41,7 +42,6 @@ from rspnet.runs.predictions import (
     as_results,
     data_stamp,
     draw_confusion,
-    labelled_records,
     labels_of,
     save_predictions,
 )
@@ -84,7 +84,7 @@ def probe(config: ProbeConfig) -> None:
         few_label_point(x, labels, y, test_labels, count=count, draws=config.draws, seed=config.seed)
         for count in track(counts, total=len(counts), what="few-label points")
     ]
-    stamp = embedder_view(embedder) | data_stamp(config.data, train=len(train), test=len(test))
+    stamp = embedder_view(embedder) | data_stamp(asdict(config.data), train=len(train), test=len(test))
     stamp |= {"weights_sha256": maker.weights_sha256, "random_init": config.random_init, "seed": config.seed}
     stamp |= {"folds": config.folds, "neighbours": config.neighbours, "temperature": config.temperature}
     results: dict[str, Any] = {

@@ -34,6 +34,19 @@ class VideoRecord:
     class_name: str | None = None
 
 
+def find_videos(root: str | None, list_file: str | None) -> list[VideoRecord]:
+    """The videos of a list (paths relative to `root`), or of the folder `root`.
+
+    Raises:
+        RSPNetError: neither is named, or see `read_list` and `read_folder`.
+    """
+    if list_file is not None:
+        return read_list(list_file, root)
+    if root is None:
+        raise RSPNetError("no videos are named: neither a folder nor a list")
+    return read_folder(root)
+
+
 def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
     """All video files below a folder or URL, or packed into a folder of shards, in the order of their names.
 

@@ -13,21 +13,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rspnet.config.finetune import ClassifierConfig, LabelledClipsConfig
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.distributed import gather_in_turn, rank, world_size
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise
-from rspnet.data.cuts import ClipShape, EvenClips
+from rspnet.data.cuts import EvenClips
 from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import VideoClips, read_clips
 from rspnet.engine.checkpoint import LAST, load_checkpoint
 from rspnet.features.labelled_features import weights_sha256
 from rspnet.features.read import StoredVideo
 from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo
-from rspnet.models.backbone import Backbone
+from rspnet.models.backbone import Backbone, InputKind
 from rspnet.models.classifier import PUBLISHED_DROPOUT, Classifier, restore_classifier
 from rspnet.models.exported import DESCRIPTION
 from rspnet.models.registry import create_backbone
@@ -57,28 +56,43 @@ class Trained:
     path: Path
 
 
-def make_classifier(config: ClassifierConfig, *, num_classes: int, seed: int) -> tuple[Classifier, str | None]:
-    """A classifier with its initial weights, and the hash of the backbone weights from `config.init` (None: random).
+def make_classifier(
+    *,
+    num_classes: int,
+    seed: int,
+    init: str | None = None,
+    backbone: str | None = None,
+    input: InputKind | None = None,  # noqa: A002
+    dropout: float | None = None,
+    freeze: int = 0,
+) -> tuple[Classifier, str | None]:
+    """A classifier with its initial weights, and the hash of the backbone weights from `init` (None: random).
+
+    Args:
+        num_classes: number of classes.
+        seed: of the weights that are not read.
+        init: weights of the backbone; see `read_backbone`.
+        backbone: its name; the default is that of `init`, or r3d_18.
+        input: what it sees; the default is that of `init`, or rgb.
+        dropout: share of pooled features that is dropped; the default is what is published for the backbone.
+        freeze: stages, from the input, that are not trained.
 
     Raises:
         RSPNetError: a bad weights file, or a backbone other than the one asked for.
     """
     torch.manual_seed(derive_seed(seed, "initial weights"))
-    if config.init is None:
-        backbone = create_backbone(config.backbone or "r3d_18", input=config.input or "rgb")
+    if init is None:
+        network = create_backbone(backbone or "r3d_18", input=input or "rgb")
     else:
-        backbone = read_backbone(config.init).train()
-        for name, wanted, found in (
-            ("backbone", config.backbone, backbone.name),
-            ("input", config.input, backbone.input),
-        ):
+        network = read_backbone(init).train()
+        for name, wanted, found in (("backbone", backbone, network.name), ("input", input, network.input)):
             if wanted is not None and wanted != found:
-                raise ConfigError(f"--model.{name} {wanted}: but {config.init!r} holds {found}; drop the option")
-    dropout = PUBLISHED_DROPOUT.get(backbone.name, 0.0) if config.dropout is None else config.dropout
-    init = None if config.init is None else weights_sha256(backbone)
+                raise ConfigError(f"--model.{name} {wanted}: but {init!r} holds {found}; drop the option")
+    if dropout is None:
+        dropout = PUBLISHED_DROPOUT.get(network.name, 0.0)
+    init_sha256 = None if init is None else weights_sha256(network)
     torch.manual_seed(derive_seed(seed, "initial classifier"))
-    model = Classifier(backbone, num_classes=num_classes, dropout=dropout, frozen_stages=config.freeze)
-    return model, init
+    return Classifier(network, num_classes=num_classes, dropout=dropout, frozen_stages=freeze), init_sha256
 
 
 def read_backbone(path: str) -> Backbone:
@@ -116,11 +130,6 @@ def reported_checkpoint(path: str) -> Path:
         return folder / str(json.loads((folder / RESULT).read_text(encoding="utf-8"))["results"]["checkpoint"])
     except (OSError, ValueError, KeyError, TypeError):
         return folder / LAST
-
-
-def clip_shape(config: LabelledClipsConfig) -> ClipShape:
-    """The clips of a configuration."""
-    return ClipShape(config.num_frames, config.stride, config.size, fps=config.fps, spread=config.spread)
 
 
 @torch.no_grad()
@@ -185,7 +194,7 @@ def window_scores(
 
 
 def shared_scores(
-    model: Classifier, records: Sequence[VideoRecord], view: Mapping[str, Any], machine: Mapping[str, Any]
+    model: Classifier, records: Sequence[VideoRecord], view: EvenClips, machine: Mapping[str, Any]
 ) -> tuple[list[VideoRecord], NDArray[np.float32], list[Skip]]:
     """Scores [N, C] of all readable videos, their records, and the unreadable ones, on every rank.
 
@@ -195,11 +204,11 @@ def shared_scores(
     Args:
         model: in eval mode, on the device.
         records: the videos.
-        view: `shape`, `num_clips` and `num_crops` for `EvenClips`.
+        view: which clips of each.
         machine: `device`, `precision` and `num_workers` for `video_scores`.
     """
     mine = list(records[rank() :: world_size()])
-    found = list(video_scores(model, VideoClips(mine, EvenClips(**view)), **machine)) if mine else []
+    found = list(video_scores(model, VideoClips(mine, view), **machine)) if mine else []
     merged = gather_in_turn(found, len(records))
     kept = [item for item in merged if not isinstance(item, Skip)]
     scores = np.stack([row for _, row in kept]) if kept else np.zeros((0, 0), np.float32)

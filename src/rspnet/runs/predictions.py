@@ -13,12 +13,10 @@ import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rspnet.config.labelled import LabelledDataConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import atomic_path
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.labelled.layout import Split
-from rspnet.data.labelled.read import read_labelled, scored_split
+from rspnet.data.labelled.read import scored_split
 from rspnet.features.scores import Interval, confusion_matrix, score_table, top_k_hits
 
 CONFUSION = "confusion.png"
@@ -115,30 +113,19 @@ def draw_confusion(path: Path, counts: NDArray[np.int64], class_names: Sequence[
         figure.savefig(file, format="png", dpi=110)
 
 
-def data_stamp(data: LabelledDataConfig, *, train: int, test: int) -> dict[str, Any]:
-    """What a result says of its data set: layout, fold or split seed, what was scored, how many videos took part."""
-    assert data.root is not None
-    stamp: dict[str, Any] = {"dataset": data.kind, "fold": data.fold, "train_videos": train, "test_videos": test}
-    stamp["scored_split"] = scored_split(data.kind, data.root, list=data.list)
-    if data.kind in ("folders", "csv"):
-        stamp |= {"split_seed": data.split_seed, "test_share": data.test_share, "list": data.list}
-    return stamp | ({"allow_missing": True} if data.allow_missing else {})
+def data_stamp(data: Mapping[str, Any], *, train: int, test: int) -> dict[str, Any]:
+    """What a result says of its data set: layout, fold or split seed, what was scored, how many videos took part.
 
-
-def labelled_records(data: LabelledDataConfig, split: Split) -> list[VideoRecord]:
-    """The videos of one part of a configuration's data set; see `read_labelled`.
-
-    Raises:
-        RSPNetError: they cannot be read, or all training videos are of one class.
+    Args:
+        data: the options of `read_labelled`, all of them.
+        train: training videos.
+        test: test videos.
     """
-    assert data.root is not None
-    records = read_labelled(**asdict(data), split=split)
-    if split == "train" and len({record.label for record in records}) == 1:
-        raise RSPNetError(
-            f"--data.root {data.root!r}: all {len(records)} training videos are of one class, "
-            f"{records[0].class_name!r}: there is nothing to tell apart, name data of two classes or more"
-        )
-    return records
+    stamp: dict[str, Any] = {"dataset": data["kind"], "fold": data["fold"], "train_videos": train, "test_videos": test}
+    stamp["scored_split"] = scored_split(data["kind"], data["root"], list=data["list"])
+    if data["kind"] in ("folders", "csv"):
+        stamp |= {name: data[name] for name in ("split_seed", "test_share", "list")}
+    return stamp | ({"allow_missing": True} if data["allow_missing"] else {})
 
 
 def save_columns(path: Path, columns: dict[str, Any]) -> None:

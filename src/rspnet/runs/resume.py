@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +16,9 @@ from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
 from rspnet.engine.checkpoint import CheckpointFolder
 from rspnet.runs.run_folder import plain
+
+Differences = Callable[[Mapping[str, Any]], Iterable[tuple[str, Any, Any]]]
+"""A saved run's settings -> (option, value then, value now) of all that its result depends on."""
 
 _NOT_OF_THE_TRAINING = ("out", "resume", "dry_run")
 

@@ -67,8 +67,9 @@ def to_yaml(config: Any) -> str:
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """A configuration as a dict of numbers, text, lists and dicts."""
-    return {name: _listed(value) for name, value in asdict(config).items()}
+    """A configuration (a dataclass, or already a mapping) as a dict of numbers, text, lists and dicts."""
+    values = config if isinstance(config, Mapping) else asdict(config)
+    return {name: _listed(value) for name, value in values.items()}
 
 
 def _listed(value: Any) -> Any:

@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from rspnet.config.finetune import LabelledClipsConfig
-from rspnet.config.labelled import LabelledDataConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
+from rspnet.data.cuts import EvenClips
 from rspnet.data.skipped import Skip, SkipLog
 from rspnet.features.labelled_features import weights_sha256
-from rspnet.runs.classifiers import Trained, clip_shape
+from rspnet.runs.classifiers import Trained
 from rspnet.runs.predictions import CONFUSION, Predictions, as_results, draw_confusion, save_predictions
-from rspnet.runs.run_folder import section_from, write_result
+from rspnet.runs.run_folder import write_result
 
 UNREADABLE = "unreadable_test.csv"
 
@@ -28,35 +27,21 @@ NOT_OF_THE_WEIGHTS = ("num_workers", "max_skipped", "test_clips", "test_crops")
 """Options of the section `clips` that trained weights do not depend on."""
 
 
-def read_sections(config: Mapping[str, Any]) -> tuple[LabelledDataConfig, LabelledClipsConfig]:
-    """The sections `data` and `clips` of a checkpoint's configuration."""
-    return section_from(LabelledDataConfig, config["data"]), section_from(LabelledClipsConfig, config["clips"])
-
-
-def scoring_view(clips: LabelledClipsConfig, *, num_clips: int | None = None) -> dict[str, Any]:
-    """The arguments of `EvenClips` for testing."""
-    return {
-        "shape": clip_shape(clips),
-        "num_clips": num_clips or clips.test_clips,
-        "num_crops": 1 if num_clips else clips.test_crops,
-    }
-
-
-def finetune_stamp(trained: Trained, clips: LabelledClipsConfig, *, precision: str) -> dict[str, Any]:
+def finetune_stamp(trained: Trained, view: EvenClips, *, precision: str) -> dict[str, Any]:
     """What a result says of a fine-tuned classifier and of the view it was tested under."""
-    config = trained.config
+    config, shape = trained.config, view.shape
     return {
         "method": "finetune",
         "selection": config["protocol"],
         "backbone": trained.model.backbone.name,
         "input": trained.model.backbone.input,
-        "num_frames": clips.num_frames,
-        "stride": clips.stride,
-        "fps": clips.fps,
-        "spread": clips.spread,
-        "size": clips.size,
-        "num_clips": clips.test_clips,
-        "num_crops": clips.test_crops,
+        "num_frames": shape.num_frames,
+        "stride": shape.stride_frames,
+        "fps": shape.fps,
+        "spread": shape.spread,
+        "size": shape.size,
+        "num_clips": view.num_clips,
+        "num_crops": view.num_crops,
         "precision": precision,
         "weights_sha256": weights_sha256(trained.model),
         "init_sha256": trained.init_sha256,

@@ -1,33 +1,35 @@
-"""What every training command shares: its run folder, skipped videos over ranks, the loop and a checkpoint's state."""
+"""One training: a frozen description of all it does, and `train`, which runs it from a checkpoint or from the start."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from time import perf_counter
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor, nn
 
-from rspnet.config.finetune import FinetuneConfig
-from rspnet.config.pretrain import PretrainConfig
-from rspnet.config.training import OptimConfig
 from rspnet.core.console import PlainConsole
-from rspnet.core.distributed import gather_objects, on_rank_zero, rank
-from rspnet.core.errors import OtherRankError, RSPNetError, TooManySkippedError
+from rspnet.core.distributed import on_rank_zero
+from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.skipped import Skip, SkipLog
-from rspnet.engine.checkpoint import CheckpointFolder
+from rspnet.data.skipped import SKIPPED, SkipLog
+from rspnet.engine.checkpoint import CheckpointFolder, save_checkpoint
 from rspnet.engine.divergence import DivergenceWatch
-from rspnet.engine.loop import Loop, Step
+from rspnet.engine.launch import make_fabric
+from rspnet.engine.loop import Loop
 from rspnet.engine.memory import memory_advice
-from rspnet.engine.optim import Schedule, make_optimizer, scaled_learning_rate
+from rspnet.engine.optim import Schedule, make_optimizer
 from rspnet.engine.prefetch import prefetched
 from rspnet.engine.reporter import Reporter
 from rspnet.models.weights import refuse_not_finite
 from rspnet.runs.resume import (
+    Differences,
     made_with,
     refuse_other_settings,
     refuse_other_videos,
@@ -36,251 +38,324 @@ from rspnet.runs.resume import (
     what_is_inexact,
 )
 from rspnet.runs.run_folder import open_run_folder
-
-Batch = TypeVar("Batch")
-Differences = Callable[[Mapping[str, Any]], Iterable[tuple[str, Any, Any]]]
+from rspnet.runs.shared_skips import SharedSkips
 
 
-class SkippedVideos:
-    """The skip log of a run on several ranks: what each rank skipped is shared, so that all end together."""
+class Part(NamedTuple):
+    """The part of a training's batches that one process makes, from `start_step` on.
 
-    def __init__(self, log: SkipLog, *, world_size: int, share_every: int) -> None:
-        self.log = log
-        self._every = share_every if world_size > 1 else 1
-        self._pending: list[Skip] = []
-
-    def note(self, skipped: Iterable[Skip], step: int) -> None:
-        """Remember what this rank's batch skipped; every few steps tell all ranks.
-
-        Raises:
-            TooManySkippedError: on every rank, once the limit is passed.
-        """
-        self._pending += skipped
-        if step % self._every == 0:
-            self.share()
-
-    def share(self) -> None:
-        """Tell all ranks now (a collective call).
-
-        Raises:
-            TooManySkippedError: on every rank, once the limit is passed (OtherRankError on all but the first).
-        """
-        pending, self._pending = gather_objects(self._pending), []
-        try:
-            self.log.add(skip for part in pending for skip in part)
-        except TooManySkippedError as error:
-            if rank() == 0:
-                raise
-            raise OtherRankError(str(error), error.exit_code) from None
-
-    def watched(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Iterate; the videos of a batch that none could be found for are remembered, too."""
-        try:
-            yield from batches
-        except TooManySkippedError as error:
-            self._pending += error.skipped
-            raise
-
-
-class Training:
-    """One process's part of a training: run folder, network under Fabric, optimiser, loop and checkpoints.
-
-    Called in this order: `find_saved`, `open_folder`, `set_network`, `set_loop`, `run`.
-
-    Args:
-        config: of the command.
-        records: the videos that are trained on.
-        fabric: where it runs.
-        log: of videos that cannot be used.
-
-    Attributes:
-        console: where rank 0 talks to the user.
-        folder: the run folder.
-        skipped: what had to be skipped on any rank.
-        origin: what a checkpoint says of where its weights come from: programs and machine, hash of the videos.
-        network: the trained module as Fabric wraps it; call this one in the training step.
-        optimizer: as Fabric wraps it.
-        loop: where the training is.
+    `skip_log` is for a loader that ends by itself at too many bad videos; None where several processes share theirs.
     """
 
-    origin: dict[str, Any]
-    network: torch.nn.Module
-    optimizer: Any
-    loop: Loop
+    start_step: int
+    rank: int
+    world_size: int
+    skip_log: SkipLog | None
 
-    def __init__(
-        self, config: PretrainConfig | FinetuneConfig, records: Sequence[VideoRecord], fabric: Fabric, log: SkipLog
-    ) -> None:
-        self.fabric = fabric
+
+@dataclass(frozen=True)
+class Process:
+    """One process of a running training; `network` is the trained network as Fabric wraps it: a step calls this."""
+
+    fabric: Fabric
+    network: nn.Module
+
+    def gradient_sync(self, last: bool) -> Any:
+        """Context of one of several passes that share a step: ranks exchange gradients only in the last."""
+        if last or self.fabric.world_size == 1:
+            return nullcontext()
+        return self.fabric.no_backward_sync(cast(Any, self.network))
+
+
+class Judge(Protocol):
+    """Looks at the network after every epoch."""
+
+    def content(self) -> Mapping[str, Any]:
+        """What a checkpoint keeps of it."""
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Take over a checkpoint's content."""
+
+    def after_epoch(self, process: Process, step: int, console: PlainConsole) -> str | None:
+        """Look (a collective call); the name under which this epoch's weights are to be kept as well, or None."""
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """The optimiser's settings; see `rspnet.engine.optim.make_optimizer`."""
+
+    name: Literal["sgd", "adamw"]
+    momentum: float
+    weight_decay: float
+    clip_grad_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training, described whole; nothing of it has started.
+
+    Attributes:
+        command: that it is a run of; its run folder is refused to other commands, and checkpoints name it.
+        out: run folder.
+        settings: the resolved configuration, for config.yaml.
+        kept_settings: those that a checkpoint keeps.
+        differences: a checkpoint's settings -> (option, old, new) of all that the trained weights depend on.
+        records: the training videos.
+        max_skipped: share of them that may be left out before the run ends, and the option that says so.
+        model: all that a checkpoint holds under `model`; has a `config` that rebuilds it.
+        trained: the part of it that the optimiser changes.
+        parameters: of that part, or groups of them with an `lr_scale` each.
+        optimizer: its settings.
+        schedule: of the learning rate, with the number of steps.
+        seed: of every random draw.
+        batches: gives a process's batches, each with `skipped`: the videos left out of it.
+        step: forward and backward of one batch, given with its number; leaves gradients and returns named 0-dim values.
+        files_of: the files that a batch was made of.
+        clips_per_step: of all processes together.
+        shown: names of values on the progress line -> their short labels.
+        content: what checkpoints hold besides.
+        memory: bytes a process needs, an estimate.
+        lower: what to lower where that is too much.
+        announce: tells the user what will be done, when all is ready.
+        judge: looks at the network after every epoch.
+        virtual_ranks: groups of a process's batch that normalise apart.
+    """
+
+    command: str
+    out: Path
+    settings: Mapping[str, Any]
+    kept_settings: Mapping[str, Any]
+    differences: Differences
+    records: Sequence[VideoRecord]
+    max_skipped: tuple[float, str]
+    model: nn.Module
+    trained: nn.Module
+    parameters: Sequence[Any]
+    optimizer: Optimizer
+    schedule: Schedule
+    seed: int
+    batches: Callable[[Part], Iterable[Any]]
+    step: Callable[[Process, Any, int], Mapping[str, Tensor]]
+    files_of: Callable[[Any], Sequence[str]]
+    clips_per_step: int
+    shown: Mapping[str, str]
+    memory: Callable[[], int]
+    lower: str
+    announce: Callable[[PlainConsole], None]
+    content: Mapping[str, Any] = field(default_factory=dict)
+    judge: Judge | None = None
+    virtual_ranks: int = 1
+
+
+@dataclass(frozen=True)
+class Engine:
+    """On which machine a training runs, and how it is watched and kept; the options are those of `--engine`."""
+
+    device: torch.device
+    precision: str
+    threads: int
+    devices: int = 1
+    num_nodes: int = 1
+    channels_last: bool = True
+    cudnn_benchmark: bool = False
+    checkpoint_every: int | None = None
+    keep: int = 1
+    log_every: int = 10
+    bad_steps: int = 3
+    loggers: tuple[str, ...] = ("csv",)
+    resume: bool = False
+
+    @classmethod
+    def of(cls, options: Any, **resolved: Any) -> Engine:
+        """From an object with options of the same names; `resolved` ones take precedence."""
+        named = {item.name: getattr(options, item.name) for item in fields(cls) if hasattr(options, item.name)}
+        return cls(**named | resolved)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended.
+
+    Attributes:
+        finished: it came to its last step; else it was asked to stop and can be resumed.
+        step: steps done.
+        seconds: since its start or resume.
+        skipped: videos left out.
+        device: where the model is.
+        console: where rank 0 talks to the user.
+    """
+
+    finished: bool
+    step: int
+    seconds: float
+    skipped: int
+    device: torch.device
+    console: PlainConsole
+
+
+def train(job: Job, engine: Engine) -> Outcome:
+    """Start the processes, run the job to its end or until stopped, and wait for its last checkpoint.
+
+    The first SIGINT (Ctrl-C) or SIGTERM stops it after the step under way, with a checkpoint.
+
+    Raises:
+        RSPNetError: the folder holds another run, or one of other settings or with weights that are not finite; too
+            many bad videos; diverged; out of memory.
+    """
+    fabric = make_fabric(
+        device=engine.device, precision=engine.precision, devices=engine.devices, num_nodes=engine.num_nodes
+    )
+    return _Session(job, engine, fabric).run()
+
+
+class _Session:
+    """One process's part of a job: folder open, saved state in place, loop ready."""
+
+    def __init__(self, job: Job, engine: Engine, fabric: Fabric) -> None:
+        self.job, self.engine, self.fabric = job, engine, fabric
         self.console = PlainConsole(stderr=True, quiet=not fabric.is_global_zero)
-        self.folder = Path(config.out)
-        self.skipped = SkippedVideos(log, world_size=fabric.world_size, share_every=config.engine.log_every)
-        self._config, self._records = config, records
-        self._checkpoints = CheckpointFolder(self.folder, keep=config.engine.keep)
-
-    def find_saved(self, differences: Differences) -> dict[str, Any] | None:
-        """The checkpoint to go on from, None for a new run.
-
-        Args:
-            differences: the saved run's settings -> (option, old, new) of all that the result depends on.
-
-        Raises:
-            ConfigError: the folder holds a run that would be overwritten, or one of other settings or videos.
-            CheckpointError: none of its checkpoints can be read.
-        """
-        saved = saved_run(self._checkpoints, resume=self._config.resume, console=self.console)
+        self.checkpoints = CheckpointFolder(job.out, keep=engine.keep)
+        share, option = job.max_skipped
+        log = SkipLog(job.out / SKIPPED, num_videos=len(job.records), max_share=share, option=option)
+        self.skips = SharedSkips(log, world_size=fabric.world_size, share_every=engine.log_every)
+        saved = saved_run(self.checkpoints, resume=engine.resume, console=self.console)
         if saved is not None:
-            refuse_other_settings(differences(saved["config"]))
-            refuse_other_videos(saved, self._records)
-        return saved
-
-    def open_folder(self, command: str, *, threads: int, precision: str, virtual_ranks: int = 1) -> None:
-        """Write the configuration and get the process ready (a collective call).
-
-        Raises:
-            ConfigError: `out` is a file or holds a run of another command than `command`.
-        """
-        open_run_folder(self._config.out, self._config, command=command)
-        on_rank_zero(self._checkpoints.remove_leftovers)
-        torch.set_num_threads(threads)
-        torch.backends.cudnn.benchmark = self._config.engine.cudnn_benchmark
-        made = made_with(self.fabric, precision=precision, virtual_ranks=virtual_ranks)
-        self.origin = {"made_with": made, "videos_sha256": videos_sha256(self._records)}
-
-    def set_network(
-        self,
-        model: torch.nn.Module,
-        trained: torch.nn.Module,
-        *,
-        parameters: Iterable[Any],
-        schedule: Schedule,
-        saved: Mapping[str, Any] | None,
-    ) -> None:
-        """Place the model, its saved weights in it, and put the part that is trained under Fabric with an optimiser.
-
-        Args:
-            model: all that a checkpoint holds under `model`.
-            trained: the part of it that the optimiser changes.
-            parameters: of that part, or groups of them.
-            schedule: of the learning rate.
-            saved: what `find_saved` gave.
-
-        Raises:
-            CheckpointError: its weights are not finite.
-        """
-        if saved is not None:
-            refuse_not_finite(saved["model"], source=f"checkpoint of {str(self.folder)!r}")
-            model.load_state_dict(saved["model"])
-            for note in what_is_inexact(saved["made_with"], self.origin["made_with"]):
-                print_note(self.console, note)
-        optim, channels_last = self._config.optim, self._config.engine.channels_last
-        layout = torch.channels_last_3d if channels_last else torch.contiguous_format
-        model.to(self.fabric.device, memory_format=layout)  # type: ignore[call-overload]
-        self.network = cast(torch.nn.Module, self.fabric.setup_module(trained))
-        optimizer = make_optimizer(
-            parameters, name=optim.name, lr=schedule.peak, momentum=optim.momentum, weight_decay=optim.weight_decay
-        )
-        self.optimizer = cast(Any, self.fabric.setup_optimizers(optimizer))
-        self._schedule = schedule
-
-    def set_loop(
-        self,
-        *,
-        train_step: Step,
-        save: Callable[[int, bool], None],
-        shown: Mapping[str, str],
-        clips_per_step: int,
-        files_of: Callable[[Any], Sequence[str]],
-        saved: Mapping[str, Any] | None,
-    ) -> None:
-        """Make the loop, where it was saved; `save` is to call the method of that name here."""
-        engine, schedule = self._config.engine, self._schedule
-        self._reporting: dict[str, Any] = {"clips_per_step": clips_per_step, "shown": shown}
-        self.loop = Loop(
-            fabric=self.fabric,
-            model=self.network,
-            optimizer=self.optimizer,
-            learning_rate=schedule,
-            train_step=train_step,
-            save=save,
-            poll=self._checkpoints.poll,
-            failing=self.skipped.share,
-            watch=DivergenceWatch(self.folder, patience=engine.bad_steps, files_of=files_of),
-            seed=self._config.seed,
-            total_steps=schedule.total_steps,
-            steps_per_epoch=schedule.steps_per_epoch,
-            checkpoint_every=engine.checkpoint_every,
-            log_every=engine.log_every,
-            clip_grad_norm=self._config.optim.clip_grad_norm,
-        )
+            refuse_other_settings(job.differences(saved["config"]))
+            refuse_other_videos(saved, job.records)
+        self._open_folder()
+        self._place_network(saved)
+        self.loop = self._make_loop()
         if saved is not None:
             self._restore(saved)
 
+    def _open_folder(self) -> None:
+        open_run_folder(str(self.job.out), self.job.settings, command=self.job.command)
+        on_rank_zero(self.checkpoints.remove_leftovers)
+        torch.set_num_threads(self.engine.threads)
+        torch.backends.cudnn.benchmark = self.engine.cudnn_benchmark
+        made = made_with(self.fabric, precision=self.engine.precision, virtual_ranks=self.job.virtual_ranks)
+        self.origin: dict[str, Any] = {"made_with": made, "videos_sha256": videos_sha256(self.job.records)}
+
+    def _place_network(self, saved: Mapping[str, Any] | None) -> None:
+        job = self.job
+        if saved is not None:
+            refuse_not_finite(saved["model"], source=f"checkpoint of {str(job.out)!r}")
+            job.model.load_state_dict(saved["model"])
+            for note in what_is_inexact(saved["made_with"], self.origin["made_with"]):
+                print_note(self.console, note)
+        layout = torch.channels_last_3d if self.engine.channels_last else torch.contiguous_format
+        job.model.to(self.fabric.device, memory_format=layout)  # type: ignore[call-overload]
+        self.process = Process(self.fabric, cast(nn.Module, self.fabric.setup_module(job.trained)))
+        optimizer = make_optimizer(
+            job.parameters,
+            name=job.optimizer.name,
+            lr=job.schedule.peak,
+            momentum=job.optimizer.momentum,
+            weight_decay=job.optimizer.weight_decay,
+        )
+        self.optimizer = cast(Any, self.fabric.setup_optimizers(optimizer))
+
+    def _make_loop(self) -> Loop:
+        job, engine = self.job, self.engine
+        return Loop(
+            fabric=self.fabric,
+            model=self.process.network,
+            optimizer=self.optimizer,
+            learning_rate=job.schedule,
+            train_step=self._step,
+            save=self._save,
+            poll=self.checkpoints.poll,
+            failing=self.skips.share,
+            watch=DivergenceWatch(job.out, patience=engine.bad_steps, files_of=job.files_of),
+            seed=job.seed,
+            total_steps=job.schedule.total_steps,
+            steps_per_epoch=job.schedule.steps_per_epoch,
+            checkpoint_every=engine.checkpoint_every,
+            log_every=engine.log_every,
+            clip_grad_norm=job.optimizer.clip_grad_norm,
+        )
+
     def _restore(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `save` wrote."""
+        """Take over what `_save` wrote."""
         self.loop.step = saved["step"]
         self.optimizer.load_state_dict(saved["optimizer"])
         self.loop.meters.load_state_dict(saved["meters"], device=self.fabric.device)
-        self.skipped.log.load_state_dict(saved["skipped"])
+        self.skips.log.load_state_dict(saved["skipped"])
         if "watch" in saved:
             self.loop.watch.load_state_dict(saved["watch"])
         if saved["precision"]:  # empty unless the run was in fp16
             self.fabric.strategy.precision.load_state_dict(saved["precision"])
+        if self.job.judge is not None:
+            self.job.judge.restore(saved)
 
-    def run(self, batches: Iterable[Any], *, estimate: Callable[[], int], lower: str) -> bool:
-        """Run the loop on `batches` and wait for the last checkpoint; whether it came to its end (else: was stopped).
-
-        Args:
-            batches: start at the loop's step; on the CPU.
-            estimate: bytes of memory a process needs.
-            lower: what to lower where that is too much.
-        """
+    def run(self) -> Outcome:
+        """Run the loop and wait for the last checkpoint."""
+        if self.fabric.is_global_zero:
+            self.job.announce(self.console)
+        started = perf_counter()
+        self.job.model.train()
         if self.loop.step:
             self.console.print(f"resuming at step {self.loop.step}", highlight=False)
-        reporter = Reporter(
-            self.folder,
-            total_steps=self.loop.total_steps,
-            loggers=self._config.engine.loggers,
-            step=self.loop.step,
-            active=self.fabric.is_global_zero,
-            **self._reporting,
-        )
         try:
-            with memory_advice(estimate=estimate, lower=lower):
-                finished = self.loop.run(self.skipped.watched(prefetched(batches, self.fabric.device)), reporter)
+            with memory_advice(estimate=self.job.memory, lower=self.job.lower):
+                finished = self.loop.run(self._batches(), self._reporter())
         except BaseException:
             with suppress(RSPNetError):  # what ended the run is told, not that its last checkpoint failed, too
-                self._checkpoints.wait()
+                self.checkpoints.wait()
             raise
-        on_rank_zero(self._checkpoints.wait)
+        on_rank_zero(self.checkpoints.wait)
         if not finished:
             self.console.print(f"stopped at step {self.loop.step}; go on with --resume", highlight=False)
-        return finished
+        seconds, skipped = perf_counter() - started, len(self.skips.log)
+        return Outcome(finished, self.loop.step, seconds, skipped, self.fabric.device, self.console)
 
-    def save(self, content: Mapping[str, Any], *, numbered: bool) -> None:
-        """Start writing a checkpoint of `content` and everything the training itself needs (a collective call)."""
-        self.skipped.share()
-        self.loop.meters.average_over_ranks()
-        step = self.loop.step
-        state = {
+    def _batches(self) -> Iterable[Any]:
+        """This process's batches on its device; those of several processes share their skips to end together."""
+        world_size = self.fabric.world_size
+        log = self.skips.log if world_size == 1 else None
+        batches = self.job.batches(Part(self.loop.step, self.fabric.global_rank, world_size, log))
+        return self.skips.watched(prefetched(batches, self.fabric.device))
+
+    def _reporter(self) -> Reporter:
+        return Reporter(
+            self.job.out,
+            total_steps=self.loop.total_steps,
+            clips_per_step=self.job.clips_per_step,
+            shown=self.job.shown,
+            loggers=self.engine.loggers,
+            step=self.loop.step,
+            active=self.fabric.is_global_zero,
+        )
+
+    def _step(self, batch: Any, step: int) -> Mapping[str, Tensor]:
+        self.skips.note(batch.skipped, step)
+        return self.job.step(self.process, batch, step)
+
+    def _save(self, step: int, epoch_ends: bool) -> None:
+        """Start writing a checkpoint of everything an exact resume needs (a collective call)."""
+        job, name = self.job, None
+        if epoch_ends and job.judge is not None:
+            name = job.judge.after_epoch(self.process, step, self.console)
+        weights = {
+            "task": job.command,
             "step": step,
-            "skipped": self.skipped.log.state_dict(),
+            "config": dict(job.kept_settings),
+            "model_config": job.model.config,
+            "model": job.model.state_dict(),
+            **job.content,
+            **({} if job.judge is None else job.judge.content()),
+            **self.origin,
+        }
+        if name is not None:
+            path = job.out / name
+            on_rank_zero(lambda: save_checkpoint(path, weights))
+        self.skips.share()
+        self.loop.meters.average_over_ranks()
+        state = {
+            "skipped": self.skips.log.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "meters": self.loop.meters.state_dict(),
             "watch": self.loop.watch.state_dict(),
         }
-        on_rank_zero(lambda: self._checkpoints.save({**content, **state}, step=step, numbered=numbered))
-
-
-def make_schedule(optim: OptimConfig, *, batch_size: int, total_steps: int, steps_per_epoch: int) -> Schedule:
-    """The learning-rate schedule that the options ask for."""
-    return Schedule(
-        peak=scaled_learning_rate(optim.lr, batch_size=batch_size) if optim.scale_lr else optim.lr,
-        kind=optim.schedule,
-        total_steps=total_steps,
-        steps_per_epoch=steps_per_epoch,
-        unit=optim.schedule_unit,
-        warmup_steps=optim.warmup_steps,
-        milestones=optim.milestones,
-    )
+        on_rank_zero(lambda: self.checkpoints.save({**weights, **state}, step=step, numbered=epoch_ends))

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
+from rspnet.api.pretraining_plan import FORWARDS_PER_STEP
 from rspnet.engine.optim import make_optimizer
 from rspnet.engine.runtime import multiply_adds
 from rspnet.lab.bench.plain import plain_copy, plain_step, use_stock_convolutions
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
-from rspnet.runs.plan import FORWARDS_PER_STEP
 
 _MATMUL_SIZE = 4096
 _LR, _DECAY = 1e-3, 1e-4

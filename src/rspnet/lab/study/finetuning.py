@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rspnet.commands.finetune import finetune
+from rspnet.api.finetuning import run_finetuning
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_text
@@ -37,7 +37,7 @@ def finetuned_hits(study: Study, run: str, config: PretrainConfig, videos: Study
     for number, (name, task) in enumerate(videos.tasks.items()):
         out = Path(config.out) / f"finetune-{number}"
         write_text(out / LABELS, labels_csv(videos, task))
-        if finetune(finetune_config(study, run, config, out=str(out), listed=str(out / LABELS))):
+        if not run_finetuning(finetune_config(study, run, config, out=str(out), listed=str(out / LABELS))).finished:
             raise Stopped
         result = json.loads((out / RESULT).read_text(encoding="utf-8"))
         found[name] = hits_in_order(videos, task, out / result["results"]["predictions"])

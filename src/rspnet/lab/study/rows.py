@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rspnet.commands.pretrain import pretrain
+from rspnet.api.pretraining import run_pretraining
+from rspnet.api.pretraining_plan import build_model
 from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.config.training import EngineConfig
 from rspnet.config.view import EvenViewConfig
@@ -38,7 +39,6 @@ from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import choose_method, option_defaults
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.open_embedder import open_embedder
-from rspnet.runs.plan import build_model
 from rspnet.runs.run_folder import plain
 
 ROW = "row.json"
@@ -160,7 +160,7 @@ def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -
     model: PretextModel
     resumed = (folder / LAST).exists()
     if is_trained(study, run):
-        if pretrain(config):
+        if not run_pretraining(config).finished:
             raise Stopped
         model, pretext = load_pretrained(folder / LAST), last_points(folder / METRICS)
     else:

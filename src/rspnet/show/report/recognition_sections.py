@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
-from rspnet.runs.predictions import CONFUSION, labelled_records, read_predictions
+from rspnet.runs.predictions import CONFUSION, read_predictions
 from rspnet.show.report.neighbour_sections import Item, video_film
 from rspnet.show.report.report_page import PageImage, Part, Players, Section, Table, Text
-from rspnet.show.report.run_facts import RunFacts, labelled_data_of
+from rspnet.show.report.run_facts import RunFacts, labelled_records_of
 
 CONFUSION_TITLE, WORST_TITLE = "Confusion", "Worst videos"
 _COLUMNS = ("name", "class", "predicted", "best_scores")
@@ -60,7 +60,7 @@ def _worst(run: RunFacts, columns: Columns) -> Section:
     sureness = np.array([float(columns["best_scores"][place][0]) for place in wrong])
     chosen = [int(wrong[place]) for place in np.argsort(-sureness, kind="stable")[:_SHOWN]]
     try:
-        records = {record.name: record for record in labelled_records(labelled_data_of(run), "test")}
+        records = {record.name: record for record in labelled_records_of(run, "test")}
         items = [Item(_record(records, columns, place)) for place in chosen]
     except RSPNetError as error:
         return Section(WORST_TITLE, [_table(columns, chosen)], f"The videos are not where the run read them: {error}")

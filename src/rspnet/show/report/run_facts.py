@@ -5,22 +5,25 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
-from rspnet.config.labelled import LabelledDataConfig
 from rspnet.core.errors import RSPNetError
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.labelled.layout import Split
+from rspnet.data.labelled.read import read_labelled
 from rspnet.pretext.method import PretextMethod
 from rspnet.pretext.methods import find_method
 from rspnet.runs.run_folder import CONFIG, RESULT, section_from
 
-Options = TypeVar("Options")
 # Options that only one command has: how a run without a result.json (stopped, failed) is told.
 _TELLING = {"model.virtual_ranks": "pretrain", "clips.test_clips": "finetune", "num_videos": "demo"}
 _DEMO_TRAINING = "run"
+_LABELLED = ("kind", "root", "fold", "list", "test_share", "split_seed", "allow_missing")
+"""Options of labelled data that `read_labelled` knows."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +60,18 @@ class RunFacts:
         """
         values = self.config.get("model")
         name = values.get("method") if isinstance(values, dict) else None
-        return self.options(find_method(str(name)), "model")
+        return section_from(find_method(str(name)), self.options("model"))
 
-    def options(self, kind: type[Options], section: str) -> Options:
+    def options(self, section: str) -> dict[str, Any]:
         """A section of the configuration as the command had it.
 
         Raises:
-            RSPNetError: there is no such section, or it is of another version of this package.
+            RSPNetError: there is no such section.
         """
         values = self.config.get(section)
         if not isinstance(values, dict):
             raise RSPNetError(f"{str(self.folder / CONFIG)!r} has no section {section!r}")
-        return section_from(kind, values)
+        return values
 
 
 def read_run(folder: Path) -> RunFacts:
@@ -95,16 +98,20 @@ def training_of(run: RunFacts) -> RunFacts:
     return read_run(inner) if run.command == "demo" and (inner / CONFIG).exists() else run
 
 
-def labelled_data_of(run: RunFacts) -> LabelledDataConfig:
+def labelled_records_of(run: RunFacts, split: Split) -> list[VideoRecord]:
     """The labelled videos of a run; an evaluation has those of the run that it tested again.
 
     Raises:
-        RSPNetError: the run names none.
+        RSPNetError: the run names none, or they are not there any more.
     """
     if run.command != "evaluate":
-        return run.options(LabelledDataConfig, "data")
-    data = read_run(Path(str(run.config.get("run")))).options(LabelledDataConfig, "data")
-    return replace(data, root=run.config.get("root") or data.root)
+        data = run.options("data")
+    else:
+        data = dict(read_run(Path(str(run.config.get("run")))).options("data"))
+        data["root"] = run.config.get("root") or data.get("root")
+    if not isinstance(data.get("root"), str) or "kind" not in data:
+        raise RSPNetError(f"{str(run.folder / CONFIG)!r} names no labelled videos")
+    return read_labelled(**{name: value for name, value in data.items() if name in _LABELLED}, split=split)
 
 
 def _command_of(config: Mapping[str, Any], result: Mapping[str, Any]) -> str:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rspnet.config.pretrain import PairDataConfig
 from rspnet.core.errors import RSPNetError
+from rspnet.data.annotations import find_videos
 from rspnet.data.augment import denormalise
 from rspnet.data.batches import make_views, stack_pairs
 from rspnet.data.clip_tasks import SpeedPairs
 from rspnet.data.datasets import NoSample
 from rspnet.data.sampler import PairSampler
-from rspnet.runs.plan import find_videos, pair_dataset
+from rspnet.runs.pretraining_data import ClipSettings, pair_dataset
 from rspnet.show.report.report_page import Film, Films, Section, Text
 from rspnet.show.report.run_facts import RunFacts
 
@@ -47,39 +48,45 @@ def samples_section(run: RunFacts) -> Section:
     if run.command != "pretrain":
         return Section(TITLE, note="Only a pre-training has query and key clips; this run is none.")
     try:
-        data = run.options(PairDataConfig, "data")
+        data = run.options("data")
         method = run.method()
-        if not isinstance(method.clips(data.played), SpeedPairs):
+        if not isinstance(method.clips(ClipSettings.of(data).played), SpeedPairs):
             return Section(TITLE, note=f"Method {method.method} has no query and key clips of two speeds.")
         samples = first_samples(data, seed=int(run.config["seed"]))
     except RSPNetError as error:
         return Section(TITLE, note=f"The samples could not be made again: {error}")
-    noise = f", noise of {data.noise_std:g}" if data.noise_std else ""
+    clips = ClipSettings.of(data)
+    noise = f", noise of {clips.noise_std:g}" if clips.noise_std else ""
     text = (
         f"From the run's first batch, made again from its seed ({run.config['seed']}): crop, flip and colours of the "
-        f"preset {data.augmentation!r}{noise}, {data.num_frames} frames of {data.size} x {data.size} pixels. RSP asks "
-        "which of the two keys plays at the query's speed; A-VID takes both keys for the query's video."
+        f"preset {clips.augmentation!r}{noise}, {clips.num_frames} frames of {clips.size} x {clips.size} pixels. RSP "
+        "asks which of the two keys plays at the query's speed; A-VID takes both keys for the query's video."
     )
     as_differences = run.config.get("model", {}).get("input") not in (None, "rgb")
     return Section(TITLE, [Text(text), *(_films(sample, as_differences) for sample in samples)])
 
 
-def first_samples(data: PairDataConfig, *, seed: int) -> list[SeenSample]:
+def first_samples(data: Mapping[str, Any], *, seed: int) -> list[SeenSample]:
     """The first sample of the first batch at the base speed, and the first at another speed.
+
+    Args:
+        data: the section of these options of a pre-training.
+        seed: of the run.
 
     Raises:
         RSPNetError: the videos are not there any more.
     """
-    records = find_videos(data.root, data.list)
-    dataset = pair_dataset(data, records, seed=seed)
+    records, clips = find_videos(data.get("root"), data.get("list")), ClipSettings.of(data)
+    visits = int(data.get("clips_per_video", 1))
+    dataset = pair_dataset(clips, records, seed=seed)
     sampler = PairSampler(
         len(records),
-        batch_size=min(data.batch_size, len(records) * data.clips_per_video),
+        batch_size=min(int(data.get("batch_size", 64)), len(records) * visits),
         seed=seed,
-        speeds=data.speeds,
-        base_speed=data.base_speed,
+        speeds=clips.speeds,
+        base_speed=clips.base_speed,
         total_steps=1,
-        clips_per_video=data.clips_per_video,
+        clips_per_video=visits,
     )
     batch = next(iter(sampler))
     firsts = {request.speed: request for request in reversed(batch)}
@@ -88,7 +95,7 @@ def first_samples(data: PairDataConfig, *, seed: int) -> list[SeenSample]:
         sample = dataset.sample(request, {})
         if isinstance(sample, NoSample):
             raise RSPNetError(f"{sample.skipped[-1].name}: {sample.skipped[-1].reason}")
-        views = (view[0] for view in make_views(stack_pairs([sample]), noise_std=data.noise_std))
+        views = (view[0] for view in make_views(stack_pairs([sample]), noise_std=clips.noise_std))
         names = ("query", "same-speed key", "other-speed key")
         name = records[sample.index].name
         found.append(SeenSample(name, speed, request.other_speed, dict(zip(names, views, strict=True))))

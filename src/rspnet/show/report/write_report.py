@@ -8,22 +8,20 @@ from typing import Any
 
 import yaml
 
-from rspnet.config.pretrain import PairDataConfig
 from rspnet.core.errors import RSPNetError
-from rspnet.data.annotations import VideoRecord
+from rspnet.data.annotations import VideoRecord, find_videos
 from rspnet.data.skipped import SKIPPED
 from rspnet.data.synthetic.procedural import LABEL_FILE, read_set
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.divergence import BAD_BATCH
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.runs.plan import find_videos
-from rspnet.runs.predictions import CONFUSION, labelled_records
+from rspnet.runs.predictions import CONFUSION
 from rspnet.runs.scoring import UNREADABLE
 from rspnet.show.report.curve_sections import learning_section, speed_facts, speed_section
 from rspnet.show.report.neighbour_sections import HEADS, Item, neighbour_sections, spread
 from rspnet.show.report.recognition_sections import recognition_sections
 from rspnet.show.report.report_page import Code, Page, PageImage, Pairs, Section, Table, write_page
-from rspnet.show.report.run_facts import RunFacts, labelled_data_of, read_run, training_of
+from rspnet.show.report.run_facts import RunFacts, labelled_records_of, read_run, training_of
 from rspnet.show.report.sample_section import samples_section
 
 REPORT = "report.html"
@@ -142,12 +140,11 @@ def _items(run: RunFacts, training: RunFacts) -> tuple[Sequence[Item], Sequence[
             made[record.clip.split].append(Item(VideoRecord(record.path, record.clip.name), labels))
         return made["test"], made["train"]
     if training.command == "pretrain":
-        data = training.options(PairDataConfig, "data")
-        items = [Item(record) for record in find_videos(data.root, data.list)]
+        data = training.options("data")
+        items = [Item(record) for record in find_videos(data.get("root"), data.get("list"))]
         return items, items
-    data_of_run = labelled_data_of(run)
     test, train = (
-        [Item(record, (record.class_name,) if record.class_name else ()) for record in labelled_records(data_of_run, s)]
+        [Item(record, (record.class_name,) if record.class_name else ()) for record in labelled_records_of(run, s)]
         for s in ("test", "train")
     )
     return test, train

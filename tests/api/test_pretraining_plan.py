@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from rspnet.api.pretraining_plan import make_plan
 from rspnet.cli import parse
 from rspnet.engine import runtime
-from rspnet.runs.plan import make_plan
 
 SLIM = ("--model.backbone", "r3d_10_slim", "--data.num_frames", "8", "--data.size", "48")
 

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from rspnet.config.pretrain import PairDataConfig, PretrainConfig
+from rspnet.api.training_options import make_schedule
+from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.errors import ConfigError
-from rspnet.core.progress import print_note
 from rspnet.core.rng import derive_seed
-from rspnet.data.annotations import VideoRecord, read_folder, read_list
-from rspnet.data.checks.survey import Look, survey
-from rspnet.data.clip_sets import ClipSetDataset
-from rspnet.data.clip_tasks import ClipSampler, SpeedPairs
-from rspnet.data.datasets import ClipPairDataset
-from rspnet.data.loader import PairLoader, make_loader
-from rspnet.data.presets import augment_preset
-from rspnet.data.sampler import PairSampler, epoch_steps
+from rspnet.data.sampler import epoch_steps
 from rspnet.engine.launch import processes
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
 from rspnet.engine.optim import Schedule
-from rspnet.engine.runtime import available_cores, multiply_adds, pick_device, pick_precision, pick_threads_and_workers
+from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel
-from rspnet.runs.training import make_schedule
 
 FORWARDS_PER_STEP = 5
 """A step in forward passes: query forward 1, its backward 2, two key passes."""
-_SURVEY_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -51,14 +40,6 @@ class Plan:
     warnings: tuple[str, ...]
     multiply_adds: int
     """Of one clip's forward pass through the backbone."""
-
-
-def find_videos(root: str | None, list_file: str | None) -> list[VideoRecord]:
-    """The videos of a list, or of a folder."""
-    if list_file is not None:
-        return read_list(list_file, root)
-    assert root is not None
-    return read_folder(root)
 
 
 def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
@@ -145,33 +126,6 @@ def _numbers(module: torch.nn.Module) -> int:
     return sum(value.numel() for value in module.state_dict().values())
 
 
-def survey_videos(
-    records: Sequence[VideoRecord], data: PairDataConfig, *, window: int, plan: Plan, seed: int, console: Console
-) -> None:
-    """Tell how many videos will have to be left out, from a look of some seconds at as many as that allows."""
-    found = survey(
-        records,
-        Look(window=window, fps=data.fps),
-        seed=seed,
-        workers=plan.workers and available_cores(),
-        max_seconds=_SURVEY_SECONDS,
-    )
-    part = "all" if found.looked_at == found.total else f"{found.looked_at:,} of"
-    text = f"looked at {part} {found.total:,} videos in {found.seconds:.1f} s (containers and times, not pictures): "
-    if found.unusable:
-        first = found.unusable[0]
-        text += f"{len(found.unusable):,} ({found.share:.1%}) will be left out, such as {first.name!r}: {first.reason}"
-    else:
-        text += "none has to be left out"
-    console.print(text, highlight=False, markup=False)
-    if found.share > data.max_skipped:
-        print_note(
-            console,
-            f"that is more than --data.max_skipped {data.max_skipped:.1%}, at which the run ends; "
-            "rspnet doctor names every bad video and writes a list of the others (--write-list)",
-        )
-
-
 def build_model(config: PretrainConfig) -> PretextModel:
     """The model with the initial weights that the seed gives."""
     torch.manual_seed(derive_seed(config.seed, "initial weights"))
@@ -184,32 +138,3 @@ def build_model(config: PretrainConfig) -> PretextModel:
 def window_of(config: PretrainConfig) -> int:
     """Ticks that a video must have evenly spaced for one sample."""
     return config.model.clips(config.data.played).window(config.data.num_frames)
-
-
-def pretraining_batches(
-    config: PretrainConfig, records: Sequence[VideoRecord], sampler: PairSampler, **options: Any
-) -> PairLoader[Any]:
-    """The batches of a pre-training: the clips that its method wants, of the videos that the sampler names.
-
-    Args:
-        config: of the pre-training.
-        records: the videos.
-        sampler: this rank's videos, step by step.
-        options: of `make_loader`.
-    """
-    clips = config.model.clips(config.data.played)
-    if isinstance(clips, SpeedPairs):
-        return make_loader(pair_dataset(config.data, records, seed=config.seed), sampler, **options)
-    dataset = ClipSetDataset(records, task=clips, **_clip_options(config.data, seed=config.seed))
-    return make_loader(dataset, ClipSampler(sampler, clips), **options)
-
-
-def pair_dataset(data: PairDataConfig, records: Sequence[VideoRecord], *, seed: int) -> ClipPairDataset:
-    """Where the samples of a pre-training by RSP and A-VID come from."""
-    return ClipPairDataset(records, speeds=data.speeds, **_clip_options(data, seed=seed))
-
-
-def _clip_options(data: PairDataConfig, *, seed: int) -> dict[str, Any]:
-    """What data sets of every method are told alike."""
-    preset = replace(augment_preset(data.augmentation), noise_std=data.noise_std)
-    return {"num_frames": data.num_frames, "size": data.size, "fps": data.fps, "preset": preset, "seed": seed}

@@ -1,0 +1,1 @@
+"""From options to trained networks: what the commands, the studies and Python programs call alike."""

@@ -1,0 +1,324 @@
+"""A fine-tuning as a job: which batches, what a step does, and the test after it (METHOD section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from rspnet.api.labelled import clip_shape, labelled_records, scoring_view
+from rspnet.api.training_options import make_schedule, optimizer_of
+from rspnet.config.finetune import FinetuneConfig
+from rspnet.core.checkpoint_format import CLASSIFIER_TASK
+from rspnet.core.distributed import rank
+from rspnet.core.errors import ConfigError
+from rspnet.core.progress import print_note
+from rspnet.core.rng import numpy_rng
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.augment import normalise
+from rspnet.data.cuts import EvenClips
+from rspnet.data.labelled.read import class_names
+from rspnet.data.labelled_clips import LabelledBatch, LabelledClipDataset, LabelledSampler, labelled_batches
+from rspnet.data.presets import AugmentPreset
+from rspnet.engine.checkpoint import LAST
+from rspnet.engine.launch import processes
+from rspnet.engine.memory import training_bytes
+from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers
+from rspnet.features.linear_probe import groups_of
+from rspnet.models.classifier import Classifier, parameter_groups
+from rspnet.pretext.statistics import average_statistics_over_ranks
+from rspnet.runs.classifiers import make_classifier, open_classifier, shared_scores
+from rspnet.runs.looks import BEST, LookedAt, Looks
+from rspnet.runs.predictions import data_stamp, labels_of
+from rspnet.runs.resume import training_settings
+from rspnet.runs.run_folder import plain
+from rspnet.runs.scoring import NOT_OF_THE_WEIGHTS, finetune_stamp, write_scores
+from rspnet.runs.training import Engine, Job, Outcome, Part, Process, train
+
+SHOWN = {"loss": "loss", "top1": "top-1"}
+_SELECTED_ON = {"last": None, "validation": "validation", "official": "test"}
+
+
+@dataclass(frozen=True)
+class Videos:
+    """The videos that are trained on, those that may choose an epoch, those that are scored, and the classes' names."""
+
+    train: list[VideoRecord]
+    validation: list[VideoRecord]
+    test: list[VideoRecord]
+    class_names: list[str]
+
+    def __str__(self) -> str:
+        """How many there are."""
+        parts = f"{len(self.train)} training, {len(self.validation)} validation, {len(self.test)} test videos"
+        return f"{parts}, {len(self.class_names)} classes"
+
+
+def read_videos(config: FinetuneConfig) -> tuple[Videos, FinetuneConfig]:
+    """The videos, and the configuration with the protocol that it names or that they ask for.
+
+    Raises:
+        RSPNetError: they cannot be read, or the validation split does not go with them.
+    """
+    training, validation, test = (labelled_records(config.data, split) for split in ("train", "val", "test"))
+    config = with_protocol(config, has_validation=bool(validation))
+    if not validation:
+        training, validation = carve_validation(training, config.validation_share, seed=config.seed)
+    return Videos(training, validation, test, class_names(training, validation, test)), config
+
+
+def with_protocol(config: FinetuneConfig, *, has_validation: bool) -> FinetuneConfig:
+    """The configuration with the protocol that it names, or that the data ask for.
+
+    Args:
+        config: as given.
+        has_validation: the data come with a validation split of their own.
+
+    Raises:
+        ConfigError: there is no validation split to choose on, or a second one was asked for.
+    """
+    if has_validation and config.validation_share:
+        raise ConfigError(
+            f"--validation_share {config.validation_share}: the data have a validation split of their own; drop it"
+        )
+    protocol = config.protocol or ("validation" if has_validation else "last")
+    if protocol == "validation" and not has_validation and not config.validation_share:
+        raise ConfigError(
+            "--protocol validation needs --validation_share (say 0.1), or data with a validation split of their own"
+        )
+    return replace(config, protocol=protocol)
+
+
+def carve_validation(
+    records: list[VideoRecord], share: float, *, seed: int
+) -> tuple[list[VideoRecord], list[VideoRecord]]:
+    """(training, validation): `share` of every class's videos by seed, whole UCF101 groups where names tell them.
+
+    Raises:
+        ConfigError: a class would be left without a training video.
+    """
+    if share == 0:
+        return records, []
+    units = groups_of(records) or [record.name for record in records]
+    chosen: set[str] = set()
+    for label in sorted(set(labels_of(records).tolist())):
+        members = [(unit, record) for unit, record in zip(units, records, strict=True) if record.label == label]
+        own = sorted({unit for unit, _ in members})
+        count = max(1, round(share * len(own)))
+        if count >= len(own):
+            raise ConfigError(
+                f"--validation_share {share}: leaves class {members[0][1].class_name or label} "
+                f"({len(own)} videos or groups) no training video"
+            )
+        chosen |= {own[place] for place in numpy_rng(seed, "validation", label).permutation(len(own))[:count]}
+    marked = list(zip(units, records, strict=True))
+    return [r for unit, r in marked if unit not in chosen], [r for unit, r in marked if unit in chosen]
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """A configuration with its videos, its classifier, and what follows from them and this machine."""
+
+    config: FinetuneConfig
+    videos: Videos
+    model: Classifier
+    init_sha256: str | None
+    engine: Engine
+    workers: int
+
+    @classmethod
+    def of(cls, config: FinetuneConfig) -> Finetuning:
+        """Find the videos and make the classifier.
+
+        Raises:
+            RSPNetError: bad data or weights, or options that do not go with them or with this machine.
+        """
+        videos, config = read_videos(config)
+        device = pick_device(config.engine.device)
+        network = {name: getattr(config.model, name) for name in ("init", "backbone", "input", "dropout", "freeze")}
+        model, init_sha256 = make_classifier(num_classes=len(videos.class_names), seed=config.seed, **network)
+        model.backbone.recompute = config.engine.activation_checkpointing
+        threads, workers = pick_threads_and_workers(
+            threads=config.engine.threads,
+            workers=config.clips.num_workers,
+            device=device,
+            processes=processes(devices=config.engine.devices, num_nodes=config.engine.num_nodes)[0],
+            work=lambda: 3 * multiply_adds(model.backbone, _clip_size(config)),  # forward 1, backward 2
+        )
+        precision = pick_precision(config.engine.precision, device)
+        engine = Engine.of(config.engine, device=device, precision=precision, threads=threads, resume=config.resume)
+        return cls(config, videos, model, init_sha256, engine, workers)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the configuration."""
+        return training_settings(self.config) | {"train_videos": len(self.videos.train)}
+
+    def job(self) -> Job:
+        """The training, described whole.
+
+        Raises:
+            ConfigError: a batch larger than the data set.
+        """
+        config = self.config
+        steps_per_epoch = self._sampler(Part(0, 0, 1, None), total_steps=0).steps_per_epoch
+        schedule = make_schedule(
+            config.optim,
+            batch_size=config.clips.batch_size,
+            total_steps=config.max_steps or config.epochs * steps_per_epoch,
+            steps_per_epoch=steps_per_epoch,
+        )
+        if config.engine.compile:
+            self.model.compile()
+        return Job(
+            command=CLASSIFIER_TASK,
+            out=Path(config.out),
+            settings=plain(config),
+            kept_settings=self.settings,
+            differences=lambda saved: settings_of_result(saved, self.settings),
+            records=self.videos.train,
+            max_skipped=(config.clips.max_skipped, "--clips.max_skipped"),
+            model=self.model,
+            trained=self.model,
+            parameters=parameter_groups(self.model, layer_decay=config.model.layer_decay),
+            optimizer=optimizer_of(config.optim),
+            schedule=schedule,
+            seed=config.seed,
+            batches=lambda part: self.batches(part, total_steps=schedule.total_steps),
+            step=self.step,
+            files_of=lambda batch: batch.files,
+            clips_per_step=config.clips.batch_size,
+            shown=SHOWN,
+            content={"class_names": self.videos.class_names, "init_sha256": self.init_sha256},
+            memory=self.memory,
+            lower="lower --clips.batch_size, --clips.size or --clips.num_frames, or start more ranks",
+            announce=lambda console: self.announce(console, total_steps=schedule.total_steps),
+            judge=self._looks(steps_per_epoch),
+        )
+
+    def announce(self, console: Console, *, total_steps: int) -> None:
+        """Say what will be done."""
+        engine = self.engine
+        console.print(
+            f"{self.videos}; {total_steps} steps of {self.config.clips.batch_size} clips; {self.model.backbone.name} "
+            f"on {engine.device.type}, {engine.precision}, {engine.threads} threads, {self.workers} loader workers",
+            highlight=False,
+        )
+        if self.config.protocol == "official":
+            print_note(console, "--protocol official picks the epoch on the test split")
+
+    def memory(self) -> int:
+        """Bytes a process needs, an estimate."""
+        local, nodes = processes(devices=self.engine.devices, num_nodes=self.engine.num_nodes)
+        clips, halved = self.config.clips.batch_size // (local * nodes), self.engine.precision != "fp32"
+        return training_bytes(self.model.backbone, _clip_size(self.config), clips=clips, halved=halved)
+
+    def _sampler(self, part: Part, *, total_steps: int) -> LabelledSampler:
+        return LabelledSampler(
+            labels_of(self.videos.train).tolist(),
+            batch_size=self.config.clips.batch_size,
+            seed=self.config.seed,
+            total_steps=total_steps,
+            start_step=part.start_step,
+            balanced=self.config.clips.balanced,
+            rank=part.rank,
+            world_size=part.world_size,
+        )
+
+    def batches(self, part: Part, *, total_steps: int) -> Iterator[LabelledBatch]:
+        """One process's batches."""
+        clips, seed = self.config.clips, self.config.seed
+        preset = AugmentPreset(crop_area=clips.crop_area, flip_p=0.5 if clips.flip else 0.0)
+        dataset = LabelledClipDataset(self.videos.train, shape=clip_shape(clips), preset=preset, seed=seed)
+        return labelled_batches(dataset, self._sampler(part, total_steps=total_steps), num_workers=self.workers)
+
+    def step(self, process: Process, batch: LabelledBatch, _step: int) -> Mapping[str, Tensor]:
+        """Forward and backward of one batch; gradients are left on the classifier."""
+        batch = batch.to(process.fabric.device, non_blocking=True)
+        logits = process.network(normalise(batch.clips)).float()
+        loss = cross_entropy(logits, batch.labels, label_smoothing=self.config.model.label_smoothing)
+        process.fabric.backward(loss)
+        average_statistics_over_ranks(self.model)
+        return {"loss": loss.detach(), "top1": (logits.argmax(dim=1) == batch.labels).float().mean()}
+
+    def _looks(self, steps_per_epoch: int) -> Looks:
+        """Looks at the validation (or, official, test) split."""
+        protocol, videos = self.config.protocol, self.videos
+        split = LookedAt("test", videos.test) if protocol == "official" else LookedAt("validation", videos.validation)
+        return Looks(
+            self.model,
+            split,
+            EvenClips(clip_shape(self.config.clips), self.config.look_clips),
+            machine=self._scoring,
+            steps_per_epoch=steps_per_epoch,
+            keep_best=protocol != "last",
+        )
+
+    @property
+    def _scoring(self) -> dict[str, Any]:
+        return {"precision": self.engine.precision, "num_workers": self.workers}
+
+    def test(self, outcome: Outcome, looks: list[dict[str, float]]) -> None:
+        """Test the epoch that the protocol reports, and write the result (a collective call)."""
+        config, folder = self.config, Path(self.config.out)
+        reported = LAST if config.protocol == "last" else BEST
+        trained = open_classifier(str(folder / reported))
+        self.model.load_state_dict(trained.model.state_dict())
+        self.model.eval()
+        view = scoring_view(config.clips)
+        scored = shared_scores(self.model, self.videos.test, view, {"device": outcome.device, **self._scoring})
+        if rank() > 0:
+            return
+        stamp = finetune_stamp(trained, view, precision=self.engine.precision)
+        stamp |= data_stamp(asdict(config.data), train=len(self.videos.train), test=len(scored[0]))
+        write_scores(
+            folder,
+            scored,
+            class_names=self.videos.class_names,
+            protocol=stamp,
+            command="finetune",
+            extra={
+                "checkpoint": reported,
+                "epoch_selected_on": _SELECTED_ON[config.protocol or "last"],
+                "looks": looks,
+                "validation_videos": len(self.videos.validation),
+                "validation_from": ("training" if config.validation_share else "data")
+                if self.videos.validation
+                else None,
+                "skipped_training_videos": outcome.skipped,
+            },
+        )
+
+
+def run_finetuning(config: FinetuneConfig) -> Outcome:
+    """Fine-tune to the end or until stopped, test, and write the result."""
+    finetuning = Finetuning.of(config)
+    job = finetuning.job()
+    outcome = train(job, finetuning.engine)
+    if outcome.finished:
+        assert isinstance(job.judge, Looks)
+        finetuning.test(outcome, job.judge.found)
+    return outcome
+
+
+def _clip_size(config: FinetuneConfig) -> tuple[int, int, int, int]:
+    """Shape of a clip [3, T, H, W]."""
+    return 3, config.clips.num_frames, config.clips.size, config.clips.size
+
+
+_MACHINE = {"data": ("root",), "clips": NOT_OF_THE_WEIGHTS, "model": ("init",), "optim": ()}
+
+
+def settings_of_result(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """(option, old, new) of every option that the trained weights depend on; machine and test settings may change."""
+    for section, free in _MACHINE.items():
+        for name, value in wanted[section].items():
+            if name not in free:
+                yield f"{section}.{name}", saved[section].get(name), value
+    for name in ("protocol", "validation_share", "look_clips", "epochs", "max_steps", "seed", "train_videos"):
+        yield name, saved.get(name), wanted[name]

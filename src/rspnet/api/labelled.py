@@ -1,0 +1,46 @@
+"""The labelled videos and test views that options and checkpoints name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rspnet.config.finetune import LabelledClipsConfig
+from rspnet.config.labelled import LabelledDataConfig
+from rspnet.core.errors import RSPNetError
+from rspnet.data.annotations import VideoRecord
+from rspnet.data.cuts import ClipShape, EvenClips
+from rspnet.data.labelled.layout import Split
+from rspnet.data.labelled.read import read_labelled
+from rspnet.runs.run_folder import section_from
+
+
+def labelled_records(data: LabelledDataConfig, split: Split) -> list[VideoRecord]:
+    """The videos of one part of a configuration's data set; see `read_labelled`.
+
+    Raises:
+        RSPNetError: they cannot be read, or all training videos are of one class.
+    """
+    records = read_labelled(**asdict(data), split=split)
+    if split == "train" and len({record.label for record in records}) == 1:
+        raise RSPNetError(
+            f"--data.root {data.root!r}: all {len(records)} training videos are of one class, "
+            f"{records[0].class_name!r}: there is nothing to tell apart, name data of two classes or more"
+        )
+    return records
+
+
+def clip_shape(clips: LabelledClipsConfig) -> ClipShape:
+    """The clips of a configuration."""
+    return ClipShape(clips.num_frames, clips.stride, clips.size, fps=clips.fps, spread=clips.spread)
+
+
+def scoring_view(clips: LabelledClipsConfig) -> EvenClips:
+    """Which clips of a test video a configuration asks for."""
+    return EvenClips(clip_shape(clips), clips.test_clips, clips.test_crops)
+
+
+def read_sections(config: Mapping[str, Any]) -> tuple[LabelledDataConfig, LabelledClipsConfig]:
+    """The sections `data` and `clips` of a checkpoint's configuration."""
+    return section_from(LabelledDataConfig, config["data"]), section_from(LabelledClipsConfig, config["clips"])
