@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from rspnet.api.pretraining_plan import build_model, make_plan
-from rspnet.cli import COMMANDS, expand, main, parse, resolve
+from rspnet.cli import COMMANDS, main, parse, resolve
+from rspnet.config.parser import expand
 from rspnet.recipes import recipe_names, recipe_path
 
 PRETRAIN = ["pretrain", "--data.root", "videos", "--out", "run"]
@@ -172,7 +173,7 @@ def test_later_options_win_over_recipe_and_file(tmp_path: Path) -> None:
 
 def test_expand_spells_options_and_flags() -> None:
     words = ["--data.max-skipped", "0.1", "--dry-run", "--resume", "false", "--out=a-b", "--engine.log-every=3"]
-    assert expand(words, command="pretrain", flags={"--dry_run", "--resume"}) == [
+    assert expand(words, flags={"--dry_run", "--resume"}) == [
         "--data.max_skipped",
         "0.1",
         "--dry_run=true",

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rspnet.api.train import TrainingResult, finetune, pretrain
     from rspnet.core.errors import CheckpointError, ConfigError, DecodeError, RSPNetError, TooManySkippedError
     from rspnet.data.clip_tasks import ClipPlan, ClipTask, SpeedPairs
     from rspnet.features.embedder import Embedder
@@ -38,9 +39,12 @@ __all__ = [
     "RSPNetError",
     "SpeedPairs",
     "TooManySkippedError",
+    "TrainingResult",
     "create_backbone",
+    "finetune",
     "load_pretrained",
     "open_video",
+    "pretrain",
     "read_features",
     "register_backbone",
     "register_method",
@@ -61,9 +65,12 @@ _HOMES = {
     "RSPNetError": "rspnet.core.errors",
     "SpeedPairs": "rspnet.data.clip_tasks",
     "TooManySkippedError": "rspnet.core.errors",
+    "TrainingResult": "rspnet.api.train",
     "create_backbone": "rspnet.models.registry",
+    "finetune": "rspnet.api.train",
     "load_pretrained": "rspnet.pretext.pretrained",
     "open_video": "rspnet.video.reader",
+    "pretrain": "rspnet.api.train",
     "read_features": "rspnet.features.read",
     "register_backbone": "rspnet.models.registry",
     "register_method": "rspnet.pretext.methods",

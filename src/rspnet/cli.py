@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import errno
 import importlib
-import inspect
-import os
-import re
 import sys
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import fields, is_dataclass
-from typing import Any, NamedTuple, get_args, get_type_hints
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from rspnet.config.method_options import add_method_options, method_flags, method_of
-from rspnet.config.rules import METHOD
 from rspnet.core.errors import ConfigError, OtherRankError, RSPNetError
-from rspnet.core.files import refuse_address
 from rspnet.core.locks import holding
 from rspnet.core.plugins import import_plugins
 from rspnet.core.streams import CLOSED_PIPE_EXIT_CODE, flush_results, is_closed, print_any_name, silence
-from rspnet.recipes import recipe_path
 
 
 class Command(NamedTuple):
@@ -29,21 +21,6 @@ class Command(NamedTuple):
     task: str
     summary: str
 
-
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "tuple": "a list such as [2]",
-    "list": "a list such as [a,b]",
-    "str": "text",
-}
-"""Python's name of an option's type -> how errors call it."""
-_HINTS = dict.fromkeys(("method", "backbone"), ", or one from outside with --plugin")
-"""Option -> what else there is than the values that an error lists."""
-
-_WRITTEN = ("out", "cache", "download")
-"""Options that name where files are written."""
 
 COMMANDS: dict[str, Command] = {
     "pretrain": Command(
@@ -244,120 +221,7 @@ def overview() -> str:
 
 
 def parse(command: str, words: Sequence[str]) -> Any:
-    """Turn the words after a command into its frozen configuration.
+    """Turn the words after a command into its frozen configuration; see `rspnet.config.parser.parse_words`."""
+    from rspnet.config.parser import parse_words
 
-    Raises:
-        ConfigError: an unknown option, a value of the wrong type, or options that contradict each other.
-    """
-    from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
-
-    set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    config = resolve(COMMANDS[command].config)
-    parser = ArgumentParser(prog=f"rspnet {command}", description=inspect.getdoc(config), exit_on_error=False)
-    parser.add_argument("--config", action="config", help="YAML file with options; later files and options win.")
-    placed = [item for item in fields(config) if "positional" in item.metadata]
-    hints = get_type_hints(config)
-    for item in placed:
-        options = dict(item.metadata["positional"])
-        many = options.get("nargs") == "+"
-        parser.add_argument(item.name, type=get_args(hints[item.name])[0] if many else hints[item.name], **options)
-    chosen = [item.name for item in fields(config) if item.metadata == METHOD]
-    parser.add_class_arguments(config, as_group=False, skip={*chosen, *(item.name for item in placed)})
-    for name in chosen:
-        add_method_options(parser, name)
-    try:
-        flags = set(flags_of(config)).union(*(method_flags(name) for name in chosen))
-        parsed = parser.parse_args(expand(words, command=command, flags=flags))
-        for name in sections_of(config):
-            if not isinstance(parsed[name], Namespace):
-                raise ConfigError(f"--config: section {name!r} is {parsed[name]!r}: it must hold options of its own")
-        for name, value in parsed.as_flat().__dict__.items():
-            parsed[name] = at_home(value)
-        refuse_addresses(parsed)
-        values = parser.instantiate(parsed)
-        for name in chosen:
-            values[name] = method_of(values[name])
-        return config(**{item.name: values[item.name] for item in fields(config)})
-    except UnicodeDecodeError as error:  # the only text read here is that of --config
-        raise ConfigError("--config: the file is no text in UTF-8") from error
-    except ArgumentError as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, ConfigError):
-                raise cause from None
-            cause = cause.__cause__ or cause.__context__
-        message = plainly(str(error), places=[item.name for item in placed])
-        raise ConfigError(f"{message} (rspnet {command} --help explains every option)") from None
-
-
-def at_home(value: Any) -> Any:
-    """`~/x` as the path it means: the shell leaves it alone in `--out=~/x` and in YAML files."""
-    if isinstance(value, list | tuple):
-        return type(value)(at_home(inner) for inner in value)
-    return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~") else value  # noqa: PTH111 - text
-
-
-def refuse_addresses(parsed: Any) -> None:
-    """Raise `ConfigError` where results are to go to an address: everything is written to local folders."""
-    for name in _WRITTEN:
-        if isinstance(value := parsed.get(name), str):
-            refuse_address(f"--{name}", value)
-
-
-def plainly(message: str, *, places: Collection[str] = ()) -> str:
-    """What jsonargparse says of a value of the wrong type, on one line and without Python's names for types.
-
-    Args:
-        message: its error.
-        places: options that are given by place.
-    """
-    text = " ".join(message.split())
-    found = re.fullmatch(r'Parser key "([^"]+)": (.+?) (?:Got|Given) value: (.*)', text)
-    if found is None:
-        return text
-    option, rule, value = found[1], found[2].partition(" Given value type")[0], found[3]
-    choices = re.search(r"typing\.Literal\[(.*?)\]", rule)
-    kinds = [words for name, words in _KINDS.items() if f"<class '{name}'>" in rule]
-    wanted = [f"one of {choices[1]}".replace("'", "")] if choices else kinds
-    name = option if option in places else f"--{option}"
-    hint = _HINTS.get(option.rpartition(".")[2], "")
-    return f"{name} {value!r}: must be {' or '.join(wanted)}{hint}" if wanted else text
-
-
-def sections_of(config: type) -> list[str]:
-    """The options of a configuration that are configurations themselves."""
-    return [name for name, hint in get_type_hints(config).items() if isinstance(hint, type) and is_dataclass(hint)]
-
-
-def flags_of(config: type, prefix: str = "--") -> Iterator[str]:
-    """The yes-or-no options of a configuration and of those inside it."""
-    for name, hint in get_type_hints(config).items():
-        if hint is bool:
-            yield prefix + name
-        elif name in sections_of(config):
-            yield from flags_of(hint, f"{prefix}{name}.")
-
-
-def expand(words: Sequence[str], *, command: str, flags: Collection[str]) -> list[str]:
-    """Spell options with underscores, `--flag` as `--flag=true`, and `--recipe NAME` as the file it stands for.
-
-    Raises:
-        ConfigError: there is no such recipe, or it is one of another command.
-    """
-    expanded: list[str] = []
-    for place, word in enumerate(words):
-        name, equals, value = word.partition("=")
-        if name.startswith("--"):
-            name = "--" + name[2:].replace("-", "_")
-        elif name == "-k":
-            name = "--k"
-        following = words[place + 1] if place + 1 < len(words) else ""
-        if expanded[-1:] == ["--recipe"]:
-            expanded[-1:] = ["--config", str(recipe_path(word, command=command))]
-        elif name == "--recipe" and equals:
-            expanded += ["--config", str(recipe_path(value, command=command))]
-        elif name in flags and not equals and following not in ("true", "false"):
-            expanded.append(f"{name}=true")
-        else:
-            expanded.append(name + equals + (at_home(value) if equals else value))
-    return expanded
+    return parse_words(resolve(COMMANDS[command].config), words, command=command)

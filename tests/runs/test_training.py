@@ -72,7 +72,7 @@ def line_job(out: Path, **changes: Any) -> Job:
     line = Line(1, 1)
     job = Job(
         command="line",
-        out=out,
+        out=str(out),
         settings={"out": str(out), "points": 4},
         kept_settings={"points": 4},
         differences=lambda saved: [("points", saved["points"], 4)],

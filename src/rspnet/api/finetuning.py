@@ -29,6 +29,7 @@ from rspnet.engine.checkpoint import LAST
 from rspnet.engine.launch import processes
 from rspnet.engine.memory import training_bytes
 from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers
+from rspnet.engine.stop import SecondStop
 from rspnet.features.linear_probe import groups_of
 from rspnet.models.classifier import Classifier, parameter_groups
 from rspnet.pretext.statistics import average_statistics_over_ranks
@@ -177,7 +178,7 @@ class Finetuning:
             self.model.compile()
         return Job(
             command=CLASSIFIER_TASK,
-            out=Path(config.out),
+            out=config.out,
             settings=plain(config),
             kept_settings=self.settings,
             differences=lambda saved: settings_of_result(saved, self.settings),
@@ -295,11 +296,16 @@ class Finetuning:
         )
 
 
-def run_finetuning(config: FinetuneConfig) -> Outcome:
-    """Fine-tune to the end or until stopped, test, and write the result."""
+def run_finetuning(config: FinetuneConfig, *, second_stop: SecondStop = "exit") -> Outcome:
+    """Fine-tune to the end or until stopped, test, and write the result.
+
+    Args:
+        config: resolved.
+        second_stop: what a second Ctrl-C does.
+    """
     finetuning = Finetuning.of(config)
     job = finetuning.job()
-    outcome = train(job, finetuning.engine)
+    outcome = train(job, replace(finetuning.engine, second_stop=second_stop))
     if outcome.finished:
         assert isinstance(job.judge, Looks)
         finetuning.test(outcome, job.judge.found)

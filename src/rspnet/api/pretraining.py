@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from rspnet.api.pretraining_plan import Plan, build_model, make_plan, memory_estimate, print_plan, window_of
 from rspnet.api.training_options import optimizer_of
 from rspnet.config.pretrain import PretrainConfig
-from rspnet.core.distributed import rank
+from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
 from rspnet.core.rng import derive_seed
@@ -25,6 +25,7 @@ from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import SKIPPED
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
+from rspnet.engine.stop import SecondStop
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.speed import views_of
 from rspnet.runs.pretraining_data import ClipSettings, pretraining_batches, survey_videos
@@ -79,7 +80,7 @@ class Pretraining:
         trained = self.model.trained
         return Job(
             command="pretrain",
-            out=Path(config.out),
+            out=config.out,
             settings=plain(config),
             kept_settings=training_settings(config),
             differences=lambda saved: settings_of_result(saved, config),
@@ -168,12 +169,17 @@ class Pretraining:
         outcome.console.print(f"done: {folder / LAST}{left_out if outcome.skipped else ''}", highlight=False)
 
 
-def run_pretraining(config: PretrainConfig) -> Outcome:
-    """Pre-train to the end or until stopped, and write the result."""
+def run_pretraining(config: PretrainConfig, *, second_stop: SecondStop = "exit") -> Outcome:
+    """Pre-train to the end or until stopped, and write the result.
+
+    Args:
+        config: resolved.
+        second_stop: what a second Ctrl-C does.
+    """
     pretraining = Pretraining.of(config)
-    outcome = train(pretraining.job(), pretraining.engine())
-    if outcome.finished and rank() == 0:
-        pretraining.write_result(outcome)
+    outcome = train(pretraining.job(), replace(pretraining.engine(), second_stop=second_stop))
+    if outcome.finished:
+        on_rank_zero(lambda: pretraining.write_result(outcome))
     return outcome
 
 

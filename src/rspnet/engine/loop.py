@@ -17,7 +17,7 @@ from rspnet.core.rng import derive_seed
 from rspnet.engine.divergence import DivergenceWatch
 from rspnet.engine.meters import Meters
 from rspnet.engine.reporter import Reporter
-from rspnet.engine.stop import StopRequest, WaitEnded
+from rspnet.engine.stop import SecondStop, StopRequest, WaitEnded
 
 Step = Callable[[Any, int], Mapping[str, Tensor]]
 """(batch, step number) -> named 0-dim tensors to report; it runs forward and backward."""
@@ -50,6 +50,7 @@ class Loop:
     log_every: int
     checkpoint_every: int | None = None
     clip_grad_norm: float | None = None
+    second_stop: SecondStop = "exit"
     step: int = 0
     meters: Meters = field(default_factory=Meters)
 
@@ -61,7 +62,7 @@ class Loop:
             RSPNetError: the batches or a checkpoint failed, on this rank or on another.
         """
         source = iter(batches)
-        with StopRequest() as stop, reporter:
+        with StopRequest(second=self.second_stop) as stop, reporter:
             while self.step < self.total_steps:
                 waiting_since = perf_counter()
                 batch = self._next(source, stop)

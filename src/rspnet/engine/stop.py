@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 STOPPED_EXIT_CODE = 130
 
@@ -20,15 +21,28 @@ class WaitEnded(BaseException):
     """A stop was asked for while waiting; no `Exception`, so that nothing on the way takes it for a failure."""
 
 
-class StopRequest:
-    """While entered, the first SIGINT or SIGTERM only sets a flag; a second one ends the process at once."""
+SecondStop = Literal["exit", "interrupt"]
 
-    def __init__(self) -> None:
+
+class StopRequest:
+    """While entered, the first SIGINT or SIGTERM only sets a flag.
+
+    Only the main thread hears signals: elsewhere nothing is ever received.
+
+    Args:
+        second: what a second signal does: "exit" ends the process at once, "interrupt" raises KeyboardInterrupt, for
+            programs that live on.
+    """
+
+    def __init__(self, *, second: SecondStop = "exit") -> None:
+        self._second = second
         self.received = False
         self._waiting = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous[number] = signal.signal(number, self._handle)
         return self
@@ -39,6 +53,8 @@ class StopRequest:
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         if self.received:
+            if self._second == "interrupt":
+                raise KeyboardInterrupt
             os._exit(STOPPED_EXIT_CODE)
         self.received = True
         if self._waiting:

@@ -27,6 +27,7 @@ from rspnet.engine.memory import memory_advice
 from rspnet.engine.optim import Schedule, make_optimizer
 from rspnet.engine.prefetch import prefetched
 from rspnet.engine.reporter import Reporter
+from rspnet.engine.stop import SecondStop
 from rspnet.models.weights import refuse_not_finite
 from rspnet.runs.resume import (
     Differences,
@@ -122,7 +123,7 @@ class Job:
     """
 
     command: str
-    out: Path
+    out: str
     settings: Mapping[str, Any]
     kept_settings: Mapping[str, Any]
     differences: Differences
@@ -146,10 +147,18 @@ class Job:
     judge: Judge | None = None
     virtual_ranks: int = 1
 
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.out)
+
 
 @dataclass(frozen=True)
 class Engine:
-    """On which machine a training runs, and how it is watched and kept; the options are those of `--engine`."""
+    """On which machine a training runs, and how it is watched and kept; the options are those of `--engine`.
+
+    `second_stop` is what a second Ctrl-C does; see `rspnet.engine.stop.StopRequest`.
+    """
 
     device: torch.device
     precision: str
@@ -164,6 +173,7 @@ class Engine:
     bad_steps: int = 3
     loggers: tuple[str, ...] = ("csv",)
     resume: bool = False
+    second_stop: SecondStop = "exit"
 
     @classmethod
     def of(cls, options: Any, **resolved: Any) -> Engine:
@@ -214,9 +224,9 @@ class _Session:
     def __init__(self, job: Job, engine: Engine, fabric: Fabric) -> None:
         self.job, self.engine, self.fabric = job, engine, fabric
         self.console = PlainConsole(stderr=True, quiet=not fabric.is_global_zero)
-        self.checkpoints = CheckpointFolder(job.out, keep=engine.keep)
+        self.checkpoints = CheckpointFolder(job.folder, keep=engine.keep)
         share, option = job.max_skipped
-        log = SkipLog(job.out / SKIPPED, num_videos=len(job.records), max_share=share, option=option)
+        log = SkipLog(job.folder / SKIPPED, num_videos=len(job.records), max_share=share, option=option)
         self.skips = SharedSkips(log, world_size=fabric.world_size, share_every=engine.log_every)
         saved = saved_run(self.checkpoints, resume=engine.resume, console=self.console)
         if saved is not None:
@@ -229,7 +239,7 @@ class _Session:
             self._restore(saved)
 
     def _open_folder(self) -> None:
-        open_run_folder(str(self.job.out), self.job.settings, command=self.job.command)
+        open_run_folder(self.job.out, self.job.settings, command=self.job.command)
         on_rank_zero(self.checkpoints.remove_leftovers)
         torch.set_num_threads(self.engine.threads)
         torch.backends.cudnn.benchmark = self.engine.cudnn_benchmark
@@ -239,7 +249,7 @@ class _Session:
     def _place_network(self, saved: Mapping[str, Any] | None) -> None:
         job = self.job
         if saved is not None:
-            refuse_not_finite(saved["model"], source=f"checkpoint of {str(job.out)!r}")
+            refuse_not_finite(saved["model"], source=f"checkpoint of {job.out!r}")
             job.model.load_state_dict(saved["model"])
             for note in what_is_inexact(saved["made_with"], self.origin["made_with"]):
                 print_note(self.console, note)
@@ -266,13 +276,14 @@ class _Session:
             save=self._save,
             poll=self.checkpoints.poll,
             failing=self.skips.share,
-            watch=DivergenceWatch(job.out, patience=engine.bad_steps, files_of=job.files_of),
+            watch=DivergenceWatch(job.folder, patience=engine.bad_steps, files_of=job.files_of),
             seed=job.seed,
             total_steps=job.schedule.total_steps,
             steps_per_epoch=job.schedule.steps_per_epoch,
             checkpoint_every=engine.checkpoint_every,
             log_every=engine.log_every,
             clip_grad_norm=job.optimizer.clip_grad_norm,
+            second_stop=engine.second_stop,
         )
 
     def _restore(self, saved: Mapping[str, Any]) -> None:
@@ -318,7 +329,7 @@ class _Session:
 
     def _reporter(self) -> Reporter:
         return Reporter(
-            self.job.out,
+            self.job.folder,
             total_steps=self.loop.total_steps,
             clips_per_step=self.job.clips_per_step,
             shown=self.job.shown,
@@ -347,7 +358,7 @@ class _Session:
             **self.origin,
         }
         if name is not None:
-            path = job.out / name
+            path = job.folder / name
             on_rank_zero(lambda: save_checkpoint(path, weights))
         self.skips.share()
         self.loop.meters.average_over_ranks()

@@ -1,0 +1,140 @@
+"""`rspnet.pretrain` and `rspnet.finetune`: whole trainings from Python, as the commands of these names run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rspnet.api.finetuning import run_finetuning
+from rspnet.api.pretraining import run_pretraining
+from rspnet.config.finetune import FinetuneConfig
+from rspnet.config.parser import merged, parse_options, plain_options
+from rspnet.config.pretrain import PretrainConfig
+from rspnet.core.errors import ConfigError
+from rspnet.engine.launch import processes
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.runs.classifiers import reported_checkpoint
+from rspnet.runs.run_folder import RESULT
+from rspnet.runs.training import Outcome
+
+AnyPath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training left behind.
+
+    Attributes:
+        folder: the run folder.
+        checkpoint: the weights that the run reports; `rspnet.load_pretrained`, `rspnet.Embedder` and all commands that
+            take weights read it.
+    """
+
+    folder: Path
+    checkpoint: Path
+
+    @property
+    def results(self) -> Mapping[str, Any]:
+        """What came out, as in the section `results` of result.json: the last losses, or the scores with intervals."""
+        content: Mapping[str, Any] = json.loads((self.folder / RESULT).read_text(encoding="utf-8"))["results"]
+        return content
+
+    def load(self) -> PretextModel:
+        """The trained network in eval mode on the CPU; see `rspnet.load_pretrained`."""
+        return load_pretrained(self.checkpoint)
+
+    def __fspath__(self) -> str:
+        """The checkpoint's path, so that the result itself can be given where weights are asked for."""
+        return os.fspath(self.checkpoint)
+
+
+def pretrain(
+    videos: AnyPath, *, out: AnyPath, recipe: str | None = None, resume: bool = False, **options: Any
+) -> TrainingResult:
+    """Learn a video network from unlabelled videos, as `rspnet pretrain` does.
+
+    Progress is shown on stderr. Interrupting it (Ctrl-C, or a notebook's stop button) ends it after the step under way,
+    leaves a checkpoint, and raises KeyboardInterrupt; the same call with `resume=True` goes on exactly there.
+
+    Args:
+        videos: a folder, searched recursively, or a list (.csv or .txt).
+        out: run folder, for checkpoints, curves, config.yaml and result.json.
+        recipe: ready-made settings, such as "small-cpu" (all: `rspnet recipes`); `options` win over them.
+        resume: go on with the run in `out`; starts anew where there is none.
+        options: those of `rspnet pretrain --help` by their names there. A section is a mapping, `data={"size": 64}`,
+            or its dataclass from `rspnet.config.pretrain`.
+
+    Raises:
+        RSPNetError: see its kinds; the message names the option in the spelling of the command line.
+        KeyboardInterrupt: it was interrupted (or got SIGTERM); the checkpoint is written.
+
+    Example: rspnet.pretrain("my_videos", out="runs/first", recipe="small-cpu", model={"queue_size": 64})
+    """
+    named = {"list" if Path(videos).suffix.lower() in (".csv", ".txt") else "root": os.fspath(videos)}
+    given = merged({"out": os.fspath(out), "resume": resume, "data": named}, plain_options(options))
+    config: PretrainConfig = parse_options(PretrainConfig, given, command="pretrain", recipe=recipe)
+    if config.dry_run:
+        raise ConfigError("dry_run is of the command line: rspnet pretrain --dry-run")
+    return _run(lambda: run_pretraining(config, second_stop="interrupt"), config)
+
+
+def finetune(
+    root: AnyPath,
+    *,
+    out: AnyPath,
+    init: AnyPath | TrainingResult | None = None,
+    recipe: str | None = None,
+    resume: bool = False,
+    **options: Any,
+) -> TrainingResult:
+    """Train a classifier on labelled videos and test it, as `rspnet finetune` does; interrupted as `pretrain`.
+
+    Args:
+        root: folder of the data set; `data={"kind": "folders"}` for one folder of videos a class.
+        out: run folder, for checkpoints, curves, result.json, predictions and confusion matrix.
+        init: weights to start from: a file, a run folder, or what `pretrain` returned; random without.
+        recipe: ready-made settings, such as "ucf101-r3d_18"; `options` win over them.
+        resume: go on with the run in `out`; starts anew where there is none.
+        options: those of `rspnet finetune --help` by their names there. A section is a mapping, or its dataclass from
+            `rspnet.config.finetune`.
+
+    Raises:
+        RSPNetError: see its kinds; the message names the option in the spelling of the command line.
+        KeyboardInterrupt: it was interrupted (or got SIGTERM); the checkpoint is written.
+
+    Example: rspnet.finetune("my_actions", out="runs/actions", init="runs/first", data={"kind": "folders"})
+    """
+    given: dict[str, Any] = {"out": os.fspath(out), "resume": resume, "data": {"root": os.fspath(root)}}
+    if init is not None:
+        given["model"] = {"init": os.fspath(init)}
+    config: FinetuneConfig = parse_options(
+        FinetuneConfig, merged(given, plain_options(options)), command="finetune", recipe=recipe
+    )
+    return _run(lambda: run_finetuning(config, second_stop="interrupt"), config)
+
+
+def _run(training: Callable[[], Outcome], config: PretrainConfig | FinetuneConfig) -> TrainingResult:
+    """Train inside a program, whose settings of torch are as before afterwards."""
+    engine = config.engine
+    if processes(devices=engine.devices, num_nodes=engine.num_nodes) != (1, 1) and hasattr(sys, "ps1"):
+        raise ConfigError(
+            f"--engine.devices {engine.devices}: a notebook or a console trains in one process; use the command line"
+        )
+    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    try:
+        outcome = training()
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = benchmark
+    if not outcome.finished:
+        step, out = outcome.step, config.out
+        raise KeyboardInterrupt(f"stopped at step {step}; its checkpoint is in {out!r}: go on with resume=True")
+    return TrainingResult(Path(config.out), reported_checkpoint(config.out))

@@ -1,0 +1,257 @@
+"""From words of a command line, or from options of Python, to a command's frozen configuration."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+import yaml
+
+from rspnet.config.method_options import add_method_options, method_flags, method_of
+from rspnet.config.rules import METHOD
+from rspnet.core.errors import ConfigError
+from rspnet.core.files import refuse_address
+from rspnet.recipes import recipe_names, recipe_path
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "tuple": "a list such as [2]",
+    "list": "a list such as [a,b]",
+    "str": "text",
+}
+"""Python's name of an option's type -> how errors call it."""
+
+_HINTS = dict.fromkeys(("method", "backbone"), ", or one from outside with --plugin")
+"""Option -> what else there is than the values that an error lists."""
+
+_WRITTEN = ("out", "cache", "download")
+"""Options that name where files are written."""
+
+
+def parse_words(kind: type, words: Sequence[str], *, command: str, defaults: Mapping[str, Any] | None = None) -> Any:
+    """The configuration that the words after a command ask for.
+
+    Args:
+        kind: the command's configuration.
+        words: of the command line.
+        command: its name.
+        defaults: nested options in place of the configuration's own defaults; recipes, files and words win over them.
+
+    Raises:
+        ConfigError: an unknown option, a value of the wrong type, or options that contradict each other.
+    """
+    if not has_recipes(kind, command=command) and any(word.partition("=")[0] == "--recipe" for word in words):
+        raise ConfigError(f"--recipe: rspnet {command} has no recipes")
+    parser = make_parser(kind, command=command)
+    if defaults:
+        parser.set_defaults(dict(_dotted(defaults)))
+    flags = set(flags_of(kind)).union(*(method_flags(name) for name in _methods(kind)))
+    return _parsed(kind, parser, lambda: parser.parse_args(expand(words, flags=flags)), command=command)
+
+
+def parse_options(kind: type, options: Mapping[str, Any], *, command: str, recipe: str | None = None) -> Any:
+    """The configuration that options of Python ask for.
+
+    Args:
+        kind: the command's configuration.
+        options: by name; those of a section as a mapping or as the section's dataclass; paths as text or `Path`.
+        command: its name.
+        recipe: ready-made settings that `options` win over; the command's name and a slash may be left out.
+
+    Raises:
+        ConfigError: as `parse_words`, or there is no such recipe.
+    """
+    parser = make_parser(kind, command=command)
+    given, known = plain_options(options), [item.name for item in fields(kind)]
+    for name in given:
+        if name not in known:
+            raise ConfigError(f"there is no option {name!r}: one of {', '.join(known)}")
+    if recipe is not None:
+        name = recipe if "/" in recipe else f"{command}/{recipe}"
+        given = merged(yaml.safe_load(recipe_path(name, command=command).read_text(encoding="utf-8")), given)
+    return _parsed(kind, parser, lambda: parser.parse_object(given), command=command)
+
+
+def make_parser(kind: type, *, command: str) -> ArgumentParser:
+    """The parser of a command; its help explains every option."""
+    from jsonargparse import ArgumentParser, set_parsing_settings
+
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(prog=f"rspnet {command}", description=inspect.getdoc(kind), exit_on_error=False)
+    config = parser.add_argument(
+        "--config", action="config", help="YAML file with options; later files and options win."
+    )
+    if has_recipes(kind, command=command):
+        names = ", ".join(name for name in recipe_names() if name.startswith(f"{command}/"))
+        text = f"Ready-made settings; later options win (rspnet recipes NAME prints them): {names}."
+        parser.add_argument("--recipe", action=_recipe_action(config, command), metavar="NAME", help=text)
+    placed = _placed(kind)
+    hints = get_type_hints(kind)
+    for item in placed:
+        options = dict(item.metadata["positional"])
+        many = options.get("nargs") == "+"
+        parser.add_argument(item.name, type=get_args(hints[item.name])[0] if many else hints[item.name], **options)
+    chosen = _methods(kind)
+    parser.add_class_arguments(kind, as_group=False, skip={*chosen, *(item.name for item in placed)})
+    for name in chosen:
+        add_method_options(parser, name)
+    return parser
+
+
+def has_recipes(kind: type, *, command: str) -> bool:
+    """Whether the command has ready-made settings (those of a study are no options: it takes their names by place)."""
+    return bool(sections_of(kind)) and any(name.startswith(f"{command}/") for name in recipe_names())
+
+
+def _recipe_action(config: argparse.Action, command: str) -> type[argparse.Action]:
+    """What `--recipe NAME` does: the same as the option `config` with the recipe's file."""
+
+    class Recipe(argparse.Action):
+        def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+            config(parser, cfg, str(recipe_path(values, command=command)), option_string)
+
+    return Recipe
+
+
+def _placed(kind: type) -> list[Any]:
+    return [item for item in fields(kind) if "positional" in item.metadata]
+
+
+def _methods(kind: type) -> list[str]:
+    """The options that stand for a pretext method with options of its own."""
+    return [item.name for item in fields(kind) if item.metadata == METHOD]
+
+
+def _parsed(kind: type, parser: ArgumentParser, parse: Callable[[], Namespace], *, command: str) -> Any:
+    """The configuration of what `parse` gives, its errors in one line."""
+    from jsonargparse import ArgumentError, Namespace
+
+    try:
+        parsed = parse()
+        if parsed.get("recipe") is not None:  # `--recipe` itself leaves nothing there
+            raise ConfigError("--config: a file cannot name a recipe; put --recipe NAME before --config")
+        for name in sections_of(kind):
+            if not isinstance(parsed[name], Namespace):
+                raise ConfigError(f"--config: section {name!r} is {parsed[name]!r}: it must hold options of its own")
+        for name, value in parsed.as_flat().__dict__.items():
+            parsed[name] = at_home(value)
+        refuse_addresses(parsed)
+        values = parser.instantiate(parsed)
+        for name in _methods(kind):
+            values[name] = method_of(values[name])
+        return kind(**{item.name: values[item.name] for item in fields(kind)})
+    except UnicodeDecodeError as error:  # the only text read here is that of --config
+        raise ConfigError("--config: the file is no text in UTF-8") from error
+    except ArgumentError as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, ConfigError):
+                raise cause from None
+            cause = cause.__cause__ or cause.__context__
+        message = plainly(str(error), places=[item.name for item in _placed(kind)])
+        raise ConfigError(f"{message} (rspnet {command} --help explains every option)") from None
+
+
+def at_home(value: Any) -> Any:
+    """`~/x` as the path it means: the shell leaves it alone in `--out=~/x` and in YAML files."""
+    if isinstance(value, list | tuple):
+        return type(value)(at_home(inner) for inner in value)
+    return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~") else value  # noqa: PTH111 - text
+
+
+def refuse_addresses(parsed: Any) -> None:
+    """Raise `ConfigError` where results are to go to an address: everything is written to local folders."""
+    for name in _WRITTEN:
+        if isinstance(value := parsed.get(name), str):
+            refuse_address(f"--{name}", value)
+
+
+def plainly(message: str, *, places: Collection[str] = ()) -> str:
+    """What jsonargparse says of a value of the wrong type, on one line and without Python's names for types.
+
+    Args:
+        message: its error.
+        places: options that are given by place.
+    """
+    text = " ".join(message.split())
+    found = re.fullmatch(r'Parser key "([^"]+)": (.+?) (?:Got|Given) value: (.*)', text)
+    if found is None:
+        return text
+    option, rule, value = found[1], found[2].partition(" Given value type")[0], found[3]
+    choices = re.search(r"typing\.Literal\[(.*?)\]", rule)
+    kinds = [words for name, words in _KINDS.items() if f"<class '{name}'>" in rule]
+    wanted = [f"one of {choices[1]}".replace("'", "")] if choices else kinds
+    name = option if option in places else f"--{option}"
+    hint = _HINTS.get(option.rpartition(".")[2], "")
+    return f"{name} {value!r}: must be {' or '.join(wanted)}{hint}" if wanted else text
+
+
+def sections_of(kind: type) -> list[str]:
+    """The options of a configuration that are configurations themselves."""
+    return [name for name, hint in get_type_hints(kind).items() if isinstance(hint, type) and is_dataclass(hint)]
+
+
+def flags_of(kind: type, prefix: str = "--") -> Iterator[str]:
+    """The yes-or-no options of a configuration and of those inside it."""
+    for name, hint in get_type_hints(kind).items():
+        if hint is bool:
+            yield prefix + name
+        elif name in sections_of(kind):
+            yield from flags_of(hint, f"{prefix}{name}.")
+
+
+def expand(words: Sequence[str], *, flags: Collection[str]) -> list[str]:
+    """Spell options with underscores, and `--flag` as `--flag=true`."""
+    expanded: list[str] = []
+    for place, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name.startswith("--"):
+            name = "--" + name[2:].replace("-", "_")
+        elif name == "-k":
+            name = "--k"
+        following = words[place + 1] if place + 1 < len(words) else ""
+        if name in flags and not equals and following not in ("true", "false"):
+            expanded.append(f"{name}=true")
+        else:
+            expanded.append(name + equals + (at_home(value) if equals else value))
+    return expanded
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested options, those of `over` in place of those of `base`."""
+    result = dict(base)
+    for name, value in over.items():
+        old = result.get(name)
+        result[name] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _dotted(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as nested dicts of plain values: a section's dataclass as a dict, a `Path` as text."""
+    return {name: _plain_value(value) for name, value in options.items()}
+
+
+def _plain_value(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain_options(asdict(value))
+    if isinstance(value, Mapping):
+        return plain_options(value)
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
