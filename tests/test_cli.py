@@ -51,7 +51,7 @@ def test_help_is_quick_and_imports_no_torch() -> None:
     ("words", "message"),
     [
         (["fly"], "unknown command 'fly': one of pretrain,"),
-        (["pretrain", "--out", "run"], "--data.root or --data.list is required"),
+        (["pretrain", "--out", "run"], "name a folder or a list of videos: rspnet pretrain VIDEOS"),
         ([*PRETRAIN, "--data.sise", "3"], "unrecognized arguments: --data.sise"),
         ([*PRETRAIN, "--data.size", "3"], "--data.size 3: must be at least 16 pixels"),
         ([*PRETRAIN, "--data.size", "large"], "--data.size 'large': must be a whole number (rspnet pretrain --help"),

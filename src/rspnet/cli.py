@@ -20,11 +20,16 @@ class Command(NamedTuple):
     config: str
     task: str
     summary: str
+    chooser: str | None = None
+    """What gives options in place of the defaults where the words leave open what to do."""
 
 
 COMMANDS: dict[str, Command] = {
     "pretrain": Command(
-        "rspnet.config.pretrain:PretrainConfig", "rspnet.commands.pretrain:pretrain", "learn from unlabelled videos"
+        "rspnet.config.pretrain:PretrainConfig",
+        "rspnet.commands.pretrain:pretrain",
+        "learn from unlabelled videos",
+        "rspnet.api.choice:choose_options",
     ),
     "embed": Command(
         "rspnet.config.embed:EmbedConfig", "rspnet.commands.embed:embed", "turn videos into feature vectors"
@@ -166,7 +171,7 @@ def _run(words: Sequence[str]) -> int:
     try:
         words = import_plugins(words)
         command, rest = split_command(words)
-        config = parse(command, rest)
+        config = choose_the_rest(command, rest, parse(command, rest))
         return int(resolve(COMMANDS[command].task)(config) or 0)
     except OtherRankError as error:
         return error.exit_code
@@ -225,3 +230,13 @@ def parse(command: str, words: Sequence[str]) -> Any:
     from rspnet.config.parser import parse_words
 
     return parse_words(resolve(COMMANDS[command].config), words, command=command)
+
+
+def choose_the_rest(command: str, words: Sequence[str], config: Any) -> Any:
+    """The configuration, what its words leave open chosen."""
+    from rspnet.config.parser import is_undecided, named_in, parse_words
+
+    row = COMMANDS[command]
+    if row.chooser is None or not is_undecided(type(config), named_in(words)):
+        return config
+    return parse_words(type(config), words, command=command, defaults=resolve(row.chooser)(config))

@@ -12,12 +12,14 @@ from typing import Any
 
 import torch
 
+from rspnet.api.choice import choose_options
 from rspnet.api.finetuning import run_finetuning
 from rspnet.api.pretraining import run_pretraining
 from rspnet.config.finetune import FinetuneConfig
-from rspnet.config.parser import merged, parse_options, plain_options
+from rspnet.config.parser import dotted_names, is_undecided, merged, parse_options, plain_options
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.errors import ConfigError
+from rspnet.core.locks import holding
 from rspnet.engine.launch import processes
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.pretrained import load_pretrained
@@ -57,7 +59,7 @@ class TrainingResult:
 
 
 def pretrain(
-    videos: AnyPath, *, out: AnyPath, recipe: str | None = None, resume: bool = False, **options: Any
+    videos: AnyPath, *, out: AnyPath | None = None, recipe: str | None = None, resume: bool = False, **options: Any
 ) -> TrainingResult:
     """Learn a video network from unlabelled videos, as `rspnet pretrain` does.
 
@@ -66,11 +68,12 @@ def pretrain(
 
     Args:
         videos: a folder, searched recursively, or a list (.csv or .txt).
-        out: run folder, for checkpoints, curves, config.yaml and result.json.
+        out: run folder, for checkpoints, curves, config.yaml and result.json; runs/pretrain-NAME without.
         recipe: ready-made settings, such as "small-cpu" (all: `rspnet recipes`); `options` win over them.
         resume: go on with the run in `out`; starts anew where there is none.
         options: those of `rspnet pretrain --help` by their names there. A section is a mapping, `data={"size": 64}`,
-            or its dataclass from `rspnet.config.pretrain`.
+            or its dataclass from `rspnet.config.pretrain`. Without a recipe and without options of what is learned and
+            how, these are chosen by the videos and the machine, and said.
 
     Raises:
         RSPNetError: see its kinds; the message names the option in the spelling of the command line.
@@ -78,9 +81,11 @@ def pretrain(
 
     Example: rspnet.pretrain("my_videos", out="runs/first", recipe="small-cpu", model={"queue_size": 64})
     """
-    named = {"list" if Path(videos).suffix.lower() in (".csv", ".txt") else "root": os.fspath(videos)}
-    given = merged({"out": os.fspath(out), "resume": resume, "data": named}, plain_options(options))
+    named = PretrainConfig.BY_PLACE.option(os.fspath(videos)).removeprefix("data.")
+    given = merged(_basis(out, resume) | {"data": {named: os.fspath(videos)}}, plain_options(options))
     config: PretrainConfig = parse_options(PretrainConfig, given, command="pretrain", recipe=recipe)
+    if recipe is None and is_undecided(PretrainConfig, dotted_names(given)):
+        config = parse_options(PretrainConfig, merged(choose_options(config), given), command="pretrain")
     if config.dry_run:
         raise ConfigError("dry_run is of the command line: rspnet pretrain --dry-run")
     return _run(lambda: run_pretraining(config, second_stop="interrupt"), config)
@@ -89,7 +94,7 @@ def pretrain(
 def finetune(
     root: AnyPath,
     *,
-    out: AnyPath,
+    out: AnyPath | None = None,
     init: AnyPath | TrainingResult | None = None,
     recipe: str | None = None,
     resume: bool = False,
@@ -99,7 +104,8 @@ def finetune(
 
     Args:
         root: folder of the data set; `data={"kind": "folders"}` for one folder of videos a class.
-        out: run folder, for checkpoints, curves, result.json, predictions and confusion matrix.
+        out: run folder, for checkpoints, curves, result.json, predictions and confusion matrix; runs/finetune-NAME
+            without.
         init: weights to start from: a file, a run folder, or what `pretrain` returned; random without.
         recipe: ready-made settings, such as "ucf101-r3d_18"; `options` win over them.
         resume: go on with the run in `out`; starts anew where there is none.
@@ -112,13 +118,17 @@ def finetune(
 
     Example: rspnet.finetune("my_actions", out="runs/actions", init="runs/first", data={"kind": "folders"})
     """
-    given: dict[str, Any] = {"out": os.fspath(out), "resume": resume, "data": {"root": os.fspath(root)}}
+    given = _basis(out, resume) | {"data": {"root": os.fspath(root)}}
     if init is not None:
         given["model"] = {"init": os.fspath(init)}
     config: FinetuneConfig = parse_options(
         FinetuneConfig, merged(given, plain_options(options)), command="finetune", recipe=recipe
     )
     return _run(lambda: run_finetuning(config, second_stop="interrupt"), config)
+
+
+def _basis(out: AnyPath | None, resume: bool) -> dict[str, Any]:
+    return {"resume": resume} if out is None else {"resume": resume, "out": os.fspath(out)}
 
 
 def _run(training: Callable[[], Outcome], config: PretrainConfig | FinetuneConfig) -> TrainingResult:
@@ -130,7 +140,8 @@ def _run(training: Callable[[], Outcome], config: PretrainConfig | FinetuneConfi
         )
     threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
     try:
-        outcome = training()
+        with holding():
+            outcome = training()
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = benchmark

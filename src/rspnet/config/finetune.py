@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rspnet.config.labelled import LabelledDataConfig
-from rspnet.config.rules import Device, Precision, positional, require, require_backbone, require_clips
+from rspnet.config.rules import (
+    DEFAULT_OUT,
+    Device,
+    Precision,
+    named_out,
+    positional,
+    require,
+    require_backbone,
+    require_clips,
+)
 from rspnet.config.training import EngineConfig, OptimConfig
 
 
@@ -85,8 +94,9 @@ class FinetuneConfig:
     """
 
     data: LabelledDataConfig
-    out: str
-    """Run folder: checkpoints, logs, config.yaml, result.json, predictions and confusion.png go there."""
+    out: str = DEFAULT_OUT.format("finetune")
+    """Run folder: checkpoints, logs, config.yaml, result.json, predictions and confusion.png go there. NAME is that of
+    the data set's folder."""
     clips: LabelledClipsConfig = LabelledClipsConfig()
     model: ClassifierConfig = ClassifierConfig()
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(scale_lr=False))
@@ -109,6 +119,7 @@ class FinetuneConfig:
     """Go on exactly where the last checkpoint in `out` ends; starts from step 0 where there is none."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "out", named_out(self.out, "finetune", self.data.root))
         require(self.epochs >= 1, f"--epochs {self.epochs}: must be at least 1")
         require(self.look_clips >= 1, f"--look_clips {self.look_clips}: must be at least 1")
         require(self.max_steps is None or self.max_steps >= 1, f"--max_steps {self.max_steps}: must be at least 1")

@@ -6,14 +6,14 @@ import argparse
 import inspect
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import yaml
 
 from rspnet.config.method_options import add_method_options, method_flags, method_of
-from rspnet.config.rules import METHOD
+from rspnet.config.rules import METHOD, ByPlace
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import refuse_address
 from rspnet.recipes import recipe_names, recipe_path
@@ -101,6 +101,9 @@ def make_parser(kind: type, *, command: str) -> ArgumentParser:
         options = dict(item.metadata["positional"])
         many = options.get("nargs") == "+"
         parser.add_argument(item.name, type=get_args(hints[item.name])[0] if many else hints[item.name], **options)
+    by_place: ByPlace | None = getattr(kind, "BY_PLACE", None)
+    if by_place is not None:
+        parser.add_argument(by_place.name, nargs="?", type=str, help=by_place.help)
     chosen = _methods(kind)
     parser.add_class_arguments(kind, as_group=False, skip={*chosen, *(item.name for item in placed)})
     for name in chosen:
@@ -140,6 +143,7 @@ def _parsed(kind: type, parser: ArgumentParser, parse: Callable[[], Namespace], 
         parsed = parse()
         if parsed.get("recipe") is not None:  # `--recipe` itself leaves nothing there
             raise ConfigError("--config: a file cannot name a recipe; put --recipe NAME before --config")
+        _take_place(kind, parsed)
         for name in sections_of(kind):
             if not isinstance(parsed[name], Namespace):
                 raise ConfigError(f"--config: section {name!r} is {parsed[name]!r}: it must hold options of its own")
@@ -174,6 +178,22 @@ def refuse_addresses(parsed: Any) -> None:
     for name in _WRITTEN:
         if isinstance(value := parsed.get(name), str):
             refuse_address(f"--{name}", value)
+
+
+def _take_place(kind: type, parsed: Namespace) -> None:
+    """Put what was given by place where its option is.
+
+    Raises:
+        ConfigError: the option is given, too, and says something else.
+    """
+    by_place: ByPlace | None = getattr(kind, "BY_PLACE", None)
+    value = None if by_place is None else parsed.get(by_place.name)
+    if by_place is None or value is None:
+        return
+    option = by_place.option(value)
+    if parsed[option] not in (None, value):
+        raise ConfigError(f"{by_place.name} {value!r}: --{option} says {parsed[option]!r}; give one of the two")
+    parsed[option] = value
 
 
 def plainly(message: str, *, places: Collection[str] = ()) -> str:
@@ -225,6 +245,23 @@ def expand(words: Sequence[str], *, flags: Collection[str]) -> list[str]:
         else:
             expanded.append(name + equals + (at_home(value) if equals else value))
     return expanded
+
+
+def is_undecided(kind: type, names: Iterable[str]) -> bool:
+    """Whether options of these dotted names leave open what is learned and how, so that it is to be chosen."""
+    open_ones: tuple[str, ...] | None = getattr(kind, "UNDECIDED", None)
+    return open_ones is not None and all(name in open_ones or name.split(".")[0] in open_ones for name in names)
+
+
+def named_in(words: Sequence[str]) -> list[str]:
+    """Dotted names of the options that words of a command line give."""
+    spelled = expand(words, flags=())
+    return [word[2:].partition("=")[0] for word in spelled if word.startswith("--")]
+
+
+def dotted_names(options: Mapping[str, Any]) -> list[str]:
+    """Dotted names of nested options."""
+    return [name for name, _ in _dotted(options)]
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
-from rspnet.config.rules import METHOD, require
+from rspnet.config.rules import DEFAULT_OUT, LISTS, METHOD, ByPlace, named_out, require
 from rspnet.config.training import EngineConfig, OptimConfig
 from rspnet.data.clip_tasks import Speeds
 from rspnet.pretext.method import PretextMethod
@@ -49,9 +49,7 @@ class PairDataConfig:
         return Speeds(self.speeds, self.base_speed)
 
     def __post_init__(self) -> None:
-        require(
-            bool(self.root) or bool(self.list), "--data.root or --data.list is required: a folder or a list of videos"
-        )
+        require(bool(self.root) or bool(self.list), "name a folder or a list of videos: rspnet pretrain VIDEOS")
         require(self.num_frames >= 2, f"--data.num_frames {self.num_frames}: a clip needs at least 2 frames")
         require(self.size >= 16, f"--data.size {self.size}: must be at least 16 pixels")
         require(bool(self.speeds), "--data.speeds is empty: name at least one fast speed")
@@ -72,12 +70,28 @@ class PairDataConfig:
 class PretrainConfig:
     """Learn a video network from unlabelled videos by RSP and A-VID.
 
-    Example: rspnet pretrain --recipe pretrain/small-cpu --data.root my_videos --out runs/first
+    Example: rspnet pretrain my_videos
+
+    Without a recipe and without options of what is learned and how, these are chosen by the number and length of the
+    videos and by the machine, and said. Another example:
+
+    rspnet pretrain my_videos --recipe pretrain/small-cpu --model.queue_size 64 --out runs/first
     """
 
+    BY_PLACE: ClassVar[ByPlace] = ByPlace(
+        "videos",
+        "Folder of videos, searched recursively, or a list of them (.csv, .txt): as --data.root or --data.list.",
+        lambda videos: "data.list" if videos.lower().endswith(LISTS) else "data.root",
+    )
+
+    UNDECIDED: ClassVar[tuple[str, ...]] = (
+        "data.root", "data.list", "data.num_workers", "data.max_skipped", "out", "engine", "seed", "resume", "dry_run",
+    )  # fmt: skip
+    """Options and sections that say nothing of what is learned and how: with these alone the rest is chosen."""
+
     data: PairDataConfig
-    out: str
-    """Run folder: checkpoints, logs, config.yaml, skipped.csv and result.json go there."""
+    out: str = DEFAULT_OUT.format("pretrain")
+    """Run folder: checkpoints, logs, config.yaml, skipped.csv and result.json go there. NAME is that of the videos."""
     model: PretextMethod = field(default=RSPNetMethod(), metadata=METHOD)
     optim: OptimConfig = field(default_factory=OptimConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
@@ -93,6 +107,7 @@ class PretrainConfig:
     """Print the resolved plan (videos, steps, learning rate, memory estimate) and stop."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "out", named_out(self.out, "pretrain", self.data.list or self.data.root))
         require(self.epochs >= 1, f"--epochs {self.epochs}: must be at least 1")
         require(self.max_steps is None or self.max_steps >= 1, f"--max_steps {self.max_steps}: must be at least 1")
         groups = self.model.virtual_ranks * self.engine.devices * self.engine.num_nodes

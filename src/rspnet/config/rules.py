@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from rspnet.core.errors import ConfigError
 from rspnet.weights import DEFAULT
@@ -14,6 +16,14 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "bf16", "fp32", "fp16"]
 METHOD = {"method": True}
 """Metadata of a field that holds a pretext method: its options are those of all methods that are registered."""
+
+
+class ByPlace(NamedTuple):
+    """An option that may also be given by place: the name and help of the place, and which option a text stands for."""
+
+    name: str
+    help: str
+    option: Callable[[str], str]
 
 
 def require(condition: bool, message: str) -> None:
@@ -37,6 +47,20 @@ def require_clips(config: Any, *, prefix: str = "--") -> None:
     for name, smallest in least.items():
         value = getattr(config, name, None)
         require(value is None or value >= smallest, f"{prefix}{name} {value}: must be at least {smallest}")
+
+
+LISTS = (".csv", ".txt")
+"""Endings of files that list videos."""
+DEFAULT_OUT = "runs/{}-NAME"
+"""Where a training goes that names no run folder; {} is the command, NAME the name of its videos' folder or list."""
+
+
+def named_out(out: str, command: str, videos: str | None) -> str:
+    """The run folder: `out`, with the name of the videos in it where it is the default."""
+    if out != DEFAULT_OUT.format(command):
+        return out
+    path = Path(videos or "videos").resolve()
+    return out.replace("NAME", path.stem if path.suffix.lower() in LISTS else path.name)
 
 
 def positional(text: str, **options: Any) -> Any:

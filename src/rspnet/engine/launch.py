@@ -33,6 +33,12 @@ def launched_from_outside() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
 
 
+def is_first_process() -> bool:
+    """Whether this process will be rank 0; known before the ranks have met."""
+    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
+    return int(next((rank for rank in ranks if rank is not None), "0")) == 0
+
+
 def processes(*, devices: int, num_nodes: int) -> tuple[int, int]:
     """(processes on this machine, machines): what torchrun or SLURM started, else what the options ask for."""
     if "TORCHELASTIC_RUN_ID" in os.environ:

@@ -1,0 +1,148 @@
+"""The settings of a pre-training that nobody chose: from the number and length of the videos, and from the machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import yaml
+
+from rspnet.recipes import recipe_path
+
+SMALL, PUBLISHED = "pretrain/small-cpu", "pretrain/k400-r3d_18"
+MANY_VIDEOS = 10_000
+"""From so many on the published network is trained, where there is a GPU."""
+PUBLISHED_BATCH = 64
+"""Clips a GPU of the published recipe, which names the batch of four."""
+FEWEST_STEPS, MOST_STEPS_CPU, MOST_STEPS_GPU = 400, 4_000, 20_000
+"""Bounds on the steps of the small network."""
+FEWEST_EPOCH_STEPS = 20
+"""A checkpoint is written at the end of an epoch: not more often than this."""
+FEWEST_FRAMES = 4
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is to learn from, and on.
+
+    Attributes:
+        num_videos: number of videos, at least 1.
+        frames: nine of ten videos have so many frames or more; None where no length could be read.
+        device: where the training will run.
+    """
+
+    num_videos: int
+    frames: int | None
+    device: Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Settings of `rspnet pretrain`.
+
+    Attributes:
+        recipe: ready-made settings.
+        changes: nested options in place of the recipe's.
+        reasons: name of a choice -> what was chosen, and why.
+    """
+
+    recipe: str
+    changes: Mapping[str, Any]
+    reasons: Mapping[str, str]
+
+    def options(self) -> dict[str, Any]:
+        """The recipe with the changes, as nested options."""
+        result = _read(self.recipe)
+        for name, value in self.changes.items():
+            result[name] = {**result.get(name, {}), **value} if isinstance(value, Mapping) else value
+        return result
+
+    def words(self) -> str:
+        """The options of the command line that ask for the same."""
+        parts = [f"--recipe {self.recipe}"]
+        for name, value in self.changes.items():
+            pairs = [(f"{name}.{k}", v) for k, v in value.items()] if isinstance(value, Mapping) else [(name, value)]
+            parts += [f"--{option} {chosen}" for option, chosen in pairs]
+        return " ".join(parts)
+
+
+def choose_settings(found: Found) -> Choice:
+    """Recipe, length of the clips, batch, queue and steps for some videos on some machine; a pure function."""
+    published = found.device == "cuda" and found.num_videos >= MANY_VIDEOS
+    recipe = PUBLISHED if published else SMALL
+    settings = _read(recipe)
+    batch, why_batch = _batch(found, PUBLISHED_BATCH if published else int(settings["data"]["batch_size"]))
+    queue, why_queue = _queue(found, settings["model"].get("queue_size", 16384))
+    frames, why_clip = _clip(found, settings["data"])
+    steps, why_steps = _steps(found, batch, epochs=int(settings["epochs"]), published=published)
+    visits = max(1, math.ceil(FEWEST_EPOCH_STEPS * batch / found.num_videos))
+    data = {"num_frames": frames, "batch_size": batch, "clips_per_video": visits}
+    defaults = {"clips_per_video": 1, **settings["data"]}
+    changes: dict[str, Any] = {"data": {name: value for name, value in data.items() if value != defaults[name]}}
+    changes |= {"model": {"queue_size": queue}, "max_steps": steps}
+    reasons = {"recipe": _why_recipe(found, recipe), "clip": why_clip, "batch": why_batch}
+    reasons |= {"queue": why_queue, "steps": why_steps}
+    return Choice(recipe, {name: value for name, value in changes.items() if value != {}}, reasons)
+
+
+def _why_recipe(found: Found, recipe: str) -> str:
+    if recipe == PUBLISHED:
+        return f"{recipe}, the paper's: there is a GPU, and {found.num_videos:,} videos are enough for a large network"
+    if found.device == "cuda":
+        return f"{recipe}: a small network learns from fewer than {MANY_VIDEOS:,} videos"
+    return f"{recipe}: a small network, as there is no GPU"
+
+
+def _batch(found: Found, usual: int) -> tuple[int, str]:
+    """Clips of a step: a power of two, at most half of the videos, at least 2."""
+    half = 2 ** int(math.log2(max(2, found.num_videos // 2)))
+    if half < usual:
+        return half, f"{half} clips a step: at most half of the videos, so that the others serve as negatives"
+    return usual, f"{usual} clips a step, the recipe's"
+
+
+def _queue(found: Found, usual: int) -> tuple[int, str]:
+    """Keys kept: at most a quarter of the videos, at least 1."""
+    quarter = max(1, found.num_videos // 4)
+    if quarter >= usual:
+        return usual, f"{usual:,} keys, the recipe's"
+    few = "" if found.num_videos >= 64 else ". So few videos hardly teach A-VID; RSP does not need the queue"
+    return quarter, f"{quarter:,} keys: a quarter of the videos, or it fills with keys of the same videos{few}"
+
+
+def _clip(found: Found, data: Mapping[str, Any]) -> tuple[int, str]:
+    """Frames of a clip: halved until the window fits into nine of ten videos, at least 4."""
+    usual, fastest = int(data["num_frames"]), max(data.get("speeds", [2]))
+    frames = usual
+    while found.frames is not None and frames * fastest > found.frames and frames // 2 >= FEWEST_FRAMES:
+        frames //= 2
+    window, size = frames * fastest, f"{frames} frames x {data['size']}²"
+    if found.frames is None:
+        return frames, f"{size}, the recipe's: the length of the videos could not be read"
+    if window > found.frames:
+        return frames, f"{size}: more than one of ten videos is shorter than {window} frames and will be left out"
+    if frames < usual:
+        return frames, f"{size}: a window of {window} frames fits into nine of ten videos, {2 * window} would not"
+    return frames, f"{size}, the recipe's: nine of ten videos have {found.frames:,} frames or more, it needs {window}"
+
+
+def _steps(found: Found, batch: int, *, epochs: int, published: bool) -> tuple[int, str]:
+    """Steps of the whole training."""
+    steps = max(1, round(found.num_videos * epochs / batch))
+    if published:
+        return steps, f"{steps:,}: {epochs} visits to every video, as published"
+    most = MOST_STEPS_GPU if found.device == "cuda" else MOST_STEPS_CPU
+    if steps > most:
+        seen = most * batch / found.num_videos
+        return most, f"{most:,}: the most on a {'GPU' if found.device == 'cuda' else 'CPU'}; {seen:.1f} visits a video"
+    if steps < FEWEST_STEPS:
+        seen = FEWEST_STEPS * batch / found.num_videos
+        return FEWEST_STEPS, f"{FEWEST_STEPS}: the fewest that teach anything; {seen:.0f} visits to every video"
+    return steps, f"{steps:,}: {epochs} visits to every video, the recipe's"
+
+
+def _read(recipe: str) -> dict[str, Any]:
+    settings: dict[str, Any] = yaml.safe_load(recipe_path(recipe).read_text(encoding="utf-8"))
+    return settings
