@@ -29,7 +29,7 @@ COMMANDS: dict[str, Command] = {
         "rspnet.config.pretrain:PretrainConfig",
         "rspnet.commands.pretrain:pretrain",
         "learn from unlabelled videos",
-        "rspnet.api.choice:choose_options",
+        "rspnet.api.chosen_options:choose_options",
     ),
     "embed": Command(
         "rspnet.config.embed:EmbedConfig", "rspnet.commands.embed:embed", "turn videos into feature vectors"

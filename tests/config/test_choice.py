@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from rspnet.cli import parse
-from rspnet.config.choice import MOST_STEPS_CPU, PUBLISHED, SMALL, Choice, Found, choose_settings
+from rspnet.config.choice import MOST_STEPS_CPU, PUBLISHED, SMALL, Choice, Circumstances, choose_settings
 from rspnet.config.parser import is_undecided, named_in, parse_words
 from rspnet.config.pretrain import PretrainConfig
 
@@ -36,7 +36,7 @@ def chosen(choice: Choice) -> tuple[str, int, int, int, int]:
 def test_by_number_of_videos(
     num_videos: int, device: Literal["cpu", "cuda"], expected: tuple[str, int, int, int, int]
 ) -> None:
-    choice = choose_settings(Found(num_videos, 300, device))
+    choice = choose_settings(Circumstances(num_videos, 300, device))
     assert chosen(choice) == expected
     assert set(choice.reasons) == {"recipe", "clip", "batch", "queue", "steps"}
     words = shlex.split(f"videos {choice.words()}")
@@ -48,7 +48,7 @@ def test_by_number_of_videos(
 @pytest.mark.parametrize("num_videos", [1, 2, 3, 7, 31, 33, 63, 64, 257, 9_999, 10_000, 240_000])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_every_choice_can_be_trained(num_videos: int, device: Literal["cpu", "cuda"]) -> None:
-    recipe, batch, queue, steps, visits = chosen(choose_settings(Found(num_videos, None, device)))
+    recipe, batch, queue, steps, visits = chosen(choose_settings(Circumstances(num_videos, None, device)))
     assert 2 <= batch <= max(2, num_videos // 2)
     assert 1 <= queue <= max(1, num_videos // 4)
     assert steps >= 400
@@ -59,14 +59,14 @@ def test_every_choice_can_be_trained(num_videos: int, device: Literal["cpu", "cu
 def test_clips_are_cut_to_the_length_of_the_videos() -> None:
     frames = {length: chosen_frames(length) for length in (5_000, 16, 15, 8, 3, None)}
     assert frames == {5_000: 8, 16: 8, 15: 4, 8: 4, 3: 4, None: 8}
-    reasons = {length: choose_settings(Found(100, length, "cpu")).reasons["clip"] for length in (15, 3, None)}
+    reasons = {length: choose_settings(Circumstances(100, length, "cpu")).reasons["clip"] for length in (15, 3, None)}
     assert "a window of 8 frames fits into nine of ten videos, 16 would not" in reasons[15]
     assert "more than one of ten videos is shorter than 8 frames and will be left out" in reasons[3]
     assert "could not be read" in reasons[None]
 
 
 def chosen_frames(length: int | None) -> int:
-    options = choose_settings(Found(100, length, "cpu")).options()
+    options = choose_settings(Circumstances(100, length, "cpu")).options()
     frames = options["data"]["num_frames"]
     assert isinstance(frames, int)
     return frames

@@ -21,8 +21,8 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import Skip
 from rspnet.engine.checkpoint import LAST, load_checkpoint
 from rspnet.engine.optim import Schedule
-from rspnet.runs.pretraining_data import ClipSettings
-from rspnet.runs.training import Engine, Job, Optimizer, Part, Process, train
+from rspnet.runs.pretraining_data import PretrainingClips
+from rspnet.runs.training import BatchShare, Engine, Job, OptimizerSettings, TrainingProcess, train
 
 ENGINE = Engine(device=torch.device("cpu"), precision="fp32", threads=1, log_every=2)
 
@@ -38,13 +38,13 @@ class Points:
     skipped: tuple[Skip, ...] = ()
 
 
-def batches(part: Part) -> Iterator[Points]:
+def batches(part: BatchShare) -> Iterator[Points]:
     for step in range(part.start_step, 6):
         x = torch.from_numpy(numpy_rng(0, "points", step).standard_normal((4, 1)).astype("float32"))
         yield Points(x, 3 * x + 1, (Skip("bad.mp4", "no video"),) if step == 1 else ())
 
 
-def fit(process: Process, batch: Points, _step: int) -> dict[str, Tensor]:
+def fit(process: TrainingProcess, batch: Points, _step: int) -> dict[str, Tensor]:
     loss = (process.network(batch.x) - batch.y).square().mean()
     process.fabric.backward(loss)
     return {"loss": loss.detach()}
@@ -62,7 +62,7 @@ class Notes:
     def restore(self, saved: Mapping[str, Any]) -> None:
         self.steps = list(saved["notes"])
 
-    def after_epoch(self, process: Process, step: int, console: Any) -> str | None:
+    def after_epoch(self, process: TrainingProcess, step: int, console: Any) -> str | None:
         self.steps.append(step)
         return "second.ckpt" if step == 4 else None
 
@@ -81,7 +81,7 @@ def line_job(out: Path, **changes: Any) -> Job:
         model=line,
         trained=line,
         parameters=[{"params": [line.weight]}, {"params": [line.bias], "lr_scale": 0.0}],
-        optimizer=Optimizer("sgd", momentum=0.9, weight_decay=0.0),
+        optimizer=OptimizerSettings("sgd", momentum=0.9, weight_decay=0.0),
         schedule=Schedule(peak=0.1, kind="cosine", total_steps=6, steps_per_epoch=2),
         seed=0,
         batches=batches,
@@ -149,4 +149,4 @@ def test_engine_takes_the_options_of_its_names() -> None:
 
 
 def test_clip_settings_have_the_defaults_of_the_options() -> None:
-    assert ClipSettings.of({}) == ClipSettings.of(vars(PairDataConfig(root="videos")))
+    assert PretrainingClips.of({}) == PretrainingClips.of(vars(PairDataConfig(root="videos")))

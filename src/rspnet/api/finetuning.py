@@ -11,7 +11,7 @@ from rich.console import Console
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from rspnet.api.labelled import clip_shape, labelled_records, scoring_view
+from rspnet.api.labelled_options import clip_shape, labelled_records, scoring_view
 from rspnet.api.training_options import make_schedule, optimizer_of
 from rspnet.config.finetune import FinetuneConfig
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK
@@ -34,12 +34,12 @@ from rspnet.features.linear_probe import groups_of
 from rspnet.models.classifier import Classifier, parameter_groups
 from rspnet.pretext.statistics import average_statistics_over_ranks
 from rspnet.runs.classifiers import make_classifier, open_classifier, shared_scores
-from rspnet.runs.looks import BEST, LookedAt, Looks
+from rspnet.runs.epoch_looks import BEST, EpochLooks, LookedAt
 from rspnet.runs.predictions import data_stamp, labels_of
 from rspnet.runs.resume import training_settings
 from rspnet.runs.run_folder import plain
 from rspnet.runs.scoring import NOT_OF_THE_WEIGHTS, finetune_stamp, write_scores
-from rspnet.runs.training import Engine, Job, Outcome, Part, Process, train
+from rspnet.runs.training import BatchShare, Engine, Job, Outcome, TrainingProcess, train
 
 SHOWN = {"loss": "loss", "top1": "top-1"}
 _SELECTED_ON = {"last": None, "validation": "validation", "official": "test"}
@@ -60,7 +60,7 @@ class Videos:
         return f"{parts}, {len(self.class_names)} classes"
 
 
-def read_videos(config: FinetuneConfig) -> tuple[Videos, FinetuneConfig]:
+def finetuning_videos(config: FinetuneConfig) -> tuple[Videos, FinetuneConfig]:
     """The videos, and the configuration with the protocol that it names or that they ask for.
 
     Raises:
@@ -139,7 +139,7 @@ class Finetuning:
         Raises:
             RSPNetError: bad data or weights, or options that do not go with them or with this machine.
         """
-        videos, config = read_videos(config)
+        videos, config = finetuning_videos(config)
         device = pick_device(config.engine.device)
         network = {name: getattr(config.model, name) for name in ("init", "backbone", "input", "dropout", "freeze")}
         model, init_sha256 = make_classifier(num_classes=len(videos.class_names), seed=config.seed, **network)
@@ -167,7 +167,7 @@ class Finetuning:
             ConfigError: a batch larger than the data set.
         """
         config = self.config
-        steps_per_epoch = self._sampler(Part(0, 0, 1, None), total_steps=0).steps_per_epoch
+        steps_per_epoch = self._sampler(BatchShare(0, 0, 1, None), total_steps=0).steps_per_epoch
         schedule = make_schedule(
             config.optim,
             batch_size=config.clips.batch_size,
@@ -181,7 +181,7 @@ class Finetuning:
             out=config.out,
             settings=plain(config),
             kept_settings=self.settings,
-            differences=lambda saved: settings_of_result(saved, self.settings),
+            differences=lambda saved: changed_options(saved, self.settings),
             records=self.videos.train,
             max_skipped=(config.clips.max_skipped, "--clips.max_skipped"),
             model=self.model,
@@ -219,7 +219,7 @@ class Finetuning:
         clips, halved = self.config.clips.batch_size // (local * nodes), self.engine.precision != "fp32"
         return training_bytes(self.model.backbone, _clip_size(self.config), clips=clips, halved=halved)
 
-    def _sampler(self, part: Part, *, total_steps: int) -> LabelledSampler:
+    def _sampler(self, part: BatchShare, *, total_steps: int) -> LabelledSampler:
         return LabelledSampler(
             labels_of(self.videos.train).tolist(),
             batch_size=self.config.clips.batch_size,
@@ -231,14 +231,14 @@ class Finetuning:
             world_size=part.world_size,
         )
 
-    def batches(self, part: Part, *, total_steps: int) -> Iterator[LabelledBatch]:
+    def batches(self, part: BatchShare, *, total_steps: int) -> Iterator[LabelledBatch]:
         """One process's batches."""
         clips, seed = self.config.clips, self.config.seed
         preset = AugmentPreset(crop_area=clips.crop_area, flip_p=0.5 if clips.flip else 0.0)
         dataset = LabelledClipDataset(self.videos.train, shape=clip_shape(clips), preset=preset, seed=seed)
         return labelled_batches(dataset, self._sampler(part, total_steps=total_steps), num_workers=self.workers)
 
-    def step(self, process: Process, batch: LabelledBatch, _step: int) -> Mapping[str, Tensor]:
+    def step(self, process: TrainingProcess, batch: LabelledBatch, _step: int) -> Mapping[str, Tensor]:
         """Forward and backward of one batch; gradients are left on the classifier."""
         batch = batch.to(process.fabric.device, non_blocking=True)
         logits = process.network(normalise(batch.clips)).float()
@@ -247,11 +247,11 @@ class Finetuning:
         average_statistics_over_ranks(self.model)
         return {"loss": loss.detach(), "top1": (logits.argmax(dim=1) == batch.labels).float().mean()}
 
-    def _looks(self, steps_per_epoch: int) -> Looks:
+    def _looks(self, steps_per_epoch: int) -> EpochLooks:
         """Looks at the validation (or, official, test) split."""
         protocol, videos = self.config.protocol, self.videos
         split = LookedAt("test", videos.test) if protocol == "official" else LookedAt("validation", videos.validation)
-        return Looks(
+        return EpochLooks(
             self.model,
             split,
             EvenClips(clip_shape(self.config.clips), self.config.look_clips),
@@ -307,7 +307,7 @@ def run_finetuning(config: FinetuneConfig, *, second_stop: SecondStop = "exit") 
     job = finetuning.job()
     outcome = train(job, replace(finetuning.engine, second_stop=second_stop))
     if outcome.finished:
-        assert isinstance(job.judge, Looks)
+        assert isinstance(job.judge, EpochLooks)
         finetuning.test(outcome, job.judge.found)
     return outcome
 
@@ -320,7 +320,7 @@ def _clip_size(config: FinetuneConfig) -> tuple[int, int, int, int]:
 _MACHINE = {"data": ("root",), "clips": NOT_OF_THE_WEIGHTS, "model": ("init",), "optim": ()}
 
 
-def settings_of_result(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+def changed_options(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """(option, old, new) of every option that the trained weights depend on; machine and test settings may change."""
     for section, free in _MACHINE.items():
         for name, value in wanted[section].items():

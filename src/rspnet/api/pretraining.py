@@ -28,10 +28,10 @@ from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.stop import SecondStop
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.speed import views_of
-from rspnet.runs.pretraining_data import ClipSettings, pretraining_batches, survey_videos
+from rspnet.runs.pretraining_data import PretrainingClips, pretraining_batches, survey_videos
 from rspnet.runs.resume import training_settings
 from rspnet.runs.run_folder import plain, write_result
-from rspnet.runs.training import Engine, Job, Outcome, Part, Process, train
+from rspnet.runs.training import BatchShare, Engine, Job, Outcome, TrainingProcess, train
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Pretraining:
             out=config.out,
             settings=plain(config),
             kept_settings=training_settings(config),
-            differences=lambda saved: settings_of_result(saved, config),
+            differences=lambda saved: changed_settings(saved, config),
             records=records,
             max_skipped=(config.data.max_skipped, "--data.max_skipped"),
             model=self.model,
@@ -110,7 +110,7 @@ class Pretraining:
         resolved = {"device": plan.device, "precision": plan.precision, "threads": plan.threads}
         return Engine.of(self.config.engine, resume=self.config.resume, **resolved)
 
-    def batches(self, part: Part) -> Iterable[PairBatch | ClipBatch]:
+    def batches(self, part: BatchShare) -> Iterable[PairBatch | ClipBatch]:
         """One process's batches."""
         data, seed = self.config.data, self.config.seed
         sampler = PairSampler(
@@ -125,11 +125,11 @@ class Pretraining:
             rank=part.rank,
             world_size=part.world_size,
         )
-        clips, wanted = ClipSettings.of(vars(data)), self.config.model.clips(data.played)
+        clips, wanted = PretrainingClips.of(vars(data)), self.config.model.clips(data.played)
         options: dict[str, Any] = {"num_workers": self.plan.workers, "skip_log": part.skip_log}
         return pretraining_batches(wanted, clips, self.records, sampler, **options)
 
-    def step(self, process: Process, batch: PairBatch | ClipBatch, step: int) -> Mapping[str, Tensor]:
+    def step(self, process: TrainingProcess, batch: PairBatch | ClipBatch, step: int) -> Mapping[str, Tensor]:
         """Forward and backward of one batch, a virtual rank at a time; gradients are left on the trained network."""
         fabric = process.fabric
         outputs = self.model.group_outputs(
@@ -186,7 +186,7 @@ def run_pretraining(config: PretrainConfig, *, second_stop: SecondStop = "exit")
 _MACHINE_SETTINGS = ("num_workers", "max_skipped", "root", "list", "virtual_ranks")
 
 
-def settings_of_result(saved: Mapping[str, Any], wanted: PretrainConfig) -> Iterator[tuple[str, Any, Any]]:
+def changed_settings(saved: Mapping[str, Any], wanted: PretrainConfig) -> Iterator[tuple[str, Any, Any]]:
     """(option, old, new) of every option that the trained weights depend on; machine settings may change."""
     for section in ("data", "model", "optim"):
         options = getattr(wanted, section)

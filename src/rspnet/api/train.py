@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from rspnet.api.choice import choose_options
+from rspnet.api.chosen_options import choose_options
 from rspnet.api.finetuning import run_finetuning
 from rspnet.api.pretraining import run_pretraining
 from rspnet.config.finetune import FinetuneConfig

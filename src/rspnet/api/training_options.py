@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rspnet.config.training import OptimConfig
 from rspnet.engine.optim import Schedule, scaled_learning_rate
-from rspnet.runs.training import Optimizer
+from rspnet.runs.training import OptimizerSettings
 
 
 def make_schedule(optim: OptimConfig, *, batch_size: int, total_steps: int, steps_per_epoch: int) -> Schedule:
@@ -20,6 +20,6 @@ def make_schedule(optim: OptimConfig, *, batch_size: int, total_steps: int, step
     )
 
 
-def optimizer_of(optim: OptimConfig) -> Optimizer:
+def optimizer_of(optim: OptimConfig) -> OptimizerSettings:
     """The optimiser's settings that the options ask for."""
-    return Optimizer(optim.name, optim.momentum, optim.weight_decay, optim.clip_grad_norm)
+    return OptimizerSettings(optim.name, optim.momentum, optim.weight_decay, optim.clip_grad_norm)

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 import torch
 
-from rspnet.api.labelled import labelled_records, read_sections, scoring_view
+from rspnet.api.labelled_options import labelled_records, read_sections, scoring_view
 from rspnet.config.finetune import EvaluateConfig
 from rspnet.core.distributed import rank
 from rspnet.data.labelled.read import in_classes

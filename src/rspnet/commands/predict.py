@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from rspnet.api.labelled import read_sections, scoring_view
+from rspnet.api.labelled_options import read_sections, scoring_view
 from rspnet.config.finetune import LabelledClipsConfig, PredictConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError

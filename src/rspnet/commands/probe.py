@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from rspnet.api.labelled import labelled_records
+from rspnet.api.labelled_options import labelled_records
 from rspnet.config.probe import ProbeConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
-from rspnet.api.labelled import labelled_records
+from rspnet.api.labelled_options import labelled_records
 from rspnet.config.retrieve import RetrieveConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank

@@ -24,7 +24,7 @@ FEWEST_FRAMES = 4
 
 
 @dataclass(frozen=True)
-class Found:
+class Circumstances:
     """What there is to learn from, and on.
 
     Attributes:
@@ -68,7 +68,7 @@ class Choice:
         return " ".join(parts)
 
 
-def choose_settings(found: Found) -> Choice:
+def choose_settings(found: Circumstances) -> Choice:
     """Recipe, length of the clips, batch, queue and steps for some videos on some machine; a pure function."""
     published = found.device == "cuda" and found.num_videos >= MANY_VIDEOS
     recipe = PUBLISHED if published else SMALL
@@ -87,7 +87,7 @@ def choose_settings(found: Found) -> Choice:
     return Choice(recipe, {name: value for name, value in changes.items() if value != {}}, reasons)
 
 
-def _why_recipe(found: Found, recipe: str) -> str:
+def _why_recipe(found: Circumstances, recipe: str) -> str:
     if recipe == PUBLISHED:
         return f"{recipe}, the paper's: there is a GPU, and {found.num_videos:,} videos are enough for a large network"
     if found.device == "cuda":
@@ -95,7 +95,7 @@ def _why_recipe(found: Found, recipe: str) -> str:
     return f"{recipe}: a small network, as there is no GPU"
 
 
-def _batch(found: Found, usual: int) -> tuple[int, str]:
+def _batch(found: Circumstances, usual: int) -> tuple[int, str]:
     """Clips of a step: a power of two, at most half of the videos, at least 2."""
     half = 2 ** int(math.log2(max(2, found.num_videos // 2)))
     if half < usual:
@@ -103,7 +103,7 @@ def _batch(found: Found, usual: int) -> tuple[int, str]:
     return usual, f"{usual} clips a step, the recipe's"
 
 
-def _queue(found: Found, usual: int) -> tuple[int, str]:
+def _queue(found: Circumstances, usual: int) -> tuple[int, str]:
     """Keys kept: at most a quarter of the videos, at least 1."""
     quarter = max(1, found.num_videos // 4)
     if quarter >= usual:
@@ -112,7 +112,7 @@ def _queue(found: Found, usual: int) -> tuple[int, str]:
     return quarter, f"{quarter:,} keys: a quarter of the videos, or it fills with keys of the same videos{few}"
 
 
-def _clip(found: Found, data: Mapping[str, Any]) -> tuple[int, str]:
+def _clip(found: Circumstances, data: Mapping[str, Any]) -> tuple[int, str]:
     """Frames of a clip: halved until the window fits into nine of ten videos, at least 4."""
     usual, fastest = int(data["num_frames"]), max(data.get("speeds", [2]))
     frames = usual
@@ -128,7 +128,7 @@ def _clip(found: Found, data: Mapping[str, Any]) -> tuple[int, str]:
     return frames, f"{size}, the recipe's: nine of ten videos have {found.frames:,} frames or more, it needs {window}"
 
 
-def _steps(found: Found, batch: int, *, epochs: int, published: bool) -> tuple[int, str]:
+def _steps(found: Circumstances, batch: int, *, epochs: int, published: bool) -> tuple[int, str]:
     """Steps of the whole training."""
     steps = max(1, round(found.num_videos * epochs / batch))
     if published:

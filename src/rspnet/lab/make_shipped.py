@@ -7,12 +7,13 @@ from pathlib import Path
 import yaml
 
 from rspnet.commands.pretrain import pretrain
+from rspnet.config.parser import merged
 from rspnet.config.shipped import ShippedConfig
 from rspnet.core.checkpoint_format import ENCODER_TASK
 from rspnet.core.files import sha256_of
 from rspnet.data.synthetic.acting_picture import write_scenes
 from rspnet.engine.checkpoint import LAST, save_checkpoint
-from rspnet.lab.study.spec import Options, merged, pretraining_of
+from rspnet.lab.study.spec import Options, pretraining_of
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.recipes import recipe_path

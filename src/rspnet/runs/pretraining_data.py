@@ -23,7 +23,7 @@ _SURVEY_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
-class ClipSettings:
+class PretrainingClips:
     """How the clips of a pre-training are cut and augmented; the options of these names of `rspnet pretrain --data`.
 
     The defaults are those of the options: of a run that is older than an option, too.
@@ -38,7 +38,7 @@ class ClipSettings:
     noise_std: float = 0.0
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> ClipSettings:
+    def of(cls, options: Mapping[str, Any]) -> PretrainingClips:
         """From the options of a section `data`, as a config.yaml keeps them; the other options are passed over."""
         found = {item.name: options[item.name] for item in fields(cls) if item.name in options}
         return cls(**found | {"speeds": tuple(found.get("speeds", cls.speeds))})
@@ -54,14 +54,14 @@ class ClipSettings:
         return {"num_frames": self.num_frames, "size": self.size, "fps": self.fps, "preset": preset, "seed": seed}
 
 
-def pair_dataset(clips: ClipSettings, records: Sequence[VideoRecord], *, seed: int) -> ClipPairDataset:
+def pair_dataset(clips: PretrainingClips, records: Sequence[VideoRecord], *, seed: int) -> ClipPairDataset:
     """Where the samples of a pre-training by RSP and A-VID come from."""
     return ClipPairDataset(records, speeds=clips.speeds, **clips.for_dataset(seed=seed))
 
 
 def pretraining_batches(
     wanted: SpeedPairs | ClipTask,
-    clips: ClipSettings,
+    clips: PretrainingClips,
     records: Sequence[VideoRecord],
     sampler: PairSampler,
     **options: Any,

@@ -42,7 +42,7 @@ from rspnet.runs.run_folder import open_run_folder
 from rspnet.runs.shared_skips import SharedSkips
 
 
-class Part(NamedTuple):
+class BatchShare(NamedTuple):
     """The part of a training's batches that one process makes, from `start_step` on.
 
     `skip_log` is for a loader that ends by itself at too many bad videos; None where several processes share theirs.
@@ -55,7 +55,7 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Process:
+class TrainingProcess:
     """One process of a running training; `network` is the trained network as Fabric wraps it: a step calls this."""
 
     fabric: Fabric
@@ -68,7 +68,7 @@ class Process:
         return self.fabric.no_backward_sync(cast(Any, self.network))
 
 
-class Judge(Protocol):
+class EpochJudge(Protocol):
     """Looks at the network after every epoch."""
 
     def content(self) -> Mapping[str, Any]:
@@ -77,12 +77,12 @@ class Judge(Protocol):
     def restore(self, saved: Mapping[str, Any]) -> None:
         """Take over a checkpoint's content."""
 
-    def after_epoch(self, process: Process, step: int, console: PlainConsole) -> str | None:
+    def after_epoch(self, process: TrainingProcess, step: int, console: PlainConsole) -> str | None:
         """Look (a collective call); the name under which this epoch's weights are to be kept as well, or None."""
 
 
 @dataclass(frozen=True)
-class Optimizer:
+class OptimizerSettings:
     """The optimiser's settings; see `rspnet.engine.optim.make_optimizer`."""
 
     name: Literal["sgd", "adamw"]
@@ -132,11 +132,11 @@ class Job:
     model: nn.Module
     trained: nn.Module
     parameters: Sequence[Any]
-    optimizer: Optimizer
+    optimizer: OptimizerSettings
     schedule: Schedule
     seed: int
-    batches: Callable[[Part], Iterable[Any]]
-    step: Callable[[Process, Any, int], Mapping[str, Tensor]]
+    batches: Callable[[BatchShare], Iterable[Any]]
+    step: Callable[[TrainingProcess, Any, int], Mapping[str, Tensor]]
     files_of: Callable[[Any], Sequence[str]]
     clips_per_step: int
     shown: Mapping[str, str]
@@ -144,7 +144,7 @@ class Job:
     lower: str
     announce: Callable[[PlainConsole], None]
     content: Mapping[str, Any] = field(default_factory=dict)
-    judge: Judge | None = None
+    judge: EpochJudge | None = None
     virtual_ranks: int = 1
 
     @property
@@ -255,7 +255,7 @@ class _Session:
                 print_note(self.console, note)
         layout = torch.channels_last_3d if self.engine.channels_last else torch.contiguous_format
         job.model.to(self.fabric.device, memory_format=layout)  # type: ignore[call-overload]
-        self.process = Process(self.fabric, cast(nn.Module, self.fabric.setup_module(job.trained)))
+        self.process = TrainingProcess(self.fabric, cast(nn.Module, self.fabric.setup_module(job.trained)))
         optimizer = make_optimizer(
             job.parameters,
             name=job.optimizer.name,
@@ -324,7 +324,7 @@ class _Session:
         """This process's batches on its device; those of several processes share their skips to end together."""
         world_size = self.fabric.world_size
         log = self.skips.log if world_size == 1 else None
-        batches = self.job.batches(Part(self.loop.step, self.fabric.global_rank, world_size, log))
+        batches = self.job.batches(BatchShare(self.loop.step, self.fabric.global_rank, world_size, log))
         return self.skips.watched(prefetched(batches, self.fabric.device))
 
     def _reporter(self) -> Reporter:

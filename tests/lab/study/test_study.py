@@ -18,7 +18,7 @@ from rspnet.cli import main
 from rspnet.core.locks import LOCK, claimed
 from rspnet.data.annotations import VideoRecord
 from rspnet.lab.study import rows as rows_module
-from rspnet.lab.study.finetuning import hits_in_order, labels_csv
+from rspnet.lab.study.finetuned import hits_in_order, labels_csv
 from rspnet.lab.study.plots import draw_study
 from rspnet.lab.study.rows import finished, row_folder, row_protocol, training_seconds
 from rspnet.lab.study.run_study import rows_of

@@ -31,7 +31,7 @@ from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.stop import Stopped
 from rspnet.features.embedder import Embedder
 from rspnet.features.video_stream import embedded_videos
-from rspnet.lab.study.finetuning import finetuned_hits
+from rspnet.lab.study.finetuned import finetuned_hits
 from rspnet.lab.study.row_scores import FINETUNED, score_all
 from rspnet.lab.study.sets import StudySet
 from rspnet.lab.study.spec import SECTIONS, Study, is_trained

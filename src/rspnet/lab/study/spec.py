@@ -11,6 +11,7 @@ import yaml
 
 from rspnet.config.finetune import ClassifierConfig, FinetuneConfig, LabelledClipsConfig
 from rspnet.config.labelled import LabelledDataConfig
+from rspnet.config.parser import merged
 from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.config.training import EngineConfig, OptimConfig
 from rspnet.core.errors import ConfigError
@@ -171,15 +172,6 @@ def finetune_config(study: Study, run: str, config: PretrainConfig, *, out: str,
 def is_trained(study: Study, run: str) -> bool:
     """Whether a run pre-trains at all."""
     return bool(study.runs[run].get("trained", True))
-
-
-def merged(low: Mapping[str, Any], high: Mapping[str, Any]) -> Options:
-    """Nested options; where both have a value, that of `high`."""
-    out = dict(low)
-    for name, value in high.items():
-        nested = isinstance(value, dict) and isinstance(out.get(name), dict)
-        out[name] = merged(out[name], value) if nested else value
-    return out
 
 
 def option(options: Mapping[str, Any], name: str) -> Any:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rspnet.core.errors import RSPNetError
 from rspnet.engine.curves import METRICS
 from rspnet.pretext.method import Panel
-from rspnet.runs.pretraining_data import ClipSettings
+from rspnet.runs.pretraining_data import PretrainingClips
 from rspnet.show.report.report_page import Charts, Section
 from rspnet.show.report.run_facts import RunFacts
 
@@ -65,7 +65,7 @@ def _panels(run: RunFacts) -> tuple[Panel, ...]:
     if run.command != "pretrain":
         return _CLASSIFIER
     try:
-        return run.method().panels(ClipSettings.of(run.options("data")).played)
+        return run.method().panels(PretrainingClips.of(run.options("data")).played)
     except RSPNetError:
         return (_LOSS,)
 

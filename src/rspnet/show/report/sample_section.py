@@ -17,7 +17,7 @@ from rspnet.data.batches import make_views, stack_pairs
 from rspnet.data.clip_tasks import SpeedPairs
 from rspnet.data.datasets import NoSample
 from rspnet.data.sampler import PairSampler
-from rspnet.runs.pretraining_data import ClipSettings, pair_dataset
+from rspnet.runs.pretraining_data import PretrainingClips, pair_dataset
 from rspnet.show.report.report_page import Film, Films, Section, Text
 from rspnet.show.report.run_facts import RunFacts
 
@@ -50,12 +50,12 @@ def samples_section(run: RunFacts) -> Section:
     try:
         data = run.options("data")
         method = run.method()
-        if not isinstance(method.clips(ClipSettings.of(data).played), SpeedPairs):
+        if not isinstance(method.clips(PretrainingClips.of(data).played), SpeedPairs):
             return Section(TITLE, note=f"Method {method.method} has no query and key clips of two speeds.")
         samples = first_samples(data, seed=int(run.config["seed"]))
     except RSPNetError as error:
         return Section(TITLE, note=f"The samples could not be made again: {error}")
-    clips = ClipSettings.of(data)
+    clips = PretrainingClips.of(data)
     noise = f", noise of {clips.noise_std:g}" if clips.noise_std else ""
     text = (
         f"From the run's first batch, made again from its seed ({run.config['seed']}): crop, flip and colours of the "
@@ -76,7 +76,7 @@ def first_samples(data: Mapping[str, Any], *, seed: int) -> list[SeenSample]:
     Raises:
         RSPNetError: the videos are not there any more.
     """
-    records, clips = find_videos(data.get("root"), data.get("list")), ClipSettings.of(data)
+    records, clips = find_videos(data.get("root"), data.get("list")), PretrainingClips.of(data)
     visits = int(data.get("clips_per_video", 1))
     dataset = pair_dataset(clips, records, seed=seed)
     sampler = PairSampler(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import yaml
 from rich.table import Table
 
-from rspnet.config.choice import Found, choose_settings
+from rspnet.config.choice import Circumstances, choose_settings
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.progress import print_note
@@ -35,7 +35,7 @@ def choose_options(config: PretrainConfig) -> dict[str, Any]:
     records = find_videos(config.data.root, config.data.list)
     device: Literal["cpu", "cuda"] = "cuda" if pick_device(config.engine.device).type == "cuda" else "cpu"
     frames = short_length(records, workers=pick_workers(config.data.num_workers))
-    choice = choose_settings(Found(len(records), frames, device))
+    choice = choose_settings(Circumstances(len(records), frames, device))
     table = Table(show_header=False, box=None, title="chosen for these videos and this machine", title_justify="left")
     for name, reason in choice.reasons.items():
         table.add_row(name, reason)

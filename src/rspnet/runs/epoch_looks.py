@@ -1,4 +1,4 @@
-"""Looks at a classifier after every epoch of its training: scores on a split, and which epoch is the best so far."""
+"""Scores of a classifier on a split after every epoch of its training, and which epoch is the best so far."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rspnet.features.scores import top_k_hits
 from rspnet.models.classifier import Classifier
 from rspnet.runs.classifiers import shared_scores
 from rspnet.runs.predictions import labels_of
-from rspnet.runs.training import Process
+from rspnet.runs.training import TrainingProcess
 
 BEST = "best.ckpt"
 """The weights of the best epoch in a run folder."""
@@ -28,8 +28,8 @@ class LookedAt(NamedTuple):
     records: Sequence[VideoRecord]
 
 
-class Looks:
-    """A `Judge` of classifiers (see `rspnet.runs.training`).
+class EpochLooks:
+    """An `EpochJudge` of classifiers (see `rspnet.runs.training`).
 
     Args:
         model: the classifier.
@@ -62,7 +62,7 @@ class Looks:
         """Take over a checkpoint's looks."""
         self.found = list(saved["looks"])
 
-    def after_epoch(self, process: Process, step: int, console: Console) -> str | None:
+    def after_epoch(self, process: TrainingProcess, step: int, console: Console) -> str | None:
         """Note top-1; `BEST` where it is the best so far (of equals the first) and kept."""
         if not self._split.records:
             return None
@@ -74,7 +74,7 @@ class Looks:
         console.print(f"epoch {epoch:g}: {self._split.name} top-1 {top1:.3f}", highlight=False)
         return BEST if is_best and self._keep_best else None
 
-    def _scores(self, process: Process) -> tuple[list[VideoRecord], NDArray[np.float32]]:
+    def _scores(self, process: TrainingProcess) -> tuple[list[VideoRecord], NDArray[np.float32]]:
         self._model.eval()
         machine = {"device": process.fabric.device, **self._machine}
         kept, scores, _ = shared_scores(self._model, self._split.records, self._view, machine)
