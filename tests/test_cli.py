@@ -126,7 +126,7 @@ def test_the_home_folder_is_meant_by_a_tilde(monkeypatch: pytest.MonkeyPatch, tm
     assert (config.data.root, config.out) == (f"{tmp_path}/videos", f"{tmp_path}/from-file")
     assert parse(*_split([*words, "--out=~/x y"])).out == f"{tmp_path}/x y"
     assert parse("embed", ["~/a.ckpt", "~/b.mp4", "c~.mp4", "--out=~"]).videos == [f"{tmp_path}/b.mp4", "c~.mp4"]
-    assert expand(["--out=~/x"], command="embed", flags=()) == [f"--out={tmp_path}/x"]
+    assert expand(["--out=~/x"], flags=()) == [f"--out={tmp_path}/x"]
 
 
 def _split(words: list[str]) -> tuple[str, list[str]]:
