@@ -15,7 +15,7 @@ from rspnet.data.checks.lengths import short_length
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_videos(tmp_path_factory.mktemp("few"), count=10, num_frames=12)
+    return write_videos(tmp_path_factory.mktemp("few"), count=10, num_frames=20)
 
 
 def test_a_folder_is_enough(
@@ -27,7 +27,7 @@ def test_a_folder_is_enough(
     assert "recipe pretrain/small-cpu: a small network, as there is no GPU" in text
     assert "batch 4 clips a step: at most half of the videos" in text
     assert "the same as --recipe pretrain/small-cpu" in text
-    assert "steps 400 of 4 clips (20 an epoch)" in text
+    assert "steps 360 of 4 clips (20 an epoch)" in text
     assert not list(tmp_path.iterdir())
 
 
@@ -51,8 +51,8 @@ def test_a_resumed_run_keeps_its_settings(
 
 def test_length_is_that_of_nine_in_ten_and_bad_files_do_not_count(videos: Path, tmp_path: Path) -> None:
     records = read_folder(videos)
-    assert short_length(records) == 12
+    assert short_length(records) == 20
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
-    assert short_length([*records, VideoRecord(broken, "broken.mp4")]) == 12
+    assert short_length([*records, VideoRecord(broken, "broken.mp4")]) == 20
     assert short_length([VideoRecord(broken, "broken.mp4")]) is None

@@ -23,13 +23,13 @@ def chosen(choice: Choice) -> tuple[str, int, int, int, int]:
 @pytest.mark.parametrize(
     ("num_videos", "device", "expected"),
     [
-        (10, "cpu", (SMALL, 4, 2, 400, 8)),
-        (128, "cpu", (SMALL, 32, 32, 400, 5)),
-        (1_000, "cpu", (SMALL, 32, 250, 1_250, 1)),
-        (100_000, "cpu", (SMALL, 32, 256, MOST_STEPS_CPU, 1)),
-        (10, "cuda", (SMALL, 4, 2, 400, 8)),
-        (128, "cuda", (SMALL, 32, 32, 400, 5)),
-        (1_000, "cuda", (SMALL, 32, 250, 1_250, 1)),
+        (10, "cpu", (SMALL, 4, 2, 360, 8)),
+        (128, "cpu", (SMALL, 32, 32, 360, 5)),
+        (1_000, "cpu", (SMALL, 32, 192, 375, 1)),
+        (100_000, "cpu", (SMALL, 32, 192, MOST_STEPS_CPU, 1)),
+        (10, "cuda", (SMALL, 4, 2, 360, 8)),
+        (128, "cuda", (SMALL, 32, 32, 360, 5)),
+        (1_000, "cuda", (SMALL, 32, 192, 375, 1)),
         (100_000, "cuda", (PUBLISHED, 64, 16_384, 312_500, 1)),
     ],
 )
@@ -51,17 +51,17 @@ def test_every_choice_can_be_trained(num_videos: int, device: Literal["cpu", "cu
     recipe, batch, queue, steps, visits = chosen(choose_settings(Circumstances(num_videos, None, device)))
     assert 2 <= batch <= max(2, num_videos // 2)
     assert 1 <= queue <= max(1, num_videos // 4)
-    assert steps >= 400
+    assert steps >= 360
     assert num_videos * visits // batch >= 20  # steps of an epoch
     assert (recipe == PUBLISHED) == (device == "cuda" and num_videos >= 10_000)
 
 
 def test_clips_are_cut_to_the_length_of_the_videos() -> None:
-    frames = {length: chosen_frames(length) for length in (5_000, 16, 15, 8, 3, None)}
-    assert frames == {5_000: 8, 16: 8, 15: 4, 8: 4, 3: 4, None: 8}
-    reasons = {length: choose_settings(Circumstances(100, length, "cpu")).reasons["clip"] for length in (15, 3, None)}
-    assert "a window of 8 frames fits into nine of ten videos, 16 would not" in reasons[15]
-    assert "more than one of ten videos is shorter than 8 frames and will be left out" in reasons[3]
+    frames = {length: chosen_frames(length) for length in (5_000, 64, 63, 32, 31, 15, None)}
+    assert frames == {5_000: 16, 64: 16, 63: 8, 32: 8, 31: 4, 15: 4, None: 16}
+    reasons = {length: choose_settings(Circumstances(100, length, "cpu")).reasons["clip"] for length in (63, 15, None)}
+    assert "a window of 32 frames fits into nine of ten videos, 64 would not" in reasons[63]
+    assert "more than one of ten videos is shorter than 16 frames and will be left out" in reasons[15]
     assert "could not be read" in reasons[None]
 
 
