@@ -15,7 +15,7 @@ from rspnet.core.progress import print_note
 from rspnet.data.annotations import find_videos
 from rspnet.data.checks.lengths import short_length
 from rspnet.engine.launch import is_first_process
-from rspnet.engine.runtime import pick_device, pick_workers
+from rspnet.engine.runtime import available_cores, pick_device
 from rspnet.runs.run_folder import CONFIG
 
 _OF_THE_MACHINE = ("root", "list", "num_workers", "max_skipped")
@@ -34,7 +34,8 @@ def choose_options(config: PretrainConfig) -> dict[str, Any]:
         return _of_run(file)
     records = find_videos(config.data.root, config.data.list)
     device: Literal["cpu", "cuda"] = "cuda" if pick_device(config.engine.device).type == "cuda" else "cpu"
-    frames = short_length(records, workers=pick_workers(config.data.num_workers))
+    workers = max(1, available_cores() // 2) if config.data.num_workers is None else config.data.num_workers
+    frames = short_length(records, workers=workers)
     choice = choose_settings(Circumstances(len(records), frames, device))
     table = Table(show_header=False, box=None, title="chosen for these videos and this machine", title_justify="left")
     for name, reason in choice.reasons.items():
