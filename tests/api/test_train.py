@@ -14,10 +14,10 @@ import torch
 from helpers.clips_on_disk import write_labelled_videos, write_videos
 
 import rspnet
-from rspnet.config.pretrain import ModelConfig
 from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.engine.loop import Loop
 from rspnet.engine.stop import StopRequest
+from rspnet.pretext.rspnet import RSPNetMethod
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "python.md"
 TINY: dict[str, Any] = {
@@ -53,7 +53,7 @@ def test_options_are_those_of_the_command_and_torch_is_left_as_it_was(videos: Pa
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        model = ModelConfig(backbone="r3d_10_slim", queue_size=3, momentum=0.9)
+        model = RSPNetMethod(backbone="r3d_10_slim", queue_size=3, momentum=0.9)
         done = rspnet.pretrain(videos, out=tmp_path / "run", recipe="small-cpu", **{**TINY, "model": model})
         assert torch.get_num_threads() == 2
     finally:
