@@ -27,7 +27,7 @@ def test_a_folder_is_enough(
     assert "recipe pretrain/small-cpu: a small network, as there is no GPU" in text
     assert "batch 4 clips a step: at most half of the videos" in text
     assert "the same as --recipe pretrain/small-cpu" in text
-    assert "steps 360 of 4 clips (20 an epoch)" in text
+    assert "steps 500 of 4 clips (20 an epoch)" in text
     assert not list(tmp_path.iterdir())
 
 

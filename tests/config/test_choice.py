@@ -23,13 +23,13 @@ def chosen(choice: Choice) -> tuple[str, int, int, int, int]:
 @pytest.mark.parametrize(
     ("num_videos", "device", "expected"),
     [
-        (10, "cpu", (SMALL, 4, 2, 360, 8)),
-        (128, "cpu", (SMALL, 32, 32, 360, 5)),
-        (1_000, "cpu", (SMALL, 32, 192, 375, 1)),
+        (10, "cpu", (SMALL, 4, 2, 500, 8)),
+        (128, "cpu", (SMALL, 32, 32, 500, 5)),
+        (1_000, "cpu", (SMALL, 32, 192, 625, 1)),
         (100_000, "cpu", (SMALL, 32, 192, MOST_STEPS_CPU, 1)),
-        (10, "cuda", (SMALL, 4, 2, 360, 8)),
-        (128, "cuda", (SMALL, 32, 32, 360, 5)),
-        (1_000, "cuda", (SMALL, 32, 192, 375, 1)),
+        (10, "cuda", (SMALL, 4, 2, 500, 8)),
+        (128, "cuda", (SMALL, 32, 32, 500, 5)),
+        (1_000, "cuda", (SMALL, 32, 192, 625, 1)),
         (100_000, "cuda", (PUBLISHED, 64, 16_384, 312_500, 1)),
     ],
 )
@@ -51,7 +51,7 @@ def test_every_choice_can_be_trained(num_videos: int, device: Literal["cpu", "cu
     recipe, batch, queue, steps, visits = chosen(choose_settings(Circumstances(num_videos, None, device)))
     assert 2 <= batch <= max(2, num_videos // 2)
     assert 1 <= queue <= max(1, num_videos // 4)
-    assert steps >= 360
+    assert steps >= 500
     assert num_videos * visits // batch >= 20  # steps of an epoch
     assert (recipe == PUBLISHED) == (device == "cuda" and num_videos >= 10_000)
 

@@ -16,7 +16,7 @@ MANY_VIDEOS = 10_000
 """From so many on the published network is trained, where there is a GPU."""
 PUBLISHED_BATCH = 64
 """Clips a GPU of the published recipe, which names the batch of four."""
-FEWEST_STEPS, MOST_STEPS_CPU, MOST_STEPS_GPU = 360, 3_000, 20_000
+FEWEST_STEPS, MOST_STEPS_CPU, MOST_STEPS_GPU = 500, 3_000, 20_000
 """Bounds on the steps of the small network."""
 FEWEST_EPOCH_STEPS = 20
 """A checkpoint is written at the end of an epoch: not more often than this."""
