@@ -72,8 +72,8 @@ def pretrain(
         recipe: ready-made settings, such as "small-cpu" (all: `rspnet recipes`); `options` win over them.
         resume: go on with the run in `out`; starts anew where there is none.
         options: those of `rspnet pretrain --help` by their names there. A section is a mapping, `data={"size": 64}`,
-            or its dataclass (`rspnet.config.training.OptimConfig`). Without a recipe and without options of what is learned and
-            how, these are chosen by the videos and the machine, and said.
+            or its dataclass, such as `rspnet.config.training.OptimConfig`. Without a recipe and without options of what
+            is learned and how, these are chosen by the videos and the machine, and said.
 
     Raises:
         RSPNetError: see its kinds; the message names the option in the spelling of the command line.
