@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rspnet.api.open_embedder import open_embedder
 from rspnet.config.classify import ClassifyRunConfig
 from rspnet.config.view import EvenViewConfig
 from rspnet.core.console import PlainConsole
@@ -19,7 +20,6 @@ from rspnet.features.store import FeatureStore, Stamp
 from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
 from rspnet.pretext.opening import weights_file
 from rspnet.runs.embed_run import Embedding, run_embedding, videos_of
-from rspnet.runs.open_embedder import open_embedder
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.show.timeline.write_timelines import EVENTS, PAGE, TimelineFiles
 

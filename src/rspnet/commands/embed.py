@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rspnet.api.open_embedder import open_embedder
 from rspnet.config.embed import EmbedConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
@@ -15,7 +16,6 @@ from rspnet.features.embedding import EmbedView, even_view, sliding_view, stamp_
 from rspnet.features.read import STORE, read_features
 from rspnet.features.store import FeatureStore
 from rspnet.runs.embed_run import Embedding, preview, run_embedding, videos_of
-from rspnet.runs.open_embedder import open_embedder
 from rspnet.runs.predictions import save_columns
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 

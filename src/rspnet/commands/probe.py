@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from rspnet.api.labelled_options import labelled_records
+from rspnet.api.open_embedder import open_embedder
 from rspnet.config.probe import ProbeConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
@@ -35,7 +36,6 @@ from rspnet.features.linear_probe import (
 )
 from rspnet.pretext.methods import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.runs.open_embedder import open_embedder
 from rspnet.runs.predictions import (
     CONFUSION,
     Predictions,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from rspnet.api.labelled_options import labelled_records
+from rspnet.api.open_embedder import open_embedder
 from rspnet.config.retrieve import RetrieveConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
@@ -32,7 +33,6 @@ from rspnet.features.descriptor import Descriptor, comparable
 from rspnet.features.feature_cache import default_cache_folder
 from rspnet.features.labelled_features import FeatureMaker, embedder_view
 from rspnet.features.neighbours import average_precisions, bootstrap_interval, hits_at_k
-from rspnet.runs.open_embedder import open_embedder
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.video.reader import VideoReader
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rspnet.api.open_embedder import open_embedder
 from rspnet.config.search import IndexConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import gather_objects, on_rank_zero, rank
@@ -27,7 +28,6 @@ from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips,
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.opening import weights_file
-from rspnet.runs.open_embedder import open_embedder
 from rspnet.search.store import About, ClipRows, FileRow, Store
 from rspnet.video.reader import VideoReader
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rspnet.api.open_embedder import open_embedder
 from rspnet.config.view import ViewConfig
 from rspnet.core.errors import CheckpointError, DecodeError, RSPNetError
 from rspnet.core.files import sha256_of
@@ -21,7 +22,6 @@ from rspnet.data.video_clips import VideoClips
 from rspnet.features.embedder import Vectors
 from rspnet.features.window_clips import CutVideo, WindowClips, window_means
 from rspnet.pretext.opening import weights_file
-from rspnet.runs.open_embedder import open_embedder
 from rspnet.search.align import best_alignment
 from rspnet.search.hits import Hit
 from rspnet.search.store import ClipRows, Store, joined

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rspnet.api.open_embedder import open_embedder
 from rspnet.config.disentangle import DisentangleConfig
 from rspnet.config.view import EvenViewConfig
 from rspnet.core.console import PlainConsole
@@ -33,7 +34,6 @@ from rspnet.lab.disentangle.shortcuts import SpeedTest, Verdict, as_row, shortcu
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import fresh_twin, require_heads
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.runs.open_embedder import open_embedder
 from rspnet.runs.run_folder import open_run_folder, write_result
 from rspnet.video.reader import open_video
 from rspnet.video.writer import H264, XVID

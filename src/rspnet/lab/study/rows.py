@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rspnet.api.open_embedder import open_embedder
 from rspnet.api.pretraining import run_pretraining
 from rspnet.api.pretraining_plan import build_model
 from rspnet.config.pretrain import PairDataConfig, PretrainConfig
@@ -38,7 +39,6 @@ from rspnet.lab.study.spec import SECTIONS, Study, is_trained
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import choose_method, option_defaults
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.runs.open_embedder import open_embedder
 from rspnet.runs.run_folder import plain
 
 ROW = "row.json"
