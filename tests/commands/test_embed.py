@@ -274,7 +274,7 @@ def test_equal_names_in_two_folders_and_one_folder_by_three_names(
     assert (results["videos"], results["skipped"]) == (2 * count, 2)
     rows = (tmp_path / "out" / "skipped.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["name", "A/bad.mp4", "B/bad.mp4"]
-    names = np.load(tmp_path / "out" / "features.npz")["name"].tolist()
+    names = rspnet.read_features(tmp_path / "out").table["name"].to_pylist()
     assert len(set(names)) == 2 * count
 
 

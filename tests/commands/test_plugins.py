@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers.clips_on_disk import TINY, write_videos
 from helpers.stopping import stop_after
@@ -15,6 +14,7 @@ from rspnet.cli import main, parse
 from rspnet.core.errors import ConfigError
 from rspnet.engine.checkpoint import LAST, load_checkpoint
 from rspnet.engine.curves import METRICS, read_curves
+from rspnet.features.read import read_features
 from rspnet.models import registry
 from rspnet.pretext import methods
 from rspnet.pretext.pretrained import load_pretrained
@@ -70,8 +70,7 @@ def test_training_resuming_and_embedding_with_a_method_and_a_backbone_from_outsi
     }  # fmt: skip
     weights = str(tmp_path / "whole" / LAST)
     assert main(["embed", weights, str(videos), f"--out={tmp_path / 'features'}", "--num_workers=1", *PLUGIN]) == 0
-    with np.load(tmp_path / "features" / "features.npz") as columns:
-        assert columns["features"].shape == (8, 8)
+    assert read_features(tmp_path / "features").features.shape == (8, 8)
     assert main(["export", weights, f"--out={tmp_path / 'export'}", *PLUGIN]) == 0
     assert load_pretrained(tmp_path / "export").config["plugins"] == ["outside_arrow"]
     assert main(["report", str(tmp_path / "whole"), *PLUGIN]) == 0
