@@ -129,7 +129,7 @@ class _Strategy(DDPStrategy):
 
 
 class _Launcher(_SubprocessScriptLauncher):
-    """Fabric's launcher with three changes.
+    """Fabric's launcher with three changes. It stands on private classes: pyproject.toml bounds Fabric's version.
 
     The ranks meet at a port that this process holds from the start (Fabric looks for a free one and hopes that it still
     is when it is used). A rank that ends in good order, because all of them do, does not have the others killed. And
