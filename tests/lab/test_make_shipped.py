@@ -72,3 +72,14 @@ def test_the_command_makes_a_file_that_opens(tmp_path: Path) -> None:
     model = load_pretrained(tmp_path / "rspnet-small.ckpt")
     assert model.config["stride"] == 2
     assert model.config == load_pretrained("rspnet-small").config
+
+
+def test_the_list_of_weights_names_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["weights"]) == 0
+    assert capsys.readouterr().out.startswith("rspnet-small ")
+    assert main(["weights", "rspnet-small"]) == 0
+    file = shipped_file("rspnet-small")
+    assert file is not None
+    assert sha256_of(file) in capsys.readouterr().out
+    assert main(["weights", "rspnet-small", "--download", "x"]) == 2
+    assert "rspnet-small" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from rspnet.core.errors import CheckpointError, RSPNetError
 from rspnet.core.files import atomic_path, sha256_of
 from rspnet.core.noted_hash import fits_noted_hash, note_hash
 from rspnet.models.catalogue import CATALOGUE, IMAGENET, PublishedWeights, published
+from rspnet.weights import shipped_file, shipped_names
 
 _TIMEOUT_SECONDS = 60.0
 _OTHER_MEAN = " (this package feeds ImageNet's: fine-tuning adapts to it, frozen features do not)"
@@ -23,7 +24,14 @@ def weights(config: WeightsConfig) -> None:
     Raises:
         RSPNetError: an unknown name, no connection, or a file that is not what it was.
     """
+    own = shipped_file(config.name or "")
+    if own is not None and config.download is None:
+        print(f"{config.name}: comes with the package, {own.stat().st_size} bytes, SHA-256 {sha256_of(own)}")
+        print(f"  file        {own}\n  licence     Apache-2.0\n  card        docs/rspnet-small.md")
+        return
     if config.name is None:
+        for name in shipped_names():
+            print(f"{name:<26} comes with the package: name it wherever a model is asked for")
         for entry in CATALOGUE.values():
             print(f"{entry.name:<26} {entry.backbone:<18} {entry.clip:<9} {entry.trained_on}")
         return
