@@ -50,7 +50,7 @@ def test_help_is_quick_and_imports_no_torch() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["fly"], "unknown command 'fly': one of pretrain,"),
+        (["fly"], "unknown command 'fly': one of demo,"),
         (["pretrain", "--out", "run"], "name a folder or a list of videos: rspnet pretrain VIDEOS"),
         ([*PRETRAIN, "--data.sise", "3"], "unrecognized arguments: --data.sise"),
         ([*PRETRAIN, "--data.size", "3"], "--data.size 3: must be at least 16 pixels"),

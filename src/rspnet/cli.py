@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import sys
@@ -25,6 +26,18 @@ class Command(NamedTuple):
 
 
 COMMANDS: dict[str, Command] = {
+    "demo": Command(
+        "rspnet.config.tools:DemoConfig", "rspnet.commands.demo:demo", "see it learn, in minutes, without any data"
+    ),
+    "doctor": Command(
+        "rspnet.config.doctor:DoctorConfig", "rspnet.commands.doctor:doctor", "find what is wrong with your videos"
+    ),
+    "transcode": Command(
+        "rspnet.config.transcode:TranscodeConfig",
+        "rspnet.commands.transcode:transcode",
+        "rewrite videos small and quick to read",
+    ),
+    "pack": Command("rspnet.config.pack:PackConfig", "rspnet.commands.pack:pack", "put videos into few large files"),
     "pretrain": Command(
         "rspnet.config.pretrain:PretrainConfig",
         "rspnet.commands.pretrain:pretrain",
@@ -33,73 +46,6 @@ COMMANDS: dict[str, Command] = {
     ),
     "embed": Command(
         "rspnet.config.embed:EmbedConfig", "rspnet.commands.embed:embed", "turn videos into feature vectors"
-    ),
-    "retrieve": Command(
-        "rspnet.config.retrieve:RetrieveConfig",
-        "rspnet.commands.retrieve:retrieve",
-        "score features by video retrieval",
-    ),
-    "finetune": Command(
-        "rspnet.config.finetune:FinetuneConfig", "rspnet.commands.finetune:finetune", "train a classifier and test it"
-    ),
-    "evaluate": Command(
-        "rspnet.config.finetune:EvaluateConfig", "rspnet.commands.evaluate:evaluate", "test a fine-tuned run again"
-    ),
-    "predict": Command(
-        "rspnet.config.finetune:PredictConfig", "rspnet.commands.predict:predict", "name the classes of new videos"
-    ),
-    "compare": Command(
-        "rspnet.config.compare:CompareConfig",
-        "rspnet.commands.compare:compare",
-        "put results side by side, paired tests",
-    ),
-    "convert": Command(
-        "rspnet.config.convert:ConvertConfig", "rspnet.commands.convert:convert", "read weights of other programs"
-    ),
-    "weights": Command(
-        "rspnet.config.weights:WeightsConfig", "rspnet.commands.weights:weights", "list or download published weights"
-    ),
-    "classify fit": Command(
-        "rspnet.config.classify:ClassifyFitConfig",
-        "rspnet.commands.classify_fit:classify_fit",
-        "learn classes of moments from few labels",
-    ),
-    "classify run": Command(
-        "rspnet.config.classify:ClassifyRunConfig",
-        "rspnet.commands.classify_run:classify_run",
-        "find the moments of these classes in videos",
-    ),
-    "export": Command(
-        "rspnet.config.export:ExportConfig", "rspnet.commands.export:export", "write a network for use elsewhere"
-    ),
-    "probe": Command(
-        "rspnet.config.probe:ProbeConfig",
-        "rspnet.commands.probe:probe",
-        "judge frozen features: linear, kNN, few labels",
-    ),
-    "study disentangle": Command(
-        "rspnet.config.disentangle:DisentangleConfig",
-        "rspnet.lab.disentangle.run_disentangle:disentangle",
-        "ask features what they hold, and RSP what it goes by",
-    ),
-    "study shipped": Command(
-        "rspnet.config.shipped:ShippedConfig",
-        "rspnet.lab.make_shipped:make_shipped",
-        "make the weights that come with the package again",
-    ),
-    "study": Command(
-        "rspnet.config.study:StudyConfig",
-        "rspnet.lab.study.run_study:study",
-        "run a grid of pre-trainings and judge each",
-    ),
-    "subset": Command(
-        "rspnet.config.labelled:SubsetConfig",
-        "rspnet.commands.subset:make_subset",
-        "link the smallest Kinetics classes",
-    ),
-    "roi": Command("rspnet.config.roi:RoiConfig", "rspnet.commands.roi:roi", "show where two clips are alike"),
-    "doctor": Command(
-        "rspnet.config.doctor:DoctorConfig", "rspnet.commands.doctor:doctor", "find what is wrong with your videos"
     ),
     "index": Command(
         "rspnet.config.search:IndexConfig", "rspnet.search.index:index", "make a folder of videos searchable"
@@ -110,20 +56,75 @@ COMMANDS: dict[str, Command] = {
         "find videos by motion and look",
     ),
     "serve": Command("rspnet.config.search:ServeConfig", "rspnet.search.ui.serve:serve", "search in the browser"),
-    "transcode": Command(
-        "rspnet.config.transcode:TranscodeConfig",
-        "rspnet.commands.transcode:transcode",
-        "rewrite videos small and quick to read",
+    "classify fit": Command(
+        "rspnet.config.classify:ClassifyFitConfig",
+        "rspnet.commands.classify_fit:classify_fit",
+        "learn classes of moments from few labels",
     ),
-    "pack": Command("rspnet.config.pack:PackConfig", "rspnet.commands.pack:pack", "put videos into few large files"),
+    "classify run": Command(
+        "rspnet.config.classify:ClassifyRunConfig",
+        "rspnet.commands.classify_run:classify_run",
+        "find the moments of these classes in videos",
+    ),
+    "probe": Command(
+        "rspnet.config.probe:ProbeConfig",
+        "rspnet.commands.probe:probe",
+        "judge frozen features: linear, kNN, few labels",
+    ),
+    "finetune": Command(
+        "rspnet.config.finetune:FinetuneConfig", "rspnet.commands.finetune:finetune", "train a classifier and test it"
+    ),
+    "evaluate": Command(
+        "rspnet.config.finetune:EvaluateConfig", "rspnet.commands.evaluate:evaluate", "test a fine-tuned run again"
+    ),
+    "predict": Command(
+        "rspnet.config.finetune:PredictConfig", "rspnet.commands.predict:predict", "name the classes of new videos"
+    ),
+    "retrieve": Command(
+        "rspnet.config.retrieve:RetrieveConfig",
+        "rspnet.commands.retrieve:retrieve",
+        "score features by video retrieval",
+    ),
+    "compare": Command(
+        "rspnet.config.compare:CompareConfig",
+        "rspnet.commands.compare:compare",
+        "put results side by side, paired tests",
+    ),
+    "roi": Command("rspnet.config.roi:RoiConfig", "rspnet.commands.roi:roi", "show where two clips are alike"),
     "report": Command(
         "rspnet.config.report:ReportConfig", "rspnet.commands.report:report", "show a run in one HTML file"
     ),
-    "demo": Command(
-        "rspnet.config.tools:DemoConfig", "rspnet.commands.demo:demo", "see it learn, in minutes, without any data"
+    "weights": Command(
+        "rspnet.config.weights:WeightsConfig", "rspnet.commands.weights:weights", "list or download published weights"
+    ),
+    "convert": Command(
+        "rspnet.config.convert:ConvertConfig", "rspnet.commands.convert:convert", "read weights of other programs"
+    ),
+    "export": Command(
+        "rspnet.config.export:ExportConfig", "rspnet.commands.export:export", "write a network for use elsewhere"
     ),
     "recipes": Command(
         "rspnet.config.tools:RecipesConfig", "rspnet.commands.recipes:show_recipes", "list or print ready-made settings"
+    ),
+    "subset": Command(
+        "rspnet.config.labelled:SubsetConfig",
+        "rspnet.commands.subset:make_subset",
+        "link the smallest Kinetics classes",
+    ),
+    "study": Command(
+        "rspnet.config.study:StudyConfig",
+        "rspnet.lab.study.run_study:study",
+        "run a grid of pre-trainings and judge each",
+    ),
+    "study disentangle": Command(
+        "rspnet.config.disentangle:DisentangleConfig",
+        "rspnet.lab.disentangle.run_disentangle:disentangle",
+        "ask features what they hold, and RSP what it goes by",
+    ),
+    "study shipped": Command(
+        "rspnet.config.shipped:ShippedConfig",
+        "rspnet.lab.make_shipped:make_shipped",
+        "make the weights that come with the package again",
     ),
     "bench": Command(
         "rspnet.config.tools:BenchConfig", "rspnet.lab.bench.run_bench:bench", "measure speed against the plain route"
@@ -201,7 +202,9 @@ def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
             return command, list(words[length:])
     if not words:
         raise ConfigError(f"no command: one of {', '.join(COMMANDS)}")
-    raise ConfigError(f"unknown command {words[0]!r}: one of {', '.join(COMMANDS)}")
+    near = difflib.get_close_matches(words[0], COMMANDS, n=1)
+    advice = f"did you mean {near[0]}?" if near else f"one of {', '.join(COMMANDS)}"
+    raise ConfigError(f"unknown command {words[0]!r}: {advice}")
 
 
 def resolve(name: str) -> Any:
