@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rspnet.core.errors import ConfigError
+from rspnet.engine.runtime import has_native_bf16
 from rspnet.pretext.rspnet import PretextOutput, RSPNet
 from rspnet.pretext.shuffle import global_permutation, shuffle, unshuffle
 from rspnet.pretext.speed import SpeedViews
@@ -178,8 +179,9 @@ def test_autocast_channels_last() -> None:
     out.loss.backward()
     assert out.loss.dtype == torch.float32
     assert model.queue.keys.dtype == torch.float32
-    assert all(clips.is_contiguous(memory_format=torch.channels_last_3d) for clips in seen)
     assert len(seen) == 4
+    if has_native_bf16(torch.device("cpu")):  # elsewhere torch computes bf16 by a slow way that gives up the layout
+        assert all(clips.is_contiguous(memory_format=torch.channels_last_3d) for clips in seen)
     # In eval mode, for batch norm over two samples magnifies rounding without bound.
     exact = model.eval()(views).loss.item()
     with torch.autocast("cpu", dtype=torch.bfloat16):
