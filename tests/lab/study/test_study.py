@@ -95,7 +95,7 @@ def test_every_row_has_scores_protocol_and_cost(whole: Path) -> None:
 def test_finished_rows_are_not_made_again(
     whole: Path, spec: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(rows_module, "pretrain", lambda _: pytest.fail("made again"))
+    monkeypatch.setattr(rows_module, "run_pretraining", lambda *_: pytest.fail("made again"))
     assert study(spec, root, whole) == 0
     assert "3 rows: 0 made, 3 there already, 0 in other hands" in " ".join(capsys.readouterr().err.split())
 
@@ -191,7 +191,9 @@ def test_scores_against_cpu_seconds_and_runs_of_several_kinds(whole: Path, spec:
     assert seconds == (0, 100, 200, 300, 400, 500)
     assert [training_seconds(rows[first : first + 2]) for first in (0, 2, 4)] == [50, 200, 450]  # 300 was resumed
     text = block(plan, content)
-    assert "r3d_10_slim, 4 frames x 32², batch 4, adamw, fp32 (random, joint); r3d_10_slim, 4 frames x 48²" in text
+    assert (
+        "two_stream_slim, 4 frames x 32², batch 4, adamw, fp32 (random, joint); two_stream_slim, 4 frames x 48²" in text
+    )
     assert "batch 4, adamw (order); pre-trained on" in text
     draw_study(tmp_path / "time.png", plan, rows)
     assert (tmp_path / "time.png").read_bytes().startswith(b"\x89PNG")
