@@ -144,7 +144,7 @@ def test_a_plugin_may_be_a_module_and_is_asked_for_by_any_command(
     assert main(["recipes", "--plugin"]) == 2
     assert "--plugin: name a module or a file" in capsys.readouterr().err
     assert main([*PLUGIN]) == 2
-    assert "no command: one of pretrain," in capsys.readouterr().err
+    assert "no command: one of demo, doctor," in capsys.readouterr().err
 
 
 def test_registering_twice_or_badly_is_refused() -> None:

@@ -168,7 +168,8 @@ def test_a_name_in_latin_1_does_not_end_the_writing_of_features(tmp_path: Path, 
     names = np.array([os.fsdecode(b"caf\xe9.mp4"), "thé.mp4"])
     save_columns(tmp_path / name, {"name": names, "vector": np.eye(2, dtype=np.float32)})
     if name.endswith("npz"):
-        assert np.load(tmp_path / name)["name"].tolist() == names.tolist()
+        with np.load(tmp_path / name) as stored:
+            assert stored["name"].tolist() == names.tolist()
     else:
         table = read_table(tmp_path / name)
         assert table["name"].to_pylist() == ["caf\\udce9.mp4", "thé.mp4"]

@@ -81,6 +81,11 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path) as stored:
+        return dict(stored)
+
+
 def test_listing(s3: S3, videos: Path, bucket: str) -> None:
     found = read_folder(bucket)
     assert [record.name for record in found] == [record.name for record in read_folder(videos)]
@@ -118,7 +123,7 @@ def test_embed_gives_the_same_vectors_and_skips_what_it_may_not_read(
     s3.trouble.failures, s3.trouble.cuts = 2, 1
     run_here("embed", model, bucket, f"--out={tmp_path / 's3'}", *options)
     assert s3.trouble.failures == s3.trouble.cuts == 0
-    disk, store = (np.load(tmp_path / name / "features.npz") for name in ("disk", "s3"))
+    disk, store = (arrays(tmp_path / name / "features.npz") for name in ("disk", "s3"))
     assert disk["name"][-1] == forbidden
     for column in ("name", "features", "motion", "appearance"):
         np.testing.assert_array_equal(disk[column][:-1], store[column])

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from rspnet.config.pack import PackConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
@@ -73,7 +72,7 @@ def pack(config: PackConfig) -> int:
     write_result(folder, command="pack", protocol=plain(config), results={**counts, "bytes": size})
     text = f"{len(rows)} videos in {len(shards)} shards: {out}"
     text += f"; {len(log)} left out, named in {folder / SKIPPED}" if len(log) else ""
-    Console(stderr=True).print(text, highlight=False, soft_wrap=True)
+    PlainConsole(stderr=True).print(text, soft_wrap=True)
     return 1 if len(log) else 0
 
 
