@@ -30,6 +30,8 @@ class VideoBytes:
 
     Attributes:
         name: FFmpeg looks at its ending.
+        status: as given.
+        size: in bytes.
         hollow: byte ranges that read as zeros.
     """
 
@@ -37,6 +39,7 @@ class VideoBytes:
         self.name = f"file:{path.name}"
         self.path = path
         self.hollow: list[range] = []
+        self.status = status
         self.size = status.st_size
         self._has_failed = False
         try:

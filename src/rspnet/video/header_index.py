@@ -12,11 +12,10 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from rspnet.core.errors import DecodeError
-from rspnet.core.urls import UrlPath
-from rspnet.video.fetched import VideoBytes, media_data
+from rspnet.video.fetched import media_data
 from rspnet.video.index_cache import PacketIndex, Place, place_numbers
 from rspnet.video.packets import PacketTable
-from rspnet.video.source import demux, describe, open_container
+from rspnet.video.source import bytes_of, demux, describe, open_container
 
 HOLLOW_FROM_BYTES = 8 * 2**20
 """Smaller objects are read whole: few requests cost less than few bytes."""
@@ -46,19 +45,23 @@ class HeaderIndex(PacketIndex):
         return DecodeError(path, "its header describes other packets than it holds")
 
 
-def header_index(path: Path) -> HeaderIndex | None:
+def header_index(path: Path, opened: InputContainer) -> HeaderIndex | None:
     """The packet table of a large MP4 object; None where its packets have to be seen, or where it is a local file.
+
+    Args:
+        path: the object.
+        opened: its container, which is left as it is.
 
     Raises:
         DecodeError: it cannot be read.
     """
-    if not isinstance(path, UrlPath):
+    file = bytes_of(opened)
+    if file is None or file.size < HOLLOW_FROM_BYTES:
         return None
     container, stream = open_container(path)
     with container:
-        file = container.file.file if container.file is not None else None
-        if not isinstance(file, VideoBytes) or file.size < HOLLOW_FROM_BYTES:
-            return None
+        file = bytes_of(container)
+        assert file is not None
         codec = stream.codec_context.name
         if not container.format.name.startswith("mov,") or codec not in _CODECS:
             return None

@@ -74,10 +74,10 @@ class VideoReader:
         self._cursor = PacketCursor(self.path)
         self._container, self._stream = open_container(self.path)
         try:
-            self._identity = file_identity(self.path)
+            self._identity = file_identity(self.path, self._container)
             self._context: Any = self._stream.codec_context
             self._has_stamps = self._container.format.name not in _STAMPLESS_CONTAINERS
-            self._index: PacketIndex | None = load_index(self.path) or header_index(self.path)
+            self._index: PacketIndex | None = load_index(self.path) or header_index(self.path, self._container)
             self._kept: list[Packet[Any]] | None = [] if self._index is None else None
             self._damaged: set[int] = set()
             self._table = self._read_table() if self._index is None else self._index.table
@@ -280,7 +280,7 @@ class VideoReader:
     def _renew_decoder(self) -> None:
         """Take a new decoder: flushing does not clear all that damage leaves in one, which may crash it later."""
         container, stream = open_container(self.path)
-        if file_identity(self.path) != self._identity:
+        if file_identity(self.path, container) != self._identity:
             container.close()
             raise DecodeError(self.path, "the file changed while it was read")
         self._container.close()

@@ -90,14 +90,25 @@ def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
         raise
 
 
-def file_identity(path: Path) -> tuple[int, int, int, int]:
+def bytes_of(container: InputContainer) -> VideoBytes | None:
+    """What an object is read by; None of a local file."""
+    file = container.file.file if container.file is not None else None
+    return file if isinstance(file, VideoBytes) else None
+
+
+def file_identity(path: Path, container: InputContainer | None = None) -> tuple[int, int, int, int]:
     """Tells a file from another one that took its name, and from itself with other content.
+
+    Args:
+        path: the file.
+        container: the file, just opened: what a store then said of an object need not be asked again.
 
     Raises:
         DecodeError: there is no such file any more.
     """
+    opened = None if container is None else bytes_of(container)
     try:
-        status = path.stat()
+        status = path.stat() if opened is None else opened.status
     except OSError as error:
         raise DecodeError(path, error.strerror or str(error)) from None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
