@@ -1,0 +1,123 @@
+"""Samples a second and seconds to the first batch from single files and from shards, on disk and on S3 with a delay.
+
+python benchmarks/shards.py [VIDEOS] [DELAY_MS]
+
+Makes VIDEOS (2,000) short videos (50 different ones) in a temporary folder, packs them into 1, 10 and 100 shards, and
+reads 20 batches of 8 pairs by one worker process from each, in a process of its own; then the same from an S3 server on
+loopback (moto's) behind a proxy that waits DELAY_MS (20) before every request. Prints one line of JSON for each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+DIFFERENT, SHARDS, BATCHES, BATCH = 50, (1, 10, 100), 20, 8
+
+
+def main() -> None:
+    """Make the videos and measure."""
+    sys.path.insert(0, str(HERE.parent / "tests"))
+    from helpers.stores import s3_server
+
+    given = [int(word) for word in sys.argv[1:]]
+    count, delay_ms = [*given, *(2000, 20)[len(given) :]]
+    with tempfile.TemporaryDirectory() as place:
+        folders = make(Path(place), count)
+        for name, folder in folders.items():
+            print(json.dumps({"from": name, "on": "disk", **apart(folder, os.environ)}), flush=True)
+        with s3_server() as s3:
+            urls = {name: s3.put("bench", files(folder, name)) + f"/{name}" for name, folder in folders.items()}
+            s3.trouble.delay_s = delay_ms / 1e3
+            for name, url in urls.items():
+                s3.trouble.seen.clear()
+                found = apart(url, os.environ | s3.environment)
+                found |= {"requests": len(s3.trouble.seen)}
+                print(json.dumps({"from": name, "on": f"S3, {delay_ms} ms", **found}), flush=True)
+
+
+def make(place: Path, count: int) -> dict[str, Path]:
+    """Single files and shards, by what they are called."""
+    from rspnet.cli import main as rspnet
+    from rspnet.data.synthetic.procedural import plan_clips, write_set
+
+    write_set(place / "all", plan_clips(num_videos=DIFFERENT, seed=0, num_frames=48, size=128), workers=0)
+    different = sorted(path for path in (place / "all").rglob("*") if path.suffix in (".mp4", ".avi"))
+    folders = {"files": place / "files"}
+    for number in range(count):
+        source = different[number % len(different)]
+        target = folders["files"] / f"{number % 100:02d}" / f"{number:06d}{source.suffix}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    size = sum(path.stat().st_size for path in folders["files"].rglob("*.*"))
+    from rspnet.data import packing
+
+    made = packing.Packer.__init__
+    for shards in SHARDS:
+        folder = folders[f"{shards} shards"] = place / f"shards-{shards}"
+        limit = int(1.1 * size / shards) + 2**20 // shards
+
+        def smaller(self: Any, *args: Any, limit: int = limit, **_: Any) -> None:
+            made(self, *args, limit_bytes=limit)
+
+        packing.Packer.__init__ = smaller  # type: ignore[method-assign]
+        started = perf_counter()
+        assert rspnet(["pack", str(folders["files"]), f"--out={folder}", "--num_workers=1"]) == 0
+        seconds, there = perf_counter() - started, len(list(folder.glob("*.tar")))
+        print(json.dumps({"packed": count, "bytes": size, "into": there, "seconds": round(seconds, 1)}), flush=True)
+    return folders
+
+
+def files(folder: Path, name: str) -> dict[str, bytes]:
+    """Objects to put."""
+    found = (path for path in folder.rglob("*") if path.is_file() and ".pack" not in path.parts)
+    return {f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in found}
+
+
+def apart(root: object, environment: Any) -> dict[str, Any]:
+    """`measure` in a process of its own."""
+    words = [sys.executable, str(HERE / "shards.py"), "--measure", str(root)]
+    alone = environment | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, env=alone, capture_output=True, text=True, check=True)  # noqa: S603 - ourselves
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def measure(root: str) -> dict[str, Any]:
+    """Read batches of pairs of the videos of a folder."""
+    from rspnet.data.annotations import read_folder
+    from rspnet.data.datasets import ClipPairDataset
+    from rspnet.data.loader import make_loader
+    from rspnet.data.presets import augment_preset
+    from rspnet.data.sampler import PairSampler
+
+    started = perf_counter()
+    records = read_folder(root)
+    listed = perf_counter()
+    preset = augment_preset("published")
+    dataset = ClipPairDataset(records, num_frames=16, speeds=[2], size=112, preset=preset, seed=0)
+    sampler = PairSampler(len(records), batch_size=BATCH, speeds=[2], seed=0, total_steps=BATCHES)
+    first = last = 0.0
+    for _ in make_loader(dataset, sampler, num_workers=1):
+        last = perf_counter()
+        first = first or last
+    return {
+        "videos": len(records),
+        "listing_s": round(listed - started, 2),
+        "first_batch_s": round(first - started, 2),
+        "samples_a_second": round((BATCHES - 1) * BATCH / (last - first), 1),
+    }
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        print(json.dumps(measure(sys.argv[2])))
+    else:
+        main()
