@@ -87,6 +87,11 @@ def energy(path: Path) -> Vectors:
     with open_video(path) as video:
         box = centre_square(video.height, video.width)
         (frames,) = video.read_views([View(list(range(len(video))), box=box, size=(24, 24))])
+    return energy_of(frames)
+
+
+def energy_of(frames: NDArray[np.uint8]) -> Vectors:
+    """Motion energy of frames [n, 24, 24, 3], n >= 4: float32 [3 * 24 * 24]."""
     change = np.abs(np.diff(frames.astype(np.float32).mean(axis=3), axis=0))
     return np.concatenate([part.mean(axis=0).ravel() for part in np.array_split(change, 3)]).astype(np.float32)
 

@@ -33,7 +33,9 @@ def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[
     assert stop.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     config = resolve(COMMANDS[command].config)
-    told = [item.metadata.get("positional", {}).get("help", f"--{item.name}") for item in fields(config)]
+    told = [
+        item.metadata.get("positional", {}).get("help", f"--{item.name.removesuffix('_')}") for item in fields(config)
+    ]
     assert all(part in text for part in told)
     undocumented = re.findall(r"--(\S+) \S+ \((?:required, )?type", text)
     assert not undocumented

@@ -17,10 +17,10 @@ from rspnet.features.event_labels import BACKGROUND, Label, find_paths, read_lab
 from rspnet.features.linear_probe import require_sklearn
 from rspnet.features.read import open_store, stream_videos
 from rspnet.features.store import FeatureStore
-from rspnet.features.timeline import Rule
-from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
-from rspnet.features.window_fit import Fitted, LabelledVideo, choose_rules, fit_windows
+from rspnet.features.window_classifier import CLASSIFIER
+from rspnet.features.window_fit import Fitted, LabelledVideo
 from rspnet.features.window_scores import segment_scores, too_little, window_scores
+from rspnet.features.window_training import Training, train_classifier
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 
 
@@ -35,24 +35,14 @@ def classify_fit(config: ClassifyFitConfig) -> None:
     store = open_store(Path(config.features))
     assert store.stamp is not None
     videos = labelled_videos(store, labels, config)
-    fitted = fit_windows(videos, background=config.background, folds=config.folds, seed=config.seed)
-    has_events = config.background and all(row.end_s < float("inf") for row in labels) and bool(fitted.grouped_by)
-    plain_rules = [Rule() for _ in fitted.names]
-    rules = choose_rules(videos, fitted.names, fitted.held_out) if has_events else plain_rules
-    classifier = WindowClassifier(
-        names=fitted.names,
-        exclusive=fitted.exclusive,
-        weights=fitted.weights,
-        bias=fitted.bias,
-        rules=tuple(rules),
-        vectors=tuple(config.vectors),
-        stamp=store.stamp,
-    )
+    how = Training(tuple(config.vectors), config.background, config.folds, config.seed)
+    trained = train_classifier(videos, store.stamp, how)
+    fitted, rules = trained.fitted, trained.classifier.rules
     folder = open_run_folder(config.out, config, command="classify fit")
-    classifier.save(folder / CLASSIFIER)
+    trained.classifier.save(folder / CLASSIFIER)
     results: dict[str, Any] = {
         "classes": window_scores(fitted, seed=config.seed) if fitted.grouped_by else {},
-        "segments": segment_scores(videos, fitted, rules, seed=config.seed) if has_events else {},
+        "segments": segment_scores(videos, fitted, rules, seed=config.seed) if trained.has_rules else {},
         "rules": {name: vars(rule) for name, rule in zip(fitted.names, rules, strict=True)},
         "notes": too_little(videos, fitted),
     }

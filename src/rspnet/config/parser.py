@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import keyword
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -56,7 +57,10 @@ def parse_words(kind: type, words: Sequence[str], *, command: str, defaults: Map
     if defaults:
         parser.set_defaults(dict(_dotted(defaults)))
     flags = set(flags_of(kind)).union(*(method_flags(name) for name in _methods(kind)))
-    return _parsed(kind, parser, lambda: parser.parse_args(expand(words, flags=flags)), command=command)
+    spelled = expand(words, flags=flags)
+    if any(item.metadata["positional"].get("nargs") == "*" for item in _placed(kind)):
+        spelled = places_first(spelled, several=[f"--{name}" for name in _several(kind)])
+    return _parsed(kind, parser, lambda: parser.parse_args(spelled), command=command)
 
 
 def parse_options(kind: type, options: Mapping[str, Any], *, command: str, recipe: str | None = None) -> Any:
@@ -99,16 +103,30 @@ def make_parser(kind: type, *, command: str) -> ArgumentParser:
     hints = get_type_hints(kind)
     for item in placed:
         options = dict(item.metadata["positional"])
-        many = options.get("nargs") == "+"
+        many = options.get("nargs") in ("+", "*")
         parser.add_argument(item.name, type=get_args(hints[item.name])[0] if many else hints[item.name], **options)
     by_place: ByPlace | None = getattr(kind, "BY_PLACE", None)
     if by_place is not None:
         parser.add_argument(by_place.name, nargs="?", type=str, help=by_place.help)
     chosen = _methods(kind)
-    parser.add_class_arguments(kind, as_group=False, skip={*chosen, *(item.name for item in placed)})
+    lists = _several(kind)
+    parser.add_class_arguments(kind, as_group=False, skip={*chosen, *lists, *(item.name for item in placed)})
+    for name, text in lists.items():
+        parser.add_argument(f"--{name}", nargs="+", type=str, default=[], help=text)
+    _spell_keywords(parser)
     for name in chosen:
         add_method_options(parser, name)
     return parser
+
+
+def _spell_keywords(parser: ArgumentParser) -> None:
+    """Call options such as `class_`, whose name is a word of Python, `--class`."""
+    for action in list(parser._actions):
+        name = action.dest.removesuffix("_")
+        if action.dest != name and keyword.iskeyword(name):
+            action.option_strings = [f"--{name}"]
+            parser._option_string_actions[f"--{name}"] = action
+            action.metavar = name.upper()
 
 
 def has_recipes(kind: type, *, command: str) -> bool:
@@ -128,6 +146,11 @@ def _recipe_action(config: argparse.Action, command: str) -> type[argparse.Actio
 
 def _placed(kind: type) -> list[Any]:
     return [item for item in fields(kind) if "positional" in item.metadata]
+
+
+def _several(kind: type) -> dict[str, str]:
+    """The options that take one text or more, and what explains them."""
+    return {item.name: item.metadata["several"] for item in fields(kind) if "several" in item.metadata}
 
 
 def _methods(kind: type) -> list[str]:
@@ -245,6 +268,29 @@ def expand(words: Sequence[str], *, flags: Collection[str]) -> list[str]:
         else:
             expanded.append(name + equals + (at_home(value) if equals else value))
     return expanded
+
+
+def places_first(words: Sequence[str], *, several: Collection[str]) -> list[str]:
+    """Words with those that are given by place before the options: argparse takes none that follow where none must.
+
+    Args:
+        words: spelled as `expand` does.
+        several: options that take one text or more.
+    """
+    placed: list[str] = []
+    options: list[str] = []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("-"):
+            placed.append(word)
+            continue
+        options.append(word)
+        values = 0 if "=" in word else len(left) if word in several else 1
+        while values and left and not left[0].startswith("--"):
+            options.append(left.pop(0))
+            values -= 1
+    return placed + options
 
 
 def is_undecided(kind: type, names: Iterable[str]) -> bool:

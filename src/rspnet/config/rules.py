@@ -67,3 +67,8 @@ def positional(text: str, **options: Any) -> Any:
     """A field given by place; `text` explains it in --help, `options` go to argparse (nargs) or are its default."""
     default = {"default": options["default"]} if "default" in options else {}
     return field(metadata={"positional": {"help": text, **options}}, **default)
+
+
+def several(text: str) -> Any:
+    """An option that takes one text or more; `text` explains it in --help."""
+    return field(default_factory=list, metadata={"several": text})

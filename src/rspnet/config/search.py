@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rspnet.config.rules import DEFAULT_WEIGHTS, Device, positional, require
+from rspnet.config.rules import DEFAULT_WEIGHTS, Device, positional, require, several
 from rspnet.config.view import ViewConfig
 
 
@@ -35,29 +35,39 @@ class IndexConfig(ViewConfig):
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """Find the parts of a library's videos that move like a query, look like it, or both.
+    """Find the parts of a library's videos that move like a query, look like it, or both; or those of a trained class.
 
-    Example: rspnet search library query.mp4 --alpha 0.8 -k 5 --out hits.png
+    Examples: rspnet search library query.mp4 --alpha 0.8 -k 5 --out hits.png
+              rspnet search library jump.mp4 other.mp4@3-5 --unlike fall.mp4
+              rspnet search library --class classifier:jump
     """
 
     store: str = positional("The library that rspnet index made.")
-    query: str = positional("A video.")
+    queries: list[str] = positional(
+        "Videos that show what is wanted, each whole or as VIDEO@START-END (seconds); the scores of several are "
+        "averaged.",
+        nargs="*",
+    )
+    unlike: list[str] = several("Videos, or parts of them, that show what is not wanted: they lower the score.")
+    class_: str | None = None
+    """In place of queries: CLASSIFIER[:label], a run folder of rspnet classify fit and one of its classes; finds the
+    likeliest moments."""
     start: float = 0.0
-    """Second at which the query starts in its video."""
+    """Second at which a single query starts in its video."""
     end: float | None = None
     """Second at which it ends; the default is the video's end."""
     alpha: float = 0.5
     """1 searches by motion, 0 by appearance; the score is alpha * motion + (1 - alpha) * appearance."""
     k: int = 10
-    """Videos to find."""
+    """Videos to find, or moments with --class."""
     not_same_video: bool = False
-    """Leave out the query's own video (any file with the same content)."""
+    """Leave out the queries' own videos (any file with the same content)."""
     model: str | None = None
     """The library's checkpoint; the default is where it was when the library was made."""
     out: str | None = None
     """hits.json, hits.png (a contact sheet), or a run folder for both; only printed without it."""
     explain: bool = False
-    """Also show why the best hit is alike (roi.png and roi.mp4; needs a run folder)."""
+    """Also show why the best hit is alike (roi.png and roi.mp4; needs a run folder and a single query)."""
     device: Device = "auto"
     """Where to run."""
 
@@ -68,6 +78,13 @@ class SearchConfig:
         require(self.end is None or self.end > self.start, f"--end {self.end}: must be after --start {self.start}")
         folder = self.out is not None and not self.out.endswith((".json", ".png"))
         require(folder or not self.explain, "--explain: name a run folder with --out")
+        asks = bool(self.queries) != (self.class_ is not None)
+        require(asks, "queries: name at least one video, or a trained class with --class; not both")
+        require(self.class_ is None or not self.unlike, "--unlike: is for queries, not for --class")
+        single = len(self.queries) == 1
+        whole = self.start == 0 and self.end is None
+        require(single or whole, "--start, --end: are for a single query; give parts as VIDEO@START-END")
+        require(single or not self.explain, "--explain: needs a single query")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -18,7 +19,7 @@ from rspnet.features.timeline_scores import OVERLAPS, Counts, segment_counts
 from rspnet.features.window_classifier import Floats, chances
 
 MOST_BACKGROUND = 20_000
-"""Windows of unlabelled time that take part; more are drawn from."""
+"""Windows of unlabelled time that take part by default; more are drawn from."""
 _BLOCK = 10
 """Windows of unlabelled time that stay together where folds are made inside videos."""
 _SUSPECT = 0.5
@@ -77,7 +78,9 @@ class Fitted:
     suspects: int
 
 
-def fit_windows(videos: Sequence[LabelledVideo], *, background: bool, folds: int, seed: int) -> Fitted:
+def fit_windows(
+    videos: Sequence[LabelledVideo], *, background: bool, folds: int, seed: int, most_background: int = MOST_BACKGROUND
+) -> Fitted:
     """Fit a classifier to the labelled windows of some videos.
 
     Folds keep together what belongs together: the `group` of the labels where they have one, else the video. Where a
@@ -90,6 +93,7 @@ def fit_windows(videos: Sequence[LabelledVideo], *, background: bool, folds: int
         background: whether unlabelled time of these videos is a class of its own.
         folds: at most so many.
         seed: of the folds and of what is drawn from the background.
+        most_background: windows of unlabelled time that take part, at most.
 
     Raises:
         ConfigError: fewer than two classes, no window of a class, or groups that are given for some labels only.
@@ -104,7 +108,7 @@ def fit_windows(videos: Sequence[LabelledVideo], *, background: bool, folds: int
         holds[free, names.index(BACKGROUND)] = True
     used = holds.any(axis=1) & ~free
     if background:
-        used |= _drawn(free, seed)
+        used |= _drawn(free, most_background, seed)
     _check_classes(names, holds & used[:, None], exclusive)
     grouped_by, units, splitter_labels = _units(videos, truths, holds, used, folds=folds, seed=seed)
     problem = _Problem(x, holds, exclusive, units, splitter_labels, folds, seed)
@@ -131,9 +135,9 @@ def _names(videos: Sequence[LabelledVideo], *, background: bool) -> list[str]:
     return sorted(names - {BACKGROUND}) + ([BACKGROUND] if BACKGROUND in names else [])
 
 
-def _drawn(free: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
+def _drawn(free: NDArray[np.bool_], most: int, seed: int) -> NDArray[np.bool_]:
     places = np.flatnonzero(free)
-    kept = numpy_rng(seed, "background").permutation(places)[:MOST_BACKGROUND]
+    kept = numpy_rng(seed, "background").permutation(places)[:most]
     drawn = np.zeros(len(free), bool)
     drawn[kept] = True
     return drawn
@@ -242,8 +246,10 @@ def linear_map(x: Floats, holds: NDArray[np.bool_], *, exclusive: bool, strength
     mean, scale = x.mean(axis=0), x.std(axis=0)
     scale[scale < 1e-12] = 1.0
     z = (x - mean) / scale
+    # The penalty knows no directions: fitted in the rows' own space, the map is the same and costs less.
+    z, axes = _turned(z) if len(z) < z.shape[1] else (z, None)
     count = holds.shape[1]
-    weights, bias = np.zeros((count, x.shape[1])), np.full(count, -10.0)
+    weights, bias = np.zeros((count, z.shape[1])), np.full(count, -10.0)
     with fitting():
         if exclusive:
             labels = holds.argmax(axis=1)
@@ -263,8 +269,15 @@ def linear_map(x: Floats, holds: NDArray[np.bool_], *, exclusive: bool, strength
                 else:
                     model = logistic(strength).fit(z, own)
                     weights[number], bias[number] = model.coef_[0], model.intercept_[0]
-    weights = weights / scale
+    weights = (weights if axes is None else weights @ axes) / scale
     return weights, bias - weights @ mean
+
+
+def _turned(z: Floats) -> tuple[Floats, Floats]:
+    """Rows [n, D] as coordinates [n, r] on r <= n orthonormal axes [r, D]."""
+    left, sizes, axes = np.linalg.svd(z, full_matrices=False)
+    kept = sizes > 1e-10 * max(float(sizes[0]), 1e-300)
+    return left[:, kept] * sizes[kept], axes[kept]
 
 
 def log_loss(logits: Floats, holds: NDArray[np.bool_], *, exclusive: bool) -> float:
@@ -338,12 +351,19 @@ def _best_rule(videos: Sequence[LabelledVideo], name: str, chances: Sequence[Flo
     stretches = [cells(video.start_s, video.end_s) for video in videos]
     best, best_score = Rule(), -1.0
     leasts = (0.0, hop, min(lengths) / 2)
+    known = [np.nan_to_num(own) for own in chances]
+
+    @cache  # many rules make the same events
+    def counted(place: int, events: tuple[Event, ...], overlap: float) -> Counts:
+        return segment_counts(events, true[place], overlap)
+
     for least, hops, share, high in product(leasts, _HOPS, _LOW_SHARES, _HIGHS):
         rule = Rule(high, high * share, hops * hop, least)
         score = 0.0
-        found = [events_of(name, *part, np.nan_to_num(own), rule) for part, own in zip(stretches, chances, strict=True)]
+        parts = zip(stretches, known, strict=True)
+        found = [tuple(events_of(name, *part, own, rule)) for part, own in parts]
         for overlap in OVERLAPS:
-            counts = [segment_counts(one, other, overlap) for one, other in zip(found, true, strict=True)]
+            counts = (counted(place, events, overlap) for place, events in enumerate(found))
             score += overlap * sum(counts, start=Counts(0, 0, 0)).f1
         if score > best_score + 1e-9:
             best, best_score = replace(rule), score

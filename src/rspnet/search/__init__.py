@@ -6,6 +6,6 @@
 from __future__ import annotations
 
 from rspnet.search.hits import Hit
-from rspnet.search.query import Library
+from rspnet.search.query import ClipOf, Library
 
-__all__ = ["Hit", "Library"]
+__all__ = ["ClipOf", "Hit", "Library"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from rspnet.search.store import ClipRows, Store, joined
 _CANDIDATES_PER_HIT = 8
 _MIN_CANDIDATES = 64
 _FEW_VIDEOS = 200
+_MORE_WHERE_SOME_FALL = 4
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,14 @@ class Query:
     content: str = ""
 
 
+class ClipOf(NamedTuple):
+    """A video to ask with, or its part from `start_s` to `end_s`; None is the video's end."""
+
+    video: str | os.PathLike[str]
+    start_s: float = 0.0
+    end_s: float | None = None
+
+
 class Library:
     """A library of videos that `rspnet index` made, open for searching.
 
@@ -58,6 +67,11 @@ class Library:
         model: the checkpoint it was made with; by default where that was at the time.
         device: "auto", "cpu" or "cuda".
         num_workers: processes that read queries; 0 reads in this one, which then ends where a decoder crashes.
+
+    Attributes:
+        store: what is on disk.
+        model: the checkpoint.
+        embedder: its network.
 
     Raises:
         RSPNetError: there is no library, or its checkpoint is missing or another one.
@@ -75,7 +89,7 @@ class Library:
         num_workers: int = 0,
     ) -> None:
         self.store = Store(uri)
-        path = model or self.store.about.model
+        self.model = path = model or self.store.about.model
         if not weights_file(path).is_file():
             raise CheckpointError(
                 f"library {uri!r} needs its model, {path!r}, which is not there: name it with --model"
@@ -117,8 +131,35 @@ class Library:
             DecodeError: the query cannot be read.
             RSPNetError: it starts behind its end.
         """
-        query = self.embed(video, start_s=start_s, end_s=end_s)
-        return search(self.store, query, alpha=alpha, k=k, not_same_video=not_same_video)
+        return self.search_like([ClipOf(video, start_s, end_s)], alpha=alpha, k=k, not_same_video=not_same_video)
+
+    def search_like(
+        self,
+        like: Sequence[ClipOf],
+        unlike: Sequence[ClipOf] = (),
+        *,
+        alpha: float = 0.5,
+        k: int = 10,
+        not_same_video: bool = False,
+    ) -> list[Hit]:
+        """The k videos with the part most like some clips and least like others, best first.
+
+        Args:
+            like: what is wanted, at least one clip; the scores of several are averaged.
+            unlike: what is not; the mean of their scores is subtracted.
+            alpha: 1 searches by motion, 0 by appearance.
+            k: hits wanted; fewer if the library has fewer videos.
+            not_same_video: leave out files whose content is that of a clip of `like`.
+
+        Raises:
+            DecodeError: a clip cannot be read.
+            RSPNetError: it starts behind its end, or `like` is empty.
+        """
+        wanted, unwanted = (
+            [self.embed(clip.video, start_s=clip.start_s, end_s=clip.end_s) for clip in clips]
+            for clips in (like, unlike)
+        )
+        return search(self.store, wanted, unlike=unwanted, alpha=alpha, k=k, not_same_video=not_same_video)
 
     def embed(self, video: str | os.PathLike[str], *, start_s: float = 0.0, end_s: float | None = None) -> Query:
         """The windows of a query; raises as `search`."""
@@ -154,37 +195,46 @@ class Library:
 
 def search(
     store: Store,
-    query: Query,
+    like: Query | Sequence[Query],
     *,
     alpha: float,
     k: int,
+    unlike: Sequence[Query] = (),
     not_same_video: bool = False,
     within: Collection[str] | None = None,
 ) -> list[Hit]:
     """The k videos with the part most like the query, best first; ties by path.
 
     Every query window names its nearest clips; each video among these is then aligned with the query as a whole.
-    `within` limits the search to some of the library's videos.
+    Of several queries see `locate`. `within` limits the search to some of the library's videos.
 
     Raises:
-        RSPNetError: alpha or k out of range.
+        RSPNetError: alpha or k out of range, or no query.
     """
     if not 0 <= alpha <= 1:
         raise RSPNetError(f"alpha is {alpha}; it must be from 0 (appearance) to 1 (motion)")
     if k < 1:
         raise RSPNetError(f"k is {k}; it must be at least 1")
-    own = query.content if not_same_video else None
-    paths = _candidates(store, query, alpha=alpha, k=k, not_content=own, within=within)
-    hits = [locate(query, video, alpha=alpha, hop_s=store.about.clip.hop_s) for video in store.clips_of(paths)]
+    wanted = [like] if isinstance(like, Query) else list(like)
+    if not wanted:
+        raise RSPNetError("there is no clip to search with: give at least one that is wanted")
+    own = {query.content for query in wanted} if not_same_video else set()
+    # What is like the unwanted clips falls back, so more videos are looked at than are asked for.
+    found = k * (_MORE_WHERE_SOME_FALL if unlike or len(wanted) > 1 else 1)
+    paths: dict[str, None] = {}
+    for query in wanted:
+        paths.update(dict.fromkeys(_candidates(store, query, alpha=alpha, k=found, not_content=own, within=within)))
+    hop = store.about.clip.hop_s
+    hits = [locate(wanted, video, unlike=unlike, alpha=alpha, hop_s=hop) for video in store.clips_of(list(paths))]
     return sorted(hits, key=lambda hit: (-hit.score, hit.path))[:k]
 
 
 def _candidates(
-    store: Store, query: Query, *, alpha: float, k: int, not_content: str | None, within: Collection[str] | None
+    store: Store, query: Query, *, alpha: float, k: int, not_content: Collection[str], within: Collection[str] | None
 ) -> Sequence[str]:
     """The videos of the clips nearest to each query window; asks for more clips until there are k videos."""
     if within is not None and len(within) <= _FEW_VIDEOS:
-        return [file.path for file in store.files_of(list(within)) if file.content != not_content]
+        return [file.path for file in store.files_of(list(within)) if file.content not in not_content]
     allowed = None if within is None else frozenset(within)
     limit = max(_MIN_CANDIDATES, _CANDIDATES_PER_HIT * k)
     total = len(store)
@@ -199,19 +249,39 @@ def _candidates(
         limit *= 4
 
 
-def locate(query: Query, video: ClipRows, *, alpha: float, hop_s: float) -> Hit:
-    """The part of one video that is most like the query.
+def locate(like: Sequence[Query], video: ClipRows, *, alpha: float, hop_s: float, unlike: Sequence[Query] = ()) -> Hit:
+    """The part of one video that is most like some queries and least like others.
+
+    Each query of `like` names the part that is most like it. With one query alone that is the hit. With several clips
+    the scores of such a part are the mean over `like` minus the mean over `unlike`, every other clip aligned within the
+    part: its similarities are summed over its best alignment there and divided by the number of its windows or of the
+    part's, whichever is smaller. The part with the greatest score is the hit.
 
     Args:
-        query: its windows.
+        like: at least one query.
         video: the windows of a video of the library.
         alpha: weight of motion.
         hop_s: seconds from one window to the next.
+        unlike: queries that lower the score.
     """
-    motion, appearance = (
-        _by_window(mine.astype(np.float64) @ theirs.astype(np.float64).T, video.window)
-        for mine, theirs in ((query.motion, video.motion), (query.appearance, video.appearance))
-    )
+    parts = []
+    for query in like:
+        hit, first, last = _best_part(query, video, alpha=alpha, hop_s=hop_s)
+        there = (video.window >= first) & (video.window <= last)
+        if len(like) + len(unlike) > 1 and there.any():
+            others = [_shares_within(other, video, there, alpha=alpha) for other in like if other is not query]
+            wanted = np.mean([(hit.motion, hit.appearance), *others], axis=0)
+            unwanted = [_shares_within(other, video, there, alpha=alpha) for other in unlike]
+            motion, appearance = (wanted - (np.mean(unwanted, axis=0) if unwanted else 0)).tolist()
+            score = alpha * motion + (1 - alpha) * appearance
+            hit = replace(hit, score=score, motion=motion, appearance=appearance)
+        parts.append(hit)
+    return max(parts, key=lambda hit: hit.score)
+
+
+def _best_part(query: Query, video: ClipRows, *, alpha: float, hop_s: float) -> tuple[Hit, int, int]:
+    """The part most like one query, with its first and last window."""
+    motion, appearance = _similarities(query, video.motion, video.appearance, video.window)
     best = best_alignment(alpha * motion + (1 - alpha) * appearance)
     (q_first, q_last), (v_first, v_last) = best.query, best.video
     pairs = (np.arange(q_first, q_last + 1), np.arange(v_first, v_last + 1))
@@ -220,7 +290,7 @@ def locate(query: Query, video: ClipRows, *, alpha: float, hop_s: float) -> Hit:
     start = max(origin, origin + hop_s * (v_first + best.drift))
     length = float(query.end_s[q_last] - query.start_s[q_first])
     stop = float(video.end_s[-1])
-    return Hit(
+    hit = Hit(
         path=video.path,
         start_s=round(max(origin, min(start, stop - length)), 6),
         end_s=round(min(start + length, stop), 6),
@@ -230,6 +300,28 @@ def locate(query: Query, video: ClipRows, *, alpha: float, hop_s: float) -> Hit:
         windows=q_last - q_first + 1,
         fps=video.fps,
     )
+    return hit, v_first, v_last
+
+
+def _shares_within(query: Query, video: ClipRows, there: NDArray[np.bool_], *, alpha: float) -> tuple[float, float]:
+    """How alike a query and some neighbouring windows of a video are, in motion and in appearance; see `locate`."""
+    window = video.window[there] - video.window[there][0]
+    motion, appearance = _similarities(query, video.motion[there], video.appearance[there], window)
+    best = best_alignment(alpha * motion + (1 - alpha) * appearance)
+    pairs = tuple(np.arange(first, last + 1) for first, last in (best.query, best.video))
+    count = min(motion.shape)
+    return float(motion[pairs].sum()) / count, float(appearance[pairs].sum()) / count
+
+
+def _similarities(
+    query: Query, motion: Vectors, appearance: Vectors, window: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cosines of a query's windows with a video's in both spaces: [q, last window + 1] each."""
+    found = [
+        _by_window(mine.astype(np.float64) @ theirs.astype(np.float64).T, window)
+        for mine, theirs in ((query.motion, motion), (query.appearance, appearance))
+    ]
+    return found[0], found[1]
 
 
 def _by_window(similarity: NDArray[np.float64], window: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +23,17 @@ from rspnet.features.roi_maps import Explanation, Pair, explain, read_clip
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
-from rspnet.search.hits import Hit
-from rspnet.search.query import Library
+from rspnet.search.class_search import open_classifier, search_class
+from rspnet.search.hits import ClassHit, Hit, Moment
+from rspnet.search.query import ClipOf, Library
 from rspnet.show.contact_sheet import SheetClip, SheetRow, contact_sheet
 from rspnet.show.roi_picture import write_pictures
 from rspnet.video.reader import open_video
 
+M = TypeVar("M", bound=Moment)
 _SHEET_HITS = 8
 _SHEET_FRAMES = 24
+_PART = re.compile(r"(.+)@(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)?")
 Part = tuple[Path, float, float | None]
 """A video, and the seconds at which a part of it starts and ends; None is the video's end."""
 
@@ -37,17 +42,41 @@ def search_command(config: SearchConfig) -> None:
     """Run the command.
 
     Raises:
-        RSPNetError: no such library, an unreadable query, or nothing found.
+        RSPNetError: no such library or class, an unreadable query, or nothing found.
     """
     library = Library(config.store, model=config.model, device=config.device, num_workers=1)
-    hits = library.search(
-        config.query,
-        start_s=config.start,
-        end_s=config.end,
-        alpha=config.alpha,
-        k=config.k,
-        not_same_video=config.not_same_video,
-    )
+    like, unlike = ([clip_of(text) for text in texts] for texts in (config.queries, config.unlike))
+    if len(like) == 1 and (config.start > 0 or config.end is not None):
+        like = [like[0]._replace(start_s=config.start, end_s=config.end)]
+    if config.class_ is not None:
+        _answer(config, library, search_class(library, *open_classifier(config.class_), k=config.k), None)
+        return
+    hits = library.search_like(like, unlike, alpha=config.alpha, k=config.k, not_same_video=config.not_same_video)
+    current = _answer(config, library, hits, like[0])
+    if config.explain and config.out is not None:
+        query, start_s, end_s = like[0]
+        asked = as_path(query), (start_s, end_s), current[0], library.store.about.clip
+        clips = contained(_explained, asked, as_path(query))
+        write_pictures(Path(config.out), clips, explain_clips(library, clips), slow=slowness(library))
+
+
+def clip_of(text: str) -> ClipOf:
+    """The part of a video that VIDEO@START-END names; a file of that very name is that file.
+
+    Raises:
+        RSPNetError: the end does not come after the start.
+    """
+    found = None if as_path(text).exists() else _PART.fullmatch(text)
+    if found is None:
+        return ClipOf(text)
+    start, end = float(found[2]), float(found[3]) if found[3] else None
+    if end is not None and end <= start:
+        raise RSPNetError(f"{text!r}: the end, {end:g}, must come after the start")
+    return ClipOf(found[1], start, end)
+
+
+def _answer(config: SearchConfig, library: Library, hits: Sequence[M], query: ClipOf | None) -> list[M]:
+    """Print what was found and write it; returns the hits whose files are what was indexed."""
     if not hits:
         raise RSPNetError(f"library {config.store!r} holds no other video: add some with rspnet index")
     _print(hits)
@@ -61,43 +90,42 @@ def search_command(config: SearchConfig) -> None:
         if config.out is not None and not current:
             raise RSPNetError(stale)
         print_note(PlainConsole(stderr=True), stale)
-    out = config.out
-    if out is None:
-        return
-    if out.endswith(".json"):
-        write_hits(Path(out), config, hits)
-    elif out.endswith(".png"):
-        draw_hits(Path(out), config, current)
+    if config.out is None:
+        return current
+    if config.out.endswith(".json"):
+        write_hits(Path(config.out), config, hits)
+    elif config.out.endswith(".png"):
+        draw_hits(Path(config.out), config, query, current)
     else:
-        folder = open_run_folder(out, config, command="search")
+        folder = open_run_folder(config.out, config, command="search")
         write_hits(folder / "hits.json", config, hits)
-        draw_hits(folder / "hits.png", config, current)
-        if config.explain:
-            asked = as_path(config.query), (config.start, config.end), current[0], library.store.about.clip
-            clips = contained(_explained, asked, as_path(config.query))
-            write_pictures(folder, clips, explain_clips(library, clips), slow=slowness(library))
+        draw_hits(folder / "hits.png", config, query, current)
         stamp = plain(config) | {"weights_sha256": library.store.about.weights_sha256}
         write_result(folder, command="search", protocol=stamp, results={"hits": [asdict(hit) for hit in hits]})
+    return current
 
 
-def up_to_date(library: Library, hits: Sequence[Hit]) -> list[Hit]:
+def up_to_date(library: Library, hits: Sequence[M]) -> list[M]:
     """The hits whose files still are what was indexed."""
     current = {row.path for row in library.store.files_of([hit.path for hit in hits]) if row.is_unchanged()}
     return [hit for hit in hits if hit.path in current]
 
 
-def write_hits(path: Path, config: SearchConfig, hits: Sequence[Hit]) -> None:
-    """Write the query and its hits as JSON."""
-    query = {name: value for name, value in plain(config).items() if name in ("query", "start", "end", "alpha")}
+def write_hits(path: Path, config: SearchConfig, hits: Sequence[Moment]) -> None:
+    """Write the queries (or the class) and the hits as JSON."""
+    options = plain(config)
+    asked = ("class_",) if config.class_ is not None else ("queries", "unlike", "start", "end", "alpha")
+    query = {name.removesuffix("_"): options[name] for name in asked}
     write_json(path, {**query, "store": config.store, "hits": [asdict(hit) for hit in hits]})
 
 
-def draw_hits(path: Path, config: SearchConfig, hits: Sequence[Hit]) -> None:
-    """Draw the query and its first hits, each by the frames of its part, as a contact sheet."""
-    query = SheetClip(_contained_frames(as_path(config.query), config.start, config.end))
+def draw_hits(path: Path, config: SearchConfig, query: ClipOf | None, hits: Sequence[Moment]) -> None:
+    """Draw the first query and the first hits, each by the frames of its part, as a contact sheet."""
     shown = []
     for hit in hits[:_SHEET_HITS]:
-        scores = f"motion {hit.motion:.2f}  look {hit.appearance:.2f}"
+        scores = f"{type_of(hit)} {hit.score:.2f}"
+        if isinstance(hit, Hit):
+            scores = f"motion {hit.motion:.2f}  look {hit.appearance:.2f}"
         labels = (as_path(hit.path).name, f"{hit.start_s:.1f} to {hit.end_s:.1f} s", scores)
         try:
             frames = _contained_frames(as_path(hit.path), hit.start_s, hit.end_s)
@@ -105,8 +133,20 @@ def draw_hits(path: Path, config: SearchConfig, hits: Sequence[Hit]) -> None:
             print_note(PlainConsole(stderr=True), f"not on the sheet: {error}")
             continue
         shown.append((SheetClip(frames, labels), hit.score))
-    title = f"{as_path(config.query).name}: alpha {config.alpha:g} (1 = by motion, 0 = by appearance)"
-    contact_sheet(path, [SheetRow(query, shown)], title=title)
+    if query is None:
+        contact_sheet(path, [SheetRow(None, shown)], title=f"the likeliest moments of {type_of(hits[0])}")
+        return
+    asked = SheetClip(_contained_frames(as_path(query.video), query.start_s, query.end_s))
+    others = len(config.queries) + len(config.unlike) - 1
+    named = as_path(query.video).name + (f" and {others} more" if others else "")
+    contact_sheet(
+        path, [SheetRow(asked, shown)], title=f"{named}: alpha {config.alpha:g} (1 = by motion, 0 = by appearance)"
+    )
+
+
+def type_of(hit: Moment) -> str:
+    """The class of a class's moment; "" of others."""
+    return hit.label if isinstance(hit, ClassHit) else ""
 
 
 def _explained(asked: tuple[Path, tuple[float, float | None], Hit, ClipSettings]) -> Pair:
@@ -169,9 +209,13 @@ def _middle(path: Path, start_s: float, end_s: float | None) -> float:
         return (start_s + (float(video.times[-1] - video.times[0]) if end_s is None else end_s)) / 2
 
 
-def _print(hits: Sequence[Hit]) -> None:
-    table = Table("", "score", "motion", "appearance", "from", "to", Column("video", overflow="fold"))
+def _print(hits: Sequence[Moment]) -> None:
+    by_query = isinstance(hits[0], Hit)
+    columns = ("motion", "appearance") if by_query else ("class", "event")
+    table = Table("", "score", *columns, "from", "to", Column("video", overflow="fold"))
     for rank, hit in enumerate(hits, start=1):
-        scores = (f"{value:.3f}" for value in (hit.score, hit.motion, hit.appearance))
-        table.add_row(str(rank), *scores, f"{hit.start_s:.2f} s", f"{hit.end_s:.2f} s", hit.path)
+        facts = (f"{hit.motion:.3f}", f"{hit.appearance:.3f}") if isinstance(hit, Hit) else ("", "")
+        if isinstance(hit, ClassHit):
+            facts = (hit.label, "yes" if hit.is_event else "below the threshold")
+        table.add_row(str(rank), f"{hit.score:.3f}", *facts, f"{hit.start_s:.2f} s", f"{hit.end_s:.2f} s", hit.path)
     PlainConsole().print(table)

@@ -248,14 +248,16 @@ class Store:
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
-    def nearest(self, query: Vectors, *, limit: int, not_content: str | None = None) -> list[tuple[str, float]]:
+    def nearest(self, query: Vectors, *, limit: int, not_content: Collection[str] = ()) -> list[tuple[str, float]]:
         """The clips with the greatest dot product with one query vector [2D]: (path, dot product), best first.
+
+        Files whose content is in `not_content` are left out.
 
         Exact without an index, approximate with one.
         """
         search = self._clips.search(query, vector_column_name="vector").distance_type("dot")
-        if not_content is not None:
-            search = search.where(f"content != '{not_content}'", prefilter=True)
+        if not_content:
+            search = search.where(f"NOT ({' OR '.join(_conditions('content', sorted(not_content)))})", prefilter=True)
         if self._indexed:
             search = search.nprobes(self._probes)
         with _naming(self.uri):
@@ -282,6 +284,17 @@ class Store:
                 motion, appearance = np.split(vectors[rows], 2, axis=1)
                 empty = np.zeros((len(rows), 0), np.float32)
                 yield ClipRows(**one, **own, motion=motion, appearance=appearance, features=empty)
+
+    def rows(self, columns: Sequence[str], paths: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Some columns of all windows (or of those of some videos), a batch at a time, in any order.
+
+        Raises:
+            RSPNetError: the library is damaged.
+        """
+        for condition in [None] if paths is None else _conditions("path", paths):
+            search = self._clips.search().select(list(columns))
+            with _naming(self.uri):
+                yield from (search if condition is None else search.where(condition)).to_batches()
 
     def video_means(self) -> tuple[list[str], Vectors]:
         """Every video by the mean [motion, appearance] vector of its windows: paths in order, float32 [N, 2D]."""

@@ -39,9 +39,9 @@ class SheetClip:
 
 @dataclass(frozen=True)
 class SheetRow:
-    """A query and its neighbours, best first, as (clip, score)."""
+    """A query (None where there is none to show) and its neighbours, best first, as (clip, score)."""
 
-    query: SheetClip
+    query: SheetClip | None
     hits: Sequence[tuple[SheetClip, float]]
 
 
@@ -59,10 +59,12 @@ def contact_sheet(path: Path, rows: Sequence[SheetRow], *, title: str = "", dpi:
     if not rows:
         raise RSPNetError(f"cannot draw {str(path)!r}: there are no rows; give at least one query")
     num_hits = max(len(row.hits) for row in rows)
-    num_lines = max(
-        (len(clip.labels) for row in rows for clip in (row.query, *(hit for hit, _ in row.hits))), default=0
+    num_lines = max((len(clip.labels) for row in rows for clip in _clips_of(row)), default=0)
+    width = (
+        (_QUERY_TILES if any(row.query for row in rows) else 0)
+        + num_hits * _HIT_TILES * _TILE_INCHES
+        + (num_hits + 2) * _GAP_INCHES
     )
-    width = _QUERY_TILES + num_hits * _HIT_TILES * _TILE_INCHES + (num_hits + 2) * _GAP_INCHES
     row_height = _TILE_INCHES + 0.30 + num_lines * _LINE_INCHES
     height = _TOP_INCHES + len(rows) * row_height + _BOTTOM_INCHES
     figure = Figure(figsize=(width, height), dpi=dpi, facecolor="white")
@@ -96,17 +98,22 @@ def motion_trace(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return (np.clip(picture / max(scale, 1e-6), 0, 1) ** 0.7 * 255).astype(np.uint8)
 
 
+def _clips_of(row: SheetRow) -> list[SheetClip]:
+    return [*([row.query] if row.query else []), *(hit for hit, _ in row.hits)]
+
+
 def _draw_row(figure: Figure, row: SheetRow, bottom: float, tile: float, *, width: float) -> None:
-    frames = _frames_of(row.query)
-    strip = [frames[0], frames[len(frames) // 2], frames[-1], motion_trace(frames[:_TRACE_FRAMES])]
-    x = _GAP_INCHES
-    axes = figure.add_axes((x / width, bottom, _QUERY_TILES * _TILE_INCHES / width, tile))
-    _show(axes, strip, "query", _GREY)
-    _write_labels(axes, row.query.labels, [_INK] * len(row.query.labels))
-    x += _QUERY_TILES * _TILE_INCHES + _GAP_INCHES
+    x, wanted = _GAP_INCHES, row.query.labels if row.query else ()
+    if row.query is not None:
+        frames = _frames_of(row.query)
+        strip = [frames[0], frames[len(frames) // 2], frames[-1], motion_trace(frames[:_TRACE_FRAMES])]
+        axes = figure.add_axes((x / width, bottom, _QUERY_TILES * _TILE_INCHES / width, tile))
+        _show(axes, strip, "query", _GREY)
+        _write_labels(axes, wanted, [_INK] * len(wanted))
+        x += _QUERY_TILES * _TILE_INCHES + _GAP_INCHES
     for rank, (clip, score) in enumerate(row.hits, start=1):
         frames = _frames_of(clip)
-        same = [mine == theirs for mine, theirs in zip(clip.labels, row.query.labels, strict=False)]
+        same = [mine == theirs for mine, theirs in zip(clip.labels, wanted, strict=False)]
         axes = figure.add_axes((x / width, bottom, _HIT_TILES * _TILE_INCHES / width, tile))
         _show(
             axes,
@@ -158,7 +165,7 @@ def _verdict(same: Sequence[bool]) -> str:
 
 
 def _legend(rows: Sequence[SheetRow]) -> str:
-    num_labels = max(len(row.query.labels) for row in rows)
+    num_labels = max(len(row.query.labels) if row.query else 0 for row in rows)
     if num_labels == 0:
         return "grey, no labels"
     if num_labels == 1:

@@ -1,0 +1,133 @@
+"""A library by trained classes: probabilities of all its windows from the stored vectors, and the best moments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.features.embedding import sliding_view, stamp_for
+from rspnet.features.event_labels import BACKGROUND
+from rspnet.features.read import StoredVideo, matrix
+from rspnet.features.store import Stamp
+from rspnet.features.timeline import cells, events_of
+from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
+from rspnet.search.hits import ClassHit
+from rspnet.search.query import Library
+from rspnet.search.store import Store
+
+_OWN = ("path", "fps", "window", "start_s", "end_s")
+
+
+def stamp_of_library(library: Library) -> Stamp:
+    """What a store of the library's vectors would say of itself: that of `rspnet embed` with the same windows."""
+    clip = library.store.about.clip
+    view = sliding_view(library.embedder, window_s=clip.window_s, hop_s=clip.hop_s, clips=clip.clips, fps=clip.fps)
+    return stamp_for(library.embedder, view, model=library.model, dtype="float32")
+
+
+def open_classifier(text: str) -> tuple[WindowClassifier, str]:
+    """The classifier and the class that CLASSIFIER[:label] names; without a label its first class of events.
+
+    Raises:
+        RSPNetError: no classifier there.
+        ConfigError: it has no such class.
+    """
+    place, _, label = (text, "", "") if Path(text).exists() else text.rpartition(":")
+    if not place:
+        place, label = text, ""
+    path = Path(place)
+    classifier = WindowClassifier.load(path / CLASSIFIER if path.is_dir() else path)
+    names = [name for name in classifier.names if name != BACKGROUND]
+    if label and label not in names:
+        raise ConfigError(f"--class {text}: the classifier has no class {label!r}: it has {', '.join(names)}")
+    return classifier, label or names[0]
+
+
+def library_windows(
+    store: Store,
+    kinds: Sequence[str],
+    make: Callable[[NDArray[np.floating[Any]]], NDArray[Any]],
+    *,
+    only: Collection[str] | None = None,
+) -> Iterator[StoredVideo]:
+    """The videos of a library by path, with what `make` makes of the vectors of their windows.
+
+    Vectors are held a batch at a time; what is made of them is held for all windows.
+
+    Args:
+        store: of the library.
+        kinds: of vectors ("features", "motion", "appearance"), which are joined side by side.
+        make: values [m, ...] of joined vectors [m, D].
+        only: paths of the videos to read; by default all.
+    """
+    columns = [*_OWN, *({"features"} & set(kinds)), *(["vector"] if {"motion", "appearance"} & set(kinds) else [])]
+    numbers: dict[str, int] = {}
+    parts: list[list[NDArray[Any]]] = []
+    for batch in store.rows(columns, None if only is None else sorted(only)):
+        if not batch.num_rows:
+            continue
+        parts_of = dict(zip(("motion", "appearance"), np.split(matrix(batch, "vector"), 2, axis=1), strict=True))
+        parts_of["features"] = matrix(batch, "features")
+        values = make(np.concatenate([parts_of[kind] for kind in kinds], axis=1))
+        video = np.array([numbers.setdefault(path, len(numbers)) for path in batch["path"].to_pylist()])
+        parts.append([video, *(batch[name].to_numpy() for name in _OWN[1:]), values])
+    if not parts:
+        return
+    video, fps, window, start, end, made = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((window, video))
+    borders = np.flatnonzero(np.diff(video[order])) + 1
+    places = dict(zip(numbers, np.split(order, borders), strict=True))
+    for path in sorted(places):
+        rows = places[path]
+        yield StoredVideo(path, path, float(fps[rows[0]]), start[rows], end[rows], made[rows])
+
+
+def class_hits(videos: Sequence[StoredVideo], classifier: WindowClassifier, label: str, *, k: int) -> list[ClassHit]:
+    """The k likeliest moments of a class, best first: events, and where there are too few, windows outside them.
+
+    No two moments overlap; a video may have several.
+
+    Args:
+        videos: their values are probabilities [n, C].
+        classifier: what gave them.
+        label: the class.
+        k: moments wanted.
+
+    Raises:
+        RSPNetError: k out of range.
+    """
+    if k < 1:
+        raise RSPNetError(f"k is {k}; it must be at least 1")
+    number = classifier.names.index(label)
+    found: list[ClassHit] = []
+    for video in videos:
+        chances = video.values[:, number]
+        events = events_of(label, *cells(video.start_s, video.end_s), chances, classifier.rules[number])
+        moments = [(event.probability, event.start_s, event.end_s, True) for event in events]
+        taken = [(event.start_s, event.end_s) for event in events]
+        for place in np.argsort(-chances, kind="stable")[: 2 * k + 2 * len(events)].tolist():
+            start, end = float(video.start_s[place]), float(video.end_s[place])
+            if len(moments) - len(events) < k and all(end <= one or start >= other for one, other in taken):
+                moments.append((float(chances[place]), start, end, False))
+                taken.append((start, end))
+        found += [
+            ClassHit(path=video.path, start_s=start, end_s=end, score=score, fps=video.fps, label=label, is_event=event)
+            for score, start, end, event in moments
+        ]
+    return sorted(found, key=lambda hit: (-hit.score, hit.path, hit.start_s))[:k]
+
+
+def search_class(library: Library, classifier: WindowClassifier, label: str, *, k: int) -> list[ClassHit]:
+    """The k likeliest moments of a class in a library.
+
+    Raises:
+        ConfigError: the classifier was fitted to features that were made otherwise than the library's.
+    """
+    classifier.refuse_other(stamp_of_library(library), place=library.store.uri)
+    videos = list(library_windows(library.store, classifier.vectors, classifier.probabilities))
+    return class_hits(videos, classifier, label, k=k)

@@ -1,0 +1,87 @@
+"""Several clips in one search, wanted and unwanted, on hand-made vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers.libraries import about, clip_rows, file_row
+from reference.align_reference import several
+
+from rspnet.core.errors import RSPNetError
+from rspnet.search.query import Query, locate, search
+from rspnet.search.search_command import clip_of
+from rspnet.search.store import Store
+
+pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    store = Store.open_or_create(str(tmp_path_factory.mktemp("several") / "lib"), about())
+    rows = [clip_rows(f"/v/{n}'s.mp4", 6, dim=8, seed=n) for n in range(8)]
+    store.replace([file_row(row) for row in rows], rows)
+    return store, rows
+
+
+def query_of(row, windows=slice(None)):
+    return Query(row.start_s[windows], row.end_s[windows], row.motion[windows], row.appearance[windows], row.content)
+
+
+def blend(*rows, share=0.5):
+    """A query between the first window of two videos."""
+    parts = []
+    for head in ("motion", "appearance"):
+        mixed = sum(getattr(row, head)[:1] for row in rows)
+        parts.append((mixed / np.linalg.norm(mixed)).astype(np.float32))
+    return Query(rows[0].start_s[:1], rows[0].end_s[:1], *parts)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize(("wanted", "unwanted"), [((0, 1), ()), ((0,), (1,)), ((0, 1, 2), (3, 4))])
+def test_scores_are_those_of_trying_every_run(filled, alpha, wanted, unwanted):
+    store, _ = filled
+    queries = [query_of(clip_rows("q", 1 + n % 3, dim=8, seed=50 + n)) for n in range(5)]
+    like, unlike = [queries[n] for n in wanted], [queries[n] for n in unwanted]
+    hits = search(store, like, unlike=unlike, alpha=alpha, k=8)
+    assert len(hits) == 8
+    for hit in hits:
+        (video,) = store.clips_of([hit.path])
+        windows = np.stack([video.motion, video.appearance], axis=1)
+        pairs = [[(query.motion, query.appearance) for query in side] for side in (like, unlike)]
+        assert hit.score == pytest.approx(several(*pairs, windows, alpha=alpha), abs=1e-6)
+        assert hit.score == alpha * hit.motion + (1 - alpha) * hit.appearance
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_an_unwanted_clip_puts_its_video_behind_what_else_is_alike(filled):
+    store, rows = filled
+    query = blend(rows[2], rows[5])
+    first = {hit.path for hit in search(store, query, alpha=0.5, k=2)}
+    assert first == {rows[2].path, rows[5].path}
+    for unwanted, left in ((rows[2], rows[5]), (rows[5], rows[2])):
+        hits = search(store, [query], unlike=[query_of(unwanted, slice(1))], alpha=0.5, k=8)
+        assert hits[0].path == left.path
+        assert unwanted.path not in {hit.path for hit in hits[:2]}
+
+
+def test_two_wanted_clips_find_both_of_their_videos_and_one_stays_as_it_was(filled):
+    store, rows = filled
+    both = search(store, [query_of(rows[1]), query_of(rows[6])], alpha=0.5, k=2)
+    assert {hit.path for hit in both} == {rows[1].path, rows[6].path}
+    (video,) = store.clips_of([rows[1].path])
+    alone = locate([query_of(rows[1])], video, alpha=0.5, hop_s=1.0)
+    assert (alone.score, alone.windows) == (pytest.approx(1, abs=1e-6), 6)
+    others = search(store, [query_of(rows[1]), query_of(rows[6])], alpha=0.5, k=50, not_same_video=True)
+    assert {hit.path for hit in others} == {row.path for row in rows} - {rows[1].path, rows[6].path}
+    with pytest.raises(RSPNetError, match="there is no clip to search with"):
+        search(store, [], alpha=0.5, k=1)
+
+
+def test_a_part_of_a_video_by_name(tmp_path):
+    assert clip_of("a@b.mp4@1.5-3") == ("a@b.mp4", 1.5, 3.0)
+    assert clip_of("a.mp4@2-") == ("a.mp4", 2.0, None)
+    assert clip_of("a.mp4@x-3") == ("a.mp4@x-3", 0.0, None)
+    (tmp_path / "a.mp4@1-2").touch()
+    assert clip_of(f"{tmp_path}/a.mp4@1-2") == (f"{tmp_path}/a.mp4@1-2", 0.0, None)
+    with pytest.raises(RSPNetError, match=r"'a.mp4@3-2': the end, 2, must come after the start"):
+        clip_of("a.mp4@3-2")
