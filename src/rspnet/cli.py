@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rspnet.core.errors import ConfigError, OtherRankError, RSPNetError
+from rspnet.core.leaving import leave_at_once
 from rspnet.core.locks import holding
 from rspnet.core.plugins import import_plugins
 from rspnet.core.streams import CLOSED_PIPE_EXIT_CODE, flush_results, is_closed, print_any_name, silence
@@ -140,6 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             with holding():
                 code = _run(words)
+            if code not in (0, 1):
+                leave_at_once()
         finally:
             flush_results()
     except BrokenPipeError:

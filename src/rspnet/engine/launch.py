@@ -20,6 +20,7 @@ from torch import nn
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # public in torch's documentation
 from torch.distributed.rendezvous import rendezvous
 
+from rspnet.core.leaving import leave_in_order
 from rspnet.engine.runtime import multiply_adds, pick_threads_and_workers
 
 _FABRIC_PRECISION = {"bf16": "bf16-mixed", "fp32": "32-true", "fp16": "16-mixed"}
@@ -72,6 +73,8 @@ def make_fabric(*, device: torch.device, precision: str, devices: int, num_nodes
     if "TORCHELASTIC_RUN_ID" in os.environ and num_nodes == 1:
         _meet_at_this_attempt("nccl" if device.type == "cuda" else "gloo")
     fabric.launch()
+    if several:
+        leave_in_order()
     return fabric
 
 

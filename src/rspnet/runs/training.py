@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import RSPNetError
+from rspnet.core.leaving import leave_at_once
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import SKIPPED, SkipLog
@@ -311,6 +312,7 @@ class _Session:
             with memory_advice(estimate=self.job.memory, lower=self.job.lower):
                 finished = self.loop.run(self._batches(), self._reporter())
         except BaseException:
+            leave_at_once()
             with suppress(RSPNetError):  # what ended the run is told, not that its last checkpoint failed, too
                 self.checkpoints.wait()
             raise
