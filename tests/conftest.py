@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 import torch
 
 torch.set_num_threads(1)
+
+_WORKED_FROM = ["rspnet.data.loader", "rspnet.data.labelled_clips", "rspnet.data.checks.inspection"]
+_WORKED_FROM += ["rspnet.video.transcode", "rspnet.search.ui.decoding"]
+_set_preload = forkserver.set_forkserver_preload
+# One fork server serves all tests of a process; a command's own has imported what that command needs.
+forkserver.set_forkserver_preload = lambda _names: _set_preload(_WORKED_FROM)
 
 SLOW_ROOMS = ("commands", "integration", "lab")
 """Folders of tests that run whole commands or several processes."""
