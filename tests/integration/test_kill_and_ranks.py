@@ -52,11 +52,10 @@ def start_and_end(words: list[str], out: Path, *, number: int, after_step: int, 
     return process.wait(timeout=60)
 
 
-@pytest.mark.parametrize(("workers", "kill_at"), [(0, 2), (1, 5)])
-def test_kill_9_in_mid_epoch_and_resume_is_byte_identical(
-    videos: Path, tmp_path: Path, workers: int, kill_at: int
-) -> None:
-    words = command(videos, Path("run"), "--engine.checkpoint_every=1", f"--data.num_workers={workers}", "--resume")
+def test_kill_9_in_mid_epoch_and_resume_is_byte_identical(videos: Path, tmp_path: Path) -> None:
+    """Other numbers of workers, ranks and commands are in test_kills.py."""
+    kill_at = 5
+    words = command(videos, Path("run"), "--engine.checkpoint_every=1", "--data.num_workers=1", "--resume")
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     straight.mkdir()
     killed.mkdir()
@@ -78,15 +77,12 @@ def test_sigterm_checkpoints_and_exits_130(videos: Path, tmp_path: Path) -> None
     assert load_checkpoint(out / LAST)["step"] == STEPS
 
 
-@pytest.mark.parametrize("launcher", ["fabric", "torchrun"])
-def test_two_gloo_ranks_equal_two_virtual_ranks(videos: Path, tmp_path: Path, launcher: str) -> None:
+def test_two_gloo_ranks_equal_two_virtual_ranks(videos: Path, tmp_path: Path) -> None:
+    """Ranks that Fabric starts; those of torchrun are in test_distributed.py."""
     steps = ["--max_steps=10", "--optim.name=sgd", "--optim.lr=0.01"]
     virtual = command(videos, tmp_path / "virtual", *steps, "--model.virtual_ranks=2")
     finish(virtual)
-    real = command(videos, tmp_path / "real", *steps, "--engine.devices=2")
-    if launcher == "torchrun":
-        real = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *real[1:]]
-    finish(real)
+    finish(command(videos, tmp_path / "real", *steps, "--engine.devices=2"))
     states = [load_checkpoint(tmp_path / name / LAST)["model"] for name in ("virtual", "real")]
     for key, value in states[0].items():
         if value.is_floating_point():
