@@ -151,7 +151,12 @@ def s3_server() -> Iterator[S3]:
 
 def _forget_file_systems() -> None:
     import s3fs
+    from fsspec.asyn import sync
 
+    for system in s3fs.S3FileSystem._cache.values():
+        if getattr(system, "_s3creator", None) is not None:
+            # s3fs does it itself, but gives up after 0.1 s: on a busy machine its connections then stay unclosed.
+            sync(system.loop, system._s3creator.__aexit__, None, None, None, timeout=60)
     storage._file_system.cache_clear()
     s3fs.S3FileSystem.clear_instance_cache()
     forget_blocks()
