@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from helpers.tasks_for_workers import NotImportable, Part, busy, frozen_objects, late, part, risky, square
+from helpers.tasks_for_workers import NotImportable, Part, busy, frozen_objects, late, part, risky, square, variable
 
 from rspnet.core.workers import Death, Replace, ordered_map
 
@@ -165,3 +165,11 @@ def test_few_file_handles_mean_fewer_workers() -> None:
     environment = {**os.environ, "PROGRAM": program}
     done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("50 1225 5\n", 0), done.stderr
+
+
+def test_workers_have_the_environment_of_the_time_when_they_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    list(ordered_map(square, [1], workers=1, after_death=unexpected, hang_seconds=60))  # the fork server runs
+    monkeypatch.setenv("RSPNET_TEST_KEY", "new")
+    assert list(ordered_map(variable, ["RSPNET_TEST_KEY"], workers=1, after_death=unexpected, hang_seconds=60)) == [
+        "new"
+    ]

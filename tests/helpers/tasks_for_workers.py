@@ -15,6 +15,10 @@ from rspnet.core.workers import note
 from rspnet.data.record_table import RecordTable
 
 
+def variable(name: str) -> str | None:
+    return os.environ.get(name)
+
+
 def square(task: int) -> int:
     time.sleep(0.01 * (task % 3))
     return task * task

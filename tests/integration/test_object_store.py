@@ -1,16 +1,9 @@
-"""Whole commands on a real S3 server on loopback: what they make is what they make of the folder.
-
-Commands with workers run in a process of their own: workers come from a fork server, which has the environment that it
-was started with, and must not reach any other server.
-"""
+"""Whole commands on a real S3 server on loopback: what they make is what they make of the folder."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,18 +55,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_checkpoint(tmp_path_factory.mktemp("model") / "model.ckpt")
 
 
-def run(s3: S3, *words: object, code: int = 0) -> str:
-    """Run a command in a process of its own; what it prints."""
-    environment = os.environ | s3.environment | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "rspnet", *map(str, words)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def run_here(*words: object) -> None:
-    """Run a command without workers."""
-    assert main([*map(str, words)]) == 0
+def run(*words: object, code: int = 0) -> None:
+    """Run a command."""
+    assert main([*map(str, words)]) == code
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -117,11 +101,11 @@ def test_embed_gives_the_same_vectors_and_skips_what_it_may_not_read(
     s3: S3, videos: Path, bucket: str, model: Path, tmp_path: Path
 ) -> None:
     options = ["--num_clips=2", "--precision=fp32", "--num_workers=0", "--format=npz"]
-    run_here("embed", model, videos, f"--out={tmp_path / 'disk'}", *options)
+    run("embed", model, videos, f"--out={tmp_path / 'disk'}", *options)
     forbidden = read_folder(videos)[-1].name
     s3.trouble.expired.add(f"/{forbidden}")
     s3.trouble.failures, s3.trouble.cuts = 2, 1
-    run_here("embed", model, bucket, f"--out={tmp_path / 's3'}", *options)
+    run("embed", model, bucket, f"--out={tmp_path / 's3'}", *options)
     assert s3.trouble.failures == s3.trouble.cuts == 0
     disk, store = (arrays(tmp_path / name / "features.npz") for name in ("disk", "s3"))
     assert disk["name"][-1] == forbidden
@@ -135,9 +119,9 @@ def test_embed_gives_the_same_vectors_and_skips_what_it_may_not_read(
 
 def test_pretraining_gives_the_same_weights(s3: S3, videos: Path, bucket: str, tmp_path: Path) -> None:
     options = [*TINY, "--max_steps=3", "--data.max_skipped=0.5"]
-    run_here("pretrain", f"--data.root={videos}", f"--out={tmp_path / 'disk'}", *options)
+    run("pretrain", f"--data.root={videos}", f"--out={tmp_path / 'disk'}", *options)
     s3.trouble.failures = 3
-    run_here("pretrain", f"--data.root={bucket}", f"--out={tmp_path / 's3'}", *options)
+    run("pretrain", f"--data.root={bucket}", f"--out={tmp_path / 's3'}", *options)
     disk, other = (load_checkpoint(tmp_path / name / LAST)["model"] for name in ("disk", "s3"))
     for name, value in disk.items():
         assert (value == other[name]).all(), name
@@ -148,20 +132,20 @@ def test_finetuning_reads_class_folders(s3: S3, videos: Path, bucket: str, tmp_p
     scores = []
     for root, out in ((videos, "disk"), (bucket, "s3")):
         data = ["--data.kind=folders", f"--data.root={root}", "--data.test_share=0.5"]
-        run_here("finetune", *data, f"--out={tmp_path / out}", *options)
+        run("finetune", *data, f"--out={tmp_path / out}", *options)
         scores.append(json.loads((tmp_path / out / "result.json").read_text())["results"])
     assert scores[0] == scores[1]
 
 
 def test_shards_in_a_store_give_the_same_weights(s3: S3, videos: Path, tmp_path: Path) -> None:
     shards = tmp_path / "shards"
-    run(s3, "pack", videos, f"--out={shards}", "--num_workers=1", code=1)
+    run("pack", videos, f"--out={shards}", "--num_workers=1", code=1)
     content = {name: data for name, data in files_below(shards).items() if not name.startswith(".")}
     url = s3.put("shards", content)
     s3.trouble.seen.clear()
     weights = []
     for root, out in ((shards, "disk"), (url, "s3")):
-        run_here("pretrain", f"--data.root={root}", f"--out={tmp_path / out}", *TINY, "--max_steps=3")
+        run("pretrain", f"--data.root={root}", f"--out={tmp_path / out}", *TINY, "--max_steps=3")
         weights.append(load_checkpoint(tmp_path / out / LAST)["model"])
     assert all((value == weights[1][name]).all() for name, value in weights[0].items())
     read = [asked for method, path, asked in s3.trouble.seen if method == "GET" and path.endswith(".tar")]
@@ -173,20 +157,20 @@ def test_doctor_finds_the_same(s3: S3, videos: Path, bucket: str, tmp_path: Path
     for root, out in ((videos, "disk"), (bucket, "s3")):
         words = ["doctor", root, f"--out={tmp_path / out}", "--num_workers=1", "--num_frames=4"]
         words.append(f"--write_list={tmp_path / out}.csv")
-        run(s3, *words, code=1)
+        run(*words, code=1)
     assert rows(tmp_path / "disk" / "report.csv") == rows(tmp_path / "s3" / "report.csv")
     usable = [[str(record.path) for record in read_list(tmp_path / name)] for name in ("disk.csv", "s3.csv")]
     assert usable[1] == [path.replace(str(videos), bucket) for path in usable[0]]
     s3.trouble.seen.clear()
-    run(s3, *words, code=1)  # nothing has changed, so nothing is read again
+    run(*words, code=1)  # nothing has changed, so nothing is read again
     assert [method for method, path, _ in s3.trouble.seen if method == "GET" and path.endswith(".mp4")] == []
 
 
 def test_transcode(s3: S3, videos: Path, bucket: str, tmp_path: Path) -> None:
     s3.put("clips", {"set/list.csv": b"path\neven/0.mp4\n"})
     options = ["--short_side=32", "--num_workers=1"]
-    run(s3, "transcode", bucket, tmp_path / "s3", *options, code=1)
-    run(s3, "transcode", videos, tmp_path / "disk", *options, code=1)
+    run("transcode", bucket, tmp_path / "s3", *options, code=1)
+    run("transcode", videos, tmp_path / "disk", *options, code=1)
     for name in (record.name for record in read_folder(tmp_path / "disk")):
         assert (tmp_path / "s3" / name).read_bytes() == (tmp_path / "disk" / name).read_bytes()
     assert (tmp_path / "s3" / "list.csv").is_file()
@@ -203,21 +187,25 @@ def test_index_and_search(
     options = [f"--store={tmp_path / 'library'}", f"--model={model}", "--num_workers=0", "--precision=fp32"]
     options += ["--window_s=0.4", "--hop_s=0.2"]
     changed = {names[1]: content[read_folder(videos)[-1].name]}
+    s3.trouble.expired.add(names[3])
+    run("index", own, *options)
+    assert "4 videos done, 0 unchanged, 0 removed, 1 unreadable" in capsys.readouterr().err
+    s3.trouble.expired.clear()
     for change, told in (
-        (dict, "4 videos done, 0 unchanged"),
+        (dict, "1 videos done, 3 unchanged"),  # what keys of the day before did not open
         (dict, "0 videos done, 4 unchanged"),
         (lambda: s3.put("library", changed), "1 videos done, 3 unchanged"),
         (lambda: s3.remove(f"{own}/{names[0]}"), "0 videos done, 3 unchanged, 1 removed"),
     ):
         change()
-        run_here("index", own, *options)
+        run("index", own, *options)
         assert told in capsys.readouterr().err
     query = ["search", tmp_path / "library", f"{own}/{names[2]}", f"--out={tmp_path / 'hits.json'}", "--k=3"]
-    run_here(*query)
+    run(*query)
     hits = json.loads((tmp_path / "hits.json").read_text())["hits"]
     assert hits[0]["path"] == f"{own}/{names[2]}"
     assert hits[0]["score"] == pytest.approx(1, abs=1e-5)
-    run_here(*query, "--not_same_video")
+    run(*query, "--not_same_video")
     hits = json.loads((tmp_path / "hits.json").read_text())["hits"]
     assert sorted(hit["path"] for hit in hits) == sorted(f"{own}/{names[place]}" for place in (1, 3))
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import gc
 import multiprocessing
+import os
 import signal
 import traceback
 from collections import deque
@@ -38,6 +39,9 @@ _FAILED_STARTS = 5
 _progress: Any = None  # in a worker: two shared numbers: how often it told of progress, and its last note
 
 
+LOST = "the cluster lost it"
+
+
 @dataclass(frozen=True)
 class Death:
     """How a worker ended.
@@ -46,15 +50,19 @@ class Death:
         note: what it last told by `note`, -1 if nothing since its task began.
         signal: the signal that ended it, 0 if it left by itself.
         hung: it was ended from here because it made no progress.
+        lost: its machine is gone, or whatever else made a cluster give up the task.
     """
 
     note: int
     signal: int
     hung: bool
+    lost: bool = False
 
     @property
     def reason(self) -> str:
         """One phrase for users."""
+        if self.lost:
+            return LOST
         if self.hung:
             return "the decoder hung"
         return f"the decoder crashed ({signal.Signals(self.signal).name if self.signal else 'it ended the process'})"
@@ -274,7 +282,9 @@ class _Pool(Generic[Task, Result]):
     def _start(self) -> _Worker[Task, Result]:
         here, there = self._context.Pipe()
         progress = self._context.RawArray("q", 2)
-        process = self._context.Process(target=_serve, args=(self._work, there, progress), daemon=True)
+        process = self._context.Process(
+            target=_serve, args=(self._work, there, progress, dict(os.environ)), daemon=True
+        )
         process.start()
         there.close()
         return _Worker(process, here, progress)
@@ -358,9 +368,11 @@ def _bury(worker: _Worker[Any, Any]) -> None:
         worker.process.join()
 
 
-def _serve(work: Callable[[Any], Any], pipe: Connection, progress: Any) -> None:
+def _serve(work: Callable[[Any], Any], pipe: Connection, progress: Any, environment: dict[str, str]) -> None:
     """A worker's life: take a task, send (None, result) or (error, None), until the parent is gone."""
     global _progress
+    os.environ.clear()  # the fork server's is the parent's of the time when it started: keys of a store may be newer
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _progress = progress
