@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from rspnet.config.view import EvenViewConfig, ViewConfig
+from rspnet.core.ray_jobs import RayCluster
 from rspnet.features.descriptor import Descriptor
 from rspnet.features.embedder import Embedder, Stream
+from rspnet.features.embedding_on_ray import embed_on_ray
 from rspnet.pretext.base import PretextModel
 
 
@@ -17,6 +20,7 @@ def open_embedder(
     pooling: Literal["average", "max"] = "average",
     descriptor: Descriptor = "mean",
     stream: Stream = "both",
+    cluster: RayCluster | None = None,
     set_threads: bool = True,
 ) -> Embedder:
     """An embedder for these options.
@@ -27,6 +31,7 @@ def open_embedder(
         pooling: see `Embedder`.
         descriptor: see `Embedder`.
         stream: see `Embedder`.
+        cluster: where videos are embedded instead of here; then `view.num_workers` processes of each worker read.
         set_threads: whether the cores are shared out, which sets torch's number of threads in this process; else
             `view.num_workers` processes read, or none where that is None.
 
@@ -48,6 +53,9 @@ def open_embedder(
         device=view.device,
         precision=view.precision,
     )
-    if set_threads:
+    if cluster is not None:
+        embedder.num_workers = 1 if view.num_workers is None else view.num_workers
+        embedder.elsewhere = partial(embed_on_ray, cluster=cluster)
+    elif set_threads:
         embedder.share_cores(view.num_workers)
     return embedder

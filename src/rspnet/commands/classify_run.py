@@ -96,5 +96,7 @@ def _job(config: ClassifyRunConfig, stamp: Stamp, store: FeatureStore) -> Embedd
         device=config.device,
         precision=view["precision"],
     )
-    embedder = open_embedder(model, options, pooling=view["pooling"], descriptor=view["descriptor"])
+    embedder = open_embedder(
+        model, options, pooling=view["pooling"], descriptor=view["descriptor"], cluster=config.cluster()
+    )
     return Embedding(store, stamp, embedder, view_of_stamp(embedder, stamp))

@@ -45,7 +45,9 @@ def doctor(config: DoctorConfig) -> int:
     folder = open_run_folder(config.out, config, command="doctor")
     workers = config.num_workers or available_cores()
     inspector = Inspector(num_frames=config.num_frames, speeds=tuple(config.speeds), fps=config.fps)
-    seen = list(inspect_all([*records, *others], inspector, memory=folder / _MEMORY, workers=workers))
+    memory = folder / _MEMORY
+    found = inspect_all([*records, *others], inspector, memory=memory, workers=workers, cluster=config.cluster())
+    seen = list(found)
     reports = seen[: len(records)]
     if config.write_list is not None:
         reports = [report if is_listable(report.path) else _unlistable(report) for report in reports]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 from rspnet.api.open_embedder import open_embedder
 from rspnet.config.embed import EmbedConfig
+from rspnet.config.on_ray import RayViewConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
 from rspnet.data.skipped import SKIPPED
@@ -31,7 +33,7 @@ def embed(config: EmbedConfig) -> int:
     """
     join_ranks(pick_device(config.device))
     records = videos_of(config.videos)
-    embedder = open_embedder(config.model, config, descriptor=config.descriptor)
+    embedder = open_embedder(config.model, config, descriptor=config.descriptor, cluster=config.cluster())
     view = _view(config, embedder)
     stamp = stamp_for(embedder, view, model=config.model, dtype=config.dtype)
     out = Path(config.out)
@@ -47,7 +49,14 @@ def embed(config: EmbedConfig) -> int:
         return done.exit_code
     if config.format == "npz":
         _write_npz(folder)
-    left_out = ("videos", "out", "num_workers", "dry_run", "drop_gone")
+    left_out = (
+        "videos",
+        "out",
+        "num_workers",
+        "dry_run",
+        "drop_gone",
+        *(field.name for field in fields(RayViewConfig)),
+    )
     settings = {name: value for name, value in plain(config).items() if name not in left_out}
     write_result(
         folder,

@@ -44,7 +44,8 @@ def pack(config: PackConfig) -> int:
     packer = Packer(out, folder / _SHARDS, limit_bytes=config.shard_mb * 2**20)
     members = member_names([record.name for record in records])
     try:
-        reports = inspect_all(left, _INSPECTOR, memory=folder / _MEMORY, workers=workers)
+        memory = folder / _MEMORY
+        reports = inspect_all(left, _INSPECTOR, memory=memory, workers=workers, cluster=config.cluster())
         for record, report in zip(left, reports, strict=True):
             why = _why_not(record, report)
             if not why:

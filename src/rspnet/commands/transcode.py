@@ -18,7 +18,7 @@ from rspnet.core.progress import track
 from rspnet.core.urls import as_path, is_url
 from rspnet.core.workers import Death, Replace
 from rspnet.data.annotations import VideoRecord, read_folder
-from rspnet.data.reading import fault_of_file, read_in_workers
+from rspnet.data.reading import fault_of_file, read_in_workers, read_on_ray
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog
 from rspnet.engine.runtime import available_cores
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
@@ -29,6 +29,7 @@ _NOTES = ".transcode"
 _DONE = "done.jsonl"
 _TIMED_VIDEOS = 5
 _WINDOW = 32
+_PRELOAD = ("rspnet.video.transcode", "torch")
 
 
 @dataclass(frozen=True)
@@ -96,17 +97,18 @@ def transcode(config: TranscodeConfig) -> int:
 def _run(
     records: Sequence[VideoRecord], target: Path, config: TranscodeConfig
 ) -> Iterator[tuple[VideoRecord, Transcoded | Skip]]:
-    def give_up(job: _Job, death: Death) -> Replace[Transcoded | Skip]:
-        return Replace(Skip(job.name, death.reason))
-
-    results = read_in_workers(
-        Transcoder(config),
-        [_Job(str(record.path), str(target / record.name), record.name) for record in records],
-        workers=max(1, min(config.num_workers or available_cores(), len(records))),
-        give_up=give_up,
-        preload=["rspnet.video.transcode", "torch"],
-    )
+    jobs = [_Job(str(record.path), str(target.absolute() / record.name), record.name) for record in records]
+    cluster = config.cluster()
+    if cluster is not None:
+        results = read_on_ray(Transcoder(config), jobs, cluster, give_up=_give_up, preload=_PRELOAD)
+    else:
+        workers = max(1, min(config.num_workers or available_cores(), len(records)))
+        results = read_in_workers(Transcoder(config), jobs, workers=workers, give_up=_give_up, preload=_PRELOAD)
     return zip(records, track(results, total=len(records), what="videos"), strict=True)
+
+
+def _give_up(job: _Job, death: Death) -> Replace[Transcoded | Skip]:
+    return Replace(Skip(job.name, death.reason))
 
 
 def _key(record: VideoRecord, config: TranscodeConfig) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from rspnet.config.on_ray import RayViewConfig
 from rspnet.config.rules import Device, positional, require, require_clips
 
 VectorKind = Literal["features", "motion", "appearance"]
@@ -43,7 +44,7 @@ class ClassifyFitConfig:
 
 
 @dataclass(frozen=True)
-class ClassifyRunConfig:
+class ClassifyRunConfig(RayViewConfig):
     """Find the moments of trained classes in videos: probabilities, events, subtitles, BORIS, ELAN, a page of strips.
 
     Example: rspnet classify run classifier my_videos --out timeline
@@ -63,4 +64,5 @@ class ClassifyRunConfig:
     """Where to run."""
 
     def __post_init__(self) -> None:
+        self.require_ray()
         require_clips(self)

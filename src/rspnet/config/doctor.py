@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rspnet.config.on_ray import RayConfig
 from rspnet.config.rules import positional, require
 
 
 @dataclass(frozen=True)
-class DoctorConfig:
+class DoctorConfig(RayConfig):
     """Find what is wrong with a collection of videos before training on it; --system looks at the machine instead.
 
     Every frame of every video is decoded once. Exit code 1 where anything was found. What was looked at is kept in
@@ -40,6 +41,7 @@ class DoctorConfig:
     """Folder for report.csv, report.json, config.yaml, result.json and the memory of earlier calls."""
 
     def __post_init__(self) -> None:
+        self.require_ray()
         require(bool(self.videos) or self.system, "name a folder or list of videos, or give --system")
         require(self.near is None or 0 < self.near <= 1, f"--near {self.near}: a similarity, above 0 and at most 1")
         require(self.num_frames >= 2, f"--num_frames {self.num_frames}: a clip needs at least 2 frames")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from rspnet.config.on_ray import RayViewConfig
 from rspnet.config.rules import positional, require
 from rspnet.config.view import EvenViewConfig
 
 
 @dataclass(frozen=True)
-class EmbedConfig(EvenViewConfig):
+class EmbedConfig(EvenViewConfig, RayViewConfig):
     """Turn videos into feature vectors with a trained network; run it again to go on, or after videos have changed.
 
     Examples: rspnet embed runs/first/last.ckpt my_videos --out features
@@ -44,6 +45,7 @@ class EmbedConfig(EvenViewConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.require_ray()
         require(self.fps is None or self.fps > 0, f"--fps {self.fps}: must be above 0")
         window, hop = self.window_s, self.hop_s
         require(window is None or window > 0, f"--window_s {window}: must be above 0")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rspnet.config.on_ray import RayConfig
 from rspnet.config.rules import positional, require
 
 
 @dataclass(frozen=True)
-class PackConfig:
+class PackConfig(RayConfig):
     """Pack videos into shards: few large files instead of many small ones, for disks and object stores.
 
     A shard is a plain tar file (`tar xf`, webdataset); beside every video lies a .json with its name, label, frames and
@@ -30,5 +31,6 @@ class PackConfig:
     """Processes that check videos; the default is one for each core."""
 
     def __post_init__(self) -> None:
+        self.require_ray()
         require(self.shard_mb >= 1, f"--shard_mb {self.shard_mb}: must be at least 1")
         require(self.num_workers is None or self.num_workers >= 1, f"--num_workers {self.num_workers}: at least 1")

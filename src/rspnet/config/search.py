@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rspnet.config.on_ray import RayViewConfig
 from rspnet.config.rules import DEFAULT_WEIGHTS, Device, positional, require, several
 from rspnet.config.view import ViewConfig
 
 
 @dataclass(frozen=True)
-class IndexConfig(ViewConfig):
+class IndexConfig(ViewConfig, RayViewConfig):
     """Make a folder of videos searchable; run it again after changes, only new or changed videos are done.
 
     Example: rspnet index my_videos --store library
@@ -29,6 +30,7 @@ class IndexConfig(ViewConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.require_ray()
         require(self.window_s > 0, f"--window_s {self.window_s}: must be above 0")
         require(0 < self.hop_s <= self.window_s, f"--hop_s {self.hop_s}: must be above 0 and at most --window_s")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rspnet.config.on_ray import RayConfig
 from rspnet.config.rules import positional, require
 
 
 @dataclass(frozen=True)
-class TranscodeConfig:
+class TranscodeConfig(RayConfig):
     """Rewrite videos small and quick to read: H.264, few pixels, many key frames, no sound.
 
     Every file keeps its folder and its whole name, so annotation lists (.csv, .txt, .json; copied along) stay right:
@@ -30,6 +31,7 @@ class TranscodeConfig:
     """Processes; the default is one for each core."""
 
     def __post_init__(self) -> None:
+        self.require_ray()
         require(self.short_side >= 16, f"--short_side {self.short_side}: must be at least 16 pixels")
         require(self.key_every >= 1, f"--key_every {self.key_every}: must be at least 1")
         require(0 <= self.crf <= 51, f"--crf {self.crf}: 0 to 51")

@@ -39,6 +39,8 @@ _WAITS = (0.1, 0.5, 2.0)
 _TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "Last-Modified", "created")
 _TAGS = ("ETag", "etag", "md5Hash", "Content-MD5", "content_hash", "blob_id", "sha")
 _MISSING, _FORBIDDEN = (404, 410), (401, 403)
+PASSING = ("not allowed", "the store failed")
+"""How the phrases of faults begin that are the store's or the keys', not the object's."""
 _TRY_AGAIN = (408, 425, 429)
 Result = TypeVar("Result")
 
@@ -142,7 +144,7 @@ def attempt(url: str, work: Callable[[], Result]) -> Result:
             if lasting is not None:
                 raise lasting from None
             if wait is None:
-                why = f"the store failed {len(_WAITS) + 1} times, at last with: {_phrase(error)}"
+                why = f"{PASSING[1]} {len(_WAITS) + 1} times, at last with: {_phrase(error)}"
                 raise OSError(errno.EIO, why, url) from None
             time.sleep(wait)
     raise AssertionError
@@ -154,7 +156,7 @@ def _lasting(error: Exception, url: str) -> OSError | None:
     if isinstance(error, FileNotFoundError) or status in _MISSING:
         return FileNotFoundError(errno.ENOENT, "no such object", url)
     if isinstance(error, PermissionError) or status in _FORBIDDEN or "Credentials" in name:
-        return PermissionError(errno.EACCES, f"not allowed ({_phrase(error)})", url)
+        return PermissionError(errno.EACCES, f"{PASSING[0]} ({_phrase(error)})", url)
     if isinstance(status, int) and 400 <= status < 500 and status not in _TRY_AGAIN:
         return OSError(errno.EINVAL, _phrase(error), url)
     is_bad_request = isinstance(error, OSError) and error.errno == errno.EINVAL

@@ -13,13 +13,16 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
 
+from rspnet.core import storage
 from rspnet.core.errors import ConfigError, DecodeError, RSPNetError
-from rspnet.core.workers import Death, Replace, note, nothing_follows, ordered_map
+from rspnet.core.ray_jobs import Lost, RayCluster, in_order, ray_map
+from rspnet.core.workers import LOST, Death, Replace, note, nothing_follows, ordered_map
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import Skip
 from rspnet.video.reader import VideoReader, open_video
@@ -80,6 +83,11 @@ def fault_of_file(error: Exception) -> str:
     if isinstance(error, MemoryError):
         return "it asks for more memory than there is"
     return f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def may_pass(reason: str) -> bool:
+    """Whether a fault that `fault_of_file` or `Death` gave is none of the file's: reading it later may succeed."""
+    return reason.startswith((*storage.PASSING, LOST))
 
 
 class Coroner:
@@ -148,6 +156,48 @@ def read_in_workers(
         preload=preload,
     )
     return named_failures(results)
+
+
+def read_on_ray(
+    work: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    cluster: RayCluster,
+    *,
+    give_up: Callable[[Task, Death], Replace[Result]],
+    preload: Sequence[str] = _PRELOAD,
+) -> Iterator[Result]:
+    """`read_in_workers` over a Ray cluster: each of its workers reads in a process of its own, as one machine does.
+
+    Args:
+        work: see `read_in_workers`.
+        tasks: see there; all are drawn at once.
+        cluster: where.
+        give_up: the result of a task that ended its process, or that the cluster gave up; pickled.
+        preload: see `read_in_workers`.
+
+    Raises:
+        RSPNetError: as `read_in_workers` and `ray_map`.
+    """
+
+    def result(found: Result | Lost[Task]) -> Result:
+        if isinstance(found, Lost):
+            return give_up(found.task, Death(note=-1, signal=0, hung=False, lost=True)).result
+        return found
+
+    found = ray_map(partial(_ReadTasks, work, give_up, preload), tasks, cluster)
+    return in_order((number, result(each)) for number, each in found)
+
+
+class _ReadTasks(Generic[Task, Result]):
+    """What a worker of the cluster does with tasks."""
+
+    def __init__(
+        self, work: Callable[[Task], Result], give_up: Callable[[Task, Death], Replace[Result]], preload: Sequence[str]
+    ) -> None:
+        self._work, self._give_up, self._preload = work, give_up, preload
+
+    def __call__(self, tasks: Sequence[Task]) -> Iterator[Result]:
+        return read_in_workers(self._work, tasks, workers=1, give_up=self._give_up, preload=self._preload)
 
 
 def contained(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal, get_args
@@ -88,6 +88,9 @@ class Embedder:
         CheckpointError: the weights cannot be read.
         ConfigError: a number out of its range, or a name that is none of those above.
 
+    Attributes:
+        elsewhere: gives the parts of videos in the place of this process, see `rspnet.features.embedding_on_ray`.
+
     Example:
         >>> features = Embedder("runs/first/last.ckpt").embed(["a.mp4", "b.mp4"])  # float32 [2, C]
     """
@@ -124,6 +127,7 @@ class Embedder:
         self.stream_described = stream
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.elsewhere: Callable[[Embedder, VideoClips], Iterator[Embedded]] | None = None
         self._check()
 
     def share_cores(self, num_workers: int | None) -> None:
@@ -209,6 +213,9 @@ class Embedder:
         different videos never go through the network together.
         """
         own = self.stream_own_parts(clips)
+        if self.elsewhere is not None:
+            yield from own
+            return
         arrived: list[deque[Embedded]] = [deque() for _ in range(world_size())]
         for place in range(len(clips)):
             queue = arrived[place % world_size()]
@@ -223,7 +230,13 @@ class Embedder:
                     break
 
     def stream_own_parts(self, clips: VideoClips) -> Iterator[Embedded]:
-        """Features of every part of the videos that are this rank's share, in turn; nothing is gathered."""
+        """Features of every part of the videos that are this rank's share; nothing is gathered.
+
+        The parts of a video come in turn; the videos, too, but for those of an embedder that works `elsewhere`.
+        """
+        if self.elsewhere is not None:
+            yield from self.elsewhere(self, clips)
+            return
         places = range(rank(), len(clips), world_size())
         for sample in read_clips(clips, num_workers=self.num_workers, places=places):
             yield self._embedded(sample)

@@ -19,7 +19,7 @@ from rspnet.core.progress import track
 from rspnet.core.urls import as_path, content_of, is_url
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.cuts import Layout
-from rspnet.data.reading import fault_of_file
+from rspnet.data.reading import fault_of_file, may_pass
 from rspnet.data.video_clips import VideoClips
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device
@@ -52,7 +52,7 @@ def index(config: IndexConfig) -> None:
         RSPNetError: no videos, a bad checkpoint, or a library of another model.
     """
     join_ranks(pick_device(config.device))
-    embedder = open_embedder(config.model, config)
+    embedder = open_embedder(config.model, config, cluster=config.cluster())
     about = About(
         model=config.model,
         weights_sha256=sha256_of(weights_file(config.model)),
@@ -308,9 +308,10 @@ class _Writer:
             old = self._plan.old[self._row.path]
             self.unchanged.append(replace(old, bytes=self._row.bytes, mtime_ns=self._row.mtime_ns))
             return
-        self._files.append(self._row)
         if self._row.reason:
             self.unreadable.append(self._row)
+        if not may_pass(self._row.reason):  # else the next run does it
+            self._files.append(self._row)
 
     def flush(self) -> None:
         """Write what has arrived."""

@@ -9,32 +9,44 @@ from pathlib import Path
 from typing import Any
 
 from rspnet.core.progress import track
+from rspnet.core.ray_jobs import RayCluster
 from rspnet.core.workers import Death, Replace
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.checks.inspection import Finding, Inspector, Report
-from rspnet.data.reading import read_in_workers
+from rspnet.data.reading import may_pass, read_in_workers, read_on_ray
 
 _FORM = 4  # of the reports in the memory: a change of the checks must not be hidden by old reports
 
+_PRELOAD = ("rspnet.data.checks.inspection", "torch")
+
 
 def inspect_all(
-    records: Sequence[VideoRecord], inspector: Inspector, *, memory: Path, workers: int
+    records: Sequence[VideoRecord],
+    inspector: Inspector,
+    *,
+    memory: Path,
+    workers: int,
+    cluster: RayCluster | None = None,
 ) -> Iterator[Report]:
-    """Reports in the order of the records, as they come; `memory` (JSON lines) keeps them for files that stay as is."""
+    """Reports in the order of the records, as they come.
+
+    Args:
+        records: the videos.
+        inspector: looks at each.
+        memory: JSON lines that keep the reports of files that stay as they are.
+        workers: processes of this machine.
+        cluster: where to look instead of on this machine.
+    """
     known = _remembered(memory)
     keys = [_key(record.path, inspector) for record in records]
     new = [place for place, key in enumerate(keys) if key is None or key not in known]
 
-    def give_up(item: tuple[str, str], death: Death) -> Replace[Report]:
-        return Replace(Report(*item, (Finding("crash", death.reason, usable=False),)))
-
-    inspected = read_in_workers(
-        inspector,
-        [(records[place].name, str(records[place].path)) for place in new],
-        workers=max(1, min(workers, len(new))),
-        give_up=give_up,
-        preload=["rspnet.data.checks.inspection", "torch"],
-    )
+    tasks = [(records[place].name, str(records[place].path)) for place in new]
+    if cluster is not None:
+        inspected = read_on_ray(inspector, tasks, cluster, give_up=_give_up, preload=_PRELOAD)
+    else:
+        workers = max(1, min(workers, len(new)))
+        inspected = read_in_workers(inspector, tasks, workers=workers, give_up=_give_up, preload=_PRELOAD)
     reports = track(inspected, total=len(new), what="videos")
     is_new = set(new)
     with memory.open("a", encoding="utf-8") as file:
@@ -44,11 +56,15 @@ def inspect_all(
                 yield Report.from_dict(known[key] | {"name": record.name})
                 continue
             report = next(reports)
-            if key is not None:
+            if key is not None and not any(may_pass(finding.detail) for finding in report.findings):
                 file.write(json.dumps({"key": key, "report": asdict(report)}) + "\n")
                 file.flush()
             yield report
         next(reports, None)  # lets the progress bar and the workers end
+
+
+def _give_up(item: tuple[str, str], death: Death) -> Replace[Report]:
+    return Replace(Report(*item, (Finding("crash", death.reason, usable=False),)))
 
 
 def _key(path: Path, inspector: Inspector) -> str | None:
