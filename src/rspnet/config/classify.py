@@ -58,8 +58,6 @@ class ClassifyRunConfig(RayViewConfig):
     """The checkpoint the classifier's features came from; the default is where it was."""
     batch_size: int = 16
     """Clips that go through the network together."""
-    num_workers: int | None = None
-    """Processes that read videos."""
     device: Device = "auto"
     """Where to run."""
 
