@@ -69,6 +69,7 @@ class Trouble:
 
     Attributes:
         delay_s: added to each.
+        stalls: how many of the next are answered after a second only.
         failures: how many of the next are answered with status 500.
         cuts: how many of the next answers with content break off in the middle.
         expired: names (ends of paths) that only valid keys may read.
@@ -76,6 +77,7 @@ class Trouble:
     """
 
     delay_s: float = 0.0
+    stalls: int = 0
     failures: int = 0
     cuts: int = 0
     expired: set[str] = field(default_factory=set)
@@ -174,7 +176,7 @@ def _proxy_to(port: int, trouble: Trouble) -> type[BaseHTTPRequestHandler]:
             is_read = self.command in ("GET", "HEAD") and self.path.count("/") > 1 and "?" not in self.path
             if is_read:
                 trouble.seen.append((self.command, self.path, self.headers.get("Range", "")))
-                time.sleep(trouble.delay_s)
+                time.sleep(trouble.delay_s + trouble.take("stalls"))
                 if trouble.take("failures"):
                     return self.answer(500, {}, b"")
                 if any(self.path.endswith(name) for name in trouble.expired):

@@ -14,7 +14,9 @@ from helpers.stores import S3, files_below, forget_blocks, s3_server
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
+from rspnet.core import storage
 from rspnet.core.errors import RSPNetError
+from rspnet.core.urls import as_path
 from rspnet.data.annotations import read_folder, read_list, read_videos
 from rspnet.engine.checkpoint import LAST, load_checkpoint
 
@@ -30,7 +32,7 @@ def s3() -> Iterator[S3]:
 
 @pytest.fixture(autouse=True)
 def no_trouble(s3: S3) -> Iterator[None]:
-    s3.trouble.failures = s3.trouble.cuts = 0
+    s3.trouble.stalls = s3.trouble.failures = s3.trouble.cuts = 0
     s3.trouble.expired.clear()
     s3.trouble.seen.clear()
     forget_blocks()
@@ -95,6 +97,21 @@ def test_lists(s3: S3, videos: Path, bucket: str) -> None:
     assert [str(record.path) for record in read_list("s3://clips/far.txt", videos)] == [f"{bucket}/{names[0]}"]
     with pytest.raises(RSPNetError, match="none of the"):
         read_list("s3://clips/list.csv", "s3://clips/nix")
+
+
+def test_a_store_that_stalls_is_asked_again(s3: S3, bucket: str, videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "READ_SECONDS", 0.4)
+    monkeypatch.setattr(storage, "_WAITS", (0.05, 0.05, 0.05))
+    storage._file_system.cache_clear()
+    name = read_folder(videos)[0].name
+    s3.trouble.stalls = 2
+    assert as_path(f"{bucket}/{name}").read_bytes() == (videos / name).read_bytes()
+    assert s3.trouble.stalls == 0
+    s3.trouble.stalls = 100
+    with pytest.raises(OSError, match=r"the store failed 4 times, at last with: .*[Tt]ime"):
+        as_path(f"{bucket}/{name}").stat()
+    s3.trouble.stalls = 0
+    storage._file_system.cache_clear()
 
 
 def test_embed_gives_the_same_vectors_and_skips_what_it_may_not_read(

@@ -36,6 +36,8 @@ PACKAGES = {
 
 _WAITS = (0.1, 0.5, 2.0)
 """Seconds before the second, third and last try."""
+CONNECT_SECONDS, READ_SECONDS = 5.0, 15.0
+"""How long a try waits for a connection, and for the next bytes."""
 _TIMES = ("LastModified", "last_modified", "mtime", "modified", "updated", "Last-Modified", "created")
 _TAGS = ("ETag", "etag", "md5Hash", "Content-MD5", "content_hash", "blob_id", "sha")
 _MISSING, _FORBIDDEN = (404, 410), (401, 403)
@@ -101,7 +103,8 @@ def _file_system(scheme: str, _process: int) -> Any:
     if scheme in ("http", "https") and "client_kwargs" not in set_by_user:
         options["client_kwargs"] = {"timeout": _web_timeout()}
     if scheme in ("s3", "s3a") and "config_kwargs" not in set_by_user:
-        options["config_kwargs"] = {"retries": {"max_attempts": 0}}  # `attempt` does it, for all stores alike
+        once = {"retries": {"max_attempts": 0}}  # `attempt` tries again, for all stores alike
+        options["config_kwargs"] = once | {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
     try:
         system = fsspec.filesystem(scheme, **options)
     except ImportError as error:
@@ -119,7 +122,7 @@ def _web_timeout() -> Any:
         from aiohttp import ClientTimeout
     except ModuleNotFoundError:
         return None
-    return ClientTimeout(total=60, sock_connect=5, sock_read=15)
+    return ClientTimeout(total=60, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
 
 
 def attempt(url: str, work: Callable[[], Result]) -> Result:
