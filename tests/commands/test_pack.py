@@ -244,3 +244,23 @@ def test_what_is_gone_or_cut_is_named(videos: Path, shards: Path, tmp_path: Path
         open_video(path)
     (copy / INDEX).write_bytes(b"PAR1")
     assert main(["doctor", str(copy), f"--out={tmp_path / 'doctor'}"]) == 2
+
+
+def test_small_copies_are_those_of_transcode(videos: Path, tmp_path: Path) -> None:
+    some = tmp_path / "some"
+    some.mkdir()
+    for record in read_folder(videos)[:2]:
+        shutil.copy(record.path, some)
+    (some / "bad.mp4").write_bytes(b"no video")
+    assert main(["transcode", str(some), str(tmp_path / "small"), "--short_side=32", "--num_workers=1"]) == 1
+    out = pack(some, tmp_path / "shards", "--transcode", "--short_side=32", code=1)
+    assert [record.name for record in read_folder(out)] == [record.name for record in read_folder(tmp_path / "small")]
+    for packed, plain in zip(read_folder(out), read_folder(tmp_path / "small"), strict=True):
+        assert packed.path.read_bytes() == plain.path.read_bytes()
+    assert not list((out / ".pack").glob("tmp*"))
+    index = (out / INDEX).read_bytes()
+    pack(some, out, "--transcode", "--short_side=32", code=1)  # nothing to do
+    assert (out / INDEX).read_bytes() == index
+    assert len(list(out.glob("*.tar"))) == 1
+    pack(some, out, code=1)  # the videos themselves
+    assert read_folder(out)[0].path.read_bytes() == read_folder(some)[0].path.read_bytes()

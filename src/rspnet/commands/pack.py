@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rspnet.config.pack import PackConfig
+from rspnet.config.transcode import TranscodeConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.ray_jobs import RayCluster
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
 from rspnet.data.checks.inspect_all import inspect_all
 from rspnet.data.checks.inspection import Inspector, Report, is_listable
-from rspnet.data.packing import Packer, Row, member_names, packed_rows, version_of, write_index
+from rspnet.data.packing import Made, Packer, Row, member_names, packed_rows, version_of, write_index
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog
+from rspnet.data.transcoding import TranscodeJob, Transcoder, transcode_all
 from rspnet.engine.runtime import available_cores
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 
@@ -39,22 +45,26 @@ def pack(config: PackConfig) -> int:
     folder = open_run_folder(str(out / _NOTES), config, command="pack")
     log = SkipLog(folder / SKIPPED, num_videos=len(records))
     done = packed_rows(out, folder / _SHARDS)
-    left = [record for record in records if not _is_done(record, done.get(record.name))]
+    transcoder = Transcoder(config.short_side, TranscodeConfig.key_every, TranscodeConfig.crf)
+    settings = astuple(transcoder) if config.transcode else ()
+    left = [record for record in records if not _is_done(record, done.get(record.name), settings)]
     workers = config.num_workers or available_cores()
     packer = Packer(out, folder / _SHARDS, limit_bytes=config.shard_mb * 2**20)
     members = member_names([record.name for record in records])
     try:
         memory = folder / _MEMORY
         reports = inspect_all(left, _INSPECTOR, memory=memory, workers=workers, cluster=config.cluster())
-        for record, report in zip(left, reports, strict=True):
-            why = _why_not(record, report)
-            if not why:
-                try:
-                    packer.add(record, report, members[record.name])
-                except OSError as error:
-                    why = error.strerror or str(error)
-            if why:
-                log.add([Skip(record.name, why)])
+        checked = ((record, report, _why_not(record, report)) for record, report in zip(left, reports, strict=True))
+        with TemporaryDirectory(dir=folder) as place:
+            found = (
+                _small(checked, transcoder, Path(place), workers=workers, cluster=config.cluster())
+                if config.transcode
+                else ((*each, None) for each in checked)
+            )
+            for record, report, why, made in found:
+                why = why or _add(packer, record, report, members[record.name], made)
+                if why:
+                    log.add([Skip(record.name, why)])
         packer.close_shard()
     except BaseException:
         packer.discard()
@@ -77,10 +87,52 @@ def pack(config: PackConfig) -> int:
     return 1 if len(log) else 0
 
 
-def _is_done(record: VideoRecord, row: Row | None) -> bool:
-    """Whether a shard holds a video as it is now."""
+def _add(packer: Packer, record: VideoRecord, report: Report, member: str, made: Made | None) -> str:
+    """Pack a video; why it cannot be, or ""."""
     try:
-        return row is not None and row["version"] == version_of(record.path)
+        packer.add(record, report, member, made=made)
+    except OSError as error:
+        return error.strerror or str(error)
+    finally:
+        if made is not None:
+            made.path.unlink(missing_ok=True)
+    return ""
+
+
+def _small(
+    checked: Iterable[tuple[VideoRecord, Report, str]],
+    transcoder: Transcoder,
+    place: Path,
+    *,
+    workers: int,
+    cluster: RayCluster | None,
+) -> Iterator[tuple[VideoRecord, Report, str, Made | None]]:
+    """The videos in turn with small copies of those that are not left out (for a reason, the third)."""
+    waiting: deque[tuple[VideoRecord, Report, str, Path]] = deque()
+
+    def jobs() -> Iterator[TranscodeJob]:
+        for number, (record, report, why) in enumerate(checked):
+            target = place.absolute() / f"{number}.mp4"
+            waiting.append((record, report, why, target))
+            if not why:
+                yield TranscodeJob(str(record.path), str(target), record.name)
+
+    results = transcode_all(jobs(), transcoder, workers=workers, cluster=cluster)
+    for result in results:
+        while waiting[0][2]:
+            yield *waiting.popleft()[:3], None
+        record, report, _, target = waiting.popleft()
+        if isinstance(result, Skip):
+            yield record, report, result.reason, None
+        else:
+            yield record, report, "", Made(target, astuple(transcoder))
+    yield from ((*each[:3], None) for each in waiting)
+
+
+def _is_done(record: VideoRecord, row: Row | None, settings: tuple[int, ...]) -> bool:
+    """Whether a shard holds a video as it is now, made with these settings."""
+    try:
+        return row is not None and row["version"] == [*version_of(record.path), *settings]
     except OSError:
         return False
 

@@ -6,7 +6,6 @@ import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +15,18 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
 from rspnet.core.urls import as_path, is_url
-from rspnet.core.workers import Death, Replace
 from rspnet.data.annotations import VideoRecord, read_folder
-from rspnet.data.reading import fault_of_file, read_in_workers, read_on_ray
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog
+from rspnet.data.transcoding import TranscodeJob, Transcoder, transcode_all
 from rspnet.engine.runtime import available_cores
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.video.reader import View, open_video
-from rspnet.video.transcode import Transcoded, transcode_video
+from rspnet.video.transcode import Transcoded
 
 _NOTES = ".transcode"
 _DONE = "done.jsonl"
 _TIMED_VIDEOS = 5
 _WINDOW = 32
-_PRELOAD = ("rspnet.video.transcode", "torch")
-
-
-@dataclass(frozen=True)
-class _Job:
-    source: str
-    target: str
-    name: str
-
-
-class Transcoder:
-    """Does one job in a worker."""
-
-    def __init__(self, config: TranscodeConfig) -> None:
-        self._settings = {"short_side": config.short_side, "key_every": config.key_every, "crf": config.crf}
-
-    def __call__(self, job: _Job) -> Transcoded | Skip:
-        """The sizes before and after, or why there is no file."""
-        try:
-            return transcode_video(job.source, job.target, **self._settings)
-        except Exception as error:
-            return Skip(job.name, fault_of_file(error))
 
 
 def transcode(config: TranscodeConfig) -> int:
@@ -97,18 +73,11 @@ def transcode(config: TranscodeConfig) -> int:
 def _run(
     records: Sequence[VideoRecord], target: Path, config: TranscodeConfig
 ) -> Iterator[tuple[VideoRecord, Transcoded | Skip]]:
-    jobs = [_Job(str(record.path), str(target.absolute() / record.name), record.name) for record in records]
-    cluster = config.cluster()
-    if cluster is not None:
-        results = read_on_ray(Transcoder(config), jobs, cluster, give_up=_give_up, preload=_PRELOAD)
-    else:
-        workers = max(1, min(config.num_workers or available_cores(), len(records)))
-        results = read_in_workers(Transcoder(config), jobs, workers=workers, give_up=_give_up, preload=_PRELOAD)
+    jobs = [TranscodeJob(str(record.path), str(target.absolute() / record.name), record.name) for record in records]
+    workers = max(1, min(config.num_workers or available_cores(), len(records)))
+    transcoder = Transcoder(config.short_side, config.key_every, config.crf)
+    results = transcode_all(jobs, transcoder, workers=workers, cluster=config.cluster())
     return zip(records, track(results, total=len(records), what="videos"), strict=True)
-
-
-def _give_up(job: _Job, death: Death) -> Replace[Transcoded | Skip]:
-    return Replace(Skip(job.name, death.reason))
 
 
 def _key(record: VideoRecord, config: TranscodeConfig) -> str:

@@ -27,10 +27,15 @@ class PackConfig(RayConfig):
     """Folder that the paths of a list are relative to; the default is the list's own."""
     shard_mb: int = 1024
     """Mebibytes of a shard at most; a larger video has one to itself."""
+    transcode: bool = False
+    """Pack small copies that are quick to read, as rspnet transcode makes them; the videos stay as they are."""
+    short_side: int = 256
+    """With --transcode: pixels of the shorter side."""
     num_workers: int | None = None
     """Processes that check videos; the default is one for each core."""
 
     def __post_init__(self) -> None:
         self.require_ray()
         require(self.shard_mb >= 1, f"--shard_mb {self.shard_mb}: must be at least 1")
+        require(self.short_side >= 16, f"--short_side {self.short_side}: must be at least 16 pixels")
         require(self.num_workers is None or self.num_workers >= 1, f"--num_workers {self.num_workers}: at least 1")

@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +22,7 @@ _PIECE_BYTES = 8 * 2**20
 _BLOCK_BYTES = tarfile.BLOCKSIZE
 _END = bytes(2 * _BLOCK_BYTES)
 Row = dict[str, Any]
-"""A row of the index, and `version`: what `version_of` said of the file."""
+"""A row of the index, and `version`: what `version_of` said of the file, and the settings if another was made of it."""
 
 
 def version_of(path: Path) -> list[int]:
@@ -55,6 +55,13 @@ def member_names(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
+class Made(NamedTuple):
+    """A file made of a video, to be packed in its place, and how it was made."""
+
+    path: Path
+    settings: tuple[int, ...]
+
+
 class Packer:
     """Writes shards of at most some bytes, numbered on from those that are there.
 
@@ -74,38 +81,39 @@ class Packer:
         self._file: BinaryIO | None = None
         self._rows: list[Row] = []
 
-    def add(self, record: VideoRecord, report: Report, member: str) -> None:
-        """Copy a video behind the others.
+    def add(self, record: VideoRecord, report: Report, member: str, *, made: Made | None = None) -> None:
+        """Copy a video, or what was made of it, behind the others.
 
         Raises:
             OSError: it cannot be read, or has changed meanwhile; nothing of it stays.
             RSPNetError: the shard cannot be written.
         """
-        version = version_of(record.path)
+        version, content = version_of(record.path), record.path if made is None else made.path
+        size = content.stat().st_size
         facts = {"frames": report.frames, "fps": report.fps, "label": record.label, "class_name": record.class_name}
         about = json.dumps({"name": record.name, **facts}).encode()
-        header, tail = _header(member, version[0]), bytes(-version[0] % _BLOCK_BYTES)
+        header, tail = _header(member, size), bytes(-size % _BLOCK_BYTES)
         tail += _header(str(PurePosixPath(member).with_suffix(".json")), len(about)) + about
         tail += bytes(-len(about) % _BLOCK_BYTES)
-        length = len(header) + version[0] + len(tail)
+        length = len(header) + size + len(tail)
         if self._file is not None and self._file.tell() + length + len(_END) > self._limit:
             self.close_shard()
         file = self._file or self._open_shard()
         start = file.tell()
         try:
-            with record.path.open("rb") as source:
+            with content.open("rb") as source:
                 file.write(header)
                 while piece := source.read(_PIECE_BYTES):
                     file.write(piece)
-            if file.tell() - start - len(header) != version[0] or version_of(record.path) != version:
+            if file.tell() - start - len(header) != size or version_of(record.path) != version:
                 raise OSError(0, "it changed while it was packed")
             file.write(tail)
         except BaseException:
             file.seek(start)
             file.truncate()
             raise
-        place = {"name": record.name, "shard": self._shard, "offset": start + len(header), "size": version[0]}
-        self._rows.append(place | facts | {"version": version})
+        place = {"name": record.name, "shard": self._shard, "offset": start + len(header), "size": size}
+        self._rows.append(place | facts | {"version": [*version, *(() if made is None else made.settings)]})
 
     @property
     def _shard(self) -> str:
