@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -43,7 +44,8 @@ def ray_nodes(count: int) -> Iterator[RayNodes]:
     """A cluster with that many nodes beside the head."""
     words = [sys.executable, "-W", "ignore", __file__, str(count)]
     quiet: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(words, text=True, **quiet) as process:
+    patient = os.environ | {"RAY_raylet_start_wait_time_s": "300"}
+    with subprocess.Popen(words, env=patient, text=True, **quiet) as process:
         yield RayNodes(process)
         _file(process.stdin).close()
 

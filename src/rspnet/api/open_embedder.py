@@ -6,6 +6,8 @@ from functools import partial
 from typing import Literal
 
 from rspnet.config.view import EvenViewConfig, ViewConfig
+from rspnet.core.distributed import world_size
+from rspnet.core.errors import ConfigError
 from rspnet.core.ray_jobs import RayCluster
 from rspnet.features.descriptor import Descriptor
 from rspnet.features.embedder import Embedder, Stream
@@ -37,7 +39,7 @@ def open_embedder(
 
     Raises:
         CheckpointError: the weights cannot be read.
-        ConfigError: no such device, or a precision that it lacks.
+        ConfigError: no such device, a precision that it lacks, or a cluster beside several ranks.
     """
     embedder = Embedder(
         model,
@@ -54,6 +56,8 @@ def open_embedder(
         precision=view.precision,
     )
     if cluster is not None:
+        if world_size() > 1:
+            raise ConfigError("--on ray under torchrun: start one process, the cluster has the others")
         embedder.num_workers = 1 if view.num_workers is None else view.num_workers
         embedder.elsewhere = partial(embed_on_ray, cluster=cluster)
     elif set_threads:
