@@ -78,7 +78,7 @@ def index() -> dict[str, Any]:
         model = random_checkpoint(folder / "model.ckpt", "r3d_10_slim")
         embedder = Embedder(model)
         clip = ClipSettings(2.0, 1.0, 1, embedder.num_frames, 1, embedder.size)
-        sizes = (model.config["feature_dim"], model.backbone.num_features)
+        sizes = (model.config["feature_dim"], model.config["feature_dim"], model.backbone.num_features)
         about = About(str(folder / "model.ckpt"), sha256_of(folder / "model.ckpt"), embedder.precision, *sizes, clip)
         store = Store.open_or_create(str(folder / "library"), about)
         paths = [str(record.path) for record in read_folder(folder / "videos")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rspnet.cli import main
@@ -16,10 +17,13 @@ def test_demo_runs_to_its_picture(tmp_path: Path, capsys: pytest.CaptureFixture[
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out), "--steps", "4", "--num_videos", "64"]) == 0
     results = json.loads((out / "result.json").read_text())["results"]
-    names = {"RSP accuracy", "recall@1 by motion", "recall@1 by texture"}
-    assert set(results["before"]) == set(results["after"]) == names
-    assert all(0 <= value <= 1 for side in ("before", "after") for value in results[side].values())
-    assert results["before"] != results["after"]
+    columns = [results[name] for name in ("untrained", "pre-trained here", "rspnet-small")]
+    names = {f"{label} by {space}" for label in ("act", "outfit", "place") for space in ("motion", "look")}
+    assert all(set(column) == names | {"RSP accuracy"} for column in columns)
+    assert all(0 <= value <= 1 for column in columns for value in column.values())
+    assert columns[0] != columns[1]
+    assert columns[2]["act by motion"] > columns[2]["act by look"] + 0.2  # the shipped spaces are apart
+    assert columns[2]["place by look"] > columns[2]["place by motion"] + 0.2
     assert (out / "neighbours.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "run" / "last.ckpt").exists()
     page = (out / "report.html").read_text()
@@ -27,15 +31,13 @@ def test_demo_runs_to_its_picture(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert page.count("<svg") == 6
     assert {path.suffix for path in (out / "videos" / "train").rglob("*.*")} == {".mp4", ".avi"}
     text = " ".join(capsys.readouterr().err.split())
-    assert "64 procedural videos" in text
+    assert "64 drawn videos" in text
     assert "chance" in text
 
 
 def test_recall_at_1_counts_nearest_neighbours_of_the_same_label() -> None:
-    import torch
-
-    gallery = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    queries = torch.tensor([[2.0, 0.1], [0.1, 3.0], [1.0, 0.2]])
+    gallery = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    queries = np.array([[2.0, 0.1], [0.1, 3.0], [1.0, 0.2]], np.float32)
     assert recall_at_1(queries, gallery, ["a", "a", "a"], ["a", "b"]) == pytest.approx(2 / 3)
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.clips_on_disk import TINY, write_videos
 from helpers.stopping import stop_after
 from helpers.tiny_model import save_method_checkpoint
@@ -14,6 +15,7 @@ from rspnet.cli import main
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
 from rspnet.features.read import read_features
+from rspnet.pretext.pretrained import load_pretrained
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,19 @@ def test_a_run_and_a_resumed_run_end_alike(
     found = read_features(features)
     assert len(found.features) == 8
     assert "motion" not in found.table.column_names
+
+
+def test_two_streams_go_on_bit_by_bit(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third head, its queue and both streams' statistics are part of what a checkpoint keeps."""
+    two = ["--model.backbone=two_stream_slim", "--model.input=difference"]
+    assert run(videos, tmp_path / "whole", "rspnet", *two) == 0
+    with monkeypatch.context() as stopping:
+        stop_after(stopping, 2)
+        assert run(videos, tmp_path / "cut", "rspnet", *two) == 130
+    assert run(videos, tmp_path / "cut", "rspnet", *two, "--resume") == 0
+    whole, cut = (load_pretrained(tmp_path / name / LAST).state_dict() for name in ("whole", "cut"))
+    assert any("instance" in name for name in whole)
+    assert all(torch.equal(value, cut[name]) for name, value in whole.items())
 
 
 @pytest.mark.parametrize(

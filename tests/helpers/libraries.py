@@ -10,7 +10,7 @@ from rspnet.search.store import About, ClipRows, FileRow
 
 def about(*, dim: int = 8) -> About:
     clip = ClipSettings(window_s=2.0, hop_s=1.0, clips=1, num_frames=4, stride=1, size=32)
-    return About("a.ckpt", "0123", "fp32", dim, 3, clip)
+    return About("a.ckpt", "0123", "fp32", dim, dim, 3, clip)
 
 
 def unit_rows(count: int, dim: int, *, seed: int) -> np.ndarray:

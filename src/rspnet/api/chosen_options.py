@@ -36,7 +36,8 @@ def choose_options(config: PretrainConfig) -> dict[str, Any]:
     device: Literal["cpu", "cuda"] = "cuda" if pick_device(config.engine.device).type == "cuda" else "cpu"
     workers = max(1, available_cores() // 2) if config.data.num_workers is None else config.data.num_workers
     frames = short_length(records, workers=workers)
-    choice = choose_settings(Circumstances(len(records), frames, device))
+    adapts = bool(getattr(config.model, "init", None))
+    choice = choose_settings(Circumstances(len(records), frames, device, adapts))
     table = Table(show_header=False, box=None, title="chosen for these videos and this machine", title_justify="left")
     for name, reason in choice.reasons.items():
         table.add_row(name, reason)

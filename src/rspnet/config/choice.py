@@ -31,11 +31,13 @@ class Circumstances:
         num_videos: number of videos, at least 1.
         frames: nine of ten videos have so many frames or more; None where no length could be read.
         device: where the training will run.
+        adapts: weights that come with the package are trained further, for which there is one recipe.
     """
 
     num_videos: int
     frames: int | None
     device: Literal["cpu", "cuda"]
+    adapts: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Choice:
 
 def choose_settings(found: Circumstances) -> Choice:
     """Recipe, length of the clips, batch, queue and steps for some videos on some machine; a pure function."""
-    published = found.device == "cuda" and found.num_videos >= MANY_VIDEOS
+    published = found.device == "cuda" and found.num_videos >= MANY_VIDEOS and not found.adapts
     recipe = PUBLISHED if published else SMALL
     settings = _read(recipe)
     batch, why_batch = _batch(found, PUBLISHED_BATCH if published else int(settings["data"]["batch_size"]))
@@ -90,6 +92,8 @@ def choose_settings(found: Circumstances) -> Choice:
 def _why_recipe(found: Circumstances, recipe: str) -> str:
     if recipe == PUBLISHED:
         return f"{recipe}, the paper's: there is a GPU, and {found.num_videos:,} videos are enough for a large network"
+    if found.adapts:
+        return f"{recipe}: the weights to start from were made by it"
     if found.device == "cuda":
         return f"{recipe}: a small network learns from fewer than {MANY_VIDEOS:,} videos"
     return f"{recipe}: a small network, as there is no GPU"

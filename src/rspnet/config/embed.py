@@ -26,12 +26,14 @@ class EmbedConfig(EvenViewConfig, RayViewConfig):
     """Seconds of a window: a vector for every window with its times, instead of evenly spaced clips."""
     hop_s: float | None = None
     """Seconds from one window to the next; the default is half a window."""
-    clips: int = 1
-    """Clips of a window, from the middles of as many equal parts, whose vectors are averaged."""
+    clips: int | None = None
+    """Clips of a window, from the middles of as many equal parts, whose vectors become one. The default is that of
+    rspnet index: 3 for a network with two streams, else 1."""
     level: Literal["video", "clip"] = "video"
-    """Without windows: one vector per video (mean over its clips), or one per clip."""
-    descriptor: Literal["mean", "mean_std"] = "mean"
-    """How the backbone's vectors of a row's clips become one: their mean, or also their deviation (twice as long)."""
+    """Without windows: one vector per video (of all its clips), or one per clip."""
+    descriptor: Literal["mean", "mean_std"] | None = None
+    """How the backbone's vectors of a row's clips become one: their mean, or also their deviation (twice as long). The
+    default is mean_std for rows of several clips."""
     fps: float | None = None
     """Read the videos at this rate by time; the default is their native frames."""
     dtype: Literal["float32", "float16"] = "float32"
@@ -43,6 +45,12 @@ class EmbedConfig(EvenViewConfig, RayViewConfig):
     dry_run: bool = False
     """Only say what it would cost: a few seconds' sample, nothing is written."""
 
+    def clips_of_a_row(self, *, several: int) -> int:
+        """Clips that a vector is made of; `several` is the network's usual number in a window."""
+        if self.window_s is not None:
+            return several if self.clips is None else self.clips
+        return self.num_clips if self.level == "video" else 1
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_ray()
@@ -50,8 +58,7 @@ class EmbedConfig(EvenViewConfig, RayViewConfig):
         window, hop = self.window_s, self.hop_s
         require(window is None or window > 0, f"--window_s {window}: must be above 0")
         require(hop is None or window is not None, f"--hop_s {hop}: is for windows, give --window_s")
-        several = (self.num_clips if self.level == "video" else 1) if window is None else self.clips
-        deviates = self.descriptor == "mean" or several > 1
+        deviates = self.descriptor != "mean_std" or self.clips_of_a_row(several=2) > 1
         require(deviates, f"--descriptor {self.descriptor}: needs several clips a row (--clips, or --level video)")
         fits = hop is None or window is None or 0 < hop <= window
         require(fits, f"--hop_s {hop}: must be above 0 and at most --window_s")

@@ -85,7 +85,8 @@ class PretrainConfig:
     )
 
     UNDECIDED: ClassVar[tuple[str, ...]] = (
-        "data.root", "data.list", "data.num_workers", "data.max_skipped", "out", "engine", "seed", "resume", "dry_run",
+        "data.root", "data.list", "data.num_workers", "data.max_skipped", "model.init", "out", "engine", "seed",
+        "resume", "dry_run",
     )  # fmt: skip
     """Options and sections that say nothing of what is learned and how: with these alone the rest is chosen."""
 

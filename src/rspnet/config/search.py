@@ -25,8 +25,9 @@ class IndexConfig(ViewConfig, RayViewConfig):
     """Seconds of video behind one vector."""
     hop_s: float = 1.0
     """Seconds from one window to the next."""
-    clips: int = 1
-    """Clips of a window, from the middles of as many equal parts, whose vectors are averaged."""
+    clips: int | None = None
+    """Clips of a window, from the middles of as many equal parts. The default is 3 for a network with two streams,
+    whose vectors of motion also hold how features vary over the clips, else 1."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,10 +17,10 @@ class DemoConfig:
 
     out: str = "demo-run"
     """Run folder: videos, checkpoint, contact sheet and result.json go there."""
-    steps: int = 400
+    steps: int = 200
     """Training steps."""
-    num_videos: int = 400
-    """Procedural videos to write."""
+    num_videos: int = 320
+    """Videos to draw, a quarter of them held out."""
     seed: int = 0
     """Seed of the videos and of the training."""
 

@@ -24,6 +24,11 @@ def describe(clips: NDArray[np.floating], descriptor: Descriptor) -> NDArray[np.
     return np.concatenate(parts).astype(np.float32)
 
 
+def usual_descriptor(clips: int) -> Descriptor:
+    """What a vector made of that many clips is where nobody says: with one clip nothing varies."""
+    return "mean_std" if clips > 1 else "mean"
+
+
 def descriptor_length(num_features: int, descriptor: Descriptor) -> int:
     """Numbers in a descriptor of clip vectors of `num_features` numbers."""
     return num_features * (2 if descriptor == "mean_std" else 1)

@@ -24,7 +24,8 @@ from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import EvalSample, VideoClips, read_clips
 from rspnet.engine.launch import share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
-from rspnet.features.descriptor import Descriptor, describe, descriptor_length
+from rspnet.features.descriptor import Descriptor, describe, descriptor_length, usual_descriptor
+from rspnet.features.spaces import space_lengths, window_spaces
 from rspnet.models.fold import fold_batch_norms
 from rspnet.models.heads import Embeddings
 from rspnet.pretext.base import PretextModel
@@ -56,6 +57,11 @@ class VideoFeatures:
     appearance: Vectors
     motion: Vectors
 
+    @property
+    def clip_vectors(self) -> tuple[Vectors, Vectors, Vectors]:
+        """Features, appearance and motion."""
+        return self.features, self.appearance, self.motion
+
 
 @dataclass(frozen=True)
 class Embedded:
@@ -66,7 +72,7 @@ class Embedded:
 
 
 class Embedder:
-    """Turns videos into feature vectors: evenly spaced clips, largest centre square, averages over clips.
+    """Turns videos into feature vectors: evenly spaced clips, largest centre square, moments over clips.
 
     The network is frozen as it is when the embedder is made: batch norms are folded into the convolutions of a copy.
 
@@ -77,7 +83,8 @@ class Embedder:
         stride: frames from one frame of a clip to the next; the default is the slow speed it was trained with.
         size: height and width of a clip; the default is what the network was trained with.
         pooling: how the last feature map becomes one vector per clip: "average" or "max" over time and space.
-        descriptor: how the vectors of a video's clips become one, see `rspnet.features.descriptor`.
+        descriptor: how the vectors of a video's clips become one, see `rspnet.features.descriptor`; the default is
+            "mean_std" for several clips.
         stream: of a two-stream network, whose features descriptors are made of; any other has one.
         batch_size: clips that go through the network together.
         num_workers: processes that read videos; 0 reads in this one.
@@ -92,7 +99,7 @@ class Embedder:
         elsewhere: gives the parts of videos in the place of this process, see `rspnet.features.embedding_on_ray`.
 
     Example:
-        >>> features = Embedder("runs/first/last.ckpt").embed(["a.mp4", "b.mp4"])  # float32 [2, C]
+        >>> features = Embedder("runs/first/last.ckpt").embed(["a.mp4", "b.mp4"])  # float32 [2, 2 C]
     """
 
     def __init__(
@@ -104,7 +111,7 @@ class Embedder:
         stride: int | None = None,
         size: int | None = None,
         pooling: Literal["average", "max"] = "average",
-        descriptor: Descriptor = "mean",
+        descriptor: Descriptor | None = None,
         stream: Stream = "both",
         batch_size: int = 16,
         num_workers: int = 0,
@@ -123,7 +130,7 @@ class Embedder:
         self.size = loaded.config["size"] if size is None else size
         self.stride = loaded.config.get("stride", 1) if stride is None else stride
         self.pooling = pooling
-        self.descriptor = descriptor
+        self.descriptor = usual_descriptor(num_clips) if descriptor is None else descriptor
         self.stream_described = stream
         self.batch_size = batch_size
         self.num_workers = num_workers
@@ -182,13 +189,21 @@ class Embedder:
         """Features of every video in turn, or why there are none."""
         return self.stream_clips(self.clips(records))
 
-    @property
-    def vector_lengths(self) -> dict[str, int]:
-        """Lengths of a video's vectors, by kind; without the kinds that this network has no heads for."""
-        heads = ("appearance", "motion") if isinstance(self.model, RSPNet) else ()
-        return {"features": descriptor_length(self.model.backbone.num_features, self.descriptor)} | {
-            kind: int(self.model.config["feature_dim"]) for kind in heads
-        }
+    def vector_lengths(self, clips: int) -> dict[str, int]:
+        """Lengths of `window_vectors`, by kind; without the kinds that this network has no heads for."""
+        backbone = self.model.backbone
+        lengths = {"features": descriptor_length(backbone.num_features, self.descriptor)}
+        if isinstance(self.model, RSPNet):
+            motion, appearance = space_lengths(backbone, dim=int(self.model.config["feature_dim"]), clips=clips)
+            lengths |= {"appearance": appearance, "motion": motion}
+        return lengths
+
+    def window_vectors(self, found: VideoFeatures, clips: int) -> dict[str, Vectors]:
+        """Vectors of windows of `clips` clips each, [n, length]: descriptors of the features, and both spaces."""
+        windows = np.split(found.features, len(found.features) // clips)
+        spaces = window_spaces(found.clip_vectors, backbone=self.model.backbone, clips=clips)
+        features = np.stack([describe(own, self.descriptor) for own in windows])
+        return {"features": features, "appearance": spaces.appearance, "motion": spaces.motion}
 
     def clips(self, records: Sequence[VideoRecord]) -> VideoClips:
         """The clips that this embedder takes of videos."""

@@ -18,12 +18,11 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import VideoClips
-from rspnet.features.descriptor import Descriptor, describe
 from rspnet.features.embedder import Embedder, VideoFeatures
 from rspnet.features.labelled_features import embedder_view
 from rspnet.features.missing_windows import EvenWindows, MissingWindows, ReadFile
 from rspnet.features.store import FeatureStore, FeatureWriter, SourceFile, Stamp
-from rspnet.features.window_clips import WindowClips, window_means
+from rspnet.features.window_clips import WindowClips
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.opening import weights_file
 
@@ -34,7 +33,7 @@ class EmbedView:
 
     Attributes:
         base: lays them out.
-        clips: clips of a window, whose vectors become one (see `Embedder.descriptor`).
+        clips: clips of a window, whose vectors become one (see `Embedder.window_vectors`).
         settings: what the stamp says of it.
     """
 
@@ -74,7 +73,7 @@ def stamp_for(embedder: Embedder, view: EmbedView, *, model: str, dtype: Literal
     return Stamp(
         weights_sha256=sha256_of(weights_file(model)),
         view={**embedder_view(embedder), **view.settings},
-        vectors=embedder.vector_lengths,
+        vectors=embedder.vector_lengths(view.clips),
         dtype=dtype,
         model=str(Path(model).absolute()) if Path(model).exists() else model,  # a name of weights that come with us
         version=version("rspnet"),
@@ -204,7 +203,9 @@ def embed_parts(
         rows = 0
         if embedded.features is not None and facts is not None:
             source = replace(source, content=facts.content)
-            columns = _rows(facts, sample.part, embedded.features, view.clips, embedder.descriptor)
+            columns = _rows(
+                facts, sample.part, embedded.features, embedder.window_vectors(embedded.features, view.clips)
+            )
             new = ~np.isin(columns["window"], list(plan.stored.get(source.path, ())))
             rows = int(new.sum())
             if writer is not None:
@@ -215,7 +216,7 @@ def embed_parts(
 
 
 def _rows(
-    facts: ReadFile, part: int, features: VideoFeatures, clips: int, descriptor: Descriptor
+    facts: ReadFile, part: int, features: VideoFeatures, vectors: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
     """The columns of a part's windows."""
     window = np.arange(*facts.pieces[part])
@@ -226,7 +227,5 @@ def _rows(
         "end_s": facts.video.end_s[window],
         "first_frame": frames.min(axis=1),
         "last_frame": frames.max(axis=1),
-        "features": np.stack([describe(own, descriptor) for own in np.split(features.features, len(window))]),
-        "appearance": window_means(features.appearance, clips, unit=True),
-        "motion": window_means(features.motion, clips, unit=True),
+        **vectors,
     }

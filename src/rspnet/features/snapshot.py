@@ -15,8 +15,9 @@ from rspnet.data.loader import make_loader
 from rspnet.data.presets import augment_preset
 from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import Skip
-from rspnet.features.embedder import Embedder
+from rspnet.features.embedder import Embedder, Vectors
 from rspnet.features.neighbours import recall_at_k
+from rspnet.features.spaces import Spaces
 from rspnet.features.video_stream import embedded_videos
 from rspnet.losses.ranking import ranking_accuracy
 from rspnet.pretext.rspnet import RSPNet
@@ -59,8 +60,8 @@ def speed_accuracy(
     return float(np.mean(accuracies))
 
 
-def video_vectors(embedder: Embedder, records: Sequence[VideoRecord]) -> torch.Tensor:
-    """Mean backbone features of every video: float32 [N, C].
+def space_vectors(embedder: Embedder, records: Sequence[VideoRecord]) -> Spaces:
+    """Every video as one window of `rspnet search`: unit vectors [N, M] of motion and [N, A] of appearance.
 
     Raises:
         RSPNetError: a video cannot be read.
@@ -69,16 +70,17 @@ def video_vectors(embedder: Embedder, records: Sequence[VideoRecord]) -> torch.T
     def refuse(skip: Skip) -> None:
         raise RSPNetError(f"{skip.name}: {skip.reason}")
 
-    found = embedded_videos(embedder, records, what="videos", leave_out=refuse)
-    return torch.stack([torch.from_numpy(video.features.mean(axis=0)) for video in found])
+    made = embedded_videos(embedder, records, what="videos", leave_out=refuse)
+    found = [embedder.window_vectors(one, embedder.num_clips) for one in made]
+    return Spaces(*(np.concatenate([one[space] for one in found]) for space in Spaces._fields))
 
 
 def recall_at_1(
-    queries: torch.Tensor, gallery: torch.Tensor, query_labels: Sequence[str], gallery_labels: Sequence[str]
+    queries: Vectors, gallery: Vectors, query_labels: Sequence[str], gallery_labels: Sequence[str]
 ) -> float:
     """Share of queries [Q, C] whose nearest gallery vector [G, C] (cosine) has the query's label."""
     names = sorted({*query_labels, *gallery_labels})
     wanted, offered = (
         torch.tensor([names.index(label) for label in labels]) for labels in (query_labels, gallery_labels)
     )
-    return recall_at_k(queries, gallery, wanted, offered, [1])[1]
+    return recall_at_k(torch.from_numpy(queries), torch.from_numpy(gallery), wanted, offered, [1])[1]

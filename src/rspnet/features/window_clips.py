@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rspnet.core.errors import ConfigError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import centre_square
@@ -81,11 +78,3 @@ class WindowClips:
         parts = [windows.frames[first : first + step] for first in range(0, len(windows.frames), step)]
         facts = CutVideo(windows.start_s, windows.end_s, duration, video.fps, video.width, video.height)
         return Layout([Cut(part, [crop] * len(part)) for part in parts], facts)
-
-
-def window_means(vectors: NDArray[np.float32], clips: int, *, unit: bool) -> NDArray[np.float32]:
-    """Mean over each window's clips: [n * clips, D] -> [n, D]; with `unit` made unit vectors again."""
-    means = vectors.reshape(len(vectors) // clips, clips, vectors.shape[1]).mean(axis=1, dtype=np.float64)
-    if unit:
-        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
-    return np.asarray(means, np.float32)

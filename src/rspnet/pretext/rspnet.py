@@ -49,6 +49,8 @@ class RSPNetMethod(ContrastMethod):
     """Weight of the A-VID loss."""
     motion_weight: float = 1.0
     """Weight of the RSP loss."""
+    init: str | None = None
+    """Weights to start from: rspnet-small, or a checkpoint of a pre-training by RSP and A-VID of the same network."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,6 +65,10 @@ class RSPNetMethod(ContrastMethod):
     def clips(self, speeds: Speeds) -> SpeedPairs:
         """A query and two keys at two speeds."""
         return SpeedPairs(speeds)
+
+    def arguments(self, speeds: Speeds) -> dict[str, Any]:
+        """Those of `PretextMethod`; where the weights came from is not of the network."""
+        return {name: value for name, value in super().arguments(speeds).items() if name != "init"}
 
     @classmethod
     def build(cls, backbone: str, **arguments: Any) -> RSPNet:
@@ -176,6 +182,22 @@ class RSPNet(PretextModel):
     def trained(self) -> nn.Module:
         """The query encoder."""
         return self.encoder_q
+
+    def start_from(self, other: RSPNet, *, name: str) -> None:
+        """Take over another network's query encoder, for queries and keys; the queue stays as it is.
+
+        Raises:
+            ConfigError: it is another network; `name` says what to call it.
+        """
+        for option in ("backbone", "input", "head", "feature_dim"):
+            own, theirs = self._config[option], other.config[option]
+            if own != theirs:
+                known = f"--model.{option} {own}" if option != "feature_dim" else f"head vectors of length {own}"
+                raise ConfigError(
+                    f"--model.init {name}: has {option} {theirs}, not {known}; name {theirs} or other weights"
+                )
+        for encoder in (self.encoder_q, self.encoder_k):
+            encoder.load_state_dict(other.encoder_q.state_dict())
 
     def half_precision_encoder(self) -> dict[str, Tensor]:
         """State of the query encoder with its parameters at half precision; statistics and counters as they are."""

@@ -31,9 +31,9 @@ class Hit(Moment):
     `score` is exactly alpha * motion + (1 - alpha) * appearance, alpha being that of the search.
 
     Attributes:
-        motion: mean cosine of the query's windows with theirs in the RSP head's space; a query window that has no
+        motion: mean cosine of the query's windows with theirs in the space of motion; a query window that has no
             counterpart in the part counts 0. Of several queries: see `rspnet.search.query.locate`.
-        appearance: the same in the A-VID head's space.
+        appearance: the same in the space of appearance.
         windows: windows of the query that have a counterpart.
     """
 

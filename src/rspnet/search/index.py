@@ -23,8 +23,10 @@ from rspnet.data.reading import fault_of_file, may_pass
 from rspnet.data.video_clips import VideoClips
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device
-from rspnet.features.embedder import Embedded, Embedder, VideoFeatures
-from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips, window_means
+from rspnet.features.descriptor import usual_descriptor
+from rspnet.features.embedder import Embedded, Embedder, Vectors, VideoFeatures
+from rspnet.features.spaces import usual_clips
+from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.opening import weights_file
@@ -53,15 +55,15 @@ def index(config: IndexConfig) -> None:
     """
     join_ranks(pick_device(config.device))
     embedder = open_embedder(config.model, config, cluster=config.cluster())
+    require_heads(embedder.model, task="search")
+    clips = usual_clips(embedder.model.backbone) if config.clips is None else config.clips
+    embedder.descriptor = usual_descriptor(clips)
     about = About(
         model=config.model,
         weights_sha256=sha256_of(weights_file(config.model)),
         precision=embedder.precision,
-        dim=require_heads(embedder.model, task="search").config["feature_dim"],
-        num_features=embedder.model.backbone.num_features,
-        clip=ClipSettings(
-            config.window_s, config.hop_s, config.clips, embedder.num_frames, embedder.stride, embedder.size
-        ),
+        **embedder.vector_lengths(clips),
+        clip=ClipSettings(config.window_s, config.hop_s, clips, embedder.num_frames, embedder.stride, embedder.size),
     )
     paths = real_paths((record.path for record in read_folder(config.folder)), follow=False)
     on_rank_zero(lambda: _open_alone(config.store, about))
@@ -93,7 +95,7 @@ def update(store: Store, embedder: Embedder, paths: Sequence[str], *, folder: Pa
         [VideoRecord(as_path(path), path) for path in plan.todo],
         LibraryClips(WindowClips(store.about.clip), plan.stored),
     )
-    writer = _Writer(store, plan)
+    writer = _Writer(store, plan, embedder)
     parts = embedder.stream_parts(clips)
     for embedded in track(parts, total=len(clips), what="videos", share=lambda part: 1 / max(1, part.sample.parts)):
         writer.take(embedded)
@@ -257,8 +259,8 @@ class _Writer:
         unreadable: rows of files that could not be read, or not wholly.
     """
 
-    def __init__(self, store: Store, plan: _Plan) -> None:
-        self._store, self._plan = store, plan
+    def __init__(self, store: Store, plan: _Plan, embedder: Embedder) -> None:
+        self._store, self._plan, self._embedder = store, plan, embedder
         self._stale = {*plan.old, *plan.stored}
         self._files: list[FileRow] = []
         self._clips: list[ClipRows] = []
@@ -294,7 +296,8 @@ class _Writer:
     def _add(self, part: int, features: VideoFeatures) -> None:
         assert self._facts is not None
         try:
-            rows = _clip_rows(self._row.path, self._facts, part, features, self._store.about.clip.clips)
+            vectors = self._embedder.window_vectors(features, self._store.about.clip.clips)
+            rows = _clip_rows(self._row.path, self._facts, part, vectors)
         except Exception as error:
             self._row = replace(self._row, reason=self._row.reason or fault_of_file(error))
             return
@@ -325,7 +328,7 @@ class _Writer:
         self._files, self._clips, self._windows = [], [], 0
 
 
-def _clip_rows(path: str, facts: IndexedVideo, part: int, features: VideoFeatures, clips: int) -> ClipRows:
+def _clip_rows(path: str, facts: IndexedVideo, part: int, vectors: Mapping[str, Vectors]) -> ClipRows:
     """The rows of a part's windows."""
     window, video = np.arange(*facts.pieces[part]), facts.video
     return ClipRows(
@@ -337,7 +340,5 @@ def _clip_rows(path: str, facts: IndexedVideo, part: int, features: VideoFeature
         window=window,
         start_s=video.start_s[window],
         end_s=video.end_s[window],
-        motion=window_means(features.motion, clips, unit=True),
-        appearance=window_means(features.appearance, clips, unit=True),
-        features=window_means(features.features, clips, unit=False),
+        **vectors,
     )

@@ -19,8 +19,10 @@ from rspnet.core.files import sha256_of
 from rspnet.core.urls import as_path, content_of
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.video_clips import VideoClips
+from rspnet.features.descriptor import usual_descriptor
 from rspnet.features.embedder import Vectors
-from rspnet.features.window_clips import CutVideo, WindowClips, window_means
+from rspnet.features.spaces import window_spaces
+from rspnet.features.window_clips import CutVideo, WindowClips
 from rspnet.pretext.opening import weights_file
 from rspnet.search.align import best_alignment
 from rspnet.search.hits import Hit
@@ -39,8 +41,8 @@ class Query:
     Attributes:
         start_s: float64 [n], start of each window.
         end_s: float64 [n], end of each window.
-        motion: float32 [n, D], unit vectors.
-        appearance: float32 [n, D], unit vectors.
+        motion: float32 [n, M], unit vectors.
+        appearance: float32 [n, A], unit vectors.
         content: SHA-256 of the file, empty if unknown.
     """
 
@@ -105,7 +107,7 @@ class Library:
             device=device,
             precision=about.precision,  # type: ignore[arg-type]
         )
-        self.embedder = open_embedder(path, view, set_threads=False)
+        self.embedder = open_embedder(path, view, descriptor=usual_descriptor(clip.clips), set_threads=False)
 
     def search(
         self,
@@ -173,8 +175,7 @@ class Library:
             parts.append(embedded.features)
             cut = cut or embedded.sample.facts
         assert cut is not None
-        heads = [[getattr(part, head) for part in parts] for head in ("motion", "appearance")]
-        return self._query(cut, *heads, content=content_of(as_path(video)))
+        return self._query(cut, [part.clip_vectors for part in parts], content=content_of(as_path(video)))
 
     def embed_clips(self, cut: CutVideo, clips: Tensor, *, content: str) -> Query:
         """The windows of a query that has been read elsewhere.
@@ -185,12 +186,13 @@ class Library:
             content: SHA-256 of the file.
         """
         parts = [self.embedder.encode(part) for part in torch.split(clips, self.embedder.batch_size)]
-        return self._query(cut, [part[2] for part in parts], [part[1] for part in parts], content=content)
+        return self._query(cut, parts, content=content)
 
-    def _query(self, cut: CutVideo, motion: Sequence[Vectors], appearance: Sequence[Vectors], *, content: str) -> Query:
-        clips = self.store.about.clip.clips
-        means = [window_means(np.concatenate(vectors), clips, unit=True) for vectors in (motion, appearance)]
-        return Query(cut.start_s, cut.end_s, means[0], means[1], content)
+    def _query(self, cut: CutVideo, parts: Sequence[tuple[Vectors, Vectors, Vectors]], *, content: str) -> Query:
+        features, appearance, motion = (np.concatenate(part) for part in zip(*parts, strict=True))
+        backbone, clips = self.embedder.model.backbone, self.store.about.clip.clips
+        spaces = window_spaces((features, appearance, motion), backbone=backbone, clips=clips)
+        return Query(cut.start_s, cut.end_s, *spaces, content)
 
 
 def search(

@@ -28,7 +28,7 @@ from rspnet.features.windows import ClipSettings
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA = 1
+SCHEMA = 2
 _TABLES = {"about", "files", "clips"}
 ANN_FROM_CLIPS = 50_000
 """Below this many clips a search compares with every one: exact, and as fast."""
@@ -49,16 +49,18 @@ class About:
         model: the checkpoint's path when the library was made.
         weights_sha256: of that file.
         precision: of the computation.
-        dim: length of each head's vectors.
-        num_features: length of the backbone's.
+        motion: length of a window's vector of motion.
+        appearance: length of that of appearance.
+        features: length of that of the backbone's features.
         clip: how videos are cut.
     """
 
     model: str
     weights_sha256: str
     precision: str
-    dim: int
-    num_features: int
+    motion: int
+    appearance: int
+    features: int
     clip: ClipSettings
 
 
@@ -249,7 +251,7 @@ class Store:
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def nearest(self, query: Vectors, *, limit: int, not_content: Collection[str] = ()) -> list[tuple[str, float]]:
-        """The clips with the greatest dot product with one query vector [2D]: (path, dot product), best first.
+        """The clips with the greatest dot product with one query vector [M + A]: (path, dot product), best first.
 
         Files whose content is in `not_content` are left out.
 
@@ -281,7 +283,7 @@ class Store:
                 one = {
                     name: table[name][int(rows[0])].as_py() for name in ("path", "content", "fps", "width", "height")
                 }
-                motion, appearance = np.split(vectors[rows], 2, axis=1)
+                motion, appearance = np.split(vectors[rows], [self.about.motion], axis=1)
                 empty = np.zeros((len(rows), 0), np.float32)
                 yield ClipRows(**one, **own, motion=motion, appearance=appearance, features=empty)
 
@@ -297,7 +299,7 @@ class Store:
                 yield from (search if condition is None else search.where(condition)).to_batches()
 
     def video_means(self) -> tuple[list[str], Vectors]:
-        """Every video by the mean [motion, appearance] vector of its windows: paths in order, float32 [N, 2D]."""
+        """Every video by the mean [motion, appearance] vector of its windows: paths in order, float32 [N, M + A]."""
         rows: dict[str, int] = {}
         sums: list[NDArray[np.float64]] = []
         counts: list[int] = []
@@ -311,11 +313,11 @@ class Store:
                 counts[rows[path]] += 1
         paths = sorted(rows)
         means = [sums[rows[path]] / counts[rows[path]] for path in paths]
-        return paths, np.asarray(means, np.float32).reshape(len(paths), 2 * self.about.dim)
+        return paths, np.asarray(means, np.float32).reshape(len(paths), self.about.motion + self.about.appearance)
 
 
 def joined(motion: Vectors, appearance: Vectors, *, alpha: float | None = None) -> Vectors:
-    """[n, 2D] of motion and appearance vectors [n, D]; with alpha the query's, so that a dot product is the score.
+    """Motion and appearance vectors [n, M], [n, A] as one [n, M + A]; alpha is a query's: dot products are then scores.
 
     (alpha m_q, (1 - alpha) a_q) . (m, a) = alpha cos_m + (1 - alpha) cos_a for unit vectors.
     """
@@ -409,8 +411,8 @@ def _clip_table(clips: Sequence[ClipRows], about: About) -> pa.Table:
         "fps": repeated("fps", pa.float64()),
         "width": repeated("width", pa.int64()),
         "height": repeated("height", pa.int64()),
-        "vector": vectors([joined(video.motion, video.appearance) for video in clips], 2 * about.dim),
-        "features": vectors([video.features for video in clips], about.num_features),
+        "vector": vectors([joined(video.motion, video.appearance) for video in clips], about.motion + about.appearance),
+        "features": vectors([video.features for video in clips], about.features),
         "model": pa.array([about.weights_sha256] * sum(len(video.window) for video in clips), pa.string()),
     }
     return pa.table(columns)

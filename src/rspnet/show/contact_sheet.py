@@ -39,10 +39,14 @@ class SheetClip:
 
 @dataclass(frozen=True)
 class SheetRow:
-    """A query (None where there is none to show) and its neighbours, best first, as (clip, score)."""
+    """A query (None where there is none to show) and its neighbours, best first, as (clip, score).
+
+    The heading stands above the query.
+    """
 
     query: SheetClip | None
     hits: Sequence[tuple[SheetClip, float]]
+    heading: str = "query"
 
 
 def contact_sheet(path: Path, rows: Sequence[SheetRow], *, title: str = "", dpi: int = 130) -> Path:
@@ -108,7 +112,7 @@ def _draw_row(figure: Figure, row: SheetRow, bottom: float, tile: float, *, widt
         frames = _frames_of(row.query)
         strip = [frames[0], frames[len(frames) // 2], frames[-1], motion_trace(frames[:_TRACE_FRAMES])]
         axes = figure.add_axes((x / width, bottom, _QUERY_TILES * _TILE_INCHES / width, tile))
-        _show(axes, strip, "query", _GREY)
+        _show(axes, strip, row.heading, _GREY)
         _write_labels(axes, wanted, [_INK] * len(wanted))
         x += _QUERY_TILES * _TILE_INCHES + _GAP_INCHES
     for rank, (clip, score) in enumerate(row.hits, start=1):

@@ -24,7 +24,7 @@ from rspnet.lab.study.rows import finished, row_folder, row_protocol, training_s
 from rspnet.lab.study.run_study import rows_of
 from rspnet.lab.study.sets import StudySet, Task
 from rspnet.lab.study.spec import read_study, row_config, smaller
-from rspnet.lab.study.study_report import as_json, block, filled, gather, read_kept
+from rspnet.lab.study.study_report import as_json, block, gather, read_kept
 from rspnet.recipes import recipe_names
 
 READY_MADE = [name.removeprefix("study/") for name in recipe_names() if name.startswith("study/")]
@@ -200,16 +200,13 @@ def test_scores_against_cpu_seconds_and_runs_of_several_kinds(whole: Path, spec:
 
 
 def test_a_report_holds_all_rows_and_is_made_again_from_what_it_kept(whole: Path, spec: Path, tmp_path: Path) -> None:
-    folder, document = tmp_path / "evidence", tmp_path / "evidence.md"
-    document.write_text("# Head\n<!-- study tiny -->\nold\n<!-- end -->\ntail\n")
+    folder = tmp_path / "evidence"
     assert main(["study", str(spec), "--out", str(whole), "--report", str(folder)]) == 0
     assert {path.name for path in folder.iterdir()} == {f"tiny{end}" for end in (".json", ".md", ".csv", ".png")} | {
         "tiny-oracle.png"
     }
     text = (folder / "tiny.md").read_text()
     assert "![Tiny](tiny.png)" in text
-    shown = text.replace("](tiny", "](evidence/tiny")
-    assert document.read_text() == f"# Head\n<!-- study tiny -->\n{shown}<!-- end -->\ntail\n"
     assert "| joint | 2 |" in text
     assert "minus *joint*" in text
     assert "Oracle: by the mean absolute frame difference alone" in text
@@ -295,14 +292,6 @@ def test_a_report_of_nothing_says_so(spec: Path, tmp_path: Path, capsys: pytest.
     assert "no finished row" in capsys.readouterr().err
 
 
-def test_a_document_keeps_all_but_its_block() -> None:
-    text = "a\n<!-- study x -->\nold\n<!-- end -->\nb\n<!-- study y -->\n<!-- end -->\n"
-    assert filled(text, "x", "new\n") == text.replace("old", "new")
-    assert filled(text, "z", "new\n") == text
-    with pytest.raises(ValueError, match="without a closing"):
-        filled("<!-- study x -->\nold\n", "x", "new\n")
-
-
 @pytest.mark.parametrize("name", READY_MADE)
 def test_ready_made_studies_are_sound(name: str) -> None:
     plan = read_study(name)
@@ -367,6 +356,4 @@ def test_the_documents_tables_are_those_of_the_kept_rows() -> None:
         plan, content = read_study(kept.stem), read_kept(kept)
         assert kept.read_text() == as_json(content)
         assert (folder / f"{kept.stem}.md").read_text() == block(plan, content)
-        document = folder.with_suffix(".md").read_text()
-        assert f"<!-- study {kept.stem} -->" in document
-        assert filled(document, kept.stem, block(plan, content, pictures="evidence/")) == document
+        assert f"](evidence/{kept.stem}.md)" in folder.with_suffix(".md").read_text()

@@ -10,6 +10,7 @@ Coordinates of bodies: x to the right, y up, z to the viewer, in heights of the 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +86,7 @@ class Rhythm:
                 np.sin(2 * math.pi * phase) + second * np.sin(4 * math.pi * phase + self.rng.uniform(0, 6))
             )
         if self.kind == "strike":
-            return _strike(phase % 1.0, rise=self.rng.uniform(0.06, 0.25), fall=self.rng.uniform(0.25, 0.6))
+            return strike(phase % 1.0, rise=self.rng.uniform(0.06, 0.25), fall=self.rng.uniform(0.25, 0.6))
         if self.kind == "wander":
             periods = self.rng.uniform(0.7, 3.0, 3)[:, None]
             return np.asarray(np.sin(2 * math.pi * (phase / periods + self.rng.random((3, 1)))).mean(axis=0) * 1.4)
@@ -94,7 +95,7 @@ class Rhythm:
         return np.asarray(2 * _smooth((np.arange(self.num_frames) - begin) / length) - 1)
 
 
-def _strike(phase: Floats, *, rise: float, fall: float) -> Floats:
+def strike(phase: Floats, *, rise: float, fall: float) -> Floats:
     """Out fast, back slowly, rest: [T] in -1..1 of phases in 0..1."""
     return np.asarray(2 * np.minimum(_smooth(phase / rise), 1 - _smooth((phase - rise) / fall)) - 1)
 
@@ -162,7 +163,7 @@ def _travel(rng: np.random.Generator, rhythm: Rhythm, num_frames: int, *, reach:
 
 
 @dataclass(frozen=True)
-class _Limb:
+class Limb:
     """A segment of a body.
 
     Attributes:
@@ -195,12 +196,30 @@ def _figure(
         rhythm.kind, rhythm.period, rhythm.phase = shared.kind, shared.period, shared.phase + rng.choice([0.0, 0.5])
     limbs = _person(rng, rhythm) if rng.random() < 0.65 else _creature(rng, rhythm)
     body = _orientation(rng, rhythm, num_frames)
+    where = place + _travel(rng, rhythm, num_frames, reach=0.5)
+    grown = height * (1 + (0.25 * rng.uniform(-1, 1) * np.linspace(-1, 1, num_frames) if rng.random() < 0.3 else 0))
+    return figure_parts(limbs, body, where, np.broadcast_to(grown, num_frames), first_paint=first_paint)
+
+
+def figure_parts(
+    limbs: Sequence[Limb], body: Floats, where: Floats, height: Floats, *, first_paint: int = 0
+) -> list[Part]:
+    """A body's limbs as capsules in the picture, far ones first.
+
+    Args:
+        limbs: every limb comes after its parent.
+        body: [T, 3, 3], how the whole body is turned.
+        where: [T, 2] (y, x) of its root, in picture sides.
+        height: [T], in picture sides.
+        first_paint: added to the limbs' numbers of paints.
+    """
+    num_frames = len(body)
     turns: list[Floats] = []
     starts: list[Floats] = []
     ends: list[Floats] = []
     for limb in limbs:
         above = body if limb.parent < 0 else turns[limb.parent]
-        turn = above @ _rotation(limb.axis, limb.angle)
+        turn = above @ rotation(limb.axis, limb.angle)
         origin = np.zeros((num_frames, 3))
         if limb.parent >= 0:
             first, last = starts[limb.parent], ends[limb.parent]
@@ -209,14 +228,11 @@ def _figure(
         turns.append(turn)
         starts.append(origin)
         ends.append(origin + turn @ limb.rest)
-    where = place + _travel(rng, rhythm, num_frames, reach=0.5)
-    grown = height * (1 + (0.25 * rng.uniform(-1, 1) * np.linspace(-1, 1, num_frames) if rng.random() < 0.3 else 0))
-    grown = np.broadcast_to(grown, num_frames)
     order = np.argsort([float(ends[k][:, 2].mean()) for k in range(len(limbs))], kind="stable")
     parts: list[Part] = []
     for k in order:
-        points = [where + grown[:, None] * np.stack([-p[:, 1], p[:, 0]], axis=1) for p in (starts[k], ends[k])]
-        radii = (grown * limbs[k].radii[0], grown * limbs[k].radii[1])
+        points = [where + height[:, None] * np.stack([-p[:, 1], p[:, 0]], axis=1) for p in (starts[k], ends[k])]
+        radii = (height * limbs[k].radii[0], height * limbs[k].radii[1])
         parts.append(Capsule(points[0], points[1], radii, first_paint + limbs[k].paint))
     return parts
 
@@ -234,11 +250,11 @@ def _orientation(rng: np.random.Generator, rhythm: Rhythm, num_frames: int) -> F
     elif choice < 0.35:
         roll = roll + rng.uniform(0.1, 0.8) * rhythm.curve()
     elevation = still + rng.uniform(-0.1, 0.4)
-    turn = _rotation(np.array([1.0, 0, 0]), elevation) @ _rotation(np.array([0, 0, 1.0]), roll)
-    return np.asarray(turn @ _rotation(np.array([0, 1.0, 0]), azimuth))
+    turn = rotation(np.array([1.0, 0, 0]), elevation) @ rotation(np.array([0, 0, 1.0]), roll)
+    return np.asarray(turn @ rotation(np.array([0, 1.0, 0]), azimuth))
 
 
-def _rotation(axis: Floats, angle: Floats) -> Floats:
+def rotation(axis: Floats, angle: Floats) -> Floats:
     """Rotations [T, 3, 3] by angles [T] around a unit axis [3] (Rodrigues)."""
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
@@ -246,7 +262,7 @@ def _rotation(axis: Floats, angle: Floats) -> Floats:
     return np.asarray(np.eye(3) + sin * cross + (1 - cos) * (cross @ cross))
 
 
-def _person(rng: np.random.Generator, rhythm: Rhythm) -> list[_Limb]:
+def _person(rng: np.random.Generator, rhythm: Rhythm) -> list[Limb]:
     """Torso, head, two arms and two legs of two limbs each; about 1 high, the hip at the origin."""
     wide = rng.uniform(0.8, 1.3)
     up, down = np.array([0, 1.0, 0]), np.array([0, -1.0, 0])
@@ -255,8 +271,8 @@ def _person(rng: np.random.Generator, rhythm: Rhythm) -> list[_Limb]:
     lean = rng.normal(0, 0.1) + (rng.uniform(0, 0.9) * rhythm.curve(offset=rng.random()) if rng.random() < 0.4 else 0)
     nod = rng.normal(0, 0.1) + (rng.uniform(0, 0.5) * rhythm.curve() if rng.random() < 0.3 else 0)
     limbs = [
-        _Limb(-1, 0, 0.32 * up, nothing, (0.075 * wide, 0.09 * wide), 0, _axis(rng), still + lean),
-        _Limb(0, 1, 0.11 * up, np.array([0, 0.04, 0]), (0.045, 0.065), 1, _axis(rng), still + nod),
+        Limb(-1, 0, 0.32 * up, nothing, (0.075 * wide, 0.09 * wide), 0, _axis(rng), still + lean),
+        Limb(0, 1, 0.11 * up, np.array([0, 0.04, 0]), (0.045, 0.065), 1, _axis(rng), still + nod),
     ]
     arms, legs = (rng.random() < share for share in (0.85, 0.65))
     opposite = rng.choice([0.0, 0.5])  # both sides together, or by turns
@@ -284,7 +300,7 @@ def _extremity(
     offset: float,
     first: int,
     down: Floats,
-) -> list[_Limb]:
+) -> list[Limb]:
     """An arm or a leg: two limbs that bend around one axis or two; `first` is the number of the upper one."""
     arm = kind == "arm"
     length, radius = (0.17, 0.035) if arm else (0.24, 0.05)
@@ -299,14 +315,14 @@ def _extremity(
     lower = still - bent - (rng.uniform(0, 0.9) * (1 + rhythm.curve(offset=lag)) / 2 if moves else 0)
     x = np.array([1.0, 0, 0])
     return [
-        _Limb(0, 1.0 if arm else 0.0, length * down, place, (radius, 0.8 * radius), 0 if arm else 2, axis, upper),
-        _Limb(first, 1.0, length * down, np.zeros(3), (0.8 * radius, 0.6 * radius), 3 if arm else 2, x, lower),
+        Limb(0, 1.0 if arm else 0.0, length * down, place, (radius, 0.8 * radius), 0 if arm else 2, axis, upper),
+        Limb(first, 1.0, length * down, np.zeros(3), (0.8 * radius, 0.6 * radius), 3 if arm else 2, x, lower),
     ]
 
 
-def _creature(rng: np.random.Generator, rhythm: Rhythm) -> list[_Limb]:
+def _creature(rng: np.random.Generator, rhythm: Rhythm) -> list[Limb]:
     """A tree of 2 to 8 limbs of any lengths."""
-    limbs: list[_Limb] = []
+    limbs: list[Limb] = []
     still = np.zeros(rhythm.num_frames)
     for k in range(int(rng.integers(2, 9))):
         parent = -1 if k == 0 else int(rng.integers(0, k))
@@ -316,9 +332,7 @@ def _creature(rng: np.random.Generator, rhythm: Rhythm) -> list[_Limb]:
         radius = rng.uniform(0.02, 0.09)
         along = float(rng.choice([1.0, 1.0, rng.random()]))
         taper = (radius, radius * rng.uniform(0.5, 1.2))
-        limbs.append(
-            _Limb(parent, along, rest, np.zeros(3), taper, int(rng.integers(4)), _axis(rng, 1.0), still + beat)
-        )
+        limbs.append(Limb(parent, along, rest, np.zeros(3), taper, int(rng.integers(4)), _axis(rng, 1.0), still + beat))
     return limbs
 
 

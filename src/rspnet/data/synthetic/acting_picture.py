@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,39 @@ from rspnet.data.synthetic.acting import Blob, Capsule, Floats, Part, Rhythm, sc
 from rspnet.video.writer import write_video
 
 Pixels = NDArray[np.float32]
+Colour = tuple[float, ...]
 FRAMES_PER_SECOND = 25
 _TILE = 1.6
 """Side of a background in picture sides."""
 
 
+@dataclass(frozen=True)
+class Paint:
+    """How a part looks.
+
+    Attributes:
+        first: RGB in 0..1.
+        second: the other colour of stripes and spots.
+        kind: "plain", "along", "across" (stripes) or "spots".
+        wave: of the pattern, in radians a unit of the part's own coordinates.
+        shade: how much darker the edges are, 0..1.
+    """
+
+    first: Colour
+    second: Colour
+    kind: str = "plain"
+    wave: float = 4.0
+    shade: float = 0.3
+
+
 def render_scene(*, seed: int, number: int, num_frames: int, size: int) -> NDArray[np.uint8]:
     """All frames of a scene: uint8 RGB [T, H, W, 3]."""
     rng = numpy_rng("acting-picture", seed, number)
-    shift, frames = _background(rng, num_frames=num_frames, size=size)
+    shift, frames = background(rng, num_frames=num_frames, size=size)
     carried = rng.random() < 0.4  # else the camera goes with the figures
     for part in scene_parts(seed=seed, number=number, num_frames=num_frames):
-        paint = numpy_rng("acting-paint", seed, number, part.paint)
-        _draw(frames, part, offset=-shift if carried else np.zeros_like(shift), paint=paint)
+        paint = _drawn_paint(numpy_rng("acting-paint", seed, number, part.paint))
+        draw_part(frames, part, offset=-shift if carried else np.zeros_like(shift), paint=paint)
     if rng.random() < 0.3:  # the light changes
         light = Rhythm(rng, num_frames).curve() * rng.uniform(0, 0.15)
         frames *= (1 + light).astype(np.float32)[:, None, None, None]
@@ -57,9 +78,18 @@ def write_scenes(root: Path, *, num_videos: int, seed: int, num_frames: int, siz
             pass
 
 
-def _background(rng: np.random.Generator, *, num_frames: int, size: int) -> tuple[Floats, Pixels]:
-    """The camera's path [T, 2] (y, x) in picture sides, and what it sees of a picture: [T, H, W, 3] in 0..1."""
+def background(
+    rng: np.random.Generator, *, num_frames: int, size: int, colours: tuple[Colour, Colour] | None = None
+) -> tuple[Floats, Pixels]:
+    """The camera's path [T, 2] (y, x) in picture sides, and what it sees of a picture: [T, H, W, 3] in 0..1.
+
+    With `colours` the picture has shades between these two only.
+    """
     tile = _tile(rng, round(_TILE * size))
+    if colours is not None:
+        grey = tile.mean(axis=2, keepdims=True)
+        dark, light = (np.array(colour, np.float32) for colour in colours)
+        tile = dark + (grey - grey.min()) / np.maximum(np.ptp(grey), np.float32(1e-6)) * (light - dark)
     still = np.zeros(num_frames)
     path, zoom, roll = np.zeros((num_frames, 2)), still, still
     if rng.random() < 0.55:
@@ -128,8 +158,8 @@ def _blurred(picture: Floats, *, sigma: float) -> Floats:
     return np.asarray(np.fft.ifft2(np.fft.fft2(picture, axes=(0, 1)) * gain[..., None], axes=(0, 1)).real)
 
 
-def _draw(frames: Pixels, part: Part, *, offset: Floats, paint: np.random.Generator) -> None:
-    """Composite one part into [T, H, W, 3] in place."""
+def draw_part(frames: Pixels, part: Part, *, offset: Floats, paint: Paint) -> None:
+    """Composite one part, shifted by `offset` [T, 2] in picture sides, into [T, H, W, 3] in place."""
     size = frames.shape[1]
     if isinstance(part, Capsule):
         points = [((point + offset) * size).astype(np.float32) for point in (part.start, part.end)]
@@ -149,7 +179,7 @@ def _draw(frames: Pixels, part: Part, *, offset: Floats, paint: np.random.Genera
     else:
         outside, u, v = _blob(y, x, centre, part, size)
     alpha = np.clip(np.float32(0.5) - outside, 0, 1)[..., None]
-    colour = _coloured(u, v, paint)
+    colour = coloured(u, v, paint)
     for t, frame in enumerate(frames):
         top, left = corner[t]
         rows = slice(max(0, top), min(size, top + height))
@@ -186,16 +216,21 @@ def _blob(y: Pixels, x: Pixels, centre: Pixels, part: Blob, size: int) -> tuple[
     return distance - radius, px / radius, py / radius
 
 
-def _coloured(u: Pixels, v: Pixels, rng: np.random.Generator) -> Pixels:
-    """Colours [..., 3] of a paint at its own coordinates: plain, striped or spotted, darker at the edges."""
+def coloured(u: Pixels, v: Pixels, paint: Paint) -> Pixels:
+    """Colours [..., 3] of a paint at its own coordinates."""
+    level = np.zeros_like(u + v)
+    if paint.kind != "plain":
+        along = np.sin(paint.wave * u) if paint.kind != "across" else 1
+        level = level + along * (np.sin(paint.wave * v) if paint.kind != "along" else 1)
+    share = np.clip(np.float32(0.5) + np.float32(1.5) * level, 0, 1)[..., None].astype(np.float32)
+    if paint.kind == "plain":
+        share[...] = 0
+    first, second = (np.array(colour, np.float32) for colour in (paint.first, paint.second))
+    shade = 1 - np.float32(paint.shade) * np.minimum(v * v, 1)[..., None]
+    return np.asarray((first + share * (second - first)) * shade, np.float32)
+
+
+def _drawn_paint(rng: np.random.Generator) -> Paint:
     first, second = rng.uniform(0, 1, (2, 3)).astype(np.float32)
     kind = rng.choice(["plain", "along", "across", "spots"], p=[0.5, 0.2, 0.15, 0.15])
-    wave = rng.uniform(2, 8)
-    level = np.zeros_like(u + v)
-    if kind != "plain":
-        level = level + (np.sin(wave * u) if kind != "across" else 1) * (np.sin(wave * v) if kind != "along" else 1)
-    share = np.clip(np.float32(0.5) + np.float32(1.5) * level, 0, 1)[..., None].astype(np.float32)
-    if kind == "plain":
-        share[...] = 0
-    shade = 1 - np.float32(rng.uniform(0, 0.6)) * np.minimum(v * v, 1)[..., None]
-    return np.asarray((first + share * (second - first)) * shade, np.float32)
+    return Paint(tuple(first), tuple(second), str(kind), rng.uniform(2, 8), rng.uniform(0, 0.6))

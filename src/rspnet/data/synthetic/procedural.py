@@ -10,21 +10,18 @@ at a speed that others have natively, so the size of the frame differences alone
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
-from rspnet.core.files import write_text
 from rspnet.core.rng import derive_seed, numpy_rng
 from rspnet.data.synthetic import procedural_scene
+from rspnet.data.synthetic.labelled_set import Record, read_labelled, write_labelled
 from rspnet.data.synthetic.procedural_scene import BACKGROUNDS, MOTIONS, SHAPES, TEXTURES
 from rspnet.video.writer import write_video
 
@@ -34,7 +31,6 @@ MIN_SPEED, MAX_SPEED = 1 / 128, 1 / 24
 CLIPS_PER_BACKGROUND = 4
 """Clips that share a background picture, so that the background alone never names the clip."""
 FRAMES_PER_SECOND = 25
-LABEL_FILE = "clips.csv"
 
 
 @dataclass(frozen=True)
@@ -75,12 +71,8 @@ class ProceduralClip:
     seed: int
 
 
-@dataclass(frozen=True)
-class ProceduralRecord:
-    """One line of a written set: the video file and the clip it shows."""
-
-    path: Path
-    clip: ProceduralClip
+ProceduralRecord = Record[ProceduralClip]
+"""One line of a written set: the video file and the clip it shows."""
 
 
 def plan_clips(
@@ -217,30 +209,8 @@ def _scene(clip: ProceduralClip) -> procedural_scene.Scene:
 
 
 def write_set(root: Path, clips: Sequence[ProceduralClip], *, workers: int = 2) -> Path:
-    """Render and encode all clips under `root`, H.264 in MP4 and MPEG-4 (XVID, B-frames) in AVI by turns.
-
-    Files are `root/<split>/<name>.<mp4|avi>`, so each split is also a plain folder of videos. The labels are written
-    last: a set with `clips.csv` is complete. Workers are threads: rendering and encoding release the interpreter lock.
-
-    Returns:
-        The path of `clips.csv`.
-
-    Raises:
-        RSPNetError: a file cannot be written, or two clips have one name.
-    """
-    root = Path(root)
-    if len({clip.name for clip in clips}) != len(clips):
-        raise RSPNetError(f"cannot write {str(root)!r}: two clips have the same name; names must be unique")
-    paths = [f"{clip.split}/{clip.name}{'.avi' if i % 2 else '.mp4'}" for i, clip in enumerate(clips)]
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        for _ in pool.map(lambda job: write_clip(root / job[0], job[1]), zip(paths, clips, strict=True)):
-            pass
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["path", *(field.name for field in fields(ProceduralClip))], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"path": path} | asdict(clip) for path, clip in zip(paths, clips, strict=True))
-    write_text(root / LABEL_FILE, text.getvalue())
-    return root / LABEL_FILE
+    """Render and encode all clips under `root`; see `write_labelled`."""
+    return write_labelled(root, clips, render_frames, fps=FRAMES_PER_SECOND, workers=workers)
 
 
 def write_clip(path: Path, clip: ProceduralClip) -> None:
@@ -249,23 +219,5 @@ def write_clip(path: Path, clip: ProceduralClip) -> None:
 
 
 def read_set(root: Path) -> list[ProceduralRecord]:
-    """Read `root/clips.csv` back, in its order.
-
-    Raises:
-        RSPNetError: the file is missing, lacks a column or has a value of the wrong type.
-    """
-    label_file = Path(root) / LABEL_FILE
-    try:
-        text = label_file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RSPNetError(f"cannot read {str(label_file)!r}: {error.strerror}; is it the folder of a set?") from error
-    parsers = {"str": str, "int": int, "float": float}
-    kinds = {field.name: parsers[str(field.type)] for field in fields(ProceduralClip)}
-    records = []
-    for number, row in enumerate(csv.DictReader(io.StringIO(text)), start=2):
-        try:
-            clip = ProceduralClip(**{name: kind(row[name]) for name, kind in kinds.items()})
-            records.append(ProceduralRecord(label_file.parent / row["path"], clip))
-        except (KeyError, ValueError, TypeError) as error:
-            raise RSPNetError(f"{str(label_file)!r} line {number}: bad or missing value ({error})") from error
-    return records
+    """A written set; see `read_labelled`."""
+    return read_labelled(root, ProceduralClip)

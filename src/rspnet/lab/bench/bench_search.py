@@ -79,7 +79,7 @@ def _about(folder: Path, backbone: str) -> About:
     path = folder / "model.ckpt"
     random_checkpoint(path, backbone)
     precision = pick_precision("auto", torch.device("cpu"))
-    return About(str(path), sha256_of(path), precision, DIM, 1, _CLIP)  # the made-up clips have one feature each
+    return About(str(path), sha256_of(path), precision, DIM, DIM, 1, _CLIP)  # the made-up clips have one feature each
 
 
 def random_checkpoint(path: Path, backbone: str) -> RSPNet:

@@ -23,9 +23,6 @@ Rows = list[dict[str, Any]]
 def write_study_report(study: Study, out: Path, folder: Path) -> None:
     """Write NAME.json (from the rows in `out`, where there are any), NAME.md, NAME.csv and NAME.png to `folder`.
 
-    A document `folder`.md beside the folder (docs/evidence.md beside docs/evidence) gets the tables between its lines
-    `<!-- study NAME -->` and `<!-- end -->`.
-
     Raises:
         ConfigError: no row is finished and there is no NAME.json.
     """
@@ -41,12 +38,6 @@ def write_study_report(study: Study, out: Path, folder: Path) -> None:
     draw_study(folder / f"{study.name}.png", study, content["rows"])
     if content["oracle"]:
         draw_oracle(folder / f"{study.name}-oracle.png", content["oracle"])
-    document = folder.with_suffix(".md")
-    if document.exists():
-        write_text(
-            document,
-            filled(document.read_text(encoding="utf-8"), study.name, block(study, content, pictures=f"{folder.name}/")),
-        )
     print(f"{len(content['rows'])} rows of {study.name}: {folder / (study.name + '.md')}")
 
 
@@ -80,11 +71,11 @@ def as_json(content: dict[str, Any]) -> str:
     return f'{{"study": {json.dumps(content["study"])},\n "rows": [\n  {rows}\n ],\n "oracle": {oracle}}}\n'
 
 
-def block(study: Study, content: dict[str, Any], *, pictures: str = "") -> str:
-    """Tables and pictures as Markdown; `pictures` is put before the pictures' names."""
-    lines = ["", f"![{study.title}]({pictures}{study.name}.png)"]
+def block(study: Study, content: dict[str, Any]) -> str:
+    """Tables and pictures as Markdown."""
+    lines = ["", f"![{study.title}]({study.name}.png)"]
     if content["oracle"]:
-        lines += ["", f"![What the mean frame difference says about speed]({pictures}{study.name}-oracle.png)"]
+        lines += ["", f"![What the mean frame difference says about speed]({study.name}-oracle.png)"]
     return tables(study, content) + "\n".join(lines) + "\n"
 
 
@@ -112,18 +103,6 @@ def tables(study: Study, content: dict[str, Any]) -> str:
     if content["oracle"]:
         lines += ["", _oracle_text(content["oracle"])]
     return "\n".join(lines) + "\n"
-
-
-def filled(document: str, name: str, text: str) -> str:
-    """A document with its block for this study replaced; without such a block it stays as it is."""
-    start, end = f"<!-- study {name} -->\n", "<!-- end -->"
-    before, found, rest = document.partition(start)
-    if not found:
-        return document
-    _, closed, after = rest.partition(end)
-    if not closed:
-        raise RSPNetError(f"the document has {start.strip()} without a closing {end}")
-    return before + start + text + closed + after
 
 
 def rows_csv(rows: Rows, *, hidden: Collection[str] = ()) -> str:

@@ -23,10 +23,10 @@ from rspnet.show.roi_picture import overlay
 from rspnet.video.clips import even_clips
 from rspnet.video.reader import View, open_video
 
-HEADS = {"motion": "By motion (RSP head)", "appearance": "By appearance (A-VID head)"}
+HEADS = {"motion": "By motion", "appearance": "By appearance"}
 _QUERIES, _HITS = 4, 6
 _FILM_FRAMES, _FILM_STRIDE, _FILM_SIDE = 16, 2, 120
-_CLIPS_PER_VIDEO = 2
+_CLIPS_PER_VIDEO = 3
 _SLOW = 4.0
 """A RoI film plays at a quarter of the video's pace."""
 
@@ -41,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Found:
-    """Items that could be read, and their head vectors float32 [N, D] by head."""
+    """Items that could be read, and their vectors float32 [N, D] in each space."""
 
     items: list[Item]
     vectors: dict[str, torch.Tensor]
@@ -76,7 +76,7 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 
 
 def _embed(embedder: Embedder, items: Sequence[Item]) -> Found:
-    """Mean head vectors of the readable videos.
+    """The readable videos in the two spaces of a search.
 
     Raises:
         RSPNetError: none can be read.
@@ -90,10 +90,8 @@ def _embed(embedder: Embedder, items: Sequence[Item]) -> Found:
             kept.append((item, result))
     if not kept:
         raise RSPNetError(f"no video could be read; the last was {reason}")
-    vectors = {
-        head: torch.from_numpy(np.stack([getattr(features, head).mean(axis=0) for _, features in kept]))
-        for head in HEADS
-    }
+    found = [embedder.window_vectors(features, _CLIPS_PER_VIDEO) for _, features in kept]
+    vectors = {head: torch.from_numpy(np.concatenate([one[head] for one in found])) for head in HEADS}
     return Found([item for item, _ in kept], vectors)
 
 

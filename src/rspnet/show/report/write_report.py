@@ -11,7 +11,8 @@ import yaml
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord, find_videos
 from rspnet.data.skipped import SKIPPED
-from rspnet.data.synthetic.procedural import LABEL_FILE, read_set
+from rspnet.data.synthetic.acts import read_acts
+from rspnet.data.synthetic.labelled_set import LABEL_FILE
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.divergence import BAD_BATCH
 from rspnet.pretext.pretrained import load_pretrained
@@ -27,7 +28,7 @@ from rspnet.show.report.sample_section import samples_section
 REPORT = "report.html"
 _SKIP_FILES = (SKIPPED, UNREADABLE)
 _MAX_ROWS = 200
-_LABELS = ("motion", "texture")
+_LABELS = ("act", "outfit", "place")
 
 
 def write_report(folder: Path, *, num_videos: int, device: str = "auto") -> Path:
@@ -133,7 +134,7 @@ def _items(run: RunFacts, training: RunFacts) -> tuple[Sequence[Item], Sequence[
         RSPNetError: the videos are not there any more.
     """
     if run.command == "demo" and (run.folder / "videos" / LABEL_FILE).exists():
-        records = read_set(run.folder / "videos")
+        records = read_acts(run.folder / "videos")
         made: dict[str, list[Item]] = {"test": [], "train": []}
         for record in records:
             labels = tuple(getattr(record.clip, label) for label in _LABELS)
