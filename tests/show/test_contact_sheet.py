@@ -41,6 +41,15 @@ def test_frames_are_green_amber_or_red_by_the_labels(tmp_path):
             assert sum(shares.values()) < shares[colour] * 1.05
 
 
+def test_labels_that_do_not_count_change_no_frame(tmp_path):
+    query, hit = SheetClip(_frames(), ("walk", "white")), SheetClip(_frames(), ("walk", "blue"))
+    for counted, colour in (((0,), GREEN), ((1,), RED), (None, AMBER)):
+        path = contact_sheet(tmp_path / "sheet.png", [SheetRow(query, [(hit, 0.5)], "by motion", counted)])
+        shares = {c: _share(path, c) for c in (GREEN, AMBER, RED)}
+        assert max(shares, key=shares.get) == colour
+        assert shares[colour] > 0.002
+
+
 def test_no_labels_means_a_grey_frame(tmp_path):
     path = contact_sheet(tmp_path / "s.png", [SheetRow(SheetClip(_frames()), [(SheetClip(_frames()), 1.0)])])
     assert _share(path, GREY) > 0.001

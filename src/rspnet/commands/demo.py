@@ -39,6 +39,8 @@ from rspnet.weights import DEFAULT
 
 LABELS = {"act": ACTS, "outfit": tuple(OUTFITS), "place": tuple(PLACES)}
 SPACES = {"motion": "motion", "look": "appearance"}
+COUNTED = {"motion": (0,), "appearance": (1, 2)}
+"""Places of the labels that a space should find."""
 WINDOW_FRAMES, WINDOW_STRIDE = 64, 16
 SHEET = "neighbours.png"
 CLIPS_PER_VIDEO = 4
@@ -78,7 +80,7 @@ def demo(config: DemoConfig) -> int:
     results[DEFAULT], ready = measure(shipped, records, settings)
     _print_table(results, records, console)
     rows = [*neighbour_rows(own, records), *search_rows(ready, records), *film_rows(shipped, folder)]
-    contact_sheet(folder / SHEET, rows, title="Held-out videos and their nearest neighbours")
+    contact_sheet(folder / SHEET, rows, title="Held-out videos and their nearest neighbours", dpi=100)
     found = {**results, "seconds": round(perf_counter() - started, 1)}
     write_result(folder, command="demo", protocol=plain(settings), results=found)
     page = write_report(folder, num_videos=REPORT_VIDEOS)
@@ -210,7 +212,7 @@ def _row(seen: Seen, records: Sequence[ActRecord], query: int, space: str, headi
     test, train = split_records(records, "test"), split_records(records, "train")
     sides = getattr(seen.test, space)[query : query + 1], getattr(seen.train, space)
     hits = _hits(*sides, [_sheet_clip(record) for record in train])
-    return SheetRow(_sheet_clip(test[query]), hits, heading)
+    return SheetRow(_sheet_clip(test[query]), hits, heading, COUNTED[space])
 
 
 def _hits(query: Vectors, gallery: Vectors, clips: Sequence[SheetClip]) -> list[tuple[SheetClip, float]]:

@@ -41,12 +41,21 @@ class SheetClip:
 class SheetRow:
     """A query (None where there is none to show) and its neighbours, best first, as (clip, score).
 
-    The heading stands above the query.
+    Attributes:
+        query: see above.
+        hits: see above.
+        heading: stands above the query.
+        counted: places of the labels that count, in the colour of a neighbour's frame and of its words; None: all.
     """
 
     query: SheetClip | None
     hits: Sequence[tuple[SheetClip, float]]
     heading: str = "query"
+    counted: tuple[int, ...] | None = None
+
+    def counts(self, place: int) -> bool:
+        """Whether the label at that place counts."""
+        return self.counted is None or place in self.counted
 
 
 def contact_sheet(path: Path, rows: Sequence[SheetRow], *, title: str = "", dpi: int = 130) -> Path:
@@ -123,10 +132,11 @@ def _draw_row(figure: Figure, row: SheetRow, bottom: float, tile: float, *, widt
             axes,
             [frames[len(frames) // 2], motion_trace(frames[:_TRACE_FRAMES])],
             f"{rank}   {score:.3f}",
-            _verdict(same),
+            _verdict([equal for place, equal in enumerate(same) if row.counts(place)]),
             line=2.6,
         )
-        _write_labels(axes, clip.labels, [_GREEN if equal else _RED for equal in same] or [_GREY] * len(clip.labels))
+        inks = [(_GREEN if equal else _RED) if row.counts(place) else _GREY for place, equal in enumerate(same)]
+        _write_labels(axes, clip.labels, inks or [_GREY] * len(clip.labels))
         x += _HIT_TILES * _TILE_INCHES + _GAP_INCHES
 
 
@@ -174,7 +184,8 @@ def _legend(rows: Sequence[SheetRow]) -> str:
         return "grey, no labels"
     if num_labels == 1:
         return "green = the query's label, red = another"
-    return "green = all labels are the query's, amber = some, red = none"
+    which = "all labels" if all(row.counted is None for row in rows) else "all words in colour"
+    return f"green = {which} are the query's, amber = some, red = none"
 
 
 def _frames_of(clip: SheetClip) -> NDArray[np.uint8]:
