@@ -3,7 +3,7 @@
     python benchmarks/weights_on_sets.py --data SHARED/data --out figures.json [--model rspnet-small] [--sets utd-mhad]
 
 Every video becomes the mean and spread of its clips' vectors, standardised over the training videos (head vectors:
-their mean as it is); then a ridge classifier (penalty 100) and the nearest training video by cosine. human-motion has
+their mean as it is; search by motion and by look: the vectors of rspnet search, the video as one window); then a ridge classifier (penalty 100) and the nearest training video by cosine. human-motion has
 its own test split; of the real sets every group (a person, a sequence) is left out once. Baselines: the same network
 with fresh weights, and motion energy (absolute differences of 24 x 24 grey pictures in three stretches of time).
 """
@@ -25,12 +25,14 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import centre_square
 from rspnet.features.descriptor import Descriptor, comparable, describe
 from rspnet.features.embedder import Embedder, VideoFeatures
+from rspnet.features.spaces import window_spaces
 from rspnet.pretext.methods import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.video.reader import View, open_video
 
 PENALTY = 100.0
 HEADS = ("motion head", "appearance head")
+SEARCHED = ("search by motion", "search by look")
 Rows = list[dict[str, str]]
 Vectors = NDArray[np.float32]
 
@@ -60,7 +62,9 @@ def main() -> None:
                 model = trained if kind == "trained" else fresh_twin(trained, seed=derive_seed(options.seed, "control"))
                 spaces = described(Embedder(model, num_clips=options.num_clips), paths)
             for space, vectors in spaces.items():
-                figures[f"{name} {kind} {space}"] = scores(vectors, rows, "mean" if space in HEADS else "mean_std")
+                figures[f"{name} {kind} {space}"] = scores(
+                    vectors, rows, "mean" if space in HEADS + SEARCHED else "mean_std"
+                )
                 print(name, kind, space, figures[f"{name} {kind} {space}"], flush=True)
             options.out.write_text(json.dumps(figures, indent=1))
 
@@ -68,7 +72,7 @@ def main() -> None:
 def described(embedder: Embedder, paths: list[Path]) -> dict[str, Vectors]:
     """Descriptors of all videos in each space of the network: [N, D]."""
     backbone = embedder.model.backbone
-    names = ("motion stream", "appearance stream", "both streams", "motion stream, mean alone", *HEADS)
+    names = ("motion stream", "appearance stream", "both streams", "motion stream, mean alone", *HEADS, *SEARCHED)
     spaces: dict[str, list[Vectors]] = {name: [] for name in names}
     for found in embedder.stream([VideoRecord(path, path.name) for path in paths]):
         assert isinstance(found, VideoFeatures), found
@@ -76,7 +80,11 @@ def described(embedder: Embedder, paths: list[Path]) -> dict[str, Vectors]:
         spaces["motion stream"].append(describe(motion, "mean_std"))
         spaces["motion stream, mean alone"].append(describe(motion, "mean"))
         spaces["appearance stream"].append(describe(found.features[:, backbone.appearance_channels], "mean_std"))
-        for head in HEADS:  # as rspnet search compares them
+        for name, vectors in zip(
+            SEARCHED, window_spaces(found.clip_vectors, backbone=backbone, clips=len(found.features)), strict=True
+        ):
+            spaces[name].append(vectors[0])
+        for head in HEADS:
             spaces[head].append(describe(getattr(found, head.split()[0]), "mean"))
         spaces["both streams"].append(describe(found.features, "mean_std"))
     return {name: np.stack(vectors) for name, vectors in spaces.items()}
