@@ -3,9 +3,10 @@
     python benchmarks/weights_on_sets.py --data SHARED/data --out figures.json [--model rspnet-small] [--sets utd-mhad]
 
 Every video becomes the mean and spread of its clips' vectors, standardised over the training videos (head vectors:
-their mean as it is; search by motion and by look: the vectors of rspnet search, the video as one window); then a ridge classifier (penalty 100) and the nearest training video by cosine. human-motion has
-its own test split; of the real sets every group (a person, a sequence) is left out once. Baselines: the same network
-with fresh weights, and motion energy (absolute differences of 24 x 24 grey pictures in three stretches of time).
+their mean as it is; search by motion and by look: the vectors of rspnet search, the video as one window); then a ridge
+classifier (penalty 100) and the nearest training video by cosine. human-motion has its own test split; of the real sets
+every group (a person, a sequence) is left out once. Baselines: the same network with fresh weights, and motion energy
+(absolute differences of 24 x 24 grey pictures in three stretches of time).
 """
 
 from __future__ import annotations
