@@ -12,6 +12,7 @@ from rspnet.config.pack import PackConfig
 from rspnet.config.transcode import TranscodeConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.packs import copy_lists
 from rspnet.core.ray_jobs import RayCluster
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_folder, read_list
@@ -76,6 +77,8 @@ def pack(config: PackConfig) -> int:
             f"none of {len(records)} videos could be packed: see {str(folder / SKIPPED)!r}; "
             f"the first was {first.name!r}: {first.reason}"
         )
+    if is_folder:
+        copy_lists(videos, out)
     write_index(out, rows)
     shards = {row["shard"] for row in rows}
     counts = {"videos": len(rows), "packed_now": len(left) - len(log), "skipped": len(log), "shards": len(shards)}

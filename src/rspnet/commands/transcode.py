@@ -12,7 +12,7 @@ from typing import Any
 from rspnet.config.transcode import TranscodeConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.core.files import atomic_path
+from rspnet.core.packs import copy_lists
 from rspnet.core.progress import track
 from rspnet.core.urls import as_path, is_url
 from rspnet.data.annotations import VideoRecord, read_folder
@@ -54,7 +54,7 @@ def transcode(config: TranscodeConfig) -> int:
         done[key] = entry
         with (folder / _DONE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
-    _copy_lists(source, target)
+    copy_lists(source, target)
     written = [record for record in records if _is_done(record, target, done, config)]
     if not written:
         raise RSPNetError(f"none of {len(records)} videos could be read: see {str(folder / SKIPPED)!r}")
@@ -102,14 +102,6 @@ def _remembered(path: Path) -> dict[str, dict[str, Any]]:
         except (ValueError, KeyError, TypeError):
             continue  # the line a killed call was writing
     return known
-
-
-def _copy_lists(source: Path, target: Path) -> None:
-    for suffix in ("*.csv", "*.txt", "*.json"):
-        for path in sorted(source.rglob(suffix)):
-            if path.is_file() and not path.name.startswith("."):
-                with atomic_path(target / path.relative_to(source)) as temporary:
-                    temporary.write_bytes(path.read_bytes())
 
 
 def measure_gain(records: Sequence[VideoRecord], target: Path) -> dict[str, float]:

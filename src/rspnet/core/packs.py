@@ -3,7 +3,8 @@
 A packed video is named by a URL, `pack://SHARDS!/NAME@SHARD:OFFSET:SIZE`, where SHARDS is the folder's path (as
 `file:/...`) or its URL with one slash (`s3:/...`); the part behind @ may be left out and is then looked up. Tar members
 lie uncompressed, so such a video is read by ranges of its shard, on disk and in object stores alike, and everything
-that takes a folder takes a folder of shards.
+that takes a folder takes a folder of shards. Annotation lists lie beside the shards, where they lay in the folder of
+videos, and are seen there among the packed videos.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import io
 import os
 import re
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,10 +24,13 @@ import pyarrow.parquet as pq
 
 from rspnet.core import storage
 from rspnet.core.errors import RSPNetError
+from rspnet.core.files import atomic_path
 from rspnet.core.urls import UrlPath, as_path
 
 SCHEME = "pack"
 INDEX = "index.parquet"
+LISTS = (".csv", ".txt", ".json")
+"""Endings of annotation files."""
 SCHEMA = pa.schema(
     [
         ("name", pa.string()),
@@ -75,14 +79,29 @@ def taken_apart(url: str) -> tuple[Path, str, Place | None]:
     return path, found["name"], Place(found["shard"], int(found["offset"]), int(found["size"]))
 
 
+def lists_below(folder: Path) -> list[str]:
+    """The names of all annotation lists below a folder, relative to it; hidden files and folders are not looked at."""
+    found = (path.relative_to(folder) for suffix in LISTS for path in folder.rglob(f"*{suffix}") if path.is_file())
+    return sorted(name.as_posix() for name in found if not any(part.startswith(".") for part in name.parts))
+
+
+def copy_lists(source: Path, target: Path) -> None:
+    """Copy the annotation lists of a folder into another one, where they keep their places."""
+    for name in lists_below(source):
+        with atomic_path(target / name) as temporary:
+            temporary.write_bytes((source / name).read_bytes())
+
+
 class Index:
     """The index of a folder of shards.
 
     Attributes:
         table: its rows, by `SCHEMA`.
+        lists: the names of the annotation lists that lie beside the shards.
     """
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, lists: Sequence[str] = ()) -> None:
+        self.lists = lists
         self.table = table.combine_chunks()
         self._names = _Names(self.table["name"])
 
@@ -94,7 +113,11 @@ class Index:
         return Place(*(self.table[column][at].as_py() for column in ("shard", "offset", "size")))
 
     def below(self, folder: str) -> list[str]:
-        """The names of all videos below a folder ("" is all)."""
+        """The names of all videos and lists below a folder ("" is all)."""
+        lists = [name for name in self.lists if not folder or name.startswith(f"{folder}/")]
+        return [*self._videos_below(folder), *lists]
+
+    def _videos_below(self, folder: str) -> list[str]:
         if not folder:
             return list(self.table["name"].to_pylist())
         first, last = (bisect_left(self._names, folder + mark) for mark in ("/", "0"))  # "0" comes after "/"
@@ -129,7 +152,7 @@ def read_index(folder: Path) -> Index:
 def _read_index(folder: Path, _size: int, _version: int) -> Index:
     try:
         table = pq.read_table(io.BytesIO((folder / INDEX).read_bytes()))
-        return Index(table.select(SCHEMA.names).cast(SCHEMA))
+        return Index(table.select(SCHEMA.names).cast(SCHEMA), lists_below(folder))
     except (pa.ArrowException, KeyError, ValueError) as error:
         raise RSPNetError(f"index {str(folder / INDEX)!r} is damaged: pack the videos again ({error})") from error
 
@@ -145,6 +168,14 @@ class PackSystem:
         folder, name, place = taken_apart(url)
         place = place or read_index(folder).place_of(name)
         if place is None:
+            if name in read_index(folder).lists:
+                status = (folder / name).stat()
+                return {
+                    "type": "file",
+                    "size": status.st_size,
+                    "mtime": status.st_mtime,
+                    "ETag": str(status.st_mtime_ns),
+                }
             if not read_index(folder).below(name):
                 raise FileNotFoundError(errno.ENOENT, "no such packed video", url)
             return {"type": "directory", "size": 0}
@@ -159,7 +190,9 @@ class PackSystem:
         folder, name, place = taken_apart(url)
         place = place or read_index(folder).place_of(name)
         if place is None:
-            raise FileNotFoundError(errno.ENOENT, "no such packed video", url)
+            if name not in read_index(folder).lists:
+                raise FileNotFoundError(errno.ENOENT, "no such packed video", url)
+            place = Place(name, 0, end)
         start, end = place.offset + start, place.offset + end
         shard = folder / place.shard
         if isinstance(shard, UrlPath):
@@ -169,7 +202,7 @@ class PackSystem:
             return file.read(end - start)
 
     def find(self, url: str) -> list[str]:
-        """The URLs of all videos below a folder."""
+        """The URLs of all videos and lists below a folder."""
         folder, name, _ = taken_apart(url)
         return [f"{folder_url(folder)}/{one}" for one in read_index(folder).below(name)]
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from helpers.videos import write_barcode_video
 
+from rspnet.cli import main
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.data.labelled.kinetics import link_smallest_classes
-from rspnet.data.labelled.read import class_names, read_labelled, scored_split
+from rspnet.data.labelled.read import Kind, class_names, read_labelled, scored_split
 from rspnet.video.reader import open_video
 
 HUMAN_MOTION = Path(__file__).resolve().parents[4] / "shared" / "data" / "human-motion"
@@ -60,6 +61,28 @@ def make_ucf101(root: Path, put: Put, suffix: str = ".avi") -> None:
     write(root / "ucfTrainTestlist/testlist02.txt", "Bow/v_Bow_g01_c01.avi\n")
     for name in ("Bow/v_Bow_g01_c01", "Bow/v_Bow_g02_c01", "Apply Lipstick/v_A_g01_c01"):
         put(root / "UCF-101" / f"{name}{suffix}")
+
+
+@pytest.mark.parametrize("kind", ["ucf101", "hmdb51", "kinetics"])
+def test_layouts_are_read_from_shards(tmp_path: Path, put: Put, kind: Kind) -> None:
+    root, shards = tmp_path / "videos", tmp_path / "shards"
+    if kind == "ucf101":
+        make_ucf101(root, put)
+    elif kind == "hmdb51":
+        for name in ("wave", "run"):
+            write(root / f"splits/{name}_test_split1.txt", "a.avi 1\nb.avi 2\n")
+            for video in ("a", "b"):
+                put(root / "videos" / name / f"{video}.avi")
+    else:
+        for place in ("train/a b", "train/c", "val/c"):
+            put(root / place / "one_000000_000010.mp4")
+        for split, names in (("train", ("a b", "c")), ("val", ("c",))):
+            rows = "".join(f"{name},one,0,10\n" for name in names)
+            write(root / f"{split}.csv", "label,youtube_id,time_start,time_end\n" + rows)
+    assert main(["pack", str(root), f"--out={shards}", "--num_workers=1"]) == 0
+    for split in ("train", "test"):
+        plain, packed = (names_and_labels(read_labelled(kind, place, split=split)) for place in (root, shards))
+        assert packed == plain
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".mp4"])

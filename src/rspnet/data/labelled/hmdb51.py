@@ -39,7 +39,7 @@ def entries(request: Request) -> Iterator[Entry]:
         raise RSPNetError(f"no file CLASS{ending} in {str(annotations)!r}: expected one for every class of HMDB51")
     for folder in videos.iterdir():
         is_class = folder.is_dir() and folder != annotations and not folder.name.startswith(".")
-        if is_class and folder not in annotations.parents and folder.name not in names:
+        if is_class and not annotations.is_relative_to(folder) and folder.name not in names:
             raise RSPNetError(
                 f"class {folder.name!r} has no split file: expected {str(annotations)!r}/{folder.name}{ending}"
             )
