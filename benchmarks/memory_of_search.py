@@ -33,14 +33,14 @@ def retrieval(queries: int = 10_000, gallery: int = 100_000, dim: int = 128, cla
     from rspnet.features.neighbours import average_precisions, hits_at_k
 
     generator = torch.Generator().manual_seed(0)
-    features = [torch.randn(count, dim, generator=generator) for count in (queries, gallery)]
-    labels = [torch.randint(classes, (count,), generator=generator) for count in (queries, gallery)]
+    query, stored = (torch.randn(count, dim, generator=generator) for count in (queries, gallery))
+    wanted, offered = (torch.randint(classes, (count,), generator=generator) for count in (queries, gallery))
     before = peak_mib()
     started = perf_counter()
-    hits = hits_at_k(*features, *labels, [1, 5, 10, 20, 50])
+    hits = hits_at_k(query, stored, wanted, offered, [1, 5, 10, 20, 50])
     found = perf_counter()
     after_hits = peak_mib()
-    precisions = average_precisions(*features, *labels)
+    precisions = average_precisions(query, stored, wanted, offered)
     return {
         "queries": queries,
         "gallery": gallery,

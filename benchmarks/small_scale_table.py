@@ -97,8 +97,8 @@ def shown(row: dict[str, Any]) -> bool:
 
 def start_table(rows: Rows) -> list[str]:
     """What the diagnostics saw of RSP in the first steps."""
-    columns = ("step", "accuracy", "saturated", "gap_q05", "gap_q50", "gap_q95")
-    columns += ("motion_mean_cosine", "motion_effective_rank", "gradient_motion")
+    columns = ["step", "accuracy", "saturated", "gap_q05", "gap_q50", "gap_q95"]
+    columns += ["motion_mean_cosine", "motion_effective_rank", "gradient_motion"]
     lines = [f"| variant | {' | '.join(columns)} |", "|" + "---|" * (len(columns) + 1)]
     for row in rows:
         if shown(row):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -130,7 +131,7 @@ class StudyNet(RSPNet):
             for encoder in (self.encoder_q, self.encoder_k):
                 standardise(encoder.backbone)
 
-    def _losses(self, query: Embeddings, same: Embeddings, other: Embeddings, negatives: Tensor) -> PretextOutput:
+    def _losses(self, query: Any, same: Any, other: Any, negatives: Mapping[str, Tensor]) -> PretextOutput:
         output = super()._losses(query, same, other, negatives)
         self.embeddings = {"query": query, "same": same, "other": other}
         motion = self._rank(query.motion, same.motion, other.motion)

@@ -66,10 +66,10 @@ def read(setting: Setting, data: Path, work: Path) -> tuple[list[tuple[Tensor, T
         if not setting.colours:
             for jitter in (batch.query_jitter, batch.key_jitter):
                 jitter.copy_(torch.tensor(IDENTITY).expand(len(jitter), JITTER_SIZE))
-        triple = make_views(batch, noise_std=setting.noise_std)
+        first, second, third = make_views(batch, noise_std=setting.noise_std)
         if setting.standardised:
-            triple = tuple(view / view.std(dim=(1, 2, 3, 4), keepdim=True) for view in triple)
-        views.append(triple)
+            first, second, third = (v / v.std(dim=(1, 2, 3, 4), keepdim=True) for v in (first, second, third))
+        views.append((first, second, third))
         videos.append(batch.index.numpy())
     return views, np.concatenate(videos)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,7 +129,8 @@ def test_a_classifier_goes_through_every_format(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
     torch.manual_seed(0)
     model = Classifier(create_backbone("r3d_10_slim", input="difference"), num_classes=3, dropout=0.5).eval()
-    content = {"task": "finetune", "model": model.state_dict(), "model_config": model.config, "init_sha256": None}
+    content: dict[str, Any] = {"task": "finetune", "model": model.state_dict(), "model_config": model.config}
+    content["init_sha256"] = None
     content |= {"config": {"clips": {"num_frames": 5, "size": 24}}, "class_names": ["a", "b", "c"]}
     torch.save(content | {"format": "rspnet", "schema": 1}, tmp_path / "last.ckpt")
     folder = tmp_path / "out"

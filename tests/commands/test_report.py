@@ -68,7 +68,13 @@ def run(tmp_path_factory):
     first.rename(first.with_name(HOSTILE + ".mp4"))
     (videos / "train" / "broken<b>.mp4").write_bytes(b"no video")
     seen = []
-    made, speed.make_views = speed.make_views, lambda *a, **k: seen.append(made(*a, **k)) or seen[-1]
+    made = speed.make_views
+
+    def watched(*arguments, **options):
+        seen.append(made(*arguments, **options))
+        return seen[-1]
+
+    speed.make_views = watched
     try:
         words = ["pretrain", f"--data.root={videos / 'train'}", "--max_steps=4", "--data.max_skipped=0.5", *TINY]
         noisy = ["--data.noise_std=0.05", "--data.speeds=[2,3]", "--data.batch_size=8"]

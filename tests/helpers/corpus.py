@@ -148,7 +148,7 @@ def by_reader(path: Path) -> Seen:
                 note(start)
                 chunk = range(start, min(start + _CHUNK_FRAMES, len(video)))
                 try:
-                    pictures: Sequence[Any] = video.frames_at(chunk)
+                    pictures: Sequence[Any] = list(video.frames_at(chunk))
                 except DecodeError:
                     pictures = [_frame_or_problem(video, index) for index in chunk]
                 problems += [picture for picture in pictures if isinstance(picture, str)]

@@ -1,5 +1,7 @@
 """A short training run in one of several gloo processes; importable by spawned children."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
@@ -9,7 +11,7 @@ from rspnet.pretext.speed import ClipViews, SpeedViews
 
 STEPS, BATCH = 10, 16
 CONTRAST = {"queue_size": 50, "feature_dim": 16, "momentum": 0.9}
-CONFIGS = {
+CONFIGS: dict[str, dict[str, Any]] = {
     "rspnet": CONTRAST,
     "moco": {"method": "moco", **CONTRAST},
     "order": {"method": "order", "num_classes": 2, "num_clips": 2},

@@ -165,7 +165,8 @@ def shown_by_time(path: Path, *, fps: int) -> tuple[list[int], set[int]]:
 
     Every frame that is read has to be the one of its time.
     """
-    read, refused = [], set()
+    read: list[int] = []
+    refused: set[int] = set()
     with open_video(path) as video:
         periods = np.rint(video.times * fps).astype(int)
         first = 0

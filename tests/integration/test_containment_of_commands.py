@@ -33,8 +33,8 @@ def root(tmp_path_factory):
         with (folder / "labels.csv").open("a") as file:
             file.write(f"\n{name},odd,{split}")
     (folder / "few").mkdir()
-    sound = [folder / row[0] for row in rows if row[0].endswith(".mp4")][:3]
-    for path, name in zip(sound, ("a.mp4", "abort.mp4", "z.mp4"), strict=True):
+    three = [folder / row[0] for row in rows if row[0].endswith(".mp4")][:3]
+    for path, name in zip(three, ("a.mp4", "abort.mp4", "z.mp4"), strict=True):
         shutil.copyfile(path, folder / "few" / name)
     save_tiny_checkpoint(folder / "model.ckpt")
     return folder

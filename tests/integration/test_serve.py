@@ -173,7 +173,8 @@ class Visit:
         self.context = browser.new_context(viewport={"width": width, "height": height})
         self.context.set_default_timeout(SLOW_MS)
         self.page = self.context.new_page()
-        self.asked, self.complaints = [], []
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", lambda line: self.complaints.append(line.text) if line.type == "error" else None)

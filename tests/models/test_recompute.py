@@ -27,8 +27,8 @@ def test_outputs_gradients_and_statistics_are_the_same_bits(name: str) -> None:
     assert torch.equal(*outputs)
     for (key, first), second in zip(plain.named_parameters(), saving.parameters(), strict=True):
         assert torch.equal(first.grad, second.grad), key
-    for (key, first), second in zip(plain.named_buffers(), saving.buffers(), strict=True):
-        assert torch.equal(first, second), key  # running statistics: updated once, not once more in the second run
+    for (key, once), again in zip(plain.named_buffers(), saving.buffers(), strict=True):
+        assert torch.equal(once, again), key  # running statistics: updated once, not once more in the second run
 
 
 @pytest.mark.parametrize("name", ["r3d_18", "c3d", "r2plus1d_vcop", "s3dg"])

@@ -152,7 +152,7 @@ def test_foreign_files_are_read_as_a_bare_backbone_with_the_report_of_convert(tm
 
 def test_a_fine_tuned_classifier_of_ours_gives_its_backbone(tmp_path: Path) -> None:
     model = Classifier(create_backbone("r3d_10_slim", input="difference"), num_classes=3, dropout=0.2)
-    content = {"task": "finetune", "model": model.state_dict(), "model_config": model.config}
+    content: dict[str, Any] = {"task": "finetune", "model": model.state_dict(), "model_config": model.config}
     content |= {"format": "rspnet", "schema": 1, "config": {"clips": {"num_frames": 8, "size": 64}}}
     torch.save(content, tmp_path / "last.ckpt")
     loaded, report = load_pretrained_with_report(tmp_path / "last.ckpt")

@@ -142,7 +142,7 @@ def test_what_has_gone_is_found_in_time_that_grows_with_the_files(tmp_path, monk
     seconds = {}
     for count in (2_000, 20_000):
         known = {f"{tmp_path}/{n}.mp4": FileRow(f"{tmp_path}/{n}.mp4", "", 1, 1, 1.0, 1, "") for n in range(count)}
-        removed = []
+        removed: list[str] = []
         rows = {"files": lambda known=known: known, "remove": removed.extend}
         store = SimpleNamespace(**rows, unfinished=lambda _: {})
         started = time.process_time()

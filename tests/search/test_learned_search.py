@@ -88,7 +88,7 @@ def test_alpha_0_finds_the_texture_and_alpha_1_the_motion_and_the_speed(learned)
         "motion": (1.0, lambda record: record.clip.motion),
         "speed": (1.0, speed_third),
     }
-    found = precision_at_1(*learned, questions)
+    found = precision_at_1(learned[0], learned[1], questions)
     print(f"P@1 {found}; chance: texture 0.12, motion 0.17, speed 0.33")
     assert found["texture"] >= 0.19
     assert found["motion"] >= 0.3

@@ -63,7 +63,8 @@ def long_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for packet in packets:
                 again = av.Packet(bytes(packet))
                 again.pts, again.dts = (int(t or 0) + repeat * stream.duration for t in (packet.pts, packet.dts))
-                again.is_keyframe, again.time_base, again.stream = packet.is_keyframe, stream.time_base, copy
+                again.is_keyframe, again.stream = packet.is_keyframe, copy
+                setattr(again, "time_base", stream.time_base)  # noqa: B010 - the stub forbids None
                 target.mux(again)
     return path
 

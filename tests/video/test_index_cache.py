@@ -92,7 +92,13 @@ def test_only_what_is_slow_to_open_is_kept(make: Any, tmp_path: Path, monkeypatc
 def test_a_seek_spares_the_packets_before(make: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     demuxed: list[int] = []
     demux = index_cache.demux
-    monkeypatch.setattr(index_cache, "demux", lambda *a, **k: (demuxed.append(p.size) or p for p in demux(*a, **k)))
+
+    def watched(*arguments: Any, **options: Any) -> Iterator[Any]:
+        for packet in demux(*arguments, **options):
+            demuxed.append(packet.size)
+            yield packet
+
+    monkeypatch.setattr(index_cache, "demux", watched)
     for name in ("bframes.avi", "packed.avi", "packed-three-b.avi", "bframes.mp4", "hidden.webm"):
         path, plain = make(name)
         open_video(path).close()

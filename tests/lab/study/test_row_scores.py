@@ -84,10 +84,10 @@ def test_features_that_hold_the_class_score_full_and_noise_scores_chance() -> No
     validation = np.arange(120) // 4 % 5 == 0
     noise = [rng.normal(size=(n, 8)).astype(np.float32) for n in (120, 80)]
     known = [np.eye(8, dtype=np.float32)[part] * 9 + own for part, own in zip((labels, wanted), noise, strict=True)]
-    good = score_task(*known, task, validation, seed=0)
+    good = score_task(known[0], known[1], task, validation, seed=0)
     assert min(good.scores.values()) > 0.95
     assert good.hits["linear"].shape == good.hits["recall1"].shape == (72,)
-    bad = score_task(*noise, task, validation, seed=0).scores
+    bad = score_task(noise[0], noise[1], task, validation, seed=0).scores
     assert all(value < 0.5 for name, value in bad.items() if name != "recall5")
     assert bad["recall5"] > bad["recall1"]
 

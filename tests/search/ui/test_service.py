@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,7 +204,7 @@ def test_the_map_places_every_video(service):
         assert layout.points.min() == 0
         assert layout.points.max() == 1
     assert not np.allclose(layouts[0].points, layouts[1].points)
-    by_path = {path: [] for path in service.paths}
+    by_path: dict[str, list[Any]] = {path: [] for path in service.paths}
     for row in service.library.store._clips.to_arrow().to_pylist():
         by_path[row["path"]].append(row["vector"])
     means = np.stack([np.mean(by_path[path], axis=0) for path in service.paths])
