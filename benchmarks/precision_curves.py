@@ -40,7 +40,7 @@ class Trial:
         model = RSPNet("r3d_10_slim", input="difference", queue_size=256, num_frames=NUM_FRAMES, size=SIZE)
         self.model = model.to(memory_format=torch.channels_last_3d)
         parameters = self.model.encoder_q.parameters()
-        self.optimizer = make_optimizer(parameters, name="adamw", lr=1e-3, momentum=0.9, weight_decay=1e-4)
+        self.optimizer = make_optimizer(parameters, name="adamw", lr=1e-3, weight_decay=1e-4)
         self.losses: list[float] = []
 
     def step(self, views: SpeedViews) -> None:

@@ -12,7 +12,6 @@ import torch
 from helpers.clips_on_disk import listed, write_labelled_videos, write_listed_videos
 from helpers.tiny_model import save_tiny_checkpoint
 
-from rspnet.api import finetuning
 from rspnet.api.finetuning import carve_validation
 from rspnet.cli import main, parse
 from rspnet.core.errors import ConfigError
@@ -55,7 +54,7 @@ def timeless(result: dict) -> dict:
 def test_from_pretrained_weights_and_test_again(videos, tmp_path, capsys):
     out = tmp_path / "run"
     init = f"--model.init={videos / 'model.ckpt'}"
-    assert main(words(videos, out, init, "--epochs=2", "--model.label_smoothing=0.1", "--clips.balanced=true")) == 0
+    assert main(words(videos, out, init, "--epochs=2", "--optim.lr=0.01")) == 0
     result = result_of(out)
     assert set(result["results"]["scores"]) == {"top1", "top5", "mean_class_accuracy"}
     stamp = result["protocol"]
@@ -144,40 +143,17 @@ def moved(out: Path, before: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
     return {name: model[f"backbone.{name}"] - value for name, value in before.items()}
 
 
-def test_frozen_stages_stay_and_rates_fall_by_layer(videos, tmp_path):
-    """One step of plain SGD: its length is the rate times the gradient, which is the same in both runs."""
+def test_frozen_stages_stay(videos, tmp_path):
     before = load_pretrained(videos / "model.ckpt").backbone.state_dict()
-    plain = [f"--model.init={videos / 'model.ckpt'}", "--max_steps=1", "--optim.momentum=0", "--optim.lr=0.5"]
+    words_of_all = [f"--model.init={videos / 'model.ckpt'}", "--max_steps=1", "--optim.lr=0.5"]
     found = {}
-    for name, options in {"whole": [], "layered": ["--model.layer_decay=0.5"], "frozen": ["--model.freeze=2"]}.items():
-        assert main(words(videos, tmp_path / name, *plain, *options)) == 0
+    for name, options in {"whole": [], "frozen": ["--model.freeze=2"]}.items():
+        assert main(words(videos, tmp_path / name, *words_of_all, *options)) == 0
         found[name] = moved(tmp_path / name, before)
-    for place, stage in enumerate(("layer4.0.conv2", "layer3.0.conv2", "layer2.0.conv2", "layer1.0.conv2", "conv1")):
-        long, short = (found[name][f"{stage}.weight"] for name in ("whole", "layered"))
-        assert long.any()
-        torch.testing.assert_close(short, long * 0.5 ** (place + 1), rtol=1e-3, atol=1e-6)
+    stages = ("layer4.0.conv2", "layer3.0.conv2", "layer2.0.conv2", "layer1.0.conv2", "conv1")
+    assert all(found["whole"][f"{stage}.weight"].any() for stage in stages)
     still = {name.split(".")[0] for name, value in found["frozen"].items() if not value.any()}
     assert still == {"conv1", "bn1", "layer1"}
-
-
-def test_balanced_classes_and_label_smoothing_reach_the_loss(videos, tmp_path, monkeypatch):
-    lines = (videos / "labels.csv").read_text().splitlines()
-    rare = [line for line in lines if line.endswith(",odd,train")][:2]
-    kept = [line for line in lines if not line.endswith(",odd,train")] + rare
-    (tmp_path / "labels.csv").write_text("\n".join(kept))
-    seen, smoothing = [], set()
-
-    def loss(logits, labels, *, label_smoothing):
-        seen.extend(labels.tolist())
-        smoothing.add(label_smoothing)
-        return torch.nn.functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-
-    monkeypatch.setattr(finetuning, "cross_entropy", loss)
-    options = ["--clips.balanced=true", "--model.label_smoothing=0.2", "--max_steps=4"]
-    run = words(videos, tmp_path / "run", *SLIM, *options)
-    assert main([word.replace(str(videos / "labels.csv"), str(tmp_path / "labels.csv")) for word in run]) == 0
-    assert sorted(seen) == [0] * 8 + [1] * 8
-    assert smoothing == {0.2}
 
 
 def test_official_picks_the_epoch_on_the_test_split_and_says_so(videos, tmp_path):

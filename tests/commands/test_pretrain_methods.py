@@ -24,7 +24,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(videos: Path, out: Path, method: str, *more: str) -> int:
-    own = {"pace": ["--data.speeds=[2,3]"], "order": ["--model.order_clips=2"]}.get(method, [])
+    own = {"pace": ["--data.speeds=[2,3]"]}.get(method, [])
     base = ["pretrain", "--data.root", str(videos), "--out", str(out), "--max_steps", "3", *TINY]
     return main([*base, f"--model.method={method}", *own, *more])
 

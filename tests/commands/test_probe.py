@@ -140,7 +140,7 @@ def videos(tmp_path_factory):
 
 def run(root: Path, out: Path, *options: str) -> dict:
     words = [str(root / "model.ckpt"), *listed(root)]
-    fixed = [f"--out={out}", f"--cache={out.parent / 'cache'}", "--num_workers=0", "--num_clips=2", "--draws=2"]
+    fixed = [f"--out={out}", f"--cache={out.parent / 'cache'}", "--num_workers=0", "--num_clips=2"]
     assert main(["probe", *words, *fixed, "--precision=fp32", "--few_labels=[1,1000]", *options]) == 0
     return json.loads((out / "result.json").read_text())
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -32,28 +31,15 @@ def requests(sampler: LabelledSampler) -> list[list[ClipRequest]]:
 
 
 def test_an_epoch_visits_every_video_once_and_a_resume_goes_on():
-    whole = requests(LabelledSampler([0] * 10, batch_size=3, seed=0, total_steps=7))
+    whole = requests(LabelledSampler(10, batch_size=3, seed=0, total_steps=7))
     assert len({r.index for batch in whole[:3] for r in batch}) == 9
     assert [r.epoch for batch in whole for r in batch] == [0] * 9 + [1] * 9 + [2] * 3
-    assert requests(LabelledSampler([0] * 10, batch_size=3, seed=0, total_steps=7, start_step=4)) == whole[4:]
-    parts = [
-        requests(LabelledSampler([0] * 10, batch_size=4, seed=0, total_steps=4, rank=r, world_size=2)) for r in (0, 1)
-    ]
+    assert requests(LabelledSampler(10, batch_size=3, seed=0, total_steps=7, start_step=4)) == whole[4:]
+    parts = [requests(LabelledSampler(10, batch_size=4, seed=0, total_steps=4, rank=r, world_size=2)) for r in (0, 1)]
     together = [a + b for a, b in zip(*parts, strict=True)]
-    assert together == requests(LabelledSampler([0] * 10, batch_size=4, seed=0, total_steps=4))
+    assert together == requests(LabelledSampler(10, batch_size=4, seed=0, total_steps=4))
     with pytest.raises(ConfigError, match="more than the 10 training videos"):
-        LabelledSampler([0] * 10, batch_size=11, seed=0, total_steps=1)
-
-
-def test_balanced_classes_come_equally_often():
-    labels = [0] * 30 + [1] * 4 + [2] * 2
-    order = [
-        r.index for batch in LabelledSampler(labels, batch_size=4, seed=0, total_steps=9, balanced=True) for r in batch
-    ]
-    assert Counter(labels[index] for index in order) == {0: 12, 1: 12, 2: 12}
-    counts = Counter(index for index in order if labels[index] == 1)
-    assert set(counts.values()) == {3}
-    assert len({index for index in order if labels[index] == 0}) == 12
+        LabelledSampler(10, batch_size=11, seed=0, total_steps=1)
 
 
 def test_spread_ticks_cover_the_video():
@@ -94,7 +80,7 @@ def test_workers_change_nothing_and_broken_videos_are_named(records, tmp_path):
     broken = VideoRecord(tmp_path / "broken.mp4", "broken.mp4", 1)
     shape = ClipShape(num_frames=4, stride_frames=1, size=32)
     dataset = LabelledClipDataset([*records, broken], shape=shape, preset=AugmentPreset(), seed=3)
-    sampler = LabelledSampler([0] * 5, batch_size=5, seed=0, total_steps=2)
+    sampler = LabelledSampler(5, batch_size=5, seed=0, total_steps=2)
     batches = [list(labelled_batches(dataset, sampler, num_workers=n)) for n in (0, 2)]
     for here, there in zip(*batches, strict=True):
         assert torch.equal(here.clips, there.clips)

@@ -57,7 +57,7 @@ def test_linear_scaling_is_relative_to_64_clips() -> None:
 
 def test_sgd_step_is_momentum_with_weight_decay_without_nesterov() -> None:
     parameter = nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
-    optimizer = make_optimizer([parameter], name="sgd", lr=0.1, momentum=0.9, weight_decay=0.01)
+    optimizer = make_optimizer([parameter], name="sgd", lr=0.1, weight_decay=0.01)
     value, velocity = 2.0, 0.0
     for gradient in (1.0, -0.5, 0.25):
         parameter.grad = torch.tensor([gradient], dtype=torch.float64)
@@ -68,9 +68,9 @@ def test_sgd_step_is_momentum_with_weight_decay_without_nesterov() -> None:
 
 
 def test_adamw_takes_its_settings() -> None:
-    optimizer = make_optimizer([nn.Parameter(torch.zeros(1))], name="adamw", lr=1e-3, momentum=0.8, weight_decay=0.1)
+    optimizer = make_optimizer([nn.Parameter(torch.zeros(1))], name="adamw", lr=1e-3, weight_decay=0.1)
     assert isinstance(optimizer, torch.optim.AdamW)
-    assert optimizer.param_groups[0]["betas"] == (0.8, 0.999)
+    assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
     assert optimizer.param_groups[0]["weight_decay"] == 0.1
 
 
@@ -82,7 +82,7 @@ def test_state_of_other_strides_takes_those_of_the_parameter(name: str) -> None:
         torch.manual_seed(0)
         weights = torch.randn(4, 3, 2, 2, 2)
         parameter = nn.Parameter(weights.contiguous(memory_format=torch.channels_last_3d))
-        optimizer = make_optimizer([parameter], name=name, lr=0.1, momentum=0.9, weight_decay=0.01)
+        optimizer = make_optimizer([parameter], name=name, lr=0.1, weight_decay=0.01)
         for _ in range(2):
             parameter.grad = torch.randn(4, 3, 2, 2, 2).contiguous(memory_format=torch.channels_last_3d)
             optimizer.step()
@@ -99,7 +99,7 @@ def test_state_of_other_strides_takes_those_of_the_parameter(name: str) -> None:
 
 def test_a_gradient_of_other_strides_is_not_stepped_with() -> None:
     parameter = nn.Parameter(torch.randn(4, 3, 2, 2, 2).contiguous(memory_format=torch.channels_last_3d))
-    optimizer = make_optimizer([parameter], name="sgd", lr=0.1, momentum=0.9, weight_decay=0.0)
+    optimizer = make_optimizer([parameter], name="sgd", lr=0.1, weight_decay=0.0)
     parameter.grad = torch.zeros(4, 3, 2, 2, 2)
     with pytest.raises(AssertionError, match="strides"):
         optimizer.step()

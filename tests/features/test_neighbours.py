@@ -9,19 +9,18 @@ from reference import metrics_reference as reference
 
 from rspnet.core.errors import RSPNetError
 from rspnet.features import neighbours as metrics
-from rspnet.features.neighbours import Groups, average_precisions, bootstrap_interval, hits_at_k, recall_at_k, top_k
+from rspnet.features.neighbours import average_precisions, bootstrap_interval, hits_at_k, recall_at_k, top_k
 
 
 @st.composite
 def problems(draw):
-    """Features whose cosines are exact in float32 (signed unit axes, few of them: many ties), labels and groups."""
+    """Features whose cosines are exact in float32 (signed unit axes, few of them: many ties) and labels."""
     num_query, num_gallery = draw(st.integers(1, 9)), draw(st.integers(2, 23))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     axes = np.concatenate([np.eye(3), -np.eye(3)[:1], np.zeros((1, 3)), np.array([[3.0, 4.0, 0.0]]) / 5])
     query, gallery = axes[rng.integers(0, 5, num_query)], axes[rng.integers(0, 6, num_gallery)]
     labels = rng.integers(0, 4, num_query), rng.integers(0, 4, num_gallery)
-    groups = rng.integers(0, 5, num_query), rng.integers(-3, 5, num_gallery)
-    return query, gallery, labels, groups, draw(st.sampled_from([1, 2, 3, 7, 64]))
+    return query, gallery, labels, draw(st.sampled_from([1, 2, 3, 7, 64]))
 
 
 def _tensors(*arrays):
@@ -30,27 +29,22 @@ def _tensors(*arrays):
 
 @settings(deadline=None, max_examples=80)
 @given(problems())
-def test_neighbours_recall_and_precision_equal_the_slow_twins_with_ties_and_exclusion(problem):
-    query, gallery, (query_labels, gallery_labels), groups, block = problem
+def test_neighbours_recall_and_precision_equal_the_slow_twins_with_ties(problem):
+    query, gallery, (query_labels, gallery_labels), block = problem
     scores = reference.cosine_matrix(query, gallery)
-    for use_groups in (False, True):
-        left_out = (groups[0][:, None] == groups[1]) & use_groups
-        exclude = Groups(*_tensors(*groups)) if use_groups else None
-        fewest = int((~left_out).sum(axis=1).min())
-        features, labels = _tensors(query, gallery), _tensors(query_labels, gallery_labels)
-        for k in {1, fewest} - {0} if fewest else ():
-            near = top_k(*features, k, exclude=exclude, block=block)
-            expected = [reference.ranking(scores[i], left_out[i])[:k] for i in range(len(query))]
-            assert near.indices.tolist() == expected
-            np.testing.assert_allclose(near.scores, np.take_along_axis(scores, np.array(expected), 1), atol=1e-6)
-            found = recall_at_k(*features, *labels, [k], exclude=exclude, block=block)
-            assert found == {k: pytest.approx(reference.recall(scores, query_labels, gallery_labels, k, left_out))}
-        precisions = average_precisions(*features, *labels, exclude=exclude, block=block)
-        expected_precisions = [
-            reference.average_precision(scores[i], query_labels[i], gallery_labels, left_out[i])
-            for i in range(len(query))
-        ]
-        np.testing.assert_allclose(precisions, expected_precisions, atol=1e-12)
+    features, labels = _tensors(query, gallery), _tensors(query_labels, gallery_labels)
+    for k in {1, len(gallery)}:
+        near = top_k(*features, k, block=block)
+        expected = [reference.ranking(scores[i])[:k] for i in range(len(query))]
+        assert near.indices.tolist() == expected
+        np.testing.assert_allclose(near.scores, np.take_along_axis(scores, np.array(expected), 1), atol=1e-6)
+        found = recall_at_k(*features, *labels, [k], block=block)
+        assert found == {k: pytest.approx(reference.recall(scores, query_labels, gallery_labels, k))}
+    precisions = average_precisions(*features, *labels, block=block)
+    expected_precisions = [
+        reference.average_precision(scores[i], query_labels[i], gallery_labels) for i in range(len(query))
+    ]
+    np.testing.assert_allclose(precisions, expected_precisions, atol=1e-12)
 
 
 @settings(deadline=None, max_examples=25)
@@ -73,13 +67,6 @@ def test_hand_made_values():
     # Right ones stand at places 2 and 4: (1/2 + 2/4) / 2.
     assert average_precisions(query, gallery, *labels).tolist() == [0.5]
     assert average_precisions(query, gallery, torch.tensor([9]), labels[1]).isnan().all()
-
-
-def test_an_item_is_not_its_own_neighbour():
-    features = torch.eye(4)[[0, 0, 1, 2]]
-    near = top_k(features, features, 3, exclude_self=True, block=2)
-    assert all(i not in row for i, row in enumerate(near.indices.tolist()))
-    assert near.indices.tolist()[:2] == [[1, 2, 3], [0, 2, 3]]
 
 
 def test_all_features_equal_is_decided_by_index_alone():
@@ -113,16 +100,10 @@ def test_memory_stays_within_the_block(monkeypatch):
     [
         (lambda: top_k(torch.ones(2, 3), torch.ones(4, 3), 5), "k is 5; it must be between 1 and .*, 4"),
         (lambda: top_k(torch.ones(2, 3), torch.ones(4, 3), 0), "k is 0"),
-        (lambda: top_k(torch.ones(4, 3), torch.ones(4, 3), 4, exclude_self=True), "k is 4.*candidates, 3"),
-        (lambda: top_k(torch.ones(4, 3), torch.ones(5, 3), 1, exclude_self=True), "query has 4 rows, gallery 5"),
         (lambda: top_k(torch.ones(2, 3), torch.ones(4, 2), 1), "query features have 3 dimensions, gallery ones 2"),
         (lambda: top_k(torch.ones(2, 3), torch.full((4, 3), torch.nan), 1), "gallery feature 0 is not finite"),
         (lambda: top_k(torch.ones(0, 3), torch.ones(4, 3), 1), "query features have shape"),
         (lambda: top_k(torch.ones(2, 3), torch.ones(4, 3), 1, block=0), "block is 0"),
-        (
-            lambda: top_k(torch.ones(1, 3), torch.ones(3, 3), 2, exclude=Groups(torch.zeros(1), torch.zeros(3))),
-            "k is 2, but query 0 has fewer gallery candidates left",
-        ),
         (lambda: recall_at_k(torch.ones(2, 3), torch.ones(4, 3), torch.ones(2), torch.ones(3), [1]), "gallery labels"),
         (lambda: recall_at_k(torch.ones(2, 3), torch.ones(4, 3), torch.ones(2), torch.ones(4), []), "ks is empty"),
         (lambda: recall_at_k(torch.ones(2, 3), torch.ones(4, 3), torch.ones(2), torch.ones(4), [0, 1]), "k is 0"),

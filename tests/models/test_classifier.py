@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rspnet.core.errors import ConfigError
-from rspnet.models.classifier import Classifier, parameter_groups, stages
+from rspnet.models.classifier import Classifier, stages
 from rspnet.models.registry import create_backbone
 
 
@@ -44,7 +44,7 @@ def test_stages_hold_every_parameter_once(name):
 def test_frozen_stages_do_not_change_at_all():
     model = make(frozen_stages=2).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    optimizer = torch.optim.SGD(parameter_groups(model, layer_decay=0.5), lr=0.1, weight_decay=0.1)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1, weight_decay=0.1)
     for _ in range(2):
         model(torch.randn(4, 3, 4, 32, 32)).square().sum().backward()
         optimizer.step()
@@ -52,14 +52,3 @@ def test_frozen_stages_do_not_change_at_all():
     assert changed == {"layer2", "layer3", "layer4", "weight", "bias"}
     with pytest.raises(ConfigError, match="r3d_10_slim has 5 stages"):
         make(frozen_stages=6)
-
-
-def test_layer_decay_falls_with_depth():
-    model = make(frozen_stages=1)
-    groups = parameter_groups(model, layer_decay=0.5)
-    assert [group["lr_scale"] for group in groups] == [1.0, 0.5, 0.25, 0.125, 0.0625]
-    assert groups[1]["params"][0] is next(model.backbone.layer4.parameters())
-    grouped = sum(p.numel() for group in groups for p in group["params"])
-    assert grouped == sum(p.numel() for p in model.parameters() if p.requires_grad)
-    (whole,) = parameter_groups(model, layer_decay=1.0)
-    assert sum(p.numel() for p in whole["params"]) == grouped

@@ -15,22 +15,21 @@ def cosine_matrix(query, gallery):
     return matrix
 
 
-def ranking(scores, left_out):
-    """Candidates of one query by falling score, the lowest index first among equals."""
-    candidates = [j for j in range(len(scores)) if not left_out[j]]
-    return sorted(candidates, key=lambda j: (-scores[j], j))
+def ranking(scores):
+    """Gallery items of one query by falling score, the lowest index first among equals."""
+    return sorted(range(len(scores)), key=lambda j: (-scores[j], j))
 
 
-def recall(scores, query_labels, gallery_labels, k, left_out):
+def recall(scores, query_labels, gallery_labels, k):
     hits = 0
     for i in range(len(scores)):
-        hits += any(gallery_labels[j] == query_labels[i] for j in ranking(scores[i], left_out[i])[:k])
+        hits += any(gallery_labels[j] == query_labels[i] for j in ranking(scores[i])[:k])
     return hits / len(scores)
 
 
-def average_precision(scores, query_label, gallery_labels, left_out):
+def average_precision(scores, query_label, gallery_labels):
     found, total = 0, 0.0
-    for place, j in enumerate(ranking(scores, left_out), start=1):
+    for place, j in enumerate(ranking(scores), start=1):
         if gallery_labels[j] == query_label:
             found += 1
             total += found / place

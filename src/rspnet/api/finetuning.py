@@ -24,15 +24,16 @@ from rspnet.data.augment import normalise
 from rspnet.data.cuts import EvenClips
 from rspnet.data.labelled.read import class_names
 from rspnet.data.labelled_clips import LabelledBatch, LabelledClipDataset, LabelledSampler, labelled_batches
-from rspnet.data.presets import AugmentPreset
+from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.launch import processes
 from rspnet.engine.memory import training_bytes
 from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers
 from rspnet.engine.stop import SecondStop
 from rspnet.features.linear_probe import groups_of
-from rspnet.models.classifier import Classifier, parameter_groups
+from rspnet.models.classifier import Classifier
 from rspnet.pretext.statistics import average_statistics_over_ranks
+from rspnet.runs.built_in import other_than_built_in
 from rspnet.runs.classifiers import make_classifier, open_classifier, shared_scores
 from rspnet.runs.epoch_looks import BEST, EpochLooks, LookedAt
 from rspnet.runs.predictions import data_stamp, labels_of
@@ -186,7 +187,7 @@ class Finetuning:
             max_skipped=(config.clips.max_skipped, "--clips.max_skipped"),
             model=self.model,
             trained=self.model,
-            parameters=parameter_groups(self.model, layer_decay=config.model.layer_decay),
+            parameters=[value for value in self.model.parameters() if value.requires_grad],
             optimizer=optimizer_of(config.optim),
             schedule=schedule,
             seed=config.seed,
@@ -221,12 +222,11 @@ class Finetuning:
 
     def _sampler(self, part: BatchShare, *, total_steps: int) -> LabelledSampler:
         return LabelledSampler(
-            labels_of(self.videos.train).tolist(),
+            len(self.videos.train),
             batch_size=self.config.clips.batch_size,
             seed=self.config.seed,
             total_steps=total_steps,
             start_step=part.start_step,
-            balanced=self.config.clips.balanced,
             rank=part.rank,
             world_size=part.world_size,
         )
@@ -234,7 +234,7 @@ class Finetuning:
     def batches(self, part: BatchShare, *, total_steps: int) -> Iterator[LabelledBatch]:
         """One process's batches."""
         clips, seed = self.config.clips, self.config.seed
-        preset = AugmentPreset(crop_area=clips.crop_area, flip_p=0.5 if clips.flip else 0.0)
+        preset = AugmentPreset(crop_area=FINETUNING_CROP, flip_p=0.5 if clips.flip else 0.0)
         dataset = LabelledClipDataset(self.videos.train, shape=clip_shape(clips), preset=preset, seed=seed)
         return labelled_batches(dataset, self._sampler(part, total_steps=total_steps), num_workers=self.workers)
 
@@ -242,7 +242,7 @@ class Finetuning:
         """Forward and backward of one batch; gradients are left on the classifier."""
         batch = batch.to(process.fabric.device, non_blocking=True)
         logits = process.network(normalise(batch.clips)).float()
-        loss = cross_entropy(logits, batch.labels, label_smoothing=self.config.model.label_smoothing)
+        loss = cross_entropy(logits, batch.labels)
         process.fabric.backward(loss)
         average_statistics_over_ranks(self.model)
         return {"loss": loss.detach(), "top1": (logits.argmax(dim=1) == batch.labels).float().mean()}
@@ -326,5 +326,6 @@ def changed_options(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iter
         for name, value in wanted[section].items():
             if name not in free:
                 yield f"{section}.{name}", saved[section].get(name), value
+    yield from other_than_built_in(saved)
     for name in ("protocol", "validation_share", "look_clips", "epochs", "max_steps", "seed", "train_videos"):
         yield name, saved.get(name), wanted[name]

@@ -13,6 +13,7 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.labelled.layout import Split
 from rspnet.data.labelled.read import read_labelled
+from rspnet.runs.built_in import refuse_other_split
 from rspnet.runs.run_folder import section_from
 
 
@@ -42,5 +43,10 @@ def scoring_view(clips: LabelledClipsConfig) -> EvenClips:
 
 
 def read_sections(config: Mapping[str, Any]) -> tuple[LabelledDataConfig, LabelledClipsConfig]:
-    """The sections `data` and `clips` of a checkpoint's configuration."""
+    """The sections `data` and `clips` of a checkpoint's configuration.
+
+    Raises:
+        ConfigError: an earlier version drew the split by a seed that can no longer be given.
+    """
+    refuse_other_split(config)
     return section_from(LabelledDataConfig, config["data"]), section_from(LabelledClipsConfig, config["clips"])

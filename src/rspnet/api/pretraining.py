@@ -28,6 +28,7 @@ from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.stop import SecondStop
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.speed import views_of
+from rspnet.runs.built_in import other_than_built_in
 from rspnet.runs.pretraining_data import PretrainingClips, pretraining_batches, survey_videos
 from rspnet.runs.resume import training_settings
 from rspnet.runs.run_folder import plain, write_result
@@ -193,5 +194,6 @@ def changed_settings(saved: Mapping[str, Any], wanted: PretrainConfig) -> Iterat
         for name, value in plain(options).items():
             if name not in _MACHINE_SETTINGS:  # an option that older versions did not have stood at its default
                 yield f"{section}.{name}", saved[section].get(name, getattr(type(options), name, None)), value
+    yield from other_than_built_in(saved)
     for name in ("seed", "epochs", "max_steps"):
         yield name, saved[name], getattr(wanted, name)

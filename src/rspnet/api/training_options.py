@@ -22,4 +22,4 @@ def make_schedule(optim: OptimConfig, *, batch_size: int, total_steps: int, step
 
 def optimizer_of(optim: OptimConfig) -> OptimizerSettings:
     """The optimiser's settings that the options ask for."""
-    return OptimizerSettings(optim.name, optim.momentum, optim.weight_decay, optim.clip_grad_norm)
+    return OptimizerSettings(optim.name, optim.weight_decay, optim.clip_grad_norm)

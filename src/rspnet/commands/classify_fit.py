@@ -23,6 +23,9 @@ from rspnet.features.window_scores import segment_scores, too_little, window_sco
 from rspnet.features.window_training import Training, train_classifier
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 
+FOLDS = 5
+"""Folds of the cross-validation that chooses the regularisation, at most."""
+
 
 def classify_fit(config: ClassifyFitConfig) -> None:
     """Fit, judge by cross-validation, choose how events are made, write the classifier.
@@ -35,7 +38,7 @@ def classify_fit(config: ClassifyFitConfig) -> None:
     store = open_store(Path(config.features))
     assert store.stamp is not None
     videos = labelled_videos(store, labels, config)
-    how = Training(tuple(config.vectors), config.background, config.folds, config.seed)
+    how = Training(tuple(config.vectors), config.background, FOLDS, config.seed)
     trained = train_classifier(videos, store.stamp, how)
     fitted, rules = trained.fitted, trained.classifier.rules
     folder = open_run_folder(config.out, config, command="classify fit")
@@ -48,6 +51,7 @@ def classify_fit(config: ClassifyFitConfig) -> None:
     }
     settings = {name: value for name, value in plain(config).items() if name not in ("out", "features", "labels")}
     made_of = {
+        "folds": FOLDS,
         "labels_sha256": sha256_of(Path(config.labels)),
         "weights_sha256": store.stamp.weights_sha256,
         "view": dict(store.stamp.view),

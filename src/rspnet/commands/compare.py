@@ -18,6 +18,7 @@ from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_text
 from rspnet.data.labelled.read import PUBLISHED_SCORED
 from rspnet.features.scores import Interval, paired_difference
+from rspnet.runs.built_in import BUILT_IN
 from rspnet.runs.predictions import read_predictions
 from rspnet.runs.run_folder import RESULT, open_run_folder, plain, write_result
 
@@ -103,6 +104,8 @@ def _read(file: Path, name: str) -> Result:
             {"scored_split": PUBLISHED_SCORED[kind]} if (kind := protocol.get("dataset")) in PUBLISHED_SCORED else {}
         )
         stamp = {"method": protocol.get("command"), **known, **protocol}
+        if stamp.get("split_seed") == BUILT_IN["data.split_seed"]:  # results of earlier versions name it
+            del stamp["split_seed"]
     except OSError as error:
         raise RSPNetError(f"cannot read result {str(file)!r}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -147,7 +150,7 @@ def paired(first: Result, other: Result, score: str, config: CompareConfig) -> D
             "a paired test needs the same ones"
         )
     columns: list[NDArray[Any]] = [np.array([side[name] for name in common]) for side in (there, here)]
-    return Difference(*paired_difference(*columns, seed=config.seed))
+    return Difference(*paired_difference(*columns, seed=0))
 
 
 def _hits(file: Path, score: str) -> dict[str, bool]:

@@ -20,7 +20,7 @@ from rspnet.data.checks.inspect_all import inspect_all
 from rspnet.data.checks.inspection import Inspector, Report, is_listable
 from rspnet.data.packing import Made, Packer, Row, member_names, packed_rows, version_of, write_index
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog
-from rspnet.data.transcoding import TranscodeJob, Transcoder, transcode_all
+from rspnet.data.transcoding import KEY_EVERY, TranscodeJob, Transcoder, transcode_all
 from rspnet.engine.runtime import available_cores
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 
@@ -46,7 +46,7 @@ def pack(config: PackConfig) -> int:
     folder = open_run_folder(str(out / _NOTES), config, command="pack")
     log = SkipLog(folder / SKIPPED, num_videos=len(records))
     done = packed_rows(out, folder / _SHARDS)
-    transcoder = Transcoder(config.short_side, TranscodeConfig.key_every, TranscodeConfig.crf)
+    transcoder = Transcoder(config.short_side, KEY_EVERY, TranscodeConfig.crf)
     settings = astuple(transcoder) if config.transcode else ()
     left = [record for record in records if not _is_done(record, done.get(record.name), settings)]
     workers = config.num_workers or available_cores()

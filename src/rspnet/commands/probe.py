@@ -48,6 +48,10 @@ from rspnet.runs.predictions import (
 from rspnet.runs.run_folder import open_run_folder, write_result
 
 CURVE = "few_labels.png"
+FOLDS, DRAWS = 5, 5
+"""Folds of the cross-validation that chooses C; random draws of the labelled videos for every point of the curve."""
+NEIGHBOURS, TEMPERATURE = 20, 0.07
+"""Training videos that vote for a test video, and the temperature t: each votes with exp(cosine / t)."""
 
 
 def probe(config: ProbeConfig) -> None:
@@ -70,23 +74,19 @@ def probe(config: ProbeConfig) -> None:
     if rank() > 0:
         return
     labels, test_labels = labels_of(train), labels_of(test)
-    linear = fit_linear(
-        x, labels, y, num_classes=len(names), folds=config.folds, seed=config.seed, groups=groups_of(train)
-    )
+    linear = fit_linear(x, labels, y, num_classes=len(names), folds=FOLDS, seed=config.seed, groups=groups_of(train))
     near, asked = comparable(x, y, embedder.descriptor)
-    votes = nearest_scores(
-        near, labels, asked, num_classes=len(names), neighbours=config.neighbours, temperature=config.temperature
-    )
+    votes = nearest_scores(near, labels, asked, num_classes=len(names), neighbours=NEIGHBOURS, temperature=TEMPERATURE)
     found = {"linear": Predictions(test, linear.scores, names), "knn": Predictions(test, votes, names)}
     fewest = int(np.unique(labels, return_counts=True)[1].min())
     counts = [count for count in config.few_labels if count <= fewest]
     points = [
-        few_label_point(x, labels, y, test_labels, count=count, draws=config.draws, seed=config.seed)
+        few_label_point(x, labels, y, test_labels, count=count, draws=DRAWS, seed=config.seed)
         for count in track(counts, total=len(counts), what="few-label points")
     ]
     stamp = embedder_view(embedder) | data_stamp(asdict(config.data), train=len(train), test=len(test))
     stamp |= {"weights_sha256": maker.weights_sha256, "random_init": config.random_init, "seed": config.seed}
-    stamp |= {"folds": config.folds, "neighbours": config.neighbours, "temperature": config.temperature}
+    stamp |= {"folds": FOLDS, "neighbours": NEIGHBOURS, "temperature": TEMPERATURE}
     results: dict[str, Any] = {
         "scores": {name: row for kind, part in found.items() for name, row in _scores(kind, part, config.seed).items()},
         "linear": {"C": linear.strength, "cross_validated_top1": linear.cross_validated},

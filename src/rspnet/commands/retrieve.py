@@ -25,7 +25,7 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import draw_clip
 from rspnet.data.cuts import Crop, Cut, EvenClips, Layout
 from rspnet.data.labelled.read import scored_split
-from rspnet.data.presets import AugmentPreset
+from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.launch import join_ranks
 from rspnet.engine.runtime import pick_device
@@ -41,7 +41,7 @@ KS = (1, 5, 10, 20, 50)
 PER_CLASS = "per_class.csv"
 _BOOTSTRAP_SAMPLES = 2000
 # METHOD section 4: the crops of fine-tuning's training view; no jitter.
-_TRAINING_VIEW = AugmentPreset(crop_area=(0.25, 1.0), grayscale_p=0.0, jitter_p=0.0)
+_TRAINING_VIEW = AugmentPreset(crop_area=FINETUNING_CROP, grayscale_p=0.0, jitter_p=0.0)
 
 
 @dataclass(frozen=True)

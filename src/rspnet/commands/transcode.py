@@ -17,7 +17,7 @@ from rspnet.core.progress import track
 from rspnet.core.urls import as_path, is_url
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog
-from rspnet.data.transcoding import TranscodeJob, Transcoder, transcode_all
+from rspnet.data.transcoding import KEY_EVERY, TranscodeJob, Transcoder, transcode_all
 from rspnet.engine.runtime import available_cores
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.video.reader import View, open_video
@@ -75,14 +75,14 @@ def _run(
 ) -> Iterator[tuple[VideoRecord, Transcoded | Skip]]:
     jobs = [TranscodeJob(str(record.path), str(target.absolute() / record.name), record.name) for record in records]
     workers = max(1, min(config.num_workers or available_cores(), len(records)))
-    transcoder = Transcoder(config.short_side, config.key_every, config.crf)
+    transcoder = Transcoder(config.short_side, KEY_EVERY, config.crf)
     results = transcode_all(jobs, transcoder, workers=workers, cluster=config.cluster())
     return zip(records, track(results, total=len(records), what="videos"), strict=True)
 
 
 def _key(record: VideoRecord, config: TranscodeConfig) -> str:
     status = record.path.stat()
-    settings = (config.short_side, config.key_every, config.crf)
+    settings = (config.short_side, KEY_EVERY, config.crf)
     return json.dumps([record.name, status.st_size, status.st_mtime_ns, *settings])
 
 

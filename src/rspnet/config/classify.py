@@ -32,13 +32,10 @@ class ClassifyFitConfig:
     """Take the unlabelled time of labelled videos for a class of its own; needed for events and their scores."""
     root: str | None = None
     """Folder that the paths of the labels are relative to; the default is the folder of the table."""
-    folds: int = 5
-    """Folds of the cross-validation that chooses the regularisation, at most."""
     seed: int = 0
     """Seed of folds, drawn background and bootstrap."""
 
     def __post_init__(self) -> None:
-        require(self.folds >= 2, f"--folds {self.folds}: must be at least 2")
         require(bool(self.vectors), "--vectors: name at least one kind")
         require(len(set(self.vectors)) == len(self.vectors), f"--vectors {list(self.vectors)}: name each kind once")
 

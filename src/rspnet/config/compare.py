@@ -21,8 +21,6 @@ class CompareConfig:
     """Compare results of unlike protocols too; the table then says in what each differs from the first."""
     out: str | None = None
     """Run folder: compare.md, compare.csv, config.yaml, result.json go there; the table is only printed without it."""
-    seed: int = 0
-    """Seed of the paired bootstrap."""
 
     def __post_init__(self) -> None:
         require(len(self.results) >= 2, f"compare needs at least two results, not {len(self.results)}")

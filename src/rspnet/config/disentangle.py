@@ -33,16 +33,10 @@ class DisentangleConfig:
     """The fast speed of the shortcut tests; the slow one is 1."""
     num_clips: int = 4
     """Evenly spaced clips of a video whose mean vector the probes see."""
-    folds: int = 3
-    """Folds of the cross-validation, on training videos only, that chooses each probe's regularisation."""
     cache: str | None = None
     """Folder of written videos kept between runs; the default is rspnet/videos in the user's cache folder."""
     seed: int = 0
     """Seed of videos, windows, folds and fresh weights."""
-    batch_size: int = 16
-    """Clips that go through the network together."""
-    num_workers: int = 0
-    """Processes that read videos for the probes."""
     device: Device = "auto"
     """Where to run."""
     precision: Precision = "auto"
@@ -53,4 +47,3 @@ class DisentangleConfig:
         require(self.num_videos >= 48, f"--num_videos {self.num_videos}: must be at least 48")
         require(self.shortcut_videos >= 8, f"--shortcut_videos {self.shortcut_videos}: must be at least 8")
         require(self.speed >= 2, f"--speed {self.speed}: must be at least 2")
-        require(self.folds >= 2, f"--folds {self.folds}: must be at least 2")

@@ -33,14 +33,10 @@ class LabelledClipsConfig:
     """Take the frames from all over the video instead of a window (Something-Something V2)."""
     size: int = 112
     """Height and width of a clip in pixels."""
-    crop_area: tuple[float, float] = (0.25, 1.0)
-    """Least and greatest share of the picture that a training crop covers."""
     flip: bool = True
     """Mirror half of the training clips; off where left and right matter."""
     batch_size: int = 32
     """Clips in one step over all ranks together."""
-    balanced: bool = False
-    """Draw every class equally often."""
     test_clips: int = 10
     """Evenly spaced clips of a test video; their scores are averaged."""
     test_crops: Literal[1, 3] = 1
@@ -53,8 +49,6 @@ class LabelledClipsConfig:
     def __post_init__(self) -> None:
         require_clips(self, prefix="--clips.")
         require(self.fps is None or self.fps > 0, f"--clips.fps {self.fps}: must be above 0")
-        low, high = self.crop_area
-        require(0 < low <= high <= 1, f"--clips.crop_area {list(self.crop_area)}: two shares, the smaller first")
         require(0 <= self.max_skipped <= 1, f"--clips.max_skipped {self.max_skipped}: a share, 0 to 1")
 
 
@@ -72,18 +66,11 @@ class ClassifierConfig:
     """Share of pooled features dropped in training; the default is what is published (S3D-G 0.5, others 0)."""
     freeze: int = 0
     """Stages, from the input, that are not trained."""
-    layer_decay: float = 1.0
-    """Learning rate of each stage as a share of that of the stage after it (1: the same everywhere)."""
-    label_smoothing: float = 0.0
-    """Share of the target given to all classes alike."""
 
     def __post_init__(self) -> None:
         require_backbone(self.backbone, option="model.backbone")
         require(self.dropout is None or 0 <= self.dropout < 1, f"--model.dropout {self.dropout}: must be in 0..1")
         require(self.freeze >= 0, f"--model.freeze {self.freeze}: must not be negative")
-        require(0 < self.layer_decay <= 1, f"--model.layer_decay {self.layer_decay}: must be above 0, at most 1")
-        smooth = self.label_smoothing
-        require(0 <= smooth < 1, f"--model.label_smoothing {smooth}: must be in 0..1")
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,6 @@ class LabelledDataConfig:
     """The CSV of kind `csv`; its paths are relative to `root`."""
     test_share: float = 0.2
     """Share of every class kept for testing where the split is made by seed (folders, csv without a split column)."""
-    split_seed: int = 0
-    """Seed of that split."""
     allow_missing: bool = False
     """Leave out listed videos whose files are missing instead of ending; scores are then of another data set."""
 

@@ -88,10 +88,15 @@ def parse_options(kind: type, options: Mapping[str, Any], *, command: str, recip
 
 def make_parser(kind: type, *, command: str) -> ArgumentParser:
     """The parser of a command; its help explains every option."""
-    from jsonargparse import ArgumentParser, set_parsing_settings
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
+
+    class Help(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+        """Keeps the lines of a configuration's docstring, as of its examples."""
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
-    parser = ArgumentParser(prog=f"rspnet {command}", description=inspect.getdoc(kind), exit_on_error=False)
+    parser = ArgumentParser(
+        prog=f"rspnet {command}", description=inspect.getdoc(kind), formatter_class=Help, exit_on_error=False
+    )
     config = parser.add_argument(
         "--config", action="config", help="YAML file with options; later files and options win."
     )
@@ -116,6 +121,10 @@ def make_parser(kind: type, *, command: str) -> ArgumentParser:
     _spell_keywords(parser)
     for name in chosen:
         add_method_options(parser, name)
+    for action in parser._actions:
+        if action.dest in (*sections_of(kind), *chosen):  # a whole section from a file: --config does that
+            action.help = argparse.SUPPRESS
+    parser.usage = _usage(parser)
     return parser
 
 
@@ -127,6 +136,21 @@ def _spell_keywords(parser: ArgumentParser) -> None:
             action.option_strings = [f"--{name}"]
             parser._option_string_actions[f"--{name}"] = action
             action.metavar = name.upper()
+
+
+def _usage(parser: ArgumentParser) -> str:
+    """What is given by place, and the options that must be given; the list of options says the rest."""
+    words = [parser.prog]
+    for action in parser._actions:
+        if action.option_strings:
+            words += [f"{action.option_strings[0]} {action.dest.upper()}"] if action.required else []
+        else:
+            words.append(
+                {"+": f"{action.dest} ...", "*": f"[{action.dest} ...]", "?": f"[{action.dest}]"}.get(
+                    str(action.nargs), action.dest
+                )
+            )
+    return " ".join([*words, "[options]"])
 
 
 def has_recipes(kind: type, *, command: str) -> bool:

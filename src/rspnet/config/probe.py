@@ -28,16 +28,8 @@ class ProbeConfig(EvenViewConfig):
     """Run folder: result.json, predictions, confusion.png, few_labels.png, skipped.csv and config.yaml go there."""
     random_init: bool = False
     """Use the same network with fresh weights drawn from the seed: the control every probe needs."""
-    folds: int = 5
-    """Folds of the cross-validation, on training videos only, that chooses the regularisation."""
-    neighbours: int = 20
-    """Training videos that vote for a test video, k."""
-    temperature: float = 0.07
-    """Each neighbour votes with exp(cosine / temperature)."""
     few_labels: tuple[int, ...] = (1, 5, 10, 20)
     """Labelled videos per class of the few-label curve; numbers a class does not have are left out and named."""
-    draws: int = 5
-    """Random draws of the labelled videos for every point of the curve."""
     pooling: Literal["average", "max"] = "average"
     """Pooling of the last feature map."""
     descriptor: Literal["mean", "mean_std"] = "mean_std"
@@ -52,9 +44,5 @@ class ProbeConfig(EvenViewConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self.neighbours >= 1, f"--neighbours {self.neighbours}: must be at least 1")
-        require(self.folds >= 2, f"--folds {self.folds}: must be at least 2")
-        require(self.draws >= 2, f"--draws {self.draws}: an interval needs at least 2")
-        require(self.temperature > 0, f"--temperature {self.temperature}: must be above 0")
         fits = all(number >= 1 for number in self.few_labels)
         require(fits, f"--few_labels {list(self.few_labels)}: each must be at least 1")

@@ -13,13 +13,11 @@ class OptimConfig:
     """Optimiser and learning-rate schedule."""
 
     name: Literal["sgd", "adamw"] = "sgd"
-    """SGD is published."""
+    """SGD with momentum 0.9 is published; AdamW has betas 0.9 and 0.999."""
     lr: float = 0.1
     """Learning rate for 64 clips a step (see `scale_lr`)."""
     scale_lr: bool = True
     """Multiply `lr` by batch_size / 64, as published for pre-training."""
-    momentum: float = 0.9
-    """Momentum of SGD; first beta of AdamW."""
     weight_decay: float = 1e-4
     """Weight decay of all parameters."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
@@ -35,7 +33,6 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         require(self.lr > 0, f"--optim.lr {self.lr}: must be above 0")
-        require(0 <= self.momentum < 1, f"--optim.momentum {self.momentum}: must be in 0..1")
         require(self.weight_decay >= 0, f"--optim.weight_decay {self.weight_decay}: must not be negative")
         require(self.warmup_steps >= 0, f"--optim.warmup_steps {self.warmup_steps}: must not be negative")
         milestones_fit = (self.schedule == "step") == bool(self.milestones)
@@ -59,7 +56,7 @@ class EngineConfig:
     channels_last: bool = True
     """Keep clips and weights in channels_last_3d layout (faster)."""
     compile: bool = False
-    """Compile the encoders with torch.compile (needs a C++ compiler; first step of minutes; slower on our CPUs)."""
+    """For GPUs: compile the encoders with torch.compile (needs a C++ compiler; the first step takes minutes)."""
     cudnn_benchmark: bool = False
     """With CUDA: let cudnn time its algorithms and take the fastest. Resuming then no longer gives the same bits."""
     activation_checkpointing: bool = False

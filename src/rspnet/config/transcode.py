@@ -23,8 +23,6 @@ class TranscodeConfig(RayConfig):
     target: str = positional("Folder to write to.")
     short_side: int = 256
     """Pixels of the shorter side; smaller videos are not enlarged."""
-    key_every: int = 16
-    """Frames from one key frame to the next: the fewer, the quicker to enter and the larger the file."""
     crf: int = 20
     """Quality of x264: 0 is lossless, 51 the worst."""
     num_workers: int | None = None
@@ -33,6 +31,5 @@ class TranscodeConfig(RayConfig):
     def __post_init__(self) -> None:
         self.require_ray()
         require(self.short_side >= 16, f"--short_side {self.short_side}: must be at least 16 pixels")
-        require(self.key_every >= 1, f"--key_every {self.key_every}: must be at least 1")
         require(0 <= self.crf <= 51, f"--crf {self.crf}: 0 to 51")
         require(self.num_workers is None or self.num_workers >= 1, f"--num_workers {self.num_workers}: at least 1")

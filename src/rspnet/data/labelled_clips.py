@@ -43,16 +43,14 @@ class ClipRequest:
 class LabelledSampler:
     """One rank's batches of requests from `start_step` to `total_steps`, a function of the seed and the step alone.
 
-    Every epoch is a new order of all videos, its last incomplete batch dropped. Balanced, it has as many entries, but
-    every class comes equally often: videos of rare classes are repeated, some of common classes wait for a later epoch.
+    Every epoch is a new order of all videos, its last incomplete batch dropped.
 
     Args:
-        labels: class of every video.
+        num_videos: number of training videos.
         batch_size: samples of a step over all ranks.
         seed: the run's seed.
         total_steps: step to stop before.
         start_step: first step, for a resume.
-        balanced: class-balanced order.
         rank: this process's number.
         world_size: number of processes.
 
@@ -62,31 +60,29 @@ class LabelledSampler:
 
     def __init__(
         self,
-        labels: Sequence[int],
+        num_videos: int,
         *,
         batch_size: int,
         seed: int,
         total_steps: int,
         start_step: int = 0,
-        balanced: bool = False,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if batch_size > len(labels):
+        if batch_size > num_videos:
             raise ConfigError(
-                f"--clips.batch_size {batch_size} is more than the {len(labels)} training videos: lower it"
+                f"--clips.batch_size {batch_size} is more than the {num_videos} training videos: lower it"
             )
         if batch_size % world_size:
             raise ConfigError(f"--clips.batch_size {batch_size} cannot be shared evenly by {world_size} processes")
-        self.labels = np.asarray(labels, dtype=np.int64)
-        self.batch_size, self.seed, self.balanced = batch_size, seed, balanced
+        self.num_videos, self.batch_size, self.seed = num_videos, batch_size, seed
         self.start_step, self.total_steps = start_step, total_steps
         self.rank, self.world_size = rank, world_size
 
     @property
     def steps_per_epoch(self) -> int:
         """Whole global batches in an epoch."""
-        return len(self.labels) // self.batch_size
+        return self.num_videos // self.batch_size
 
     def __iter__(self) -> Iterator[list[ClipRequest]]:
         """This rank's requests, one list a step."""
@@ -100,19 +96,7 @@ class LabelledSampler:
             yield [ClipRequest(int(order[place]), epoch, place) for place in range(first, first + local)]
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
-        rng = numpy_rng(self.seed, "labelled order", epoch)
-        count = len(self.labels)
-        if not self.balanced:
-            return rng.permutation(count)
-        classes = np.unique(self.labels)
-        rounds = -(-count // len(classes))
-        columns = []
-        for label in classes:
-            members = np.flatnonzero(self.labels == label)
-            passes = [rng.permutation(members) for _ in range(-(-rounds // len(members)))]
-            columns.append(np.concatenate(passes)[:rounds])
-        rows = [rng.permutation(row) for row in np.stack(columns, axis=1)]
-        return np.concatenate(rows)[:count]
+        return numpy_rng(self.seed, "labelled order", epoch).permutation(self.num_videos)
 
 
 @dataclass(frozen=True)

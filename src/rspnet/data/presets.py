@@ -52,6 +52,9 @@ PRESETS: dict[str, AugmentPreset] = {
     "aug_plus": AugmentPreset(hue=0.1, jitter_p=0.8, blur_p=0.5),
 }
 
+FINETUNING_CROP = (0.25, 1.0)
+"""Least and greatest share of the picture that a crop of fine-tuning covers (METHOD section 4)."""
+
 
 def augment_preset(name: str) -> AugmentPreset:
     """The preset called `name`.

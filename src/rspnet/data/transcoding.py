@@ -13,6 +13,9 @@ from rspnet.video.transcode import Transcoded, transcode_video
 
 _PRELOAD = ("rspnet.video.transcode", "torch")
 
+KEY_EVERY = 16
+"""Frames from one key frame to the next at most: a window anywhere is entered within half a second."""
+
 
 @dataclass(frozen=True)
 class TranscodeJob:

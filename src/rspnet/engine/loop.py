@@ -106,8 +106,8 @@ class Loop:
 
     def _one_step(self, batch: Any) -> None:
         torch.manual_seed(derive_seed(self.seed, "step", self.step, self.fabric.global_rank))
-        for group in self.optimizer.param_groups:  # a group may learn at a share of the schedule's rate
-            group["lr"] = self.learning_rate(self.step) * group.get("lr_scale", 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate(self.step)
         self.optimizer.zero_grad(set_to_none=True)
         metrics = self.train_step(batch, self.step)
         self.meters.update(metrics)

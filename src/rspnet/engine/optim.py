@@ -57,13 +57,12 @@ class Schedule:
         return 1.0
 
 
+MOMENTUM = 0.9
+"""Of SGD, as published; the first beta of AdamW."""
+
+
 def make_optimizer(
-    parameters: Iterable[nn.Parameter],
-    *,
-    name: Literal["sgd", "adamw"],
-    lr: float,
-    momentum: float,
-    weight_decay: float,
+    parameters: Iterable[nn.Parameter], *, name: Literal["sgd", "adamw"], lr: float, weight_decay: float
 ) -> torch.optim.Optimizer:
     """SGD without Nesterov momentum (published) or AdamW, with fused kernels: one pass over the memory of a parameter.
 
@@ -73,9 +72,9 @@ def make_optimizer(
     """
     optimizer: torch.optim.Optimizer
     if name == "sgd":
-        optimizer = torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+        optimizer = torch.optim.SGD(parameters, lr=lr, momentum=MOMENTUM, weight_decay=weight_decay, fused=True)
     else:
-        betas = (momentum, 0.999)
+        betas = (MOMENTUM, 0.999)
         optimizer = torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
     optimizer.register_load_state_dict_post_hook(_take_strides_of_parameters)
     optimizer.register_step_pre_hook(_assert_strides_of_parameters)

@@ -22,13 +22,6 @@ BLOCK = 4096
 _LOW_BITS = 2**32 - 1
 
 
-class Groups(NamedTuple):
-    """Pairs to leave out: a gallery item is no candidate for a query of the same group (say, of the same video)."""
-
-    query: Tensor
-    gallery: Tensor
-
-
 class Neighbours(NamedTuple):
     """The k best gallery items of each query, best first: cosines float32 [Q, k] and indices int64 [Q, k]."""
 
@@ -36,23 +29,13 @@ class Neighbours(NamedTuple):
     indices: Tensor
 
 
-def top_k(
-    query: Tensor,
-    gallery: Tensor,
-    k: int,
-    *,
-    exclude: Groups | None = None,
-    exclude_self: bool = False,
-    block: int = BLOCK,
-) -> Neighbours:
+def top_k(query: Tensor, gallery: Tensor, k: int, *, block: int = BLOCK) -> Neighbours:
     """The k nearest gallery items of every query by cosine; ties go to the lowest index.
 
     Args:
         query: features [Q, D], any length (normalised here); a zero vector has cosine 0 with everything.
         gallery: features [N, D].
         k: neighbours a query, at most the number of its candidates.
-        exclude: groups [Q] and [N] whose equal pairs are left out.
-        exclude_self: query i is gallery item i and is left out of its own candidates (Q = N).
         block: rows of either side multiplied at a time; at most two block x block float32 matrices are held.
 
     Raises:
@@ -60,29 +43,10 @@ def top_k(
     """
     query, gallery = _unit_rows("query", query), _unit_rows("gallery", gallery)
     _check_pair(query, gallery)
-    if exclude_self:
-        if exclude is not None:
-            raise RSPNetError(
-                "exclude and exclude_self are both given; exclude_self is only for one set against itself"
-            )
-        if len(query) != len(gallery):
-            raise RSPNetError(
-                f"exclude_self needs one set against itself; query has {len(query)} rows, gallery {len(gallery)}"
-            )
-        exclude = Groups(torch.arange(len(query)), torch.arange(len(gallery)))
-    exclude = _check_groups(exclude, query, gallery)
-    available = len(gallery) - int(exclude_self)
-    if not 1 <= k <= available:
-        raise RSPNetError(f"k is {k}; it must be between 1 and the number of gallery candidates, {available}")
-    keys = torch.cat([_best_keys(rows, query, gallery, k, exclude, block) for rows in _row_blocks(query, block)])
-    neighbours = Neighbours(_score_of(keys), _LOW_BITS - (keys & _LOW_BITS))
-    short = torch.isinf(neighbours.scores).any(dim=1)
-    if short.any():
-        first = int(short.nonzero()[0])
-        raise RSPNetError(
-            f"k is {k}, but query {first} has fewer gallery candidates left after exclusion; use a lower k"
-        )
-    return neighbours
+    if not 1 <= k <= len(gallery):
+        raise RSPNetError(f"k is {k}; it must be between 1 and the number of gallery items, {len(gallery)}")
+    keys = torch.cat([_best_keys(rows, query, gallery, k, block) for rows in _row_blocks(query, block)])
+    return Neighbours(_score_of(keys), _LOW_BITS - (keys & _LOW_BITS))
 
 
 def hits_at_k(
@@ -92,7 +56,6 @@ def hits_at_k(
     gallery_labels: Tensor,
     ks: Sequence[int],
     *,
-    exclude: Groups | None = None,
     block: int = BLOCK,
 ) -> dict[int, Tensor]:
     """Whether any of the k nearest gallery items has the query's label: k -> bool [Q].
@@ -103,7 +66,6 @@ def hits_at_k(
         query_labels: int64 [Q].
         gallery_labels: int64 [N].
         ks: one or more values of k, each between 1 and N.
-        exclude: see `top_k`.
         block: see `top_k`.
 
     Raises:
@@ -115,7 +77,7 @@ def hits_at_k(
     _check_labels("gallery", gallery, gallery_labels)
     if min(ks) < 1:
         raise RSPNetError(f"k is {min(ks)}; it must be at least 1")
-    nearest = top_k(query, gallery, max(ks), exclude=exclude, block=block).indices
+    nearest = top_k(query, gallery, max(ks), block=block).indices
     right = gallery_labels.cpu()[nearest] == query_labels.cpu()[:, None]
     return {k: right[:, :k].any(dim=1) for k in ks}
 
@@ -127,25 +89,18 @@ def recall_at_k(
     gallery_labels: Tensor,
     ks: Sequence[int],
     *,
-    exclude: Groups | None = None,
     block: int = BLOCK,
 ) -> dict[int, float]:
     """Share of queries with a right item among the k nearest: k -> 0..1; arguments as in `hits_at_k`.
 
     This is the retrieval score of the paper (table 5): one right neighbour among the k is enough.
     """
-    hits = hits_at_k(query, gallery, query_labels, gallery_labels, ks, exclude=exclude, block=block)
+    hits = hits_at_k(query, gallery, query_labels, gallery_labels, ks, block=block)
     return {k: float(hit.double().mean()) for k, hit in hits.items()}
 
 
 def average_precisions(
-    query: Tensor,
-    gallery: Tensor,
-    query_labels: Tensor,
-    gallery_labels: Tensor,
-    *,
-    exclude: Groups | None = None,
-    block: int = BLOCK,
+    query: Tensor, gallery: Tensor, query_labels: Tensor, gallery_labels: Tensor, *, block: int = BLOCK
 ) -> Tensor:
     """Average precision of every query over its whole ranking: float64 [Q]; their mean is the mAP.
 
@@ -159,17 +114,12 @@ def average_precisions(
     _check_labels("gallery", gallery, gallery_labels)
     query, gallery = _unit_rows("query", query), _unit_rows("gallery", gallery)
     _check_pair(query, gallery)
-    exclude = _check_groups(exclude, query, gallery)
     query_labels, gallery_labels = query_labels.cpu(), gallery_labels.cpu()
     rows_at_once = max(1, block * block // (4 * len(gallery)))
     parts = []
     for rows in _row_blocks(query, rows_at_once):
         scores = query[rows] @ gallery.T
         right = query_labels[rows, None] == gallery_labels
-        if exclude is not None:
-            left_out = exclude.query[rows, None] == exclude.gallery
-            scores = scores.masked_fill(left_out, -torch.inf)
-            right &= ~left_out
         order = scores.sort(dim=1, descending=True, stable=True).indices
         row, place = right.gather(1, order).nonzero(as_tuple=True)  # of the right items, in the order of the ranking
         counts = right.sum(dim=1)
@@ -204,13 +154,11 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def _best_keys(rows: slice, query: Tensor, gallery: Tensor, k: int, exclude: Groups | None, block: int) -> Tensor:
+def _best_keys(rows: slice, query: Tensor, gallery: Tensor, k: int, block: int) -> Tensor:
     """Sorted keys [rows, k] of the best candidates, one gallery block merged after the other."""
     best: Tensor | None = None
     for columns in _row_blocks(gallery, block):
         scores = query[rows] @ gallery[columns].T
-        if exclude is not None:
-            scores.masked_fill_(exclude.query[rows, None] == exclude.gallery[columns], -torch.inf)
         keys = _block_keys(scores, columns.start, k)
         best = keys if best is None else torch.cat([best, keys], dim=1)
         best = best.topk(min(k, best.shape[1]), dim=1).values
@@ -274,11 +222,3 @@ def _check_labels(name: str, features: Tensor, labels: Tensor) -> None:
         raise RSPNetError(
             f"{name} labels have shape {list(labels.shape)}; one label for each of {len(features)} features is needed"
         )
-
-
-def _check_groups(exclude: Groups | None, query: Tensor, gallery: Tensor) -> Groups | None:
-    if exclude is None:
-        return None
-    _check_labels("exclude.query", query, exclude.query)
-    _check_labels("exclude.gallery", gallery, exclude.gallery)
-    return Groups(exclude.query.cpu(), exclude.gallery.cpu())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import count
 from typing import Any, cast
 
 import torch
@@ -100,19 +99,3 @@ def stages(backbone: Backbone) -> list[list[nn.Module]]:
         else:
             parts.append([module])
     return parts
-
-
-def parameter_groups(classifier: Classifier, *, layer_decay: float) -> list[dict[str, Any]]:
-    """Trainable parameters by depth for the optimiser, each group with its `lr_scale`.
-
-    The classifier has scale 1, the last stage `layer_decay`, the one before `layer_decay`² and so on. With a decay of
-    1 there is one group.
-    """
-    if layer_decay == 1:
-        return [{"params": [p for p in classifier.parameters() if p.requires_grad], "lr_scale": 1.0}]
-    groups = [{"params": list(classifier.linear.parameters()), "lr_scale": 1.0}]
-    for depth, stage in zip(count(1), reversed(stages(classifier.backbone)), strict=False):
-        found = [p for module in stage for p in module.parameters() if p.requires_grad]
-        if found:
-            groups.append({"params": found, "lr_scale": layer_decay**depth})
-    return groups

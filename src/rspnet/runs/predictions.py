@@ -114,7 +114,7 @@ def draw_confusion(path: Path, counts: NDArray[np.int64], class_names: Sequence[
 
 
 def data_stamp(data: Mapping[str, Any], *, train: int, test: int) -> dict[str, Any]:
-    """What a result says of its data set: layout, fold or split seed, what was scored, how many videos took part.
+    """What a result says of its data set: layout, fold, what was scored, how many videos took part.
 
     Args:
         data: the options of `read_labelled`, all of them.
@@ -124,7 +124,7 @@ def data_stamp(data: Mapping[str, Any], *, train: int, test: int) -> dict[str, A
     stamp: dict[str, Any] = {"dataset": data["kind"], "fold": data["fold"], "train_videos": train, "test_videos": test}
     stamp["scored_split"] = scored_split(data["kind"], data["root"], list=data["list"])
     if data["kind"] in ("folders", "csv"):
-        stamp |= {name: data[name] for name in ("split_seed", "test_share", "list")}
+        stamp |= {name: data[name] for name in ("test_share", "list")}
     return stamp | ({"allow_missing": True} if data["allow_missing"] else {})
 
 

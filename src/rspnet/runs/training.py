@@ -87,7 +87,6 @@ class OptimizerSettings:
     """The optimiser's settings; see `rspnet.engine.optim.make_optimizer`."""
 
     name: Literal["sgd", "adamw"]
-    momentum: float
     weight_decay: float
     clip_grad_norm: float | None = None
 
@@ -106,7 +105,7 @@ class Job:
         max_skipped: share of them that may be left out before the run ends, and the option that says so.
         model: all that a checkpoint holds under `model`; has a `config` that rebuilds it.
         trained: the part of it that the optimiser changes.
-        parameters: of that part, or groups of them with an `lr_scale` each.
+        parameters: of that part.
         optimizer: its settings.
         schedule: of the learning rate, with the number of steps.
         seed: of every random draw.
@@ -258,11 +257,7 @@ class _Session:
         job.model.to(self.fabric.device, memory_format=layout)  # type: ignore[call-overload]
         self.process = TrainingProcess(self.fabric, cast(nn.Module, self.fabric.setup_module(job.trained)))
         optimizer = make_optimizer(
-            job.parameters,
-            name=job.optimizer.name,
-            lr=job.schedule.peak,
-            momentum=job.optimizer.momentum,
-            weight_decay=job.optimizer.weight_decay,
+            job.parameters, name=job.optimizer.name, lr=job.schedule.peak, weight_decay=job.optimizer.weight_decay
         )
         self.optimizer = cast(Any, self.fabric.setup_optimizers(optimizer))
 

@@ -242,7 +242,7 @@ def test_class_folders_with_a_seeded_split(tmp_path: Path, put: Put) -> None:
     assert Counter(record.label for record in parts["test"]) == {0: 2, 1: 2}
     assert not {r.name for r in parts["train"]} & {r.name for r in parts["test"]}
     assert parts["test"] == read_labelled("folders", tmp_path, split="test", test_share=0.4)
-    draws = {tuple(r.name for r in read_labelled("folders", tmp_path, split="test", split_seed=s)) for s in range(8)}
+    draws = {tuple(r.name for r in read_labelled("folders", tmp_path, split="test", fold=f)) for f in range(1, 9)}
     assert len(draws) > 1
     for number in range(1, 5):
         (tmp_path / "wave" / f"{number}.mp4").unlink()

@@ -123,7 +123,7 @@ def test_probes_find_planted_factors_in_the_right_space():
 def test_the_command_writes_report_picture_and_result(tmp_path):
     checkpoint = save_tiny_checkpoint(tmp_path / "m.ckpt")
     words = [f"--model={checkpoint}", f"--cache={tmp_path / 'cache'}", "--num_videos=48", "--shortcut_videos=8"]
-    words += ["--num_clips=1", "--folds=2", "--precision=fp32"]
+    words += ["--num_clips=1", "--precision=fp32"]
     assert main(["study", "disentangle", *words, f"--out={tmp_path / 'o'}"]) == 0
     result = json.loads((tmp_path / "o" / "result.json").read_text())
     text = (tmp_path / "o" / "report.md").read_text()

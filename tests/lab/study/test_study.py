@@ -39,7 +39,7 @@ SPEC: dict[str, Any] = {
     "oracle": [2],
     "seeds": [0, 1],
     "base": {"model": {"queue_size": 8}, "engine": {"loggers": ["csv"]}},
-    "runs": {"random": {"trained": False}, "joint": None, "order": {"model": {"method": "order", "order_clips": 2}}},
+    "runs": {"random": {"trained": False}, "joint": None, "order": {"model": {"method": "order"}}},
 }
 
 
@@ -136,11 +136,20 @@ def test_an_option_added_later_had_its_default_in_older_rows(whole: Path, tmp_pa
     made = row(whole, "joint")
     wanted = json.loads(json.dumps(made["protocol"]))
     del made["protocol"]["model"]["margin"]
-    made["protocol"]["model"]["order_clips"] = 4  # of another method
+    made["protocol"]["model"]["order_clips"] = 3  # gone, but every run does so now
     (tmp_path / "row.json").write_text(json.dumps(made))
     assert finished(tmp_path, wanted)
     wanted["model"]["margin"] = 8.0
     with pytest.raises(ValueError, match=r"was made with model \['margin 2\.0'\]"):
+        finished(tmp_path, wanted)
+
+
+def test_a_row_with_an_option_that_is_gone_and_was_not_what_is_built_in_is_refused(whole: Path, tmp_path: Path) -> None:
+    made = row(whole, "joint")
+    wanted = json.loads(json.dumps(made["protocol"]))
+    made["protocol"]["optim"]["momentum"] = 0.5
+    (tmp_path / "row.json").write_text(json.dumps(made))
+    with pytest.raises(ValueError, match="was made with optim"):
         finished(tmp_path, wanted)
 
 

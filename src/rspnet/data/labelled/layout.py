@@ -24,7 +24,6 @@ class Request:
     fold: int
     list: Path | None
     test_share: float
-    split_seed: int
 
 
 @dataclass(frozen=True)

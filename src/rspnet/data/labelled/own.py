@@ -100,7 +100,7 @@ def scored_split(root: Path, list_file: Path | None) -> str:
 def seeded_split(entries: Sequence[Entry], request: Request) -> Iterator[Entry]:
     """The wanted part of a split made class by class: `test_share` of each class (at least one video) is for testing.
 
-    A function of the split seed, the fold and the class's own file names alone; entries keep their order. There is no
+    A function of the fold and the class's own file names alone; entries keep their order. There is no
     validation part.
 
     Raises:
@@ -116,7 +116,7 @@ def seeded_split(entries: Sequence[Entry], request: Request) -> Iterator[Entry]:
         if len(members) < 2:
             raise RSPNetError(f"class {name!r} has 1 video: a split needs at least 2, one to train and one to test")
         members = sorted(members, key=lambda entry: entry.path)
-        order = numpy_rng(request.split_seed, "split", request.fold, name).permutation(len(members))
+        order = numpy_rng(0, "split", request.fold, name).permutation(len(members))
         num_test = min(len(members) - 1, max(1, round(request.test_share * len(members))))
         test = {members[place].path for place in order[:num_test]}
         chosen |= {entry.path for entry in members if (entry.path in test) == (request.split == "test")}

@@ -38,7 +38,6 @@ def read_labelled(
     fold: int = 1,
     list: str | os.PathLike[str] | None = None,  # noqa: A002
     test_share: float = 0.2,
-    split_seed: int = 0,
     allow_missing: bool = False,
 ) -> list[VideoRecord]:
     """The labelled videos of one part of a data set; every record has a label (from 0) and a class name.
@@ -51,7 +50,6 @@ def read_labelled(
         fold: which of the published folds, from 1; another draw of the seeded split of `folders` and `csv`.
         list: the CSV of kind `csv`; paths in it are relative to `root`.
         test_share: share of every class that the seeded split keeps for testing.
-        split_seed: seed of the seeded split.
         allow_missing: leave out videos whose files are missing, as long as there are others.
 
     Raises:
@@ -68,7 +66,7 @@ def read_labelled(
     folder = unpacked(as_path(root))
     require_root(folder)
     source = None if list is None else as_path(list)
-    request = Request(folder, split, fold, source, test_share, split_seed)
+    request = Request(folder, split, fold, source, test_share)
     return to_records(folder, _READERS[kind](request), allow_missing=allow_missing, split=split, kind=kind)
 
 

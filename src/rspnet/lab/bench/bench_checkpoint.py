@@ -38,7 +38,7 @@ def bench_checkpoint(
     torch.set_num_threads(threads)
     model = RSPNet(backbone)
     model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch types 4-d formats only
-    optimizer = make_optimizer(model.encoder_q.parameters(), name="sgd", lr=1e-3, momentum=0.9, weight_decay=1e-4)
+    optimizer = make_optimizer(model.encoder_q.parameters(), name="sgd", lr=1e-3, weight_decay=1e-4)
     views = SpeedViews(*(torch.randn(batch_size, 3, num_frames, size, size) for _ in SpeedViews._fields))
     bf16 = has_native_bf16(torch.device("cpu"))
 

@@ -76,7 +76,7 @@ def _train(backbone: str, batch_size: int, recompute: bool, threads: int) -> tup
     torch.manual_seed(0)
     model = RSPNet(backbone).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     model.backbone.recompute = recompute
-    optimizer = make_optimizer(model.encoder_q.parameters(), name="sgd", lr=1e-3, momentum=0.9, weight_decay=1e-4)
+    optimizer = make_optimizer(model.encoder_q.parameters(), name="sgd", lr=1e-3, weight_decay=1e-4)
     views = SpeedViews(*(torch.randn(batch_size, 16, 112, 112, 3).permute(0, 4, 1, 2, 3) for _ in range(3)))
     before = rss_mib()
     seconds = []

@@ -95,7 +95,7 @@ def _measure(
     # torch 2.13 has a new name for it, which 2.6 does not know.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
     encode = DistributedDataParallel(model.encoder_q, broadcast_buffers=False) if ranks > 1 else None
-    optimizer = make_optimizer(model.encoder_q.parameters(), name="sgd", lr=1e-3, momentum=0.9, weight_decay=1e-4)
+    optimizer = make_optimizer(model.encoder_q.parameters(), name="sgd", lr=1e-3, weight_decay=1e-4)
     shape = (batch_size // layout.processes, 3, num_frames, size, size)
     views = SpeedViews(
         *(torch.randn(shape).contiguous(memory_format=torch.channels_last_3d) for _ in SpeedViews._fields)

@@ -101,7 +101,7 @@ def _routes(backbone: str, *, batch_size: int, num_frames: int, size: int) -> di
     plain_optimizer = torch.optim.SGD(
         plain.encoder_q.parameters(), lr=_LR, momentum=0.9, weight_decay=_DECAY, foreach=False
     )
-    our_optimizer = make_optimizer(ours.encoder_q.parameters(), name="sgd", lr=_LR, momentum=0.9, weight_decay=_DECAY)
+    our_optimizer = make_optimizer(ours.encoder_q.parameters(), name="sgd", lr=_LR, weight_decay=_DECAY)
     native = has_native_bf16(_CPU)
     kind = torch.bfloat16 if native else torch.float32
     left, right = (torch.randn(_MATMUL_SIZE, _MATMUL_SIZE, generator=generator).to(kind) for _ in range(2))

@@ -112,7 +112,7 @@ def _timed(
 
 def _our_route(model: RSPNet, setting: _Setting) -> tuple[Iterator[Any], Callable[[Any], Tensor]]:
     model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    optimizer = make_optimizer(model.encoder_q.parameters(), name="sgd", lr=1e-2, momentum=0.9, weight_decay=1e-4)
+    optimizer = make_optimizer(model.encoder_q.parameters(), name="sgd", lr=1e-2, weight_decay=1e-4)
     bf16 = has_native_bf16(torch.device("cpu"))
 
     def step(batch: Any) -> Tensor:

@@ -39,6 +39,8 @@ from rspnet.video.reader import open_video
 from rspnet.video.writer import H264, XVID
 
 REPORT, PICTURE = "report.md", "report.png"
+FOLDS = 3
+"""Folds of the cross-validation, on training videos only, that chooses the regularisation of each probe."""
 _LEAST_FRAMES, _SPARE_FRAMES = 64, 8
 _LEAST_SIDE, _LARGEST_SIDE = 96, 224
 
@@ -57,7 +59,7 @@ def disentangle(config: DisentangleConfig) -> None:
     lines, energy, count = _shortcuts(config, embedder, records)
     stamp = embedder_view(embedder) | {"weights_sha256": weights_sha256(embedder.model.trained), "seed": config.seed}
     stamp |= {"random_init": config.random_init, "videos": config.videos or "procedural", "speed": config.speed}
-    stamp |= {"probe_videos": config.num_videos, "shortcut_videos": count, "folds": config.folds}
+    stamp |= {"probe_videos": config.num_videos, "shortcut_videos": count, "folds": FOLDS}
     results: dict[str, Any] = {
         "probes": [asdict(probe) for probe in probes],
         "shortcuts": [as_row(line) for line in lines],
@@ -76,13 +78,7 @@ def _embedder(config: DisentangleConfig) -> Embedder:
     model: PretextModel = require_heads(load_pretrained(config.model), task="study disentangle")
     if config.random_init:
         model = fresh_twin(model, seed=config.seed)
-    view = EvenViewConfig(
-        num_clips=config.num_clips,
-        batch_size=config.batch_size,
-        num_workers=config.num_workers,
-        device=config.device,
-        precision=config.precision,
-    )
+    view = EvenViewConfig(num_clips=config.num_clips, num_workers=0, device=config.device, precision=config.precision)
     return open_embedder(model, view)
 
 
@@ -108,7 +104,7 @@ def _probes(config: DisentangleConfig, embedder: Embedder) -> list[FactorProbe]:
     root = _kept_folder(config, "factors", **settings)
     write_factor_set(root, videos)
     spaces = video_spaces(embedder, videos, root)
-    return probe_factors(videos, spaces, folds=config.folds, seed=config.seed)
+    return probe_factors(videos, spaces, folds=FOLDS, seed=config.seed)
 
 
 def _shortcuts(

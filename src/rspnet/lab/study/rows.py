@@ -39,6 +39,7 @@ from rspnet.lab.study.spec import SECTIONS, Study, is_trained
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import choose_method, option_defaults
 from rspnet.pretext.pretrained import load_pretrained
+from rspnet.runs.built_in import BUILT_IN
 from rspnet.runs.run_folder import plain
 
 ROW = "row.json"
@@ -84,7 +85,9 @@ def finished(folder: Path, protocol: dict[str, Any]) -> bool:
         if name in SECTIONS:
             known = defaults(name, method=protocol["model"]["method"]) | (old or {})
             others = option_defaults() if name == "model" else {}  # of other methods, which do not count
-            old = {key: it for key, it in known.items() if key in value or (it and key not in others)}  # gone, but on
+            gone = {key: it for key, it in known.items() if key not in value and key not in others and it}
+            on = {key: it for key, it in gone.items() if BUILT_IN.get(f"{name}.{key}") != it}
+            old = {key: it for key, it in known.items() if key in value} | on
         if old != value:
             changed = (
                 [f"{key} {old.get(key)}" for key in value if old.get(key) != value[key]] if name in SECTIONS else old

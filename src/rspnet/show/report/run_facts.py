@@ -22,7 +22,7 @@ from rspnet.runs.run_folder import CONFIG, RESULT, section_from
 # Options that only one command has: how a run without a result.json (stopped, failed) is told.
 _TELLING = {"model.virtual_ranks": "pretrain", "clips.test_clips": "finetune", "num_videos": "demo"}
 _DEMO_TRAINING = "run"
-_LABELLED = ("kind", "root", "fold", "list", "test_share", "split_seed", "allow_missing")
+_LABELLED = ("kind", "root", "fold", "list", "test_share", "allow_missing")
 """Options of labelled data that `read_labelled` knows."""
 
 
