@@ -12,13 +12,19 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from rspnet.video.chain import broken_steps, with_breaks
+from rspnet.video.h264 import FrameNumbers
 from rspnet.video.index_cache import VARIABLE, Place
+from rspnet.video.jpeg import Pictures
 from rspnet.video.mpeg4 import Clock
-from rspnet.video.packets import PacketInfo, PacketTable, parsed_cuts
+from rspnet.video.packets import PacketInfo, PacketTable, misplaced_packets, parsed_cuts
 from rspnet.video.source import KEEP_BYTES, RUNNING_CLOCKS, demux, describe, tag_of
 
 # The container's rate is taken where the time stamps, which are rounded, bear it out to this share.
 _RATE_TOLERANCE = 0.02
+# Containers that stamp pictures with the time to decode them, and how many usual steps FFmpeg may be off where not all
+# have a stamp.
+_DECODING_CLOCKS = {"flv": 0, "mpegts": 3}
 
 
 @dataclass(frozen=True)
@@ -47,24 +53,51 @@ def demux_whole(path: Path, container: InputContainer, stream: VideoStream, *, h
     rows: list[PacketInfo] = []
     kept: list[Packet[Any]] | None = []
     places: list[Place] | None = [] if os.environ.get(VARIABLE) else None
+    stamps: list[int | None] = []
+    spans: list[tuple[int | None, int]] = []
     kept_bytes = 0
     codec = stream.codec_context
     clock = Clock(codec.extradata or b"") if codec.name == "mpeg4" and not has_stamps else None
+    check = _check(codec.name, codec.extradata or b"", container.format.name)
     for packet in demux(path, container, stream):
         rows.append(describe(packet, codec=codec.name))
+        stamps.append(packet.dts)
+        spans.append((packet.pos, packet.size))
         if places is not None:
             stamp = packet.dts if packet.pts is None else packet.pts
             places.append(Place(tag_of(packet).position, packet.size, stamp))
         kept_bytes += packet.size
-        if clock is not None:
-            clock.take(packet)
+        for looks in (clock, check):
+            if looks is not None:
+                looks.take(packet)
         if kept is not None:
             kept.append(packet)
             if kept_bytes > KEEP_BYTES:
                 kept = None
-    if container.format.name in RUNNING_CLOCKS:
+    rows = _with_damage(rows, stamps, container.format.name)
+    if clock is not None:
+        return Demuxed(rows, clock.corrected(rows), kept, places)
+    rows = with_breaks(rows, broken_steps(path, container.format.name, spans), has_clock=has_stamps)
+    return Demuxed(rows if check is None else check.corrected(rows), None, kept, places)
+
+
+def _with_damage(rows: list[PacketInfo], stamps: list[int | None], container: str) -> list[PacketInfo]:
+    """The rows, with what FFmpeg and the decoding times say of damage."""
+    if container in RUNNING_CLOCKS:
         rows = parsed_cuts(rows)
-    return Demuxed(rows, None if clock is None else clock.corrected(rows), kept, places)
+    slack = _DECODING_CLOCKS.get(container)
+    if slack is None:
+        return rows
+    joints = [number for number, row in enumerate(rows) if row.is_joint]
+    misplaced = misplaced_packets(stamps, joints=joints, slack=slack)
+    return [row._replace(is_cut=row.is_cut or number in misplaced) for number, row in enumerate(rows)]
+
+
+def _check(codec: str, extradata: bytes, container: str) -> FrameNumbers | Pictures | None:
+    """Sees what packets themselves say of damage. An MP4 counts its packets, so that none is lost there."""
+    if codec == "h264" and not container.startswith("mov,"):
+        return FrameNumbers(extradata)
+    return Pictures() if codec == "mjpeg" else None
 
 
 def average_rate(stream: VideoStream, table: PacketTable, *, has_stamps: bool) -> float:

@@ -37,7 +37,7 @@ VARIABLE = "RSPNET_INDEX_CACHE"
 LONG_PACKETS = 2000
 """Streams of so many packets are worth an entry, whatever their time stamps."""
 
-_VERSION = f"3 {av.__version__} {av.library_versions}"  # raise the number with any change of what a table says
+_VERSION = f"4 {av.__version__} {av.library_versions}"  # raise the number with any change of what a table says
 _SUM_BYTES = hashlib.sha256().digest_size
 _NONE = np.iinfo(np.int64).min
 # A file that has just changed may change again without its times telling: their clock ticks every few milliseconds.
@@ -107,7 +107,7 @@ class PacketIndex:
             container.seek(stamp, stream=stream)
             packet = next(packet for packet in container.demux(stream) if packet.size)
             container.seek(stamp, stream=stream)
-        except (av.error.FFmpegError, StopIteration):
+        except (av.error.FFmpegError, IndexError, StopIteration):
             return None
         found = np.flatnonzero(self.places[: start + 1, 0] == _number(packet.pos))
         return int(found[0]) if len(found) == 1 else None

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from av.packet import Packet
 
+from rspnet.video.bits import Bits
 from rspnet.video.packets import PacketInfo
 
 _VOP, _GROUP = b"\0\0\1\xb6", b"\0\0\1\xb3"
@@ -256,16 +257,6 @@ def _times(pictures: Sequence[Picture | None], resolution: int) -> list[int | No
     return times
 
 
-class _Bits:
-    def __init__(self, data: bytes) -> None:
-        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
-
-    def take(self, count: int) -> int:
-        """The next `count` bits. Raises ValueError at the end."""
-        self._left -= count
-        return self._value >> self._left & (1 << count) - 1  # a negative shift is a ValueError
-
-
 def _resolution(data: bytes) -> int:
     """Ticks a second by the first layer header in `data`, 0 where there is none."""
     at = data.find(b"\0\0\1")
@@ -273,7 +264,7 @@ def _resolution(data: bytes) -> int:
         at = data.find(b"\0\0\1", at + 3)
     if at < 0:
         return 0
-    bits = _Bits(data[at + 4 : at + _HEADER_BYTES])
+    bits = Bits(data[at + 4 : at + _HEADER_BYTES])
     try:
         bits.take(9)  # random access, type
         version = bits.take(7) >> 3 if bits.take(1) else 1
@@ -297,7 +288,7 @@ def _picture(packet: bytes, resolution: int) -> Picture | None:
     if at < 0 or packet.rfind(_VOP) != at:  # four times as fast as `count`
         return None
     group = packet.find(_GROUP, 0, at)
-    bits = _Bits(packet[at + 4 : at + _HEADER_BYTES])
+    bits = Bits(packet[at + 4 : at + _HEADER_BYTES])
     try:
         kind = bits.take(2)
         seconds = 0
@@ -314,7 +305,7 @@ def _picture(packet: bytes, resolution: int) -> Picture | None:
 
 
 def _group_seconds(data: bytes) -> int:
-    bits = _Bits(data)
+    bits = Bits(data)
     hours, minutes = bits.take(5), bits.take(6)
     bits.take(1)
     return 3600 * hours + 60 * minutes + bits.take(6)

@@ -6,8 +6,10 @@ display order (its index for the user).
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +52,52 @@ def parsed_cuts(packets: Sequence[PacketInfo]) -> list[PacketInfo]:
         number + on for number, packet in enumerate(packets) if packet.is_cut and number not in near for on in (0, 1)
     }
     return [packet._replace(is_cut=number in cut) for number, packet in enumerate(packets)]
+
+
+def misplaced_packets(stamps: Sequence[int | None], *, joints: Sequence[int], slack: int) -> set[int]:
+    """Packets whose decoding time does not fit between their neighbours': not of the longest rising sequence of times.
+
+    Damage that repeats or swaps pieces of a file leaves such packets. Each recording is looked at alone. Where most
+    times of a recording do not rise, its clock is no clock.
+
+    Args:
+        stamps: decoding time of every packet.
+        joints: the packets with which another recording starts.
+        slack: so many usual steps may a time be off: demuxers work times out where a container tells only some.
+    """
+    found: set[int] = set()
+    for start, stop in pairwise([0, *joints, len(stamps)]):
+        told = [(stamp, number) for number, stamp in enumerate(stamps[start:stop], start) if stamp is not None]
+        rising = _longest_rising(told)
+        if len(rising) <= len(told) / 2:
+            continue
+        order = np.array(sorted(rising))
+        times = np.array([stamp for stamp, number in told if number in rising])
+        most = slack * int(np.median(np.diff(times))) if len(times) > 1 else 0
+        for stamp, number in told:
+            if number not in rising:
+                place = int(np.searchsorted(order, number))
+                is_late = place > 0 and stamp <= times[place - 1] - most
+                is_early = place < len(times) and stamp >= times[place] + most
+                found |= {number} if is_late or is_early else set()
+    return found
+
+
+def _longest_rising(told: Sequence[tuple[int, int]]) -> set[int]:
+    """The numbers of the longest sequence of (time, number) with rising times, by patience sorting."""
+    ends: list[int] = []  # the least last time of a rising sequence of each length
+    last: list[int] = []  # the number that this sequence ends with
+    before: dict[int, int | None] = {}
+    for stamp, number in told:
+        place = bisect_left(ends, stamp)
+        before[number] = last[place - 1] if place else None
+        ends[place : place + 1], last[place : place + 1] = [stamp], [number]
+    rising = set()
+    at = last[-1] if last else None
+    while at is not None:
+        rising.add(at)
+        at = before[at]
+    return rising
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def probe_video(path: str | os.PathLike[str]) -> Probe:
     with container:
         try:
             frame = next(container.decode(stream), None)
-        except av.error.FFmpegError as error:
+        except (av.error.FFmpegError, IndexError) as error:
             raise DecodeError(path, f"its first frame is damaged ({reason(error)})") from None
         if frame is None:
             raise DecodeError(path, "no decodable frame in it")

@@ -34,7 +34,7 @@ from rspnet.video.index_cache import LONG_PACKETS, PacketIndex, keep_index, load
 from rspnet.video.orientation import Orientation, display_degrees, frame_orientation, pixel_aspect, square_width
 from rspnet.video.packet_cursor import PacketCursor
 from rspnet.video.packets import PacketTable, Run
-from rspnet.video.source import check_size, file_identity, open_container, reason
+from rspnet.video.source import check_size, decoder_of, file_identity, open_container, reason
 from rspnet.video.views import Converter, Pixels, View, ViewSink, check_view
 from rspnet.video.watch import Watch
 
@@ -75,7 +75,7 @@ class VideoReader:
         self._container, self._stream = open_container(self.path)
         try:
             self._identity = file_identity(self.path, self._container)
-            self._context: Any = self._stream.codec_context
+            self._context = decoder_of(self._stream)
             self._has_stamps = self._container.format.name not in _STAMPLESS_CONTAINERS
             self._index: PacketIndex | None = load_index(self.path) or header_index(self.path, self._container)
             self._kept: list[Packet[Any]] | None = [] if self._index is None else None
@@ -284,7 +284,7 @@ class VideoReader:
             container.close()
             raise DecodeError(self.path, "the file changed while it was read")
         self._container.close()
-        self._container, self._stream, self._context = container, stream, stream.codec_context
+        self._container, self._stream, self._context = container, stream, decoder_of(stream)
 
     def _feed(self, run: Run, table: PacketTable, deliver: Callable[[int, VideoFrame], None]) -> _FeedResult:
         """Decode one run.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -126,12 +127,36 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     if context is None:
         raise DecodeError(path, "no decoder for its video codec")
     check_size(path, context.width, context.height)
+    _set_up(context)
+    return stream
+
+
+def decoder_of(stream: VideoStream) -> Any:
+    """The context that decodes a stream which `open_container` gave.
+
+    VP9 is decoded by libvpx where FFmpeg has it: it takes what a picture's data leave over for another picture and
+    fails, which is how a changed bit nearly always shows. FFmpeg's own decoder does not look there.
+    """
+    context: Any = stream.codec_context
+    if context.name != "vp9":
+        return context
+    try:
+        stricter: Any = CodecContext.create("libvpx-vp9", "r")
+    except (av.error.FFmpegError, ValueError):
+        return context
+    stricter.width, stricter.height = context.width, context.height
+    _set_up(stricter)
+    return stricter
+
+
+def _set_up(context: Any) -> None:
     # Loader workers are the parallelism; a decoder's own threads would add delay and memory to every one of them.
     context.thread_type = "NONE"
     context.thread_count = 1
     context.copy_opaque = True
-    context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
-    return stream
+    # Checksums of pictures (HEVC) are looked at where there are any, and data of H.264 must not go on behind a slice.
+    checks = "explode+crccheck+aggressive" if context.name == "h264" else "explode+crccheck"
+    context.options = {"err_detect": checks, "max_pixels": str(MAX_PIXELS)}
 
 
 def _film(container: InputContainer, streams: list[VideoStream]) -> VideoStream:
@@ -188,6 +213,8 @@ def demux(path: Path, container: InputContainer, stream: VideoStream, *, first: 
             yield part.packet
     except av.error.FFmpegError as error:
         raise DecodeError(path, f"the container breaks off after {number} packets ({reason(error)})") from None
+    except IndexError:  # PyAV's, of a packet of a stream that was not there when the file was opened
+        raise DecodeError(path, f"other streams than its header names begin after {number} packets") from None
 
 
 class _Joints:
