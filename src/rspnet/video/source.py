@@ -196,9 +196,7 @@ def demux(path: Path, container: InputContainer, stream: VideoStream, *, first: 
     joints = _Joints(stream) if container.format.name in RUNNING_CLOCKS else None
     unpacker = Unpacker(stream.codec_context.extradata or b"") if stream.codec_context.name == "mpeg4" else None
     try:
-        for chunk in container.demux(stream):
-            if chunk.size == 0:
-                continue
+        for chunk in _chunks(container, stream):
             for part in (Part(chunk, chunk.pos, True),) if unpacker is None else unpacker.take(chunk):
                 if number >= MAX_PACKETS:
                     raise DecodeError(path, f"more than {MAX_PACKETS:,} packets")
@@ -213,8 +211,17 @@ def demux(path: Path, container: InputContainer, stream: VideoStream, *, first: 
             yield part.packet
     except av.error.FFmpegError as error:
         raise DecodeError(path, f"the container breaks off after {number} packets ({reason(error)})") from None
-    except IndexError:  # PyAV's, of a packet of a stream that was not there when the file was opened
-        raise DecodeError(path, f"other streams than its header names begin after {number} packets") from None
+
+
+def _chunks(container: InputContainer, stream: VideoStream) -> Iterator[Packet[Any]]:
+    """What holds data, as the container has it."""
+    try:
+        for chunk in container.demux(stream):
+            if chunk.size:
+                yield chunk
+    except IndexError:
+        # NOTE: PyAV, behind the last packet, looks for a stream that damage made FFmpeg see in the middle of the file.
+        return
 
 
 class _Joints:
