@@ -105,6 +105,7 @@ def test_every_finding(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert details["turned.mp4"] == "90 degrees counter-clockwise"
     printed = capsys.readouterr().out
     assert f"{len(USABLE)} of {len(EXPECTED)} videos usable" in printed
+    assert "exit code 1, because there are findings" in " ".join(printed.split())
     assert "stutter.mp4" in printed
 
     # A second call looks at changed files only.

@@ -118,7 +118,9 @@ def print_findings(reports: Sequence[Report], folder: Path) -> None:
     console = PlainConsole()
     usable = sum(report.is_usable for report in reports)
     hours = sum(report.seconds for report in reports) / 3600
+    code = ""
     if any(report.findings for report in reports):
+        code = f"; exit code {FOUND_EXIT_CODE}, because there are findings"
         table = Table("finding", "videos", "unusable", "what it is", "such as")
         for kind, meaning in KINDS.items():
             hit = [report for report in reports if any(finding.kind == kind for finding in report.findings)]
@@ -130,7 +132,7 @@ def print_findings(reports: Sequence[Report], folder: Path) -> None:
             table.add_row(kind, str(len(hit)), str(lost), meaning, names + more)
         console.print(table)
     console.print(
-        f"{usable} of {len(reports)} videos usable, {hours:.2f} hours; details: {folder / 'report.csv'}",
+        f"{usable} of {len(reports)} videos usable, {hours:.2f} hours; details: {folder / 'report.csv'}{code}",
         highlight=False,
         markup=False,
     )
