@@ -45,7 +45,7 @@ VIEWS = {
     "1 s": ("--window_s=1", "--hop_s=0.25", "--stride=1"),
     "2 s, mean_std of 4": ("--window_s=2", "--hop_s=0.25", "--clips=4", "--descriptor=mean_std", "--stride=1"),
 }
-SPACES = {"features": ("features",), "motion head": ("motion",), "features and motion head": ("features", "motion")}
+SPACES = {"features": ("features",), "motion": ("motion",), "features and motion": ("features", "motion")}
 
 
 @dataclass(frozen=True)

@@ -172,3 +172,20 @@ def test_an_export_with_heads_is_loaded_as_a_pretrained_model(checkpoint, tmp_pa
     (tmp_path / "out" / "model.safetensors").write_bytes(b"short")
     with pytest.raises(CheckpointError, match="cannot open the exported model"):
         load_pretrained(tmp_path / "out")
+
+
+def test_a_folder_for_hugging_face(checkpoint, tmp_path):
+    assert main(["export", str(checkpoint), "--format=huggingface", f"--out={tmp_path}"]) == 0
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["auto_map"]["AutoModel"] == "modeling_rspnet.RSPNetModel"
+    compile((tmp_path / "modeling_rspnet.py").read_text(), "modeling_rspnet.py", "exec")
+    card = (tmp_path / "README.md").read_text()
+    assert sha256_of(checkpoint) in card
+    assert "gives features, appearance, motion" in card
+    transformers = pytest.importorskip("transformers", reason="only the folder's own files were looked at")
+    model = transformers.AutoModel.from_pretrained(str(tmp_path), trust_remote_code=True).eval()
+    clips = torch.randn(2, *config["description"]["clip_shape"])
+    with torch.no_grad():
+        found = model(clips)
+    for name, wanted in zip(("features", "appearance", "motion"), expected(checkpoint, clips), strict=True):
+        torch.testing.assert_close(found[name], wanted)

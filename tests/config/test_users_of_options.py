@@ -77,6 +77,7 @@ OF_ONE_COMMAND = {
     "serve host": "a laboratory's shared library",
     "serve port": "two libraries on one machine",
     "serve max_upload_mb": "long or large query clips",
+    "serve marks": "labels of a library in an object store",
     "classify fit vectors": "classes that differ in motion",
     "classify run model": "checkpoints that have been moved",
     "probe few_labels": "how many videos to label",

@@ -18,6 +18,7 @@ from urllib.parse import quote
 _FLAGS = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
 BROWSER_FLAGS = [f"--{flag}" for flag in (_FLAGS + "disable-component-update disable-sync").split()]
 _START_SECONDS = 200
+SLOW_MS = 60_000
 
 
 @dataclass
@@ -94,3 +95,30 @@ def run_event(port: int, handler: str, data: list[Any], *, session: str, event_d
     _, stream = ask(port, f"/gradio_api/queue/data?session_hash={session}")
     messages = [json.loads(line[5:]) for line in stream.decode().splitlines() if line.startswith("data:")]
     return next(message for message in reversed(messages) if message["msg"] == "process_completed")
+
+
+class Visit:
+    """A user's page, and all that it asked for and complained of."""
+
+    def __init__(self, browser, server, *, width=1280, height=800):
+        self.context = browser.new_context(viewport={"width": width, "height": height})
+        self.context.set_default_timeout(SLOW_MS)
+        self.page = self.context.new_page()
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", lambda line: self.complaints.append(line.text) if line.type == "error" else None)
+        self.page.goto(server.address)
+        self.page.wait_for_selector("#drop input[type=file]", state="attached")
+
+    def drop(self, path):
+        self.page.set_input_files("#drop input[type=file]", str(path))
+
+    def wait_for(self, expression):
+        self.page.wait_for_function(f"() => {expression}")
+
+    def scores(self):
+        """Of each hit: score, motion, appearance, as shown."""
+        script = "items => items.map(i => [...i.querySelectorAll('output, .bar em')].map(e => e.textContent))"
+        return self.page.eval_on_selector_all(".hit", script)

@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 from helpers.served import NASTY, copy_of, make_library
-from helpers.web import BROWSER_FLAGS, ask, run_event, start_server, upload
+from helpers.web import BROWSER_FLAGS, Visit, ask, run_event, start_server, upload
+
+from rspnet.features.event_labels import read_labels
+from rspnet.features.window_classifier import WindowClassifier
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
 if importlib.util.find_spec("gradio") is None:  # importing it takes seconds
     pytest.skip("the extra rspnet[ui] is not installed", allow_module_level=True)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SLOW_MS = 60_000
-CONTROLS = [0.5, "", 0, 100, True, 12]
+CONTROLS = [0.5, "", 0, 100, True, 12, "like the query", None, None]  # the last two are kept by the server
 
 
 @pytest.fixture(scope="module")
@@ -166,33 +168,6 @@ def browser():
         browser.close()
 
 
-class Visit:
-    """A user's page, and all that it asked for and complained of."""
-
-    def __init__(self, browser, server, *, width=1280, height=800):
-        self.context = browser.new_context(viewport={"width": width, "height": height})
-        self.context.set_default_timeout(SLOW_MS)
-        self.page = self.context.new_page()
-        self.asked: list[str] = []
-        self.complaints: list[str] = []
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", lambda line: self.complaints.append(line.text) if line.type == "error" else None)
-        self.page.goto(server.address)
-        self.page.wait_for_selector("#drop input[type=file]", state="attached")
-
-    def drop(self, path):
-        self.page.set_input_files("#drop input[type=file]", str(path))
-
-    def wait_for(self, expression):
-        self.page.wait_for_function(f"() => {expression}")
-
-    def scores(self):
-        """Of each hit: score, motion, appearance, as shown."""
-        script = "items => items.map(i => [...i.querySelectorAll('output, .bar em')].map(e => e.textContent))"
-        return self.page.eval_on_selector_all(".hit", script)
-
-
 @pytest.fixture
 def visit(browser, server):
     visit = Visit(browser, server)
@@ -295,3 +270,105 @@ def test_two_users_at_once(browser, server, root, tmp_path):
     assert visits[1].page.evaluate("document.scrollingElement.scrollWidth") <= 390
     for visit in visits:
         visit.context.close()
+
+
+def marks(page):
+    """Of each hit: the classes it has."""
+    script = "hits => hits.map(h => [...h.querySelectorAll('.mark [aria-pressed=true]')].map(b => b.title).join())"
+    return page.eval_on_selector_all(".hit", script)
+
+
+def counts(page):
+    return page.eval_on_selector_all(".classes li", "rows => rows.map(r => r.innerText.split(/\\s+/).slice(1).join())")
+
+
+def test_label_train_and_look_again_by_keyboard_alone(visit, root):
+    """Also on a telephone's width: nothing but keys is used, and nothing sticks out."""
+    page = visit.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.focus(".classes .new input")
+    for name in ("wave", "turn"):
+        page.keyboard.type(name)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(f".classes li:has-text('{name}')")
+        page.focus(".classes .new input")
+    page.focus("#picker input")
+    page.keyboard.type("second/long")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".hit .mark button")
+    page.focus(".query video")
+    page.keyboard.press("1")
+    page.focus(".hit video")
+    for key in "1212":  # each goes on to the next hit
+        page.keyboard.press(key)
+    visit.wait_for("[...document.querySelectorAll('.hit .mark [aria-pressed=true]')].length == 4")
+    assert marks(page)[:4] == ["wave", "turn", "wave", "turn"]
+    assert counts(page) == ["wave,3", "turn,2"]
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("1")  # the fourth: another class in its place
+    visit.wait_for("document.querySelectorAll('.hit')[3].querySelector('[aria-pressed=true]').title == 'wave'")
+    page.keyboard.press("u")
+    visit.wait_for("document.querySelectorAll('.hit')[3].querySelector('[aria-pressed=true]').title == 'turn'")
+    assert page.locator(".strip .labels button").count() == 1
+
+    page.keyboard.press("t")
+    visit.wait_for("document.querySelector('.classes [role=status]').textContent.startsWith('trained on 5 labels in')")
+    page.wait_for_selector(".hit .bar.class")
+    scores = [float(text) for text in page.locator(".hit .name output").all_inner_texts()]
+    assert scores == sorted(scores, reverse=True)
+    page.focus("#show input:checked")
+    for shown in ("wave", "ask me next"):
+        page.keyboard.press("Tab")
+        page.keyboard.press("Space")
+        page.wait_for_selector(f"#show label:has(input:checked):has-text('{shown}')")
+    visit.wait_for("[...document.querySelectorAll('.hit')].every(h => !h.querySelector('[aria-pressed=true]'))")
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
+
+    page.focus(".strip .labels button")
+    page.keyboard.press("Enter")
+    visit.wait_for("document.querySelector('.query .mark [aria-pressed=true]')?.title == 'wave'")
+    with page.expect_download() as saved:
+        page.click(".files a:has-text('labels.csv')")
+    rows = read_labels(saved.value.path())
+    assert sorted(row.label for row in rows) == ["turn", "turn", "wave", "wave", "wave"]
+    with page.expect_download() as saved:
+        page.click(".files a:has-text('classifier.npz')")
+    assert WindowClassifier.load(Path(saved.value.path())).names[:2] == ("turn", "wave")
+
+
+def test_what_one_person_labels_another_sees_and_tables_are_taken_in(browser, server, visit, root, tmp_path):
+    (tmp_path / "more.csv").write_text(f"path,label,start_s,end_s\n{root}/videos/first/c.mp4,fall,1,2\n")
+    (tmp_path / "bad.csv").write_text("path,label\nnowhere.mp4,fall\n")
+    visit.page.set_input_files(".files input[type=file]", str(tmp_path / "more.csv"))
+    visit.page.wait_for_selector(".classes li:has-text('fall')")
+    assert visit.page.inner_text(".classes [role=status]") == "1 labels taken in from more.csv"
+    visit.page.set_input_files(".files input[type=file]", str(tmp_path / "bad.csv"))
+    visit.page.wait_for_selector(".notice")
+    assert "label 'fall' of 'nowhere.mp4': it has no features" in visit.page.inner_text(".notice")
+    other = Visit(browser, server)
+    other.page.wait_for_selector(".classes li:has-text('fall')")
+    assert other.page.locator(".classes li").count() == visit.page.locator(".classes li").count()
+    other.page.keyboard.press("u")  # what Anna did is not Ben's to undo
+    other.wait_for("document.querySelector('.classes [role=status]').textContent == 'nothing of yours to undo'")
+    visit.page.keyboard.press("u")
+    visit.wait_for("document.querySelector('.classes [role=status]').textContent == 'undone'")
+    other.context.close()
+
+
+def test_clips_that_are_wanted_too_and_clips_that_are_not(visit):
+    page = visit.page
+    page.click("#picker input")
+    page.get_by_role("option", name="second/d.mp4").click()
+    page.wait_for_selector(".hit")
+    page.click(".hit:nth-child(2) [data-do=like]")
+    page.wait_for_selector(".examples .wanted")
+    first = page.get_attribute(".hit", "data-path")
+    page.click(".hit [data-do=unlike]")
+    page.wait_for_selector(".examples .unwanted")
+    visit.wait_for("document.querySelectorAll('.examples li').length == 2")
+    lower = {row[0]: row for row in zip(page.eval_on_selector_all(".hit", "h => h.map(i => i.dataset.path)"),
+                                        visit.scores(), strict=True)}  # fmt: skip
+    assert float(lower[first][1][0]) < 0.5
+    page.click(".examples .unwanted button")
+    visit.wait_for("document.querySelectorAll('.examples li').length == 1")
+    assert page.get_attribute(".hit", "data-path") == first

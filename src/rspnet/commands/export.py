@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from rspnet.models.exported import (
     DESCRIPTION,
     WEIGHTS,
     Network,
+    build_network,
     largest_difference,
     load_exported,
     output_names,
@@ -29,13 +32,20 @@ from rspnet.models.exported import (
 )
 from rspnet.models.weights import read_weights_file
 from rspnet.pretext.exporting import describe
+from rspnet.pretext.opening import weights_file
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.classifiers import open_classifier, reported_checkpoint
-from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.runs.huggingface import PREFIX, save_huggingface
+from rspnet.runs.run_folder import RESULT, open_run_folder, plain, write_result
 
 TOLERANCE = 1e-4
-_NEEDED = {"safetensors": ["safetensors"], "program": [], "onnx": ["onnx", "onnxruntime", "onnxscript"]}
-_FILES = {"safetensors": WEIGHTS, "program": "model.pt2", "onnx": "model.onnx"}
+_NEEDED = {
+    "safetensors": ["safetensors"],
+    "huggingface": ["safetensors"],
+    "program": [],
+    "onnx": ["onnx", "onnxruntime", "onnxscript"],
+}
+_FILES = {"safetensors": WEIGHTS, "huggingface": WEIGHTS, "program": "model.pt2", "onnx": "model.onnx"}
 Outputs = tuple[Tensor, ...]
 
 
@@ -53,6 +63,8 @@ def export(config: ExportConfig) -> None:
     path = folder / _FILES[config.format]
     if config.format == "safetensors":
         gap = _safetensors(network, path, description)
+    elif config.format == "huggingface":
+        gap = _huggingface(network, folder, description, source=config.model)
     else:
         gap = {"program": _program, "onnx": _onnx}[config.format](network, path, description["clip_shape"])
         write_description(network, folder, description, format=config.format)
@@ -88,6 +100,20 @@ def _safetensors(network: Network, path: Path, description: dict[str, Any]) -> f
     save_exported(network, path.parent, description)
     loaded, _ = load_exported(path.parent)
     return _checked(network, loaded, path, description["clip_shape"])
+
+
+def _huggingface(network: Network, folder: Path, description: dict[str, Any], *, source: str) -> float:
+    from safetensors.torch import load_file
+
+    file = weights_file(str(reported_checkpoint(source)))
+    facts: dict[str, Any] = {"source": file.name, "weights_sha256": sha256_of(file)}
+    with suppress(OSError, ValueError, KeyError, TypeError):  # a file alone says nothing of its training
+        result = json.loads((Path(source) / RESULT).read_text(encoding="utf-8"))
+        facts |= {"training": result["protocol"], "results": result["results"]}
+    path = save_huggingface(network, folder, description, facts)
+    twin = build_network(description)
+    twin.load_state_dict({name.removeprefix(PREFIX): value for name, value in load_file(path).items()})
+    return _checked(network, twin, path, description["clip_shape"])
 
 
 def _program(network: Network, path: Path, shape: list[int]) -> float:

@@ -13,7 +13,8 @@ class ExportConfig:
     """Write a network for use without this package's training code, after checking that it computes the same.
 
     safetensors: model.safetensors + model.json (opened by `rspnet.models.exported.load_exported`); program: model.pt2
-    (torch.export); onnx: model.onnx. The batch size of programs and ONNX is free, frames and size are fixed.
+    (torch.export); onnx: model.onnx; huggingface: a folder for AutoModel with trust_remote_code, with a model card. The
+    batch size of programs and ONNX is free, frames and size are fixed.
 
     Example: rspnet export runs/first/last.ckpt --format onnx --out exported
     """
@@ -21,5 +22,5 @@ class ExportConfig:
     model: str = positional("Checkpoint of pretrain, finetune or convert, their run folder, or published file.")
     out: str = "exported"
     """Run folder: the file, model.json (what goes in and what comes out), config.yaml and result.json go there."""
-    format: Literal["safetensors", "program", "onnx"] = "safetensors"
-    """Which kind of file; onnx and safetensors are the extra `rspnet[export]`."""
+    format: Literal["safetensors", "program", "onnx", "huggingface"] = "safetensors"
+    """Which kind of file; all but program are the extra `rspnet[export]`."""

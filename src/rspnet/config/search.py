@@ -92,7 +92,7 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """Search a library in the browser: drop in a clip, slide between motion and look, see why.
+    """Search a library in the browser: drop in a clip, slide between motion and look, see why; label what you see.
 
     Example: rspnet serve library
     """
@@ -106,6 +106,8 @@ class ServeConfig:
     """Largest clip that may be dropped in, in mebibytes."""
     labels: str | None = None
     """CSV with the columns path and label: the map can then be coloured by class."""
+    marks: str | None = None
+    """Folder for the labels that are made in the page; the default is labels in the library."""
     model: str | None = None
     """The library's checkpoint; the default is where it was when the library was made."""
     device: Device = "auto"

@@ -14,8 +14,11 @@ from helpers import tasks_for_workers
 from helpers.served import FPS, NASTY, copy_of, make_library
 
 from rspnet.core.errors import DecodeError, RSPNetError
+from rspnet.features.timeline import Event
+from rspnet.search.class_search import open_classifier, search_class
+from rspnet.search.label_log import Labels, part
 from rspnet.search.query import Library
-from rspnet.search.ui import cards, decoding
+from rspnet.search.ui import cards, decoding, label_cards
 from rspnet.search.ui.decoding import contained
 from rspnet.search.ui.service import Filters, Service
 from rspnet.video.reader import open_video
@@ -223,13 +226,17 @@ def test_names_stay_text(service):
     asked = service.ask(service.open_library(path_of(service, f"second/{NASTY}")), 0.0, 3.2)
     hits = service.hits(asked, Filters(), alpha=0.5, k=6)
     names = [service.shown_name(hit.path) for hit in hits]
+    labels = Labels((part("v", NASTY, 0, 1),), (NASTY,))
     pages = [
-        cards.hit_cards(hits, names, ["p.mp4"] * 6, [3.2] * 6),
-        cards.player(NASTY, "p.mp4", start_s=0, end_s=1, duration_s=3.2),
+        cards.hit_cards(hits, ["k"] * 6, names, ["p.mp4"] * 6, [3.2] * 6),
+        cards.player(NASTY, "p.mp4", key="k", start_s=0, end_s=1, duration_s=3.2),
         cards.explanation(hits[0], names[0], 0, "s.png", "f.mp4"),
         cards.library_map(service.layout("both", "PCA"), names, names),
         cards.notice(NASTY),
         cards.empty(NASTY, NASTY),
+        cards.example_list([(True, NASTY, 0.0, 1.0)]),
+        label_cards.classes_panel(labels, [labels.marks], labels.marks, note=NASTY),
+        label_cards.strip(labels, labels.marks, [Event(NASTY, 0.0, 1.0)], (0.0, 1.0), 3.2),
         cards.header(NASTY, videos=1, clips=1, duration_s=1, unreadable=0),
     ]
     for page in pages:
@@ -243,3 +250,77 @@ def test_a_state_of_a_user_holds_no_pixels(service):
     arrays = [value for value in vars(asked.query).values() if isinstance(value, np.ndarray)]
     assert sum(array.nbytes for array in arrays) < 20_000
     assert json.dumps(asked.clip.name)
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def labelling(library, tmp_path):
+    return Service(library, tmp_path / "labelling", upload_bytes=2**20, marks=tmp_path / "labels").labelling
+
+
+def held(labelling) -> list[tuple[str, str, float, float]]:
+    return [(Path(m.path).name, m.label, m.start_s, m.end_s) for m in labelling.read().marks]
+
+
+def test_marking_replaces_takes_back_and_is_undone(labelling, service):
+    path = path_of(service, "second/d.mp4")
+    steps = [labelling.mark(path, 0.0, 1.0, "wave")]
+    steps.append(labelling.mark(path, 0.1, 1.0, "turn"))  # nearly that part: in its place
+    assert held(labelling) == [("d.mp4", "turn", 0.1, 1.0)]
+    steps.append(labelling.mark(path, 1.0, 2.0, "wave"))
+    steps.append(labelling.mark(path, 0.0, 1.0, "turn"))  # again: taken back
+    assert held(labelling) == [("d.mp4", "wave", 1.0, 2.0)]
+    for count in (2, 1, 1, 0):
+        labelling.undo(steps.pop())
+        assert len(held(labelling)) == count
+    with pytest.raises(RSPNetError, match="only videos of the library can be labelled"):
+        labelling.mark("/etc/passwd", 0, 1, "wave")
+
+
+def test_classes_have_keys_and_names_of_their_own(labelling):
+    for number in range(9):
+        labelling.add_class(f"  class   {number} ")
+    assert labelling.read().classes[0] == "class 0"
+    for name, message in (("x", "there are 9 classes"), ("class 0", "a class class 0 already"), (" ", "type the name")):
+        with pytest.raises(RSPNetError, match=message):
+            labelling.add_class(name)
+
+
+def test_tables_of_boris_and_csv_are_taken_in_once(labelling, root, tmp_path):
+    boris = "Media file name\tBehavior\tStart (s)\tStop (s)\nd.mp4\tturn\t0.5\t1.5\n"
+    plain = f"path,label,start_s,end_s\n{root}/videos/second/d.mp4,turn,0.5,1.5\nsecond/long.mp4,wave,,\n"
+    for name, text, new in (("b.tsv", boris, 1), ("p.csv", plain, 1), ("again.csv", plain, 0)):
+        (tmp_path / name).write_text(text)
+        assert labelling.import_table(tmp_path / name)[1] == new
+    assert held(labelling) == [("d.mp4", "turn", 0.5, 1.5), ("long.mp4", "wave", 0.0, pytest.approx(9.6))]
+    (tmp_path / "late.csv").write_text("path,label,start_s,end_s\nd.mp4,turn,50,51\n")
+    with pytest.raises(RSPNetError, match=r"starts at 50 s: the video ends at 3.20 s"):
+        labelling.import_table(tmp_path / "late.csv")
+
+
+def test_what_is_trained_ranks_the_library_as_the_command_does(labelling, service, library, tmp_path):
+    pytest.importorskip("sklearn", reason="the extra probe is not installed")
+    with pytest.raises(RSPNetError, match="there are no labels yet"):
+        labelling.train()
+    for name, label in (("second/d.mp4", "turn"), ("first/c.mp4", "turn"), ("second/long.mp4", "wave")):
+        labelling.mark(path_of(service, name), 0.0, 1.5, label)
+    judged = labelling.train()
+    assert labelling.train() is judged
+    assert judged.classes == ["turn", "wave"]
+    judged.classifier.save(tmp_path / "classifier.npz")
+    classifier, label = open_classifier(f"{tmp_path / 'classifier.npz'}:wave")
+    wanted = search_class(library, classifier, label, k=5)
+    found = labelling.ranked(judged, "wave", k=5)
+    assert [(hit.path, hit.start_s) for hit in found] == [(hit.path, hit.start_s) for hit in wanted]
+    asked = labelling.ask_next(judged, k=4, within=[path_of(service, "second/d.mp4")])
+    assert {hit.path for hit in asked} == {path_of(service, "second/d.mp4")}
+    assert all(hit.start_s >= 1.5 for hit in asked)
+
+
+def test_a_library_in_an_object_store_needs_a_place_for_labels(labelling):
+    labelling._log = None
+    assert labelling.read().marks == ()
+    with pytest.raises(RSPNetError, match=r"start rspnet serve with --marks FOLDER"):
+        labelling.add_class("wave")

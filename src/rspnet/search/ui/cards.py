@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from rspnet.search.hits import Hit
+from rspnet.search.hits import ClassHit, Hit, Moment
 from rspnet.search.library_map import Layout
 from rspnet.show.roi_picture import NOTE
 
@@ -57,48 +57,76 @@ def drop_zone(limit_mb: int, suffixes: Sequence[str]) -> str:
     )
 
 
-def player(name: str, preview: str, *, start_s: float, end_s: float, duration_s: float) -> str:
+def player(name: str, preview: str, *, key: str, start_s: float, end_s: float, duration_s: float) -> str:
     """The query, playing."""
     return (
-        f"<figure class='query'>{_video(preview, f'the query {name}', autoplay=True)}"
+        f"<figure class='query' data-key='{key}'>{_video(preview, f'the query {name}', autoplay=True)}"
         f"<figcaption><b title='{escape(name)}'>{escape(name)}</b>"
-        f"<span>{seconds(start_s)} to {seconds(end_s)} of {seconds(duration_s)}</span></figcaption></figure>"
+        f"<span>{seconds(start_s)} to {seconds(end_s)} of {seconds(duration_s)}</span></figcaption>"
+        f"<div class='mark'></div></figure>"
     )
 
 
-def hit_cards(hits: Sequence[Hit], names: Sequence[str], previews: Sequence[str], durations: Sequence[float]) -> str:
+def hit_cards(
+    hits: Sequence[Moment],
+    keys: Sequence[str],
+    names: Sequence[str],
+    previews: Sequence[str],
+    durations: Sequence[float],
+) -> str:
     """The hits in order, each with its place in its video and its scores."""
-    cards = [
-        _card(rank, hit, name, preview, duration)
-        for rank, (hit, name, preview, duration) in enumerate(zip(hits, names, previews, durations, strict=True))
-    ]
+    rows = zip(hits, keys, names, previews, durations, strict=True)
+    cards = [_card(rank, *row) for rank, row in enumerate(rows)]
     return f"<ol class='hits'>{''.join(cards)}</ol>"
 
 
-def _card(rank: int, hit: Hit, name: str, preview: str, duration_s: float) -> str:
+def _card(rank: int, hit: Moment, key: str, name: str, preview: str, duration_s: float) -> str:
     left, width = (100 * part / max(duration_s, 1e-6) for part in (hit.start_s, hit.end_s - hit.start_s))
     folder, file = Path(name).parent.as_posix(), Path(name).name
     where = "" if folder == "." else f"<small>{escape(folder)}</small>"
+    buttons = [
+        _button("use", rank, "Use as query", "Search with this part"),
+        _button("like", rank, "+", "Search for what is like this, too"),
+        _button("unlike", rank, "\N{MINUS SIGN}", "Search for what is unlike this"),
+    ]
+    scores = ""
+    if isinstance(hit, Hit):
+        scores = _bar("motion", hit.motion) + _bar("appearance", hit.appearance)
+        buttons.insert(0, _button("explain", rank, "Why?", "Show where it is like the query"))
+    elif isinstance(hit, ClassHit):
+        scores = _bar(hit.label, hit.score, kind="class")
     return (
-        f"<li class='hit' data-path='{escape(name)}'>{_video(preview, f'hit {rank + 1}, {file}')}"
+        f"<li class='hit' data-path='{escape(name)}' data-index='{rank}' data-key='{key}'>"
+        f"{_video(preview, f'hit {rank + 1}, {file}')}"
         f"<div class='place' title='where in the video'><i style='left:{left:.1f}%;width:{width:.1f}%'></i></div>"
         f"<div class='name'><b>{rank + 1}</b><span title='{escape(name)}'>{escape(file)}{where}</span>"
         f"<output title='score'>{hit.score:.2f}</output></div>"
         f"<p class='time'>{seconds(hit.start_s)} to {seconds(hit.end_s)} of {seconds(duration_s)}</p>"
-        f"{_bar('motion', hit.motion)}{_bar('appearance', hit.appearance)}"
-        f"<div class='do'>{_button('explain', rank, 'Why?', 'Show where it is like the query')}"
-        f"{_button('use', rank, 'Use as query', 'Search with this part')}</div></li>"
+        f"{scores}<div class='mark'></div><div class='do'>{''.join(buttons)}</div></li>"
     )
+
+
+def example_list(items: Sequence[tuple[bool, str, float, float]]) -> str:
+    """Further clips of a search: (wanted, name, start, end) each, with a button that takes it out."""
+    rows = []
+    for index, (wanted, name, start, end) in enumerate(items):
+        kind, sign = ("wanted", "+") if wanted else ("unwanted", "\N{MINUS SIGN}")
+        rows.append(
+            f"<li class='{kind}'><b>{sign}</b>"
+            f"<span>{escape(Path(name).name)}, {seconds(start)} to {seconds(end)}</span>"
+            f"{_button('leave', index, chr(0xD7), 'Search without it')}</li>"
+        )
+    return f"<ul class='examples' aria-label='Further clips of the search'>{''.join(rows)}</ul>" if rows else ""
 
 
 def _button(action: str, index: int, text: str, title: str) -> str:
     return f"<button type='button' data-do='{action}' data-index='{index}' title='{title}'>{text}</button>"
 
 
-def _bar(name: str, value: float) -> str:
+def _bar(name: str, value: float, *, kind: str = "") -> str:
     share = 100 * min(1.0, max(0.0, value))
     filled = f"<i><u style='width:{share:.0f}%'></u></i>"
-    return f"<div class='bar {name}'><span>{name}</span>{filled}<em>{value:.2f}</em></div>"
+    return f"<div class='bar {kind or name}'><span>{escape(name)}</span>{filled}<em>{value:.2f}</em></div>"
 
 
 def _video(preview: str, label: str, *, autoplay: bool = False) -> str:

@@ -17,6 +17,7 @@ from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.data.annotations import read_list
 from rspnet.search.query import Library
+from rspnet.search.ui.decoding import warm_up
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _CLOSING_SECONDS = 2
@@ -46,21 +47,29 @@ def _run(config: ServeConfig, folder: Path, listening: socket.socket) -> None:
     import uvicorn
 
     from rspnet.search.ui.app import build_app
-    from rspnet.search.ui.decoding import warm_up
     from rspnet.search.ui.service import Service
 
     library = Library(config.store, model=config.model, device=config.device)
     upload_bytes = config.max_upload_mb * _MEBIBYTE
     records = read_list(config.labels) if config.labels else []
     classes = {str(record.path.absolute()): record.class_name or str(record.label) for record in records}
-    service = Service(library, folder, upload_bytes=upload_bytes, classes=classes)
+    marks = None if config.marks is None else Path(config.marks)
+    service = Service(library, folder, upload_bytes=upload_bytes, classes=classes, marks=marks)
     if not service.files:
         raise RSPNetError(f"library {config.store!r} holds no readable video: add some with rspnet index")
-    threading.Thread(target=warm_up, daemon=True).start()
+    threading.Thread(target=_warm_up, daemon=True).start()
     app = build_app(service, upload_bytes=upload_bytes, hosts=_LOOPBACK if config.host in _LOOPBACK else ())
     announce(config.host, listening.getsockname()[1])
     settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_CLOSING_SECONDS)
     uvicorn.Server(settings).run(sockets=[listening])
+
+
+def _warm_up() -> None:
+    """Import what the first answer and the first training need, before a user waits for it."""
+    warm_up()
+    if importlib.util.find_spec("sklearn") is not None:
+        importlib.import_module("sklearn.model_selection")
+        importlib.import_module("scipy.optimize")
 
 
 def announce(host: str, port: int) -> None:

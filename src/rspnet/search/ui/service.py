@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -19,14 +19,17 @@ import numpy as np
 import torch
 
 from rspnet.core.errors import RSPNetError
-from rspnet.core.urls import as_path
+from rspnet.core.files import write_text
+from rspnet.core.urls import as_path, is_url
 from rspnet.features.roi_maps import Pair
-from rspnet.search.hits import Hit
+from rspnet.search.hits import Hit, Moment
+from rspnet.search.label_log import Labels
 from rspnet.search.library_map import Layout, Method, lay_out
 from rspnet.search.query import Library, Query, search
 from rspnet.search.search_command import explain_clips, slowness
 from rspnet.search.store import FileRow
 from rspnet.search.ui.decoding import Facts, Part, contained, look_at, read_explained, read_query, write_preview
+from rspnet.search.ui.labelling import Judged, Labelling
 from rspnet.search.ui.previews import BoundedFolder, Previews
 from rspnet.show.roi_picture import write_film, write_strip
 from rspnet.video.reader import VIDEO_SUFFIXES
@@ -34,6 +37,9 @@ from rspnet.video.reader import VIDEO_SUFFIXES
 LONGEST_QUERY_S = 60.0
 FIRST_QUERY_S = 10.0
 Space = Literal["motion", "appearance", "both"]
+LABELS = "labels"
+"""The folder of labels in a library."""
+LABEL_SUFFIXES = frozenset({".csv", ".tsv"})
 _PREVIEW_BYTES = 512 * 2**20
 _UPLOADS_KEPT = 20
 
@@ -66,6 +72,14 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Example:
+    """A further clip of a search, wanted or not."""
+
+    asked: Asked
+    wanted: bool
+
+
+@dataclass(frozen=True)
 class Filters:
     """Which videos may be found: below a folder ("" is all), of some length in seconds, not the query's own."""
 
@@ -83,6 +97,7 @@ class Service:
         folder: private and empty; whoever made it removes it.
         upload_bytes: largest upload.
         classes: class of a video by its path, where known.
+        marks: folder of the labels that are made in the page; by default `labels` in a library that is a folder.
 
     Attributes:
         files: the library's readable videos by path.
@@ -92,10 +107,17 @@ class Service:
         paths: of the videos on the map, in its order.
         groups: what the map can be coloured by: name, and the group of a video's path.
         previews: all that can be watched.
+        labelling: the labels of the library.
     """
 
     def __init__(
-        self, library: Library, folder: Path, *, upload_bytes: int, classes: Mapping[str, str] | None = None
+        self,
+        library: Library,
+        folder: Path,
+        *,
+        upload_bytes: int,
+        classes: Mapping[str, str] | None = None,
+        marks: Path | None = None,
     ) -> None:
         self.library = library
         self.files = {path: row for path, row in library.store.files().items() if row.clips}
@@ -109,6 +131,9 @@ class Service:
         self._model = threading.Lock()
         self.paths, self._means = library.store.video_means()
         self.layout = cache(self._layout)
+        if marks is None and not is_url(library.store.uri):
+            marks = Path(library.store.uri) / LABELS
+        self.labelling = Labelling(library, self.names, marks)
 
     def shown_name(self, path: str) -> str:
         """A video of the library, below the folder that holds all of it."""
@@ -129,7 +154,7 @@ class Service:
             RSPNetError: its ending is no video's.
         """
         suffix = Path(name).suffix.lower()
-        if suffix not in VIDEO_SUFFIXES:
+        if suffix not in VIDEO_SUFFIXES | LABEL_SUFFIXES:
             raise RSPNetError(f"{name} does not end like a video ({', '.join(sorted(VIDEO_SUFFIXES))})")
         return self._uploads.folder / (secrets.token_hex(16) + suffix)
 
@@ -153,6 +178,21 @@ class Service:
         if path is None:
             raise _gone(name)
         return Clip(name, path, None, contained(look_at, path, path))
+
+    def uploaded_table(self, ticket: str, name: str) -> Path:
+        """An uploaded table of labels; raises RSPNetError where there is none (any more)."""
+        path = self._uploads.find(ticket)
+        if path is None or path.suffix not in LABEL_SUFFIXES:
+            raise _gone(name)
+        return path
+
+    def offer_labels(self, labels: Labels) -> str:
+        """The name of a file of these labels."""
+        return self.previews.offer(("labels", labels), ".csv", lambda target: write_text(target, labels.as_csv()))
+
+    def offer_classifier(self, judged: Judged) -> str:
+        """The name of a file of what was trained, for `rspnet classify run` and `rspnet search --class`."""
+        return self.previews.offer(("classifier", judged.labels), ".npz", judged.classifier.save)
 
     def open_library(self, path: str) -> Clip:
         """A video of the library.
@@ -182,18 +222,26 @@ class Service:
 
     # --- the answers ------------------------------------------------------------------------------------------------
 
-    def hits(self, asked: Asked, filters: Filters, *, alpha: float, k: int) -> list[Hit]:
+    def hits(
+        self, asked: Asked, filters: Filters, *, alpha: float, k: int, examples: Sequence[Example] = ()
+    ) -> list[Hit]:
         """The k best videos that pass the filters."""
-        within = None if _lets_all_pass(filters) else [path for path in self.files if self._passes(path, filters)]
         store, own = self.library.store, filters.other_videos
-        return search(store, asked.query, alpha=alpha, k=k, not_same_video=own, within=within)
+        wanted = [asked.query, *(example.asked.query for example in examples if example.wanted)]
+        unwanted = [example.asked.query for example in examples if not example.wanted]
+        within = self.within(filters)
+        return search(store, wanted, unlike=unwanted, alpha=alpha, k=k, not_same_video=own, within=within)
+
+    def within(self, filters: Filters) -> list[str] | None:
+        """The videos that pass the filters; None where all do."""
+        return None if _lets_all_pass(filters) else [path for path in self.files if self._passes(path, filters)]
 
     def preview(self, clip: Clip, start_s: float, end_s: float) -> str:
         """The name of the preview of a part of a clip; at most a minute of it."""
         part = Part(clip.path, start_s, min(end_s, start_s + LONGEST_QUERY_S))
         return self.previews.offer(part, ".mp4", partial(self._cut, clip, part))
 
-    def preview_hit(self, hit: Hit) -> str:
+    def preview_hit(self, hit: Moment) -> str:
         """The name of a hit's preview."""
         row = self.files[hit.path]
         facts = Facts(row.duration_s, hit.fps, 0, 0)

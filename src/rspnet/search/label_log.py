@@ -1,0 +1,181 @@
+"""Labels of moments that people make while they look: a folder of plain tables that nobody can overwrite.
+
+    labels/
+      4f1c...e2.csv      what one running page was told, a line for every step, only ever appended to
+
+A line is (when, action, id, path, label, start_s, end_s). The action is `add`, `remove` (of the label with that id, by
+whomever it was added) or `class` (a class exists, with no label yet). Pages that run at the same time write files of
+their own, so no step is ever lost; a line that a kill cut off is not one. What holds is what all files say together.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import secrets
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rspnet.core.errors import RSPNetError
+from rspnet.features.event_labels import COLUMNS
+
+_FIELDS = ("when", "action", "id", "path", "label", "start_s", "end_s")
+
+_SAME = 0.5
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A class in a part of a video: seconds from the video's first frame, in whole milliseconds.
+
+    Attributes:
+        path: the video.
+        label: the class.
+        start_s: where it starts.
+        end_s: where it ends.
+        id: what its removal names; "" before it is written.
+    """
+
+    path: str
+    label: str
+    start_s: float
+    end_s: float
+    id: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What holds: labels by video and start, and the classes in the order in which they came up."""
+
+    marks: tuple[Mark, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    def of(self, path: str) -> list[Mark]:
+        """The labels of one video."""
+        return [mark for mark in self.marks if mark.path == path]
+
+    def at(self, path: str, start_s: float, end_s: float) -> list[Mark]:
+        """The labels of this part: those that share at least half of the time that one of the two covers (IoU)."""
+
+        def overlap(mark: Mark) -> float:
+            common = min(mark.end_s, end_s) - max(mark.start_s, start_s)
+            return common / (max(mark.end_s, end_s) - min(mark.start_s, start_s))
+
+        return [mark for mark in self.of(path) if overlap(mark) >= _SAME]
+
+    def as_csv(self) -> str:
+        """The table that `rspnet classify fit` reads."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS[:4])
+        writer.writerows((mark.path, mark.label, f"{mark.start_s:.3f}", f"{mark.end_s:.3f}") for mark in self.marks)
+        return text.getvalue()
+
+
+class LabelLog:
+    """The labels of one folder, and this process's own file there.
+
+    Args:
+        folder: made with the first label.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._own = folder / f"{secrets.token_hex(8)}.csv"
+        self._lock = threading.Lock()
+        self._read: tuple[object, Labels] = (None, Labels())
+
+    def change(self, add: Sequence[Mark] = (), remove: Iterable[str] = ()) -> tuple[str, ...]:
+        """Add labels and remove others, in one step; returns the ids of the added ones.
+
+        A label that comes back after it was removed keeps its id.
+
+        Raises:
+            RSPNetError: the folder cannot be written to.
+        """
+        ids = tuple(mark.id or secrets.token_hex(8) for mark in add)
+        rows = [("remove", number, "", "", "", "") for number in remove]
+        rows += [
+            ("add", number, mark.path, mark.label, f"{mark.start_s:.3f}", f"{mark.end_s:.3f}")
+            for number, mark in zip(ids, add, strict=True)
+        ]
+        self._append(rows)
+        return ids
+
+    def add_class(self, name: str) -> None:
+        """Let a class exist; raises as `change`."""
+        self._append([("class", "", "", name, "", "")])
+
+    def read(self) -> Labels:
+        """What holds now, whoever wrote it.
+
+        Raises:
+            RSPNetError: a file cannot be read, or is none of these tables.
+        """
+        with self._lock:
+            files = sorted(self.folder.glob("*.csv"))
+            state = [(file.name, file.stat().st_size) for file in files]
+            if state != self._read[0]:
+                self._read = state, _held(files)
+            return self._read[1]
+
+    def _append(self, rows: Sequence[Sequence[str]]) -> None:
+        when = datetime.now(UTC).isoformat(timespec="microseconds")
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        with self._lock:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with self._own.open("ab") as file:
+                    if file.tell() == 0:
+                        writer.writerow(_FIELDS)
+                    writer.writerows((when, *row) for row in rows)
+                    file.write(text.getvalue().encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise RSPNetError(f"labels cannot be written to {str(self.folder)!r}: {error.strerror}") from error
+
+
+def _held(files: Sequence[Path]) -> Labels:
+    steps = [step for file in files for step in _steps(file)]
+    steps.sort(key=lambda step: step[0])  # stable: steps of one file keep their order
+    added: dict[str, Mark] = {}
+    classes: dict[str, None] = {}
+    for _, action, number, path, label, start, end in steps:
+        if action == "remove":
+            added.pop(number, None)
+            continue
+        classes[label] = None
+        if action == "add":
+            added[number] = Mark(path, label, float(start), float(end), number)
+    marks = dict.fromkeys(added.values())  # two people may have said the same
+    ordered = sorted(marks, key=lambda mark: (mark.path, mark.start_s, mark.end_s, mark.label))
+    return Labels(tuple(ordered), tuple(classes))
+
+
+def _steps(file: Path) -> list[list[str]]:
+    try:
+        whole = file.read_bytes().rpartition(b"\n")[0].decode()  # behind the last line end is what a kill cut off
+        rows = list(csv.reader(io.StringIO(whole, newline="")))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RSPNetError(f"labels {str(file)!r} cannot be read: {error}") from error
+    if rows and tuple(rows[0]) != _FIELDS:
+        raise RSPNetError(f"{str(file)!r} is no table of labels of this page: move it elsewhere")
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(_FIELDS):
+            raise RSPNetError(f"labels {str(file)!r} line {number}: {len(row)} fields, not {len(_FIELDS)}")
+    return rows[1:]
+
+
+def _milliseconds(seconds: float) -> float:
+    return float(f"{seconds:.3f}")
+
+
+def part(path: str, label: str, start_s: float, end_s: float) -> Mark:
+    """A label of a part of a video, its times in whole milliseconds."""
+    return Mark(path, label, _milliseconds(start_s), _milliseconds(end_s))

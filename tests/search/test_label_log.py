@@ -1,0 +1,76 @@
+"""Labels made in the page: append-only tables that nobody overwrites."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from rspnet.core.errors import RSPNetError
+from rspnet.features.event_labels import read_labels
+from rspnet.search.label_log import LabelLog, part
+
+
+def test_what_holds_is_what_all_files_say_together(tmp_path):
+    anna, ben = LabelLog(tmp_path / "labels"), LabelLog(tmp_path / "labels")
+    assert anna.read().marks == ()
+    anna.add_class("walk, slowly")
+    (first,) = anna.change([part("/v/a.mp4", "walk, slowly", 0.0, 1.23456)])
+    second, third = ben.change([part("/v/a.mp4", "jump", 2, 3), part('/v/odd"\n,.mp4', "jump", 0, 1)])
+    labels = anna.read()
+    assert labels == ben.read()
+    assert labels.classes == ("walk, slowly", "jump")
+    assert [(mark.label, mark.start_s, mark.end_s) for mark in labels.of("/v/a.mp4")] == [
+        ("walk, slowly", 0.0, 1.235),
+        ("jump", 2.0, 3.0),
+    ]
+    assert [mark.id for mark in labels.at("/v/a.mp4", 0.0, 1.2346)] == [first]
+    assert [mark.id for mark in labels.at("/v/a.mp4", 2.0, 4.0)] == [second]  # half of both together
+    assert labels.at("/v/a.mp4", 2.0, 4.1) == []
+    anna.change(remove=[second])  # Ben's
+    ben.change(remove=[second])  # at the same time
+    assert [mark.id for mark in LabelLog(tmp_path / "labels").read().marks] == [first, third]
+    assert len(list((tmp_path / "labels").glob("*.csv"))) == 2
+
+
+def test_two_people_at_once_lose_nothing(tmp_path):
+    logs = [LabelLog(tmp_path) for _ in range(4)]
+
+    def work(number):
+        for step in range(25):
+            logs[number].change([part(f"/v/{number}.mp4", "x", step, step + 1)])
+
+    threads = [threading.Thread(target=work, args=(number % 4,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(logs[0].read().marks) == 100
+
+
+def test_a_line_that_a_kill_cut_off_is_none(tmp_path):
+    log = LabelLog(tmp_path)
+    log.change([part("/v/a.mp4", "x", 0, 1)])
+    log.change([part("/v/b.mp4", "x", 0, 1)])
+    (file,) = tmp_path.glob("*.csv")
+    whole = file.read_bytes()
+    for cut in range(1, len(whole.splitlines(keepends=True)[-1]) + 1):
+        file.write_bytes(whole[:-cut])
+        assert [mark.path for mark in LabelLog(tmp_path).read().marks] == ["/v/a.mp4"]
+
+
+def test_the_export_is_what_classify_fit_reads(tmp_path):
+    log = LabelLog(tmp_path / "labels")
+    log.change([part('/v/a "b", c.mp4', "x, y", 0.5, 2)])
+    (tmp_path / "out.csv").write_text(log.read().as_csv())
+    (row,) = read_labels(tmp_path / "out.csv")
+    assert (row.path, row.label, row.start_s, row.end_s) == ('/v/a "b", c.mp4', "x, y", 0.5, 2.0)
+
+
+def test_foreign_tables_are_named(tmp_path):
+    (tmp_path / "mine.csv").write_text("path,label\na,b\n")
+    with pytest.raises(RSPNetError, match=r"mine.csv' is no table of labels of this page: move it elsewhere"):
+        LabelLog(tmp_path).read()
+    (tmp_path / "file").touch()
+    with pytest.raises(RSPNetError, match="labels cannot be written to"):
+        LabelLog(tmp_path / "file").change([part("a", "b", 0, 1)])
