@@ -148,7 +148,6 @@ def _rows(ray: Any, make: Callable[[], Any], tasks: dict[int, Any], cluster: Ray
 def _connected(cluster: RayCluster) -> Iterator[Any]:
     """Ray, connected to the cluster as long as this is entered."""
     try:
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         import ray
         import ray.data
     except ModuleNotFoundError as error:
