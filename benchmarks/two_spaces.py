@@ -33,7 +33,6 @@ from rspnet.search import Library
 from rspnet.search.query import search
 
 ALPHAS = {"motion": 1.0, "look": 0.0}
-NUM_ACTS = 400
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--model", default="rspnet-small")
     parser.add_argument("--sets", nargs="+", default=["acts", "human-motion"])
+    parser.add_argument("--num_acts", type=int, default=400, help="drawn videos, a quarter of them asked")
     parser.add_argument("--only", nargs="+", default=["trained", "fresh"])
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -62,16 +62,20 @@ def main() -> None:
         save_checkpoint(folder / "fresh.ckpt", {"model": fresh.state_dict(), "model_config": fresh.config})
         models = {"trained": options.model, "fresh": str(folder / "fresh.ckpt")}
         for kind in options.sets:
-            videos = drawn(folder / "acts") if kind == "acts" else human_motion(options.data / "human-motion")
+            videos = (
+                drawn(folder / "acts", options.num_acts)
+                if kind == "acts"
+                else human_motion(options.data / "human-motion")
+            )
             for model in options.only:
                 figures[f"{kind} {model}"] = found = first_hits(videos, models[model], folder / f"{kind}-{model}")
                 print(kind, model, found, flush=True)
                 options.out.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def drawn(folder: Path) -> list[Video]:
+def drawn(folder: Path, count: int) -> list[Video]:
     """The drawn acts."""
-    write_acts(folder, plan_acts(num_videos=NUM_ACTS, seed=1))
+    write_acts(folder, plan_acts(num_videos=count, seed=1))
     names = ("act", "outfit", "place")
     return [
         Video(record.path, record.clip.split, {name: getattr(record.clip, name) for name in names})

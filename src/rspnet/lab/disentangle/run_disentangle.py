@@ -79,7 +79,7 @@ def _embedder(config: DisentangleConfig) -> Embedder:
     if config.random_init:
         model = fresh_twin(model, seed=config.seed)
     view = EvenViewConfig(num_clips=config.num_clips, num_workers=0, device=config.device, precision=config.precision)
-    return open_embedder(model, view)
+    return open_embedder(model, view, descriptor="mean")
 
 
 def _shape(config: DisentangleConfig, embedder: Embedder) -> dict[str, int]:

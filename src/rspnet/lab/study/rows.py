@@ -173,7 +173,7 @@ def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -
     view = EvenViewConfig(  # the precision is "auto", whatever the training's was: all rows are judged alike
         num_clips=study.view.num_clips, stride=study.view.stride, num_workers=0, device=config.engine.device
     )
-    embedder = open_embedder(model, view, set_threads=False)
+    embedder = open_embedder(model, view, descriptor="mean", set_threads=False)
     train, test = (video_features(embedder, part) for part in (videos.train, videos.test))
     found = score_all(train, test, videos, seed=config.seed)
     spent = {"pretrain": trained.since(start) | {"resumed": resumed}, "judge": Spent.so_far().since(trained)}
