@@ -49,6 +49,18 @@ def test_scores_are_exact_and_hits_are_those_of_a_plain_search(tmp_path, alpha):
         assert hit.appearance == pytest.approx(a, abs=1e-6)
 
 
+def test_the_two_spaces_need_not_be_of_one_length(tmp_path):
+    store = Store.open_or_create(str(tmp_path / "lib"), replace(about(dim=8), appearance=3))
+    row = replace(clip_rows("/v/a.mp4", 4, dim=8, seed=0), appearance=unit_rows(4, 3, seed=1))
+    store.replace([file_row(row)], [row])
+    (found,) = store.clips_of([row.path])
+    np.testing.assert_array_equal(found.motion, row.motion)
+    np.testing.assert_array_equal(found.appearance, row.appearance)
+    motion, appearance = store.parts_of(store.video_means()[1])
+    np.testing.assert_allclose(motion[0], row.motion.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(appearance[0], row.appearance.mean(axis=0), atol=1e-6)
+
+
 def test_the_stores_dot_product_is_the_score(tmp_path):
     store, rows = filled(tmp_path)
     motion, appearance = unit_rows(1, 8, seed=90), unit_rows(1, 8, seed=91)

@@ -67,12 +67,11 @@ def library_windows(
     """
     columns = [*_OWN, *({"features"} & set(kinds)), *(["vector"] if {"motion", "appearance"} & set(kinds) else [])]
     numbers: dict[str, int] = {}
-    width = store.about.motion if "vector" in columns else 0
     parts: list[list[NDArray[Any]]] = []
     for batch in store.rows(columns, None if only is None else sorted(only)):
         if not batch.num_rows:
             continue
-        parts_of = dict(zip(("motion", "appearance"), np.split(matrix(batch, "vector"), [width], axis=1), strict=True))
+        parts_of = dict(zip(("motion", "appearance"), store.parts_of(matrix(batch, "vector")), strict=True))
         parts_of["features"] = matrix(batch, "features")
         values = make(np.concatenate([parts_of[kind] for kind in kinds], axis=1))
         video = np.array([numbers.setdefault(path, len(numbers)) for path in batch["path"].to_pylist()])

@@ -283,7 +283,7 @@ class Store:
                 one = {
                     name: table[name][int(rows[0])].as_py() for name in ("path", "content", "fps", "width", "height")
                 }
-                motion, appearance = np.split(vectors[rows], [self.about.motion], axis=1)
+                motion, appearance = self.parts_of(vectors[rows])
                 empty = np.zeros((len(rows), 0), np.float32)
                 yield ClipRows(**one, **own, motion=motion, appearance=appearance, features=empty)
 
@@ -297,6 +297,10 @@ class Store:
             search = self._clips.search().select(list(columns))
             with _naming(self.uri):
                 yield from (search if condition is None else search.where(condition)).to_batches()
+
+    def parts_of(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
+        """Motion [N, M] and appearance [N, A] of joined vectors [N, M + A]."""
+        return vectors[:, : self.about.motion], vectors[:, self.about.motion :]
 
     def video_means(self) -> tuple[list[str], Vectors]:
         """Every video by the mean [motion, appearance] vector of its windows: paths in order, float32 [N, M + A]."""

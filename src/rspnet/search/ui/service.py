@@ -15,7 +15,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from rspnet.core.errors import RSPNetError
@@ -272,8 +271,8 @@ class Service:
 
     def _layout(self, space: Space, method: Method) -> Layout:
         """The points of `paths`, near each other where the videos' motion, appearance, or both are alike."""
-        halves = np.split(self._means, 2, axis=1)
-        return lay_out({"motion": halves[0], "appearance": halves[1], "both": self._means}[space], method)
+        motion, appearance = self.library.store.parts_of(self._means)
+        return lay_out({"motion": motion, "appearance": appearance, "both": self._means}[space], method)
 
     def _groups(self, classes: Mapping[str, str]) -> dict[str, Callable[[str], str]]:
         """What the map can be coloured by: name, and the group of a video's path."""
