@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rspnet.cli import main
-from rspnet.commands.weights import fetch
+from rspnet.commands.weights import download_weights
 from rspnet.core.errors import CheckpointError, RSPNetError
 from rspnet.data.presets import MEAN, STD
 from rspnet.models.catalogue import CATALOGUE, IMAGENET
@@ -55,31 +55,31 @@ def entry(tmp_path: Path):
 
 def test_hash_is_learned_once_and_checked_ever_after(entry, tmp_path):
     folder = tmp_path / "here"
-    assert "noted" in fetch(entry, folder)
+    assert "noted" in download_weights(entry, folder)
     noted = json.loads((folder / "file.pth.sha256.json").read_text())
     assert noted == {"size": 7, "sha256": hashlib.sha256(b"weights").hexdigest()}
-    assert "is as at the first download" in fetch(entry, folder)
+    assert "is as at the first download" in download_weights(entry, folder)
     (folder / "file.pth").unlink()
-    assert "downloaded, as at the first download" in fetch(entry, folder)
+    assert "downloaded, as at the first download" in download_weights(entry, folder)
     (folder / "file.pth").write_bytes(b"WEIGHTS")
-    for use in (lambda: fetch(entry, folder), lambda: load_pretrained(folder / "file.pth")):
+    for use in (lambda: download_weights(entry, folder), lambda: load_pretrained(folder / "file.pth")):
         with pytest.raises(CheckpointError, match=r"file\.pth' has changed: 7 bytes") as error:
             use()
         assert "\n" not in str(error.value)
     (folder / "file.pth.sha256.json").write_text("{")
     with pytest.raises(CheckpointError, match="remove it to note"):
-        fetch(entry, folder)
+        download_weights(entry, folder)
 
 
 def test_a_published_hash_counts_from_the_first_time(entry, tmp_path):
     with pytest.raises(CheckpointError, match="published is 00000000"):
-        fetch(replace(entry, sha256_start="00000000"), tmp_path / "here")
+        download_weights(replace(entry, sha256_start="00000000"), tmp_path / "here")
     good = hashlib.sha256(b"weights").hexdigest()[:8]
-    assert "noted" in fetch(replace(entry, sha256_start=good), tmp_path / "other")
+    assert "noted" in download_weights(replace(entry, sha256_start=good), tmp_path / "other")
 
 
 def test_no_connection_is_one_line_and_leaves_nothing(entry, tmp_path):
     with pytest.raises(RSPNetError, match="cannot download") as error:
-        fetch(replace(entry, url=(tmp_path / "nowhere.pth").as_uri()), tmp_path / "here")
+        download_weights(replace(entry, url=(tmp_path / "nowhere.pth").as_uri()), tmp_path / "here")
     assert "\n" not in str(error.value)
     assert not list((tmp_path / "here").glob("*"))

@@ -11,7 +11,7 @@ from helpers.videos import read_barcode, write_barcode_video
 from rspnet.core.errors import ConfigError, TooManySkippedError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import ClipShape, EvenClips, even_squares, spread_ticks
-from rspnet.data.labelled_clips import ClipRequest, LabelledClipDataset, LabelledSampler, labelled_batches
+from rspnet.data.labelled_clips import LabelledClipDataset, LabelledRequest, LabelledSampler, labelled_batches
 from rspnet.data.presets import AugmentPreset
 from rspnet.data.video_clips import VideoClips
 
@@ -26,7 +26,7 @@ def records(tmp_path_factory) -> list[VideoRecord]:
     return [VideoRecord(path, path.name, number % 2) for number, path in enumerate(paths)]
 
 
-def requests(sampler: LabelledSampler) -> list[list[ClipRequest]]:
+def requests(sampler: LabelledSampler) -> list[list[LabelledRequest]]:
     return list(sampler)
 
 
@@ -55,7 +55,7 @@ def test_a_training_clip_is_a_true_window(records, spread):
     dataset = LabelledClipDataset(records, shape=shape, preset=WHOLE, seed=0)
     starts = set()
     for place in range(12):
-        pixels, label, file, skipped = dataset.sample(ClipRequest(0, 0, place), {})
+        pixels, label, file, skipped = dataset.sample(LabelledRequest(0, 0, place), {})
         assert file == str(records[0].path)
         seen = [read_barcode(frame.repeat(1, axis=1)) for frame in stretched(pixels)]
         assert label == 0
@@ -64,7 +64,7 @@ def test_a_training_clip_is_a_true_window(records, spread):
         assert steps == ({6} if spread else {2})
         starts.add(seen[0])
     assert len(starts) > 3
-    pixels, *_ = dataset.sample(ClipRequest(2, 0, 0), {})  # 6 frames, 9 needed: the last one is repeated
+    pixels, *_ = dataset.sample(LabelledRequest(2, 0, 0), {})  # 6 frames, 9 needed: the last one is repeated
     if not spread:
         assert [read_barcode(frame) for frame in stretched(pixels)] == [0, 2, 4, 5, 5]
 
@@ -89,7 +89,7 @@ def test_workers_change_nothing_and_broken_videos_are_named(records, tmp_path):
         assert {skip.name for skip in here.skipped} == {"broken.mp4"}
         assert here.skipped == there.skipped
     with pytest.raises(TooManySkippedError, match="10 training videos in a row"):
-        LabelledClipDataset([broken], shape=shape, preset=WHOLE, seed=0).sample(ClipRequest(0, 0, 0), {})
+        LabelledClipDataset([broken], shape=shape, preset=WHOLE, seed=0).sample(LabelledRequest(0, 0, 0), {})
 
 
 def test_crops_lie_along_the_longer_side():

@@ -14,7 +14,7 @@ from rspnet.features.store import Stamp
 from rspnet.features.timeline import Rule
 from rspnet.features.window_classifier import WindowClassifier, chances
 from rspnet.features.window_fit import LabelledVideo, calibrate, choose_rules, fit_windows, linear_map, log_loss
-from rspnet.features.window_scores import segment_scores, too_little, window_scores
+from rspnet.features.window_scores import class_scores, segment_scores, too_little
 
 pytest.importorskip("sklearn", reason="the extra probe is not installed")
 STAMP = Stamp("ab", {"window_s": 2.0}, {"features": 8})
@@ -58,7 +58,7 @@ def test_few_labels_find_the_events_of_a_new_video():
         assert event.end_s == pytest.approx(end, abs=1.1)
     scores = segment_scores(videos, fitted, rules, seed=0)
     assert scores["f1@0.5"]["value"] > 0.9
-    assert window_scores(fitted, seed=0)["a"]["average_precision"]["value"] > 0.95
+    assert class_scores(fitted, seed=0)["a"]["average_precision"]["value"] > 0.95
 
 
 def test_held_out_chances_are_of_maps_that_never_saw_the_group():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rspnet.features.windows import ClipSettings
-from rspnet.search.store import About, ClipRows, FileRow
+from rspnet.search.library_tables import About, ClipRows, FileRow
 
 
 def about(*, dim: int = 8) -> About:

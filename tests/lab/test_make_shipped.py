@@ -9,7 +9,7 @@ import torch
 from rspnet.cli import main
 from rspnet.core.errors import CheckpointError
 from rspnet.core.files import sha256_of
-from rspnet.lab.make_shipped import pack
+from rspnet.lab.make_shipped import small_file
 from rspnet.pretext.pretrained import load_pretrained, weights_file
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.weights import DEFAULT, shipped_file, shipped_names
@@ -57,7 +57,7 @@ def test_packing_keeps_the_query_encoder_to_half_precision(tmp_path: Path) -> No
 
     content = {"task": "pretrain", "model_config": model.config, "model": model.state_dict()}
     save_checkpoint(tmp_path / "whole.ckpt", content)
-    packed = load_pretrained(pack(tmp_path / "whole.ckpt", tmp_path / "small.ckpt"))
+    packed = load_pretrained(small_file(tmp_path / "whole.ckpt", tmp_path / "small.ckpt"))
     assert packed.config == model.config | {"queue_size": 1}
     for name, value in model.encoder_q.state_dict().items():
         kept = packed.encoder_q.state_dict()[name]

@@ -17,7 +17,7 @@ from rspnet.features.read import StoredVideo, read_features
 from rspnet.features.store import Stamp
 from rspnet.features.timeline import Rule
 from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
-from rspnet.search.class_search import class_hits, library_windows, open_classifier, stamp_of_library
+from rspnet.search.class_search import class_hits, library_windows, open_window_classifier, stamp_of_library
 from rspnet.search.query import Library
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
@@ -137,7 +137,7 @@ def test_moments_are_events_first_and_windows_where_there_are_too_few():
 
 
 def test_the_class_after_the_last_colon(root):
-    classifier, label = open_classifier(str(root / "classifier"))
+    classifier, label = open_window_classifier(str(root / "classifier"))
     assert label == "turn"
     assert set(classifier.names) == {"turn", "wave", "background"}
-    assert open_classifier(f"{root / 'classifier' / CLASSIFIER}:wave")[1] == "wave"
+    assert open_window_classifier(f"{root / 'classifier' / CLASSIFIER}:wave")[1] == "wave"

@@ -13,8 +13,9 @@ from helpers.libraries import about, clip_rows, file_row, unit_rows
 
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.search import store as module
+from rspnet.search.library_tables import joined
 from rspnet.search.query import Query, search
-from rspnet.search.store import Store, joined
+from rspnet.search.store import Store
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
 

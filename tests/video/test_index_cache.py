@@ -15,7 +15,7 @@ from helpers.videos import write_barcode_video as write
 
 from rspnet.core.errors import DecodeError
 from rspnet.video import index_cache, reader
-from rspnet.video.index_cache import VARIABLE, Place, entry_path, keep_index, load_index
+from rspnet.video.index_cache import VARIABLE, PacketPlace, entry_path, keep_index, load_index
 from rspnet.video.reader import VideoReader, open_video
 
 
@@ -117,7 +117,7 @@ def test_a_seek_that_leads_elsewhere_costs_time_only(make: Any, cache: Path) -> 
     assert index is not None
     places = index.places.copy()
     places[:, 2] = places[::-1, 2]
-    keep_index(path, table, [Place(*row) for row in places.tolist()])
+    keep_index(path, table, [PacketPlace(*row) for row in places.tolist()])
     with open_video(path) as video:
         for frame in (35, 3, 20):
             np.testing.assert_array_equal(video.frames_at([frame])[0], plain[frame])
@@ -159,7 +159,7 @@ def test_a_file_replaced_in_place_with_its_size_and_time_kept(tmp_path: Path, ca
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (times.st_size, times.st_mtime_ns)
     assert not kept(path)
-    keep_index(path, table, [Place(*row) for row in index.places.tolist()])  # what the old file had
+    keep_index(path, table, [PacketPlace(*row) for row in index.places.tolist()])  # what the old file had
     assert kept(path)
     with open_video(path) as video, pytest.raises(DecodeError, match=r"did not fit and is removed: read it again"):
         video.frames_at([20])

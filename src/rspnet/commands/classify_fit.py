@@ -19,7 +19,7 @@ from rspnet.features.read import open_store, stream_videos
 from rspnet.features.store import FeatureStore
 from rspnet.features.window_classifier import CLASSIFIER
 from rspnet.features.window_fit import Fitted, LabelledVideo
-from rspnet.features.window_scores import segment_scores, too_little, window_scores
+from rspnet.features.window_scores import class_scores, segment_scores, too_little
 from rspnet.features.window_training import Training, train_classifier
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 
@@ -44,7 +44,7 @@ def classify_fit(config: ClassifyFitConfig) -> None:
     folder = open_run_folder(config.out, config, command="classify fit")
     trained.classifier.save(folder / CLASSIFIER)
     results: dict[str, Any] = {
-        "classes": window_scores(fitted, seed=config.seed) if fitted.grouped_by else {},
+        "classes": class_scores(fitted, seed=config.seed) if fitted.grouped_by else {},
         "segments": segment_scores(videos, fitted, rules, seed=config.seed) if trained.has_rules else {},
         "rules": {name: vars(rule) for name, rule in zip(fitted.names, rules, strict=True)},
         "notes": too_little(videos, fitted),

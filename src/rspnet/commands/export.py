@@ -31,7 +31,7 @@ from rspnet.models.exported import (
     write_description,
 )
 from rspnet.models.weights import read_weights_file
-from rspnet.pretext.exporting import describe
+from rspnet.pretext.exporting import describe_network
 from rspnet.pretext.opening import weights_file
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.classifiers import open_classifier, reported_checkpoint
@@ -90,7 +90,7 @@ def open_network(model: str) -> tuple[Network, dict[str, Any]]:
         clips = trained.config["clips"]
         names = {"kind": "classifier", "num_classes": len(trained.class_names), "class_names": trained.class_names}
         network = trained.model
-        description = names | describe(network.backbone, num_frames=clips["num_frames"], size=clips["size"])
+        description = names | describe_network(network.backbone, num_frames=clips["num_frames"], size=clips["size"])
     else:
         network, description = load_pretrained(file).exported()
     return network.float().eval(), description

@@ -51,10 +51,10 @@ def weights(config: WeightsConfig) -> None:
     for name, value in rows.items():
         print(f"  {name:<11} {value}")
     if config.download is not None:
-        print(fetch(entry, Path(config.download)))
+        print(download_weights(entry, Path(config.download)))
 
 
-def fetch(entry: PublishedWeights, folder: Path) -> str:
+def download_weights(entry: PublishedWeights, folder: Path) -> str:
     """Download the file unless it is there, check it, and say what was done.
 
     Size and hash are noted beside the file at the first download; a file there, any later download into that folder,

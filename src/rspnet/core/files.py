@@ -109,3 +109,12 @@ def sha256_of(path: Path) -> str:
             digest.update(chunk)
             alive()
     return digest.hexdigest()
+
+
+def is_utf8(path: str) -> bool:
+    """Whether a path is valid UTF-8, as tables of text need; other names hold surrogates in Python."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -103,7 +103,7 @@ def _file_system(scheme: str, _process: int) -> Any:
     if scheme in ("http", "https") and "client_kwargs" not in set_by_user:
         options["client_kwargs"] = {"timeout": _web_timeout()}
     if scheme in ("s3", "s3a") and "config_kwargs" not in set_by_user:
-        once = {"retries": {"max_attempts": 0}}  # `attempt` tries again, for all stores alike
+        once = {"retries": {"max_attempts": 0}}  # `with_retries` tries again, for all stores alike
         options["config_kwargs"] = once | {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
     try:
         system = fsspec.filesystem(scheme, **options)
@@ -125,7 +125,7 @@ def _web_timeout() -> Any:
     return ClientTimeout(total=60, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
 
 
-def attempt(url: str, work: Callable[[], Result]) -> Result:
+def with_retries(url: str, work: Callable[[], Result]) -> Result:
     """What `work` returns, which is tried four times in 2.6 seconds where the store, not the request, is at fault.
 
     Raises:
@@ -175,11 +175,11 @@ def _phrase(error: BaseException) -> str:
 
 
 def facts(url: str) -> Facts:
-    """What a store says of a name now; raises as `attempt`."""
+    """What a store says of a name now; raises as `with_retries`."""
     system, key = opened(url)
     if url.startswith("http") and url.endswith("/"):  # the web's only sign of a folder
         return Facts(True, 0, 0, "")
-    return _facts(attempt(url, lambda: system.info(key)))
+    return _facts(with_retries(url, lambda: system.info(key)))
 
 
 def _facts(info: Mapping[str, Any]) -> Facts:
@@ -199,7 +199,7 @@ def _seconds(moment: Any) -> int:
 
 
 def fetch(url: str, start: int, stop: int, *, size: int = -1) -> bytes:
-    """The bytes `start` to before `stop` of an object of `size` bytes (-1: unknown); raises as `attempt`."""
+    """The bytes `start` to before `stop` of an object of `size` bytes (-1: unknown); raises as `with_retries`."""
     system, key = opened(url)
 
     def work() -> bytes:
@@ -210,20 +210,20 @@ def fetch(url: str, start: int, stop: int, *, size: int = -1) -> bytes:
             raise ConnectionError(f"{len(data)} bytes came instead of {stop - start}")
         return data
 
-    return attempt(url, work)
+    return with_retries(url, work)
 
 
-def below(url: str) -> list[str]:
-    """The names of all objects below a folder, relative to it, in their order; raises as `attempt`."""
+def names_below(url: str) -> list[str]:
+    """The names of all objects below a folder, relative to it, in their order; raises as `with_retries`."""
     system, key = opened(url)
-    found = attempt(url, lambda: system.find(key))
+    found = with_retries(url, lambda: system.find(key))
     start = key.rstrip("/") + "/"
     return sorted(name.removeprefix(start) for name in found if name.startswith(start))
 
 
 def children(url: str) -> list[str]:
-    """The names of what is directly in a folder, in their order; raises as `attempt`."""
+    """The names of what is directly in a folder, in their order; raises as `with_retries`."""
     system, key = opened(url)
-    found = attempt(url, lambda: system.ls(key, detail=False))
+    found = with_retries(url, lambda: system.ls(key, detail=False))
     names = {name.rstrip("/").rpartition("/")[2] for name in found if name.rstrip("/") != key.rstrip("/")}
     return sorted(names)

@@ -214,7 +214,7 @@ class UrlPath(_PathLike):
 
     def rglob(self, pattern: str) -> Generator[Any]:
         """All objects below whose name fits, in the order of names."""
-        yield from (self / name for name in storage.below(self.url) if PurePosixPath(name).match(pattern))
+        yield from (self / name for name in storage.names_below(self.url) if PurePosixPath(name).match(pattern))
 
     def glob(self, pattern: str) -> Generator[Any]:
         """What is directly in the folder and whose name fits."""

@@ -152,7 +152,9 @@ def _labelled(source: Path, folder: Path, rows: Sequence[Row]) -> list[VideoReco
 def _read_url_folder(folder: UrlPath) -> list[VideoRecord]:
     """`read_folder` of an object store or web server."""
     try:
-        names = [name for name in storage.below(folder.url) if not any(p.startswith(".") for p in name.split("/"))]
+        names = [
+            name for name in storage.names_below(folder.url) if not any(p.startswith(".") for p in name.split("/"))
+        ]
         found = [VideoRecord(path, name) for name in names if _is_video((path := folder / name).name)]
         if not found and not folder.is_dir():
             is_file = folder.is_file()

@@ -32,7 +32,7 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class ClipRequest:
+class LabelledRequest:
     """One training sample to make: the video, the epoch, and the place in it (a part of the seed)."""
 
     index: int
@@ -84,7 +84,7 @@ class LabelledSampler:
         """Whole global batches in an epoch."""
         return self.num_videos // self.batch_size
 
-    def __iter__(self) -> Iterator[list[ClipRequest]]:
+    def __iter__(self) -> Iterator[list[LabelledRequest]]:
         """This rank's requests, one list a step."""
         local = self.batch_size // self.world_size
         order_epoch, order = -1, np.zeros(0, dtype=np.int64)
@@ -93,7 +93,7 @@ class LabelledSampler:
             if epoch != order_epoch:
                 order_epoch, order = epoch, self._order(epoch)
             first = batch * self.batch_size + self.rank * local
-            yield [ClipRequest(int(order[place]), epoch, place) for place in range(first, first + local)]
+            yield [LabelledRequest(int(order[place]), epoch, place) for place in range(first, first + local)]
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         return numpy_rng(self.seed, "labelled order", epoch).permutation(self.num_videos)
@@ -146,7 +146,7 @@ class LabelledClipDataset:
     def __init__(self, records: Sequence[VideoRecord], *, shape: ClipShape, preset: AugmentPreset, seed: int) -> None:
         self.records, self.shape, self.preset, self.seed = RecordTable(records), shape, preset, seed
 
-    def sample(self, request: ClipRequest, deadly: Mapping[int, str]) -> LabelledSample:
+    def sample(self, request: LabelledRequest, deadly: Mapping[int, str]) -> LabelledSample:
         """A random clip of the video asked for, or of another one in its place.
 
         Args:
@@ -190,7 +190,7 @@ class LabelledClipDataset:
         return np.minimum(clip_indices(start, shape.num_frames, shape.stride_frames), total - 1)
 
 
-_Task = tuple[list[ClipRequest], dict[int, str]]
+_Task = tuple[list[LabelledRequest], dict[int, str]]
 """Requests of a batch, and the videos (by index) known to end the process that reads them, with reasons."""
 _Made = tuple[Pixels, NDArray[np.int64], list[str], list[Skip]]
 """What a `LabelledBatch` is made of."""
@@ -211,7 +211,7 @@ class _MakeBatch:
 
 
 def labelled_batches(
-    dataset: LabelledClipDataset, sampler: Iterable[list[ClipRequest]], *, num_workers: int
+    dataset: LabelledClipDataset, sampler: Iterable[list[LabelledRequest]], *, num_workers: int
 ) -> Iterator[LabelledBatch]:
     """The sampler's batches in order; the same whatever the number of workers. A video that kills one is skipped."""
     deadly: dict[int, str] = {}

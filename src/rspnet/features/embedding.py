@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.distributed import gather_objects, rank
-from rspnet.core.files import sha256_of
+from rspnet.core.files import is_utf8, sha256_of
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import ClipShape, EvenClips
@@ -125,7 +125,7 @@ def _plan(store: FeatureStore, records: Sequence[VideoRecord], drop_gone: bool, 
         if path in seen:
             continue
         seen.add(path)
-        if not _is_text(path):
+        if not is_utf8(path):
             plan.skipped.append(Skip(record.name, "its name is not valid UTF-8: rename it"))
             continue
         old = known.get(path)
@@ -149,14 +149,6 @@ def _plan(store: FeatureStore, records: Sequence[VideoRecord], drop_gone: bool, 
     if forget:
         store.drop(stale)
     return replace(plan, unchanged=unchanged, dropped=len(stale))
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)

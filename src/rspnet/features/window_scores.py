@@ -25,7 +25,7 @@ FEW_STRETCHES, FEW_UNITS = 5, 3
 """Fewer labelled stretches of a class, or fewer videos (groups) with it, are warned of."""
 
 
-def window_scores(fitted: Fitted, *, seed: int) -> dict[str, Any]:
+def class_scores(fitted: Fitted, *, seed: int) -> dict[str, Any]:
     """Precision, recall and average precision of every class over held-out windows, with 95 % intervals over units.
 
     A class is predicted where it is the likeliest one, or, where classes may hold together, from one half on.

@@ -32,7 +32,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedWindows:
     """A classifier, what cross-validation says of it, and whether its rules were chosen on the labels."""
 
     classifier: WindowClassifier
@@ -40,7 +40,7 @@ class Trained:
     has_rules: bool
 
 
-def train_classifier(videos: Sequence[LabelledVideo], stamp: Stamp, how: Training) -> Trained:
+def train_classifier(videos: Sequence[LabelledVideo], stamp: Stamp, how: Training) -> TrainedWindows:
     """Fit a classifier to labelled windows, and choose how its probabilities become events where labels allow that.
 
     Rules are chosen on labels of parts of videos whose other time is background, with probabilities of held-out maps.
@@ -63,4 +63,4 @@ def train_classifier(videos: Sequence[LabelledVideo], stamp: Stamp, how: Trainin
         vectors=how.vectors,
         stamp=stamp,
     )
-    return Trained(classifier, fitted, has_rules)
+    return TrainedWindows(classifier, fitted, has_rules)

@@ -37,12 +37,12 @@ def make_shipped(config: ShippedConfig) -> int:
     own["data"] = {"root": str(out / "videos"), "num_workers": config.num_workers}
     code = pretrain(pretraining_of(merged(recipe, own)))
     if code == 0:
-        path = pack(out / "run" / LAST, out / f"{DEFAULT}.ckpt")
+        path = small_file(out / "run" / LAST, out / f"{DEFAULT}.ckpt")
         print(f"{path}: {path.stat().st_size} bytes, SHA-256 {sha256_of(path)}")
     return code
 
 
-def pack(checkpoint: Path, target: Path) -> Path:
+def small_file(checkpoint: Path, target: Path) -> Path:
     """Write the query encoder of a checkpoint alone, at half precision."""
     model = require_heads(load_pretrained(checkpoint), task="study shipped")
     state = model.half_precision_encoder()

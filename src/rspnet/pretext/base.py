@@ -16,7 +16,7 @@ from rspnet.core.plugins import plugins_among
 from rspnet.models.backbone import Backbone
 from rspnet.models.exported import FeatureNet, save_exported
 from rspnet.models.registry import backbone_plugins
-from rspnet.pretext.exporting import describe
+from rspnet.pretext.exporting import describe_network
 from rspnet.pretext.speed import num_samples, split_views
 from rspnet.pretext.statistics import GroupStatistics, average_statistics_over_ranks
 
@@ -108,7 +108,7 @@ class PretextModel(nn.Module):
     def exported(self) -> tuple[FeatureNet, dict[str, Any]]:
         """The part of the model that an export holds (here the backbone), and its description (`build_network`)."""
         config = self._config
-        common = describe(self.backbone, num_frames=config["num_frames"], size=config["size"])
+        common = describe_network(self.backbone, num_frames=config["num_frames"], size=config["size"])
         return FeatureNet(self.backbone), {"kind": "backbone"} | common | {"stride": config.get("stride", 1)}
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:

@@ -11,7 +11,7 @@ from rspnet.models.registry import backbone_plugins
 _LAYOUT = "clips [batch, 3, frames, height, width], RGB 0..1"
 
 
-def describe(backbone: Backbone, *, num_frames: int, size: int) -> dict[str, Any]:
+def describe_network(backbone: Backbone, *, num_frames: int, size: int) -> dict[str, Any]:
     """What every description of an export says: the network and the clips it takes."""
     network = {"backbone": backbone.name, "input": backbone.input, "clip_shape": [3, num_frames, size, size]}
     needed = backbone_plugins(backbone.name)

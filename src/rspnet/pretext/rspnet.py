@@ -113,7 +113,7 @@ class PretextOutput:
     motion_accuracy: Tensor
 
 
-class Part(NamedTuple):
+class SpeedPart(NamedTuple):
     """What one virtual rank trains on: query clips [B, 3, T, H, W], keys [B, D], each queue's keys [K, D] by name."""
 
     query: Tensor
@@ -229,7 +229,7 @@ class RSPNet(PretextModel):
         embeddings: Embeddings = self.encoder_q(clips)
         return embeddings
 
-    def prepare_step(self, views: SpeedViews, *, step_seed: int) -> list[Part]:
+    def prepare_step(self, views: SpeedViews, *, step_seed: int) -> list[SpeedPart]:
         """Momentum update and all keys, before the first virtual rank."""
         groups = self.virtual_ranks
         if self.training:
@@ -245,7 +245,7 @@ class RSPNet(PretextModel):
         negatives = {name: queue.keys.clone() for name, queue in self._queues().items()}
         parts = (tensor.chunk(groups) for tensor in (views.query, *same, *other))
         return [
-            Part(query, kind(*keys[: len(same)]), kind(*keys[len(same) :]), negatives)
+            SpeedPart(query, kind(*keys[: len(same)]), kind(*keys[len(same) :]), negatives)
             for query, *keys in zip(*parts, strict=True)
         ]
 
@@ -254,7 +254,7 @@ class RSPNet(PretextModel):
         queues = {"appearance": self.queue}
         return queues | {"instance": self.instance_queue} if isinstance(self.encoder_q, StreamEncoder) else queues
 
-    def group_output(self, part: Part, encode: Callable[[Tensor], _Vectors]) -> PretextOutput:
+    def group_output(self, part: SpeedPart, encode: Callable[[Tensor], _Vectors]) -> PretextOutput:
         """Both losses and their metrics of one virtual rank."""
         return self._losses(encode(part.query), part.same, part.other, part.negatives)
 

@@ -30,7 +30,7 @@ def stamp_of_library(library: Library) -> Stamp:
     return stamp_for(library.embedder, view, model=library.model, dtype="float32")
 
 
-def open_classifier(text: str) -> tuple[WindowClassifier, str]:
+def open_window_classifier(text: str) -> tuple[WindowClassifier, str]:
     """The classifier and the class that CLASSIFIER[:label] names; without a label its first class of events.
 
     Raises:

@@ -13,7 +13,7 @@ from rspnet.api.open_embedder import open_embedder
 from rspnet.config.search import IndexConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import gather_objects, on_rank_zero, rank
-from rspnet.core.files import real_paths, sha256_of
+from rspnet.core.files import is_utf8, real_paths, sha256_of
 from rspnet.core.locks import hold
 from rspnet.core.progress import track
 from rspnet.core.urls import as_path, content_of, is_url
@@ -30,7 +30,8 @@ from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.opening import weights_file
-from rspnet.search.store import About, ClipRows, FileRow, Store
+from rspnet.search.library_tables import About, ClipRows, FileRow
+from rspnet.search.store import Store
 from rspnet.video.reader import VideoReader
 
 _BATCH_VIDEOS, _BATCH_WINDOWS = 64, 512
@@ -167,7 +168,7 @@ def _prepare(store: Store, paths: Sequence[str], folder: Path) -> _Plan:
         row = _file_row(path)
         if row is None:
             gone += [path] if path in known else []
-        elif not _is_text(path):
+        elif not is_utf8(path):
             unstorable.append(replace(row, reason="its name is not valid UTF-8"))
         else:
             todo[path] = row
@@ -188,14 +189,6 @@ def _file_row(path: str) -> FileRow | None:
     except OSError:  # reading it will say why
         return FileRow(path, "", 0, 0, 0.0, 0, "")
     return FileRow(path, "", status.st_size, status.st_mtime_ns, 0.0, 0, "")
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 @dataclass(frozen=True)

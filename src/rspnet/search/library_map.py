@@ -16,7 +16,7 @@ _FEWEST_FOR_UMAP = 5
 
 
 @dataclass(frozen=True)
-class Layout:
+class MapLayout:
     """Points [N, 2] in 0..1, and the share of the variance that each axis holds (PCA only)."""
 
     points: NDArray[np.float64]
@@ -28,16 +28,16 @@ def methods() -> tuple[Method, ...]:
     return ("PCA", "UMAP") if importlib.util.find_spec("umap") else ("PCA",)
 
 
-def lay_out(vectors: NDArray[np.float32], method: Method) -> Layout:
+def lay_out(vectors: NDArray[np.float32], method: Method) -> MapLayout:
     """Points for vectors [N, D]; equal vectors give equal maps from run to run.
 
     Raises:
         ConfigError: UMAP is not installed.
     """
     if method == "UMAP" and len(vectors) >= _FEWEST_FOR_UMAP:
-        return Layout(_to_unit(_umap(vectors)), None)
+        return MapLayout(_to_unit(_umap(vectors)), None)
     points, explained = _pca(vectors.astype(np.float64))
-    return Layout(_to_unit(points), explained)
+    return MapLayout(_to_unit(points), explained)
 
 
 def _pca(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[float, float]]:

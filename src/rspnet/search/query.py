@@ -26,7 +26,8 @@ from rspnet.features.window_clips import CutVideo, WindowClips
 from rspnet.pretext.opening import weights_file
 from rspnet.search.align import best_alignment
 from rspnet.search.hits import Hit
-from rspnet.search.store import ClipRows, Store, joined
+from rspnet.search.library_tables import ClipRows, joined
+from rspnet.search.store import Store
 
 _CANDIDATES_PER_HIT = 8
 _MIN_CANDIDATES = 64

@@ -23,7 +23,7 @@ from rspnet.features.roi_maps import Explanation, Pair, explain, read_clip
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
-from rspnet.search.class_search import open_classifier, search_class
+from rspnet.search.class_search import open_window_classifier, search_class
 from rspnet.search.hits import ClassHit, Hit, Moment
 from rspnet.search.query import ClipOf, Library
 from rspnet.show.contact_sheet import SheetClip, SheetRow, contact_sheet
@@ -34,7 +34,7 @@ M = TypeVar("M", bound=Moment)
 _SHEET_HITS = 8
 _SHEET_FRAMES = 24
 _PART = re.compile(r"(.+)@(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)?")
-Part = tuple[Path, float, float | None]
+_QueryPart = tuple[Path, float, float | None]
 """A video, and the seconds at which a part of it starts and ends; None is the video's end."""
 
 
@@ -49,7 +49,7 @@ def search_command(config: SearchConfig) -> None:
     if len(like) == 1 and (config.start > 0 or config.end is not None):
         like = [like[0]._replace(start_s=config.start, end_s=config.end)]
     if config.class_ is not None:
-        _answer(config, library, search_class(library, *open_classifier(config.class_), k=config.k), None)
+        _answer(config, library, search_class(library, *open_window_classifier(config.class_), k=config.k), None)
         return
     hits = library.search_like(like, unlike, alpha=config.alpha, k=config.k, not_same_video=config.not_same_video)
     current = _answer(config, library, hits, like[0])
@@ -188,7 +188,7 @@ def slowness(library: Library) -> float:
     return 4 / library.store.about.clip.stride
 
 
-def _frames(part: Part) -> NDArray[np.uint8]:
+def _frames(part: _QueryPart) -> NDArray[np.uint8]:
     """Up to 24 frames, evenly over a part of a video: uint8 [n, H, W, 3]."""
     path, start_s, end_s = part
     with open_video(path) as video:

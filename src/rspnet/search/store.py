@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.core.urls import as_path
 from rspnet.features.windows import ClipSettings
+from rspnet.search.library_tables import (
+    About,
+    ClipRows,
+    FileRow,
+    Vectors,
+    as_matrix,
+    clip_table,
+    conditions,
+    file_table,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,72 +43,9 @@ ANN_FROM_CLIPS = 50_000
 """Below this many clips a search compares with every one: exact, and as fast."""
 KEPT_FOR = timedelta(days=1)
 """How long the state before a change of a library can still be read by who opened it then, and takes room on disk."""
-_NAMES_AT_ONCE = 500
 # Queries by motion or appearance alone need many: the partitions are made of both (docs: recall by share probed).
 _PROBED_SHARE = 0.4
 _COMPACT_FRAGMENTS = 32
-Vectors = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class About:
-    """What made a library.
-
-    Attributes:
-        model: the checkpoint's path when the library was made.
-        weights_sha256: of that file.
-        precision: of the computation.
-        motion: length of a window's vector of motion.
-        appearance: length of that of appearance.
-        features: length of that of the backbone's features.
-        clip: how videos are cut.
-    """
-
-    model: str
-    weights_sha256: str
-    precision: str
-    motion: int
-    appearance: int
-    features: int
-    clip: ClipSettings
-
-
-@dataclass(frozen=True)
-class FileRow:
-    """A video of the library; `reason` says why it (or a part of it) could not be read, and is empty otherwise."""
-
-    path: str
-    content: str
-    bytes: int
-    mtime_ns: int
-    duration_s: float
-    clips: int
-    reason: str
-
-    def is_unchanged(self) -> bool:
-        """Whether the file is there as it was, by size and time of change (of what a link points to)."""
-        try:
-            status = as_path(self.path).stat()
-        except OSError:
-            return False
-        return (status.st_size, status.st_mtime_ns) == (self.bytes, self.mtime_ns)
-
-
-@dataclass(frozen=True)
-class ClipRows:
-    """The windows of one video: numbers, times and vectors of equal length."""
-
-    path: str
-    content: str
-    fps: float
-    width: int
-    height: int
-    window: NDArray[np.int64]
-    start_s: NDArray[np.float64]
-    end_s: NDArray[np.float64]
-    motion: Vectors
-    appearance: Vectors
-    features: Vectors
 
 
 class Store:
@@ -171,7 +117,7 @@ class Store:
 
     def files_of(self, paths: Sequence[str]) -> Iterator[FileRow]:
         """The file rows of some videos, in any order."""
-        for condition in _conditions("path", paths):
+        for condition in conditions("path", paths):
             yield from (FileRow(**row) for row in self._files.search().where(condition).to_arrow().to_pylist())
 
     # --- writing ----------------------------------------------------------------------------------------------------
@@ -190,10 +136,10 @@ class Store:
             stale = {row.path for row in self.files_of([file.path for file in files])}
         self._delete(self._clips, sorted(stale))
         if clips:
-            self._clips.add(_clip_table(clips, self.about))
+            self._clips.add(clip_table(clips, self.about))
         self._delete(self._files, sorted(stale))
         if files:
-            self._files.add(_file_table(files))
+            self._files.add(file_table(files))
 
     def remove(self, paths: Sequence[str]) -> None:
         """Forget videos."""
@@ -204,7 +150,7 @@ class Store:
         """Note a new time of change for videos whose content is the old one."""
         self._delete(self._files, [file.path for file in files])
         if files:
-            self._files.add(_file_table(files))
+            self._files.add(file_table(files))
 
     def unfinished(self, known: Collection[str]) -> dict[str, tuple[str, frozenset[int]]]:
         """Clips of videos without a file row, of which the rows `known` are all: what a stopped run left.
@@ -245,7 +191,7 @@ class Store:
         return any("vector" in index.columns for index in self._clips.list_indices())
 
     def _delete(self, table: Any, paths: Sequence[str]) -> None:
-        for condition in _conditions("path", paths):
+        for condition in conditions("path", paths):
             table.delete(condition)
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -259,7 +205,7 @@ class Store:
         """
         search = self._clips.search(query, vector_column_name="vector").distance_type("dot")
         if not_content:
-            search = search.where(f"NOT ({' OR '.join(_conditions('content', sorted(not_content)))})", prefilter=True)
+            search = search.where(f"NOT ({' OR '.join(conditions('content', sorted(not_content)))})", prefilter=True)
         if self._indexed:
             search = search.nprobes(self._probes)
         with _naming(self.uri):
@@ -272,11 +218,11 @@ class Store:
     def clips_of(self, paths: Sequence[str]) -> Iterator[ClipRows]:
         """The windows of some videos, in the order of their windows; backbone features are left empty."""
         columns = ["path", "content", "fps", "width", "height", "window", "start_s", "end_s", "vector"]
-        for condition in _conditions("path", paths):
+        for condition in conditions("path", paths):
             with _naming(self.uri):
                 table = self._clips.search().where(condition).select(columns).to_arrow().sort_by("window")
             names = np.asarray(table["path"].to_pylist(), dtype=object)
-            vectors = _matrix(table["vector"])
+            vectors = as_matrix(table["vector"])
             for path in dict.fromkeys(names):
                 rows = np.flatnonzero(names == path)
                 own = {name: table[name].to_numpy()[rows] for name in ("window", "start_s", "end_s")}
@@ -293,7 +239,7 @@ class Store:
         Raises:
             RSPNetError: the library is damaged.
         """
-        for condition in [None] if paths is None else _conditions("path", paths):
+        for condition in [None] if paths is None else conditions("path", paths):
             search = self._clips.search().select(list(columns))
             with _naming(self.uri):
                 yield from (search if condition is None else search.where(condition)).to_batches()
@@ -318,15 +264,6 @@ class Store:
         paths = sorted(rows)
         means = [sums[rows[path]] / counts[rows[path]] for path in paths]
         return paths, np.asarray(means, np.float32).reshape(len(paths), self.about.motion + self.about.appearance)
-
-
-def joined(motion: Vectors, appearance: Vectors, *, alpha: float | None = None) -> Vectors:
-    """Motion and appearance vectors [n, M], [n, A] as one [n, M + A]; alpha is a query's: dot products are then scores.
-
-    (alpha m_q, (1 - alpha) a_q) . (m, a) = alpha cos_m + (1 - alpha) cos_a for unit vectors.
-    """
-    shares = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
-    return np.concatenate([shares[0] * motion, shares[1] * appearance], axis=1).astype(np.float32)
 
 
 def _is_old(made: datetime) -> bool:
@@ -363,66 +300,9 @@ def _table_names(db: Any) -> list[str]:
 
 def _create(db: Any, about: About) -> None:
     """The tables; `about` comes last, so that a library without it is not one and is made again."""
-    db.create_table("clips", _clip_table([], about), mode="overwrite")
-    db.create_table("files", _file_table([]), mode="overwrite")
+    db.create_table("clips", clip_table([], about), mode="overwrite")
+    db.create_table("files", file_table([]), mode="overwrite")
     import pyarrow as pa
 
     content = json.dumps({"schema": SCHEMA, **asdict(about)})
     db.create_table("about", pa.table({"json": [content]}), mode="overwrite")
-
-
-def _conditions(column: str, values: Sequence[str]) -> Iterator[str]:
-    """SQL that names some values, a few hundred at a time."""
-    for start in range(0, len(values), _NAMES_AT_ONCE):
-        quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values[start : start + _NAMES_AT_ONCE])
-        yield f"{column} IN ({quoted})"
-
-
-def _file_table(files: Sequence[FileRow]) -> pa.Table:
-    import pyarrow as pa
-
-    types: Mapping[str, Any] = {
-        "path": pa.string(),
-        "content": pa.string(),
-        "bytes": pa.int64(),
-        "mtime_ns": pa.int64(),
-        "duration_s": pa.float64(),
-        "clips": pa.int64(),
-        "reason": pa.string(),
-    }
-    return pa.Table.from_pylist([asdict(file) for file in files], schema=pa.schema(list(types.items())))
-
-
-def _clip_table(clips: Sequence[ClipRows], about: About) -> pa.Table:
-    import pyarrow as pa
-
-    def vectors(rows: Sequence[Vectors], width: int) -> pa.Array:
-        flat = np.concatenate([np.zeros((0, width), np.float32), *rows]).reshape(-1)
-        return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), width)
-
-    def repeated(name: str, kind: pa.DataType) -> pa.Array:
-        return pa.array([getattr(video, name) for video in clips for _ in video.window], kind)
-
-    def joined_up(name: str, kind: pa.DataType) -> pa.Array:
-        return pa.array([value for video in clips for value in getattr(video, name).tolist()], kind)
-
-    columns = {
-        "path": repeated("path", pa.string()),
-        "content": repeated("content", pa.string()),
-        "window": joined_up("window", pa.int64()),
-        "start_s": joined_up("start_s", pa.float64()),
-        "end_s": joined_up("end_s", pa.float64()),
-        "fps": repeated("fps", pa.float64()),
-        "width": repeated("width", pa.int64()),
-        "height": repeated("height", pa.int64()),
-        "vector": vectors([joined(video.motion, video.appearance) for video in clips], about.motion + about.appearance),
-        "features": vectors([video.features for video in clips], about.features),
-        "model": pa.array([about.weights_sha256] * sum(len(video.window) for video in clips), pa.string()),
-    }
-    return pa.table(columns)
-
-
-def _matrix(column: Any) -> Vectors:
-    """A column of equally long lists as float32 [n, width]."""
-    whole = column.combine_chunks()
-    return np.asarray(whole.flatten().to_numpy(), np.float32).reshape(-1, whole.type.list_size)

@@ -14,11 +14,11 @@ from av.video.stream import VideoStream
 
 from rspnet.video.chain import broken_steps, with_breaks
 from rspnet.video.h264 import FrameNumbers
-from rspnet.video.index_cache import VARIABLE, Place
+from rspnet.video.index_cache import VARIABLE, PacketPlace
 from rspnet.video.jpeg import Pictures
 from rspnet.video.mpeg4 import Clock
 from rspnet.video.packets import PacketInfo, PacketTable, misplaced_packets, parsed_cuts
-from rspnet.video.source import KEEP_BYTES, RUNNING_CLOCKS, demux, describe, tag_of
+from rspnet.video.source import KEEP_BYTES, RUNNING_CLOCKS, demux, describe_packet, tag_of
 
 # The container's rate is taken where the time stamps, which are rounded, bear it out to this share.
 _RATE_TOLERANCE = 0.02
@@ -41,7 +41,7 @@ class Demuxed:
     rows: list[PacketInfo]
     timed: list[PacketInfo] | None
     kept: list[Packet[Any]] | None
-    places: list[Place] | None
+    places: list[PacketPlace] | None
 
 
 def demux_whole(path: Path, container: InputContainer, stream: VideoStream, *, has_stamps: bool) -> Demuxed:
@@ -52,7 +52,7 @@ def demux_whole(path: Path, container: InputContainer, stream: VideoStream, *, h
     """
     rows: list[PacketInfo] = []
     kept: list[Packet[Any]] | None = []
-    places: list[Place] | None = [] if os.environ.get(VARIABLE) else None
+    places: list[PacketPlace] | None = [] if os.environ.get(VARIABLE) else None
     stamps: list[int | None] = []
     spans: list[tuple[int | None, int]] = []
     kept_bytes = 0
@@ -60,12 +60,12 @@ def demux_whole(path: Path, container: InputContainer, stream: VideoStream, *, h
     clock = Clock(codec.extradata or b"") if codec.name == "mpeg4" and not has_stamps else None
     check = _check(codec.name, codec.extradata or b"", container.format.name)
     for packet in demux(path, container, stream):
-        rows.append(describe(packet, codec=codec.name))
+        rows.append(describe_packet(packet, codec=codec.name))
         stamps.append(packet.dts)
         spans.append((packet.pos, packet.size))
         if places is not None:
             stamp = packet.dts if packet.pts is None else packet.pts
-            places.append(Place(tag_of(packet).position, packet.size, stamp))
+            places.append(PacketPlace(tag_of(packet).position, packet.size, stamp))
         kept_bytes += packet.size
         for looks in (clock, check):
             if looks is not None:

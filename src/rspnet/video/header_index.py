@@ -13,9 +13,9 @@ from av.video.stream import VideoStream
 
 from rspnet.core.errors import DecodeError
 from rspnet.video.fetched import media_data
-from rspnet.video.index_cache import PacketIndex, Place, place_numbers
+from rspnet.video.index_cache import PacketIndex, PacketPlace, place_numbers
 from rspnet.video.packets import PacketTable
-from rspnet.video.source import bytes_of, demux, describe, open_container
+from rspnet.video.source import bytes_of, demux, describe_packet, open_container
 
 HOLLOW_FROM_BYTES = 8 * 2**20
 """Smaller objects are read whole: few requests cost less than few bytes."""
@@ -78,8 +78,8 @@ def _index(path: Path, container: InputContainer, stream: VideoStream) -> Header
     keys = {entry.pos for entry in stream.index_entries if entry.is_keyframe}
     rows, places = [], []
     for packet in demux(path, container, stream):
-        rows.append(describe(packet, codec=stream.codec_context.name)._replace(is_key=packet.pos in keys))
-        places.append(Place(packet.pos, packet.size, packet.dts if packet.pts is None else packet.pts))
+        rows.append(describe_packet(packet, codec=stream.codec_context.name)._replace(is_key=packet.pos in keys))
+        places.append(PacketPlace(packet.pos, packet.size, packet.dts if packet.pts is None else packet.pts))
     table = PacketTable(rows)
     if table.needs_scan() or not len(table):
         return None

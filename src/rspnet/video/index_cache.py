@@ -47,7 +47,7 @@ _SEEKABLE = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"}
 _NEAR_PACKETS = 200  # so many are demuxed sooner than sought
 
 
-class Place(NamedTuple):
+class PacketPlace(NamedTuple):
     """Where a packet lies: byte position, bytes, and the time stamp to seek to; None for what the container hides."""
 
     position: int | None
@@ -61,7 +61,7 @@ class PacketIndex:
 
     Attributes:
         table: of the stream.
-        places: int64 [packets, 3], the fields of `Place`.
+        places: int64 [packets, 3], the fields of `PacketPlace`.
     """
 
     table: PacketTable
@@ -138,7 +138,7 @@ def load_index(path: Path) -> PacketIndex | None:
     return PacketIndex(PacketTable(rows, display_order=order.tolist()), packets[:, :3])
 
 
-def keep_index(path: Path, table: PacketTable, places: list[Place]) -> None:
+def keep_index(path: Path, table: PacketTable, places: list[PacketPlace]) -> None:
     """Keep a video's table for the next time, if the file is not just being written; a failure is only warned of."""
     rows = [
         (*place, _number(row.pts), flags)
@@ -157,7 +157,7 @@ def keep_index(path: Path, table: PacketTable, places: list[Place]) -> None:
         warnings.warn(f"{VARIABLE}: {error}", stacklevel=2)
 
 
-def place_numbers(places: Sequence[Place]) -> list[tuple[int, int, int]]:
+def place_numbers(places: Sequence[PacketPlace]) -> list[tuple[int, int, int]]:
     """Places as `PacketIndex.places` has them."""
     return [(_number(place.position), place.size, _number(place.stamp)) for place in places]
 

@@ -237,7 +237,7 @@ class _Joints:
         return packet.is_keyframe and now is not None and last is not None and last - now > self._most_back
 
 
-def describe(packet: Packet[Any], *, codec: str) -> PacketInfo:
+def describe_packet(packet: Packet[Any], *, codec: str) -> PacketInfo:
     """The table's row of a packet."""
     tag = tag_of(packet)
     hidden = codec == "vp8" and packet.size > 0 and not memoryview(packet)[0] & 0x10  # RFC 6386, 9.1: show_frame

@@ -19,7 +19,7 @@ from rspnet.search.class_search import open_classifier, search_class
 from rspnet.search.label_log import Labels, part
 from rspnet.search.query import Library
 from rspnet.search.ui import cards, decoding, label_cards
-from rspnet.search.ui.decoding import contained
+from rspnet.search.ui.decoding import within_limit
 from rspnet.search.ui.service import Filters, Service
 from rspnet.video.reader import open_video
 
@@ -218,8 +218,8 @@ def test_the_map_places_every_video(service):
 def test_a_decoder_that_crashes_or_hangs_costs_one_answer(monkeypatch, task, reason):
     monkeypatch.setattr(decoding, "_LIMIT_SECONDS", 1.0)
     with pytest.raises(DecodeError, match=reason):
-        contained(tasks_for_workers.risky, task, Path("clip.mp4"))
-    assert contained(tasks_for_workers.square, 3, Path("clip.mp4")) == 9
+        within_limit(tasks_for_workers.risky, task, Path("clip.mp4"))
+    assert within_limit(tasks_for_workers.square, 3, Path("clip.mp4")) == 9
 
 
 def test_names_stay_text(service):

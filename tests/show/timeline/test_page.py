@@ -12,13 +12,13 @@ from helpers.web import BROWSER_FLAGS
 
 from rspnet.features.timeline import Event
 from rspnet.show.timeline.formats import VideoEvents
-from rspnet.show.timeline.page import write_page
+from rspnet.show.timeline.page import write_timeline_page
 
 NASTY = "<script>alert(1)</script>"
 
 
 def page_of(folder, videos, names=("run", NASTY)):
-    write_page(folder / "timeline.html", videos, names, title="Time lines")
+    write_timeline_page(folder / "timeline.html", videos, names, title="Time lines")
     return (folder / "timeline.html").read_text(encoding="utf-8")
 
 

@@ -80,7 +80,7 @@ def csv_entries(request: Request) -> Iterator[Entry]:
     yield from (entry for entry, split in zip(everything, splits, strict=True) if split == wanted)
 
 
-def scored_split(root: Path, list_file: Path | None) -> str:
+def own_scored_split(root: Path, list_file: Path | None) -> str:
     """Which part of one's own videos is tested on: "test", "val" where there is no other, or `SEEDED`.
 
     Args:

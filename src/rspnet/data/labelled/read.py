@@ -74,7 +74,7 @@ def scored_split(kind: Kind, root: str | os.PathLike[str], *, list: str | os.Pat
     """What `split="test"` of `read_labelled` is: "test", "val", or "by seed" where the split is made here."""
     if kind in PUBLISHED_SCORED:
         return PUBLISHED_SCORED[kind]
-    return own.scored_split(unpacked(as_path(root)), None if list is None else as_path(list))
+    return own.own_scored_split(unpacked(as_path(root)), None if list is None else as_path(list))
 
 
 def in_classes(records: Iterable[VideoRecord], names: Sequence[str], *, source: str) -> list[VideoRecord]:

@@ -21,7 +21,7 @@ from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import derive_seed, numpy_rng
 from rspnet.data.synthetic.acting import Floats, Limb, Part, figure_parts, rotation, strike
 from rspnet.data.synthetic.acting_picture import FRAMES_PER_SECOND, Paint, background, draw_part
-from rspnet.data.synthetic.labelled_set import Record, read_labelled, write_labelled
+from rspnet.data.synthetic.labelled_set import Record, read_drawn, write_labelled
 
 ACTS = ("bow", "jumping jack", "kick", "punch", "spin", "squat", "walk", "wave")
 OUTFITS = {
@@ -208,5 +208,5 @@ def write_acts(root: Path, clips: Sequence[ActClip], *, workers: int = 2) -> Pat
 
 
 def read_acts(root: Path) -> list[ActRecord]:
-    """A written set; see `read_labelled`."""
-    return read_labelled(root, ActClip)
+    """A written set; see `read_drawn`."""
+    return read_drawn(root, ActClip)

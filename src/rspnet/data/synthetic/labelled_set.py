@@ -78,7 +78,7 @@ def write_labelled(
     return root / LABEL_FILE
 
 
-def read_labelled(root: Path, kind: type[Clip]) -> list[Record[Clip]]:
+def read_drawn(root: Path, kind: type[Clip]) -> list[Record[Clip]]:
     """Read `root/clips.csv` back, in its order; `kind` is the dataclass of the clips.
 
     Raises:

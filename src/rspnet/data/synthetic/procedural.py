@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import derive_seed, numpy_rng
 from rspnet.data.synthetic import procedural_scene
-from rspnet.data.synthetic.labelled_set import Record, read_labelled, write_labelled
+from rspnet.data.synthetic.labelled_set import Record, read_drawn, write_labelled
 from rspnet.data.synthetic.procedural_scene import BACKGROUNDS, MOTIONS, SHAPES, TEXTURES
 from rspnet.video.writer import write_video
 
@@ -219,5 +219,5 @@ def write_clip(path: Path, clip: ProceduralClip) -> None:
 
 
 def read_set(root: Path) -> list[ProceduralRecord]:
-    """A written set; see `read_labelled`."""
-    return read_labelled(root, ProceduralClip)
+    """A written set; see `read_drawn`."""
+    return read_drawn(root, ProceduralClip)

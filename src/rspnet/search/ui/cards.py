@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rspnet.search.hits import ClassHit, Hit, Moment
-from rspnet.search.library_map import Layout
+from rspnet.search.library_map import MapLayout
 from rspnet.show.roi_picture import NOTE
 
 # Distinct for colour-blind readers too (after Tol's "muted" scheme and Okabe and Ito); the last is for all the rest.
@@ -154,7 +154,7 @@ def explanation(hit: Hit, name: str, rank: int, strip: str, film: str) -> str:
     )
 
 
-def library_map(layout: Layout, names: Sequence[str], groups: Sequence[str]) -> str:
+def library_map(layout: MapLayout, names: Sequence[str], groups: Sequence[str]) -> str:
     """The library as an SVG: a point a video, coloured by its group; a click asks with the video."""
     shown = range(len(names)) if len(names) <= MOST_POINTS else range(0, len(names), -(-len(names) // MOST_POINTS))
     counts: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """What the page reads from videos. Decoders are fed strangers' files here, so each call has a process of its own.
 
-A decoder that crashes or hangs costs one answer, never the server: `contained` starts a worker from the fork server of
-`core.workers` for every call and ends it afterwards.
+A decoder that crashes or hangs costs one answer, never the server: `within_limit` starts a worker from the fork server
+of `core.workers` for every call and ends it afterwards.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FRAMES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class Part:
+class ClipPart:
     """A part of a video file, in seconds from its first frame."""
 
     path: Path
@@ -46,7 +46,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ClipFacts:
     """What is known of a video that could be opened: seconds and pixels."""
 
     duration_s: float
@@ -64,7 +64,7 @@ class ReadQuery:
     content: str
 
 
-def contained(work: Callable[[Task], Result], task: Task, path: Path) -> Result:
+def within_limit(work: Callable[[Task], Result], task: Task, path: Path) -> Result:
     """`work(task)` in a process of its own, for a user who waits.
 
     Raises:
@@ -76,10 +76,10 @@ def contained(work: Callable[[Task], Result], task: Task, path: Path) -> Result:
 
 def warm_up() -> None:
     """Start the fork server, which imports the program, before the first user waits for it."""
-    contained(str, Path(), Path())
+    within_limit(str, Path(), Path())
 
 
-def look_at(path: Path) -> Facts:
+def look_at(path: Path) -> ClipFacts:
     """Open a video and decode its first picture.
 
     Raises:
@@ -87,10 +87,10 @@ def look_at(path: Path) -> Facts:
     """
     with open_video(path) as video:
         video.frames_at([0])
-        return Facts(_duration(video), video.fps, video.width, video.height)
+        return ClipFacts(_duration(video), video.fps, video.width, video.height)
 
 
-def read_query(task: tuple[Part, ClipSettings]) -> ReadQuery:
+def read_query(task: tuple[ClipPart, ClipSettings]) -> ReadQuery:
     """The clips of a part of a video.
 
     Raises:
@@ -109,13 +109,13 @@ def read_query(task: tuple[Part, ClipSettings]) -> ReadQuery:
     return ReadQuery(facts, np.concatenate(clips), content_of(part.path))
 
 
-def read_explained(task: tuple[Part, Hit, ClipSettings]) -> Pair:
+def read_explained(task: tuple[ClipPart, Hit, ClipSettings]) -> Pair:
     """The clips whose likeness is to be explained; raises as `clips_to_explain`."""
     part, hit, settings = task
     return clips_to_explain(part.path, (part.start_s, part.end_s), hit, settings)
 
 
-def write_preview(task: tuple[Part, Path]) -> None:
+def write_preview(task: tuple[ClipPart, Path]) -> None:
     """Write a part of a video as a small MP4 that any browser plays, without sound.
 
     Raises:

@@ -23,11 +23,19 @@ from rspnet.core.urls import as_path, is_url
 from rspnet.features.roi_maps import Pair
 from rspnet.search.hits import Hit, Moment
 from rspnet.search.label_log import Labels
-from rspnet.search.library_map import Layout, Method, lay_out
+from rspnet.search.library_map import MapLayout, Method, lay_out
+from rspnet.search.library_tables import FileRow
 from rspnet.search.query import Library, Query, search
 from rspnet.search.search_command import explain_clips, slowness
-from rspnet.search.store import FileRow
-from rspnet.search.ui.decoding import Facts, Part, contained, look_at, read_explained, read_query, write_preview
+from rspnet.search.ui.decoding import (
+    ClipFacts,
+    ClipPart,
+    look_at,
+    read_explained,
+    read_query,
+    within_limit,
+    write_preview,
+)
 from rspnet.search.ui.labelling import Judged, Labelling
 from rspnet.search.ui.previews import BoundedFolder, Previews
 from rspnet.show.roi_picture import write_film, write_strip
@@ -57,7 +65,7 @@ class Clip:
     name: str
     path: Path
     row: FileRow | None
-    facts: Facts
+    facts: ClipFacts
 
 
 @dataclass(frozen=True)
@@ -176,7 +184,7 @@ class Service:
         path = self._uploads.find(ticket)
         if path is None:
             raise _gone(name)
-        return Clip(name, path, None, contained(look_at, path, path))
+        return Clip(name, path, None, within_limit(look_at, path, path))
 
     def uploaded_table(self, ticket: str, name: str) -> Path:
         """An uploaded table of labels; raises RSPNetError where there is none (any more)."""
@@ -200,7 +208,7 @@ class Service:
             RSPNetError: the library has no such video, or its file is not what was indexed.
         """
         row = self._indexed(path)
-        return Clip(self.shown_name(path), as_path(path), row, contained(look_at, as_path(path), as_path(path)))
+        return Clip(self.shown_name(path), as_path(path), row, within_limit(look_at, as_path(path), as_path(path)))
 
     def ask(self, clip: Clip, start_s: float, end_s: float) -> Asked:
         """Turn a part of a clip into vectors.
@@ -213,8 +221,8 @@ class Service:
             raise RSPNetError(f"the part from {start_s:.1f} s to {end_s:.1f} s is empty: let it end after it starts")
         if end_s - start_s > LONGEST_QUERY_S + 1e-6:
             raise RSPNetError(f"the part is {end_s - start_s:.0f} s long: choose {LONGEST_QUERY_S:.0f} s or less")
-        part = Part(self._still_there(clip), start_s, end_s)
-        read = contained(read_query, (part, self.library.store.about.clip), part.path)
+        part = ClipPart(self._still_there(clip), start_s, end_s)
+        read = within_limit(read_query, (part, self.library.store.about.clip), part.path)
         with self._model:
             query = self.library.embed_clips(read.video, torch.from_numpy(read.clips), content=read.content)
         return Asked(clip, start_s, end_s, query)
@@ -237,13 +245,13 @@ class Service:
 
     def preview(self, clip: Clip, start_s: float, end_s: float) -> str:
         """The name of the preview of a part of a clip; at most a minute of it."""
-        part = Part(clip.path, start_s, min(end_s, start_s + LONGEST_QUERY_S))
+        part = ClipPart(clip.path, start_s, min(end_s, start_s + LONGEST_QUERY_S))
         return self.previews.offer(part, ".mp4", partial(self._cut, clip, part))
 
     def preview_hit(self, hit: Moment) -> str:
         """The name of a hit's preview."""
         row = self.files[hit.path]
-        facts = Facts(row.duration_s, hit.fps, 0, 0)
+        facts = ClipFacts(row.duration_s, hit.fps, 0, 0)
         return self.preview(Clip(hit.path, as_path(hit.path), row, facts), hit.start_s, hit.end_s)
 
     def explain(self, asked: Asked, hit: Hit) -> tuple[str, str]:
@@ -261,15 +269,15 @@ class Service:
 
     def _draw(self, asked: Asked, hit: Hit, draw: Callable[[Path, Pair, Any], None], target: Path) -> None:
         self._indexed(hit.path)
-        part = Part(self._still_there(asked.clip), asked.start_s, asked.end_s)
-        first, second = contained(read_explained, (part, hit, self.library.store.about.clip), part.path)
+        part = ClipPart(self._still_there(asked.clip), asked.start_s, asked.end_s)
+        first, second = within_limit(read_explained, (part, hit, self.library.store.about.clip), part.path)
         clips = (replace(first, path=Path(asked.clip.name)), second)  # an upload's file has a made-up name
         with self._model:
             draw(target, clips, explain_clips(self.library, clips))
 
     # --- the map ----------------------------------------------------------------------------------------------------
 
-    def _layout(self, space: Space, method: Method) -> Layout:
+    def _layout(self, space: Space, method: Method) -> MapLayout:
         """The points of `paths`, near each other where the videos' motion, appearance, or both are alike."""
         motion, appearance = self.library.store.parts_of(self._means)
         return lay_out({"motion": motion, "appearance": appearance, "both": self._means}[space], method)
@@ -316,9 +324,9 @@ class Service:
             raise _gone(clip.name)
         return clip.path
 
-    def _cut(self, clip: Clip, part: Part, target: Path) -> None:
+    def _cut(self, clip: Clip, part: ClipPart, target: Path) -> None:
         self._still_there(clip)
-        contained(write_preview, (part, target), part.path)
+        within_limit(write_preview, (part, target), part.path)
 
 
 def _gone(name: str) -> RSPNetError:

@@ -22,7 +22,7 @@ COLOURS = ("#2457a6", "#d7301f", "#1a9641", "#e09a06", "#7b3294", "#0b7285", "#c
 """One a class, in turn."""
 
 
-def write_page(path: Path, videos: Sequence[VideoEvents], names: Sequence[str], *, title: str) -> None:
+def write_timeline_page(path: Path, videos: Sequence[VideoEvents], names: Sequence[str], *, title: str) -> None:
     """Write the page.
 
     Args:

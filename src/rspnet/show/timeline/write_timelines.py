@@ -18,7 +18,7 @@ from rspnet.features.event_labels import BACKGROUND
 from rspnet.features.read import StoredVideo
 from rspnet.features.timeline import Event
 from rspnet.show.timeline.formats import VideoEvents, as_boris, as_csv, as_elan, as_webvtt, event_rows, file_stems
-from rspnet.show.timeline.page import write_page
+from rspnet.show.timeline.page import write_timeline_page
 
 WINDOWS, EVENTS, PAGE = "windows.parquet", "events.csv", "timeline.html"
 _ROWS = 4096
@@ -101,4 +101,4 @@ class TimelineFiles:
             write_text(self.folder / "subtitles" / f"{stem}.vtt", as_webvtt(video))
             write_text(self.folder / "elan" / f"{stem}.eaf", as_elan(video))
         shown = [name for name in self.names if name != BACKGROUND]
-        write_page(self.folder / PAGE, videos, shown, title=self.title)
+        write_timeline_page(self.folder / PAGE, videos, shown, title=self.title)

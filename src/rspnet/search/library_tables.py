@@ -1,0 +1,148 @@
+"""The rows of a library's tables as values of Python, and as the Arrow tables that LanceDB stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rspnet.core.urls import as_path
+from rspnet.features.windows import ClipSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NAMES_AT_ONCE = 500
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class About:
+    """What made a library.
+
+    Attributes:
+        model: the checkpoint's path when the library was made.
+        weights_sha256: of that file.
+        precision: of the computation.
+        motion: length of a window's vector of motion.
+        appearance: length of that of appearance.
+        features: length of that of the backbone's features.
+        clip: how videos are cut.
+    """
+
+    model: str
+    weights_sha256: str
+    precision: str
+    motion: int
+    appearance: int
+    features: int
+    clip: ClipSettings
+
+
+@dataclass(frozen=True)
+class FileRow:
+    """A video of the library; `reason` says why it (or a part of it) could not be read, and is empty otherwise."""
+
+    path: str
+    content: str
+    bytes: int
+    mtime_ns: int
+    duration_s: float
+    clips: int
+    reason: str
+
+    def is_unchanged(self) -> bool:
+        """Whether the file is there as it was, by size and time of change (of what a link points to)."""
+        try:
+            status = as_path(self.path).stat()
+        except OSError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (self.bytes, self.mtime_ns)
+
+
+@dataclass(frozen=True)
+class ClipRows:
+    """The windows of one video: numbers, times and vectors of equal length."""
+
+    path: str
+    content: str
+    fps: float
+    width: int
+    height: int
+    window: NDArray[np.int64]
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+    motion: Vectors
+    appearance: Vectors
+    features: Vectors
+
+
+def joined(motion: Vectors, appearance: Vectors, *, alpha: float | None = None) -> Vectors:
+    """Motion and appearance vectors [n, M], [n, A] as one [n, M + A]; alpha is a query's: dot products are then scores.
+
+    (alpha m_q, (1 - alpha) a_q) . (m, a) = alpha cos_m + (1 - alpha) cos_a for unit vectors.
+    """
+    shares = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    return np.concatenate([shares[0] * motion, shares[1] * appearance], axis=1).astype(np.float32)
+
+
+def conditions(column: str, values: Sequence[str]) -> Iterator[str]:
+    """SQL that names some values, a few hundred at a time."""
+    for start in range(0, len(values), _NAMES_AT_ONCE):
+        quoted = ", ".join("'" + value.replace("'", "''") + "'" for value in values[start : start + _NAMES_AT_ONCE])
+        yield f"{column} IN ({quoted})"
+
+
+def file_table(files: Sequence[FileRow]) -> pa.Table:
+    """The table of files."""
+    import pyarrow as pa
+
+    types: Mapping[str, Any] = {
+        "path": pa.string(),
+        "content": pa.string(),
+        "bytes": pa.int64(),
+        "mtime_ns": pa.int64(),
+        "duration_s": pa.float64(),
+        "clips": pa.int64(),
+        "reason": pa.string(),
+    }
+    return pa.Table.from_pylist([asdict(file) for file in files], schema=pa.schema(list(types.items())))
+
+
+def clip_table(clips: Sequence[ClipRows], about: About) -> pa.Table:
+    """The table of windows; motion and appearance of a window are one vector [M + A]."""
+    import pyarrow as pa
+
+    def vectors(rows: Sequence[Vectors], width: int) -> pa.Array:
+        flat = np.concatenate([np.zeros((0, width), np.float32), *rows]).reshape(-1)
+        return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), width)
+
+    def repeated(name: str, kind: pa.DataType) -> pa.Array:
+        return pa.array([getattr(video, name) for video in clips for _ in video.window], kind)
+
+    def joined_up(name: str, kind: pa.DataType) -> pa.Array:
+        return pa.array([value for video in clips for value in getattr(video, name).tolist()], kind)
+
+    columns = {
+        "path": repeated("path", pa.string()),
+        "content": repeated("content", pa.string()),
+        "window": joined_up("window", pa.int64()),
+        "start_s": joined_up("start_s", pa.float64()),
+        "end_s": joined_up("end_s", pa.float64()),
+        "fps": repeated("fps", pa.float64()),
+        "width": repeated("width", pa.int64()),
+        "height": repeated("height", pa.int64()),
+        "vector": vectors([joined(video.motion, video.appearance) for video in clips], about.motion + about.appearance),
+        "features": vectors([video.features for video in clips], about.features),
+        "model": pa.array([about.weights_sha256] * sum(len(video.window) for video in clips), pa.string()),
+    }
+    return pa.table(columns)
+
+
+def as_matrix(column: Any) -> Vectors:
+    """A column of equally long lists as float32 [n, width]."""
+    whole = column.combine_chunks()
+    return np.asarray(whole.flatten().to_numpy(), np.float32).reshape(-1, whole.type.list_size)
