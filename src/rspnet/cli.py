@@ -91,7 +91,7 @@ COMMANDS: dict[str, Command] = {
         "rspnet.commands.compare:compare",
         "put results side by side, paired tests",
     ),
-    "roi": Command("rspnet.config.roi:RoiConfig", "rspnet.commands.roi:roi", "show where two clips are alike"),
+    "roi": Command("rspnet.config.roi:RoiConfig", "rspnet.commands.roi:roi", "show where two clips are similar"),
     "report": Command(
         "rspnet.config.report:ReportConfig", "rspnet.commands.report:report", "show a run in one HTML file"
     ),
@@ -120,7 +120,7 @@ COMMANDS: dict[str, Command] = {
     "study disentangle": Command(
         "rspnet.config.disentangle:DisentangleConfig",
         "rspnet.lab.disentangle.run_disentangle:disentangle",
-        "ask features what they hold, and RSP what it goes by",
+        "measure what features encode, and what RSP relies on",
     ),
     "study shipped": Command(
         "rspnet.config.shipped:ShippedConfig",

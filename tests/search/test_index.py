@@ -201,7 +201,7 @@ def fatal(self, files, clips, **options):
     count += 1
     if count == 2:
         if {step == "clips"}:
-            self._clips.add(store._clip_table(clips, self.about))
+            self._clips.add(store.clip_table(clips, self.about))
         else:
             replace(self, files, clips, **options)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -22,7 +22,7 @@ _OF_THE_MACHINE = ("root", "list", "num_workers", "max_skipped")
 
 
 def choose_options(config: PretrainConfig) -> dict[str, Any]:
-    """Nested options in place of the defaults: those of the run that is gone on with, or chosen and told.
+    """Nested options in place of the defaults: those of the run that is resumed, or chosen and printed.
 
     Raises:
         RSPNetError: there are no videos, or no such device.

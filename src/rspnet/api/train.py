@@ -70,7 +70,7 @@ def pretrain(
         videos: a folder, searched recursively, or a list (.csv or .txt).
         out: run folder, for checkpoints, curves, config.yaml and result.json; runs/pretrain-NAME without.
         recipe: ready-made settings, such as "small-cpu" (all: `rspnet recipes`); `options` win over them.
-        resume: go on with the run in `out`; starts anew where there is none.
+        resume: go on with the run in `out`; starts from step 0 where there is none.
         options: those of `rspnet pretrain --help` by their names there. A section is a mapping, `data={"size": 64}`,
             or its dataclass, such as `rspnet.config.training.OptimConfig`. Without a recipe and without options of what
             is learned and how, these are chosen by the videos and the machine, and said.
@@ -108,7 +108,7 @@ def finetune(
             without.
         init: weights to start from: a file, a run folder, or what `pretrain` returned; random without.
         recipe: ready-made settings, such as "ucf101-r3d_18"; `options` win over them.
-        resume: go on with the run in `out`; starts anew where there is none.
+        resume: go on with the run in `out`; starts from step 0 where there is none.
         options: those of `rspnet finetune --help` by their names there. A section is a mapping, or its dataclass from
             `rspnet.config.finetune`.
 

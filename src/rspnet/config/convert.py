@@ -9,7 +9,7 @@ from rspnet.config.rules import positional
 
 @dataclass(frozen=True)
 class ConvertConfig:
-    """Turn a weights file of another program into a checkpoint of ours, and say what became of every key.
+    """Turn a weights file of another program into a checkpoint of ours, and report what happened to every key.
 
     Reads the paper's published files (pre-training and fine-tuned), torchvision's r2plus1d_18 and
     r3d_18, and state dicts of known networks under any prefix. Code in a file is never executed.
@@ -19,6 +19,6 @@ class ConvertConfig:
 
     file: str = positional("Weights file.")
     out: str | None = None
-    """Checkpoint to write, and beside it OUT.report.json; without it only the report is printed."""
+    """Checkpoint to write, with OUT.report.json next to it; without it only the report is printed."""
     keys: bool = False
     """Print every key, not only counts and reasons."""

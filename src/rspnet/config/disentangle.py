@@ -9,7 +9,7 @@ from rspnet.config.rules import Device, Precision, require, require_clips
 
 @dataclass(frozen=True)
 class DisentangleConfig:
-    """Ask a pre-trained network what its features hold, and which traces its RSP head recognises speed by.
+    """Measure what a network's features encode, and which traces its RSP head uses to recognise speed.
 
     Linear probes of speed, direction, motion, texture, colour and background on the backbone and on both heads; RSP
     accuracy on copies that keep the motion but not the traces that could stand in for it. Needs no data.

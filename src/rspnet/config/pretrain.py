@@ -73,7 +73,7 @@ class PretrainConfig:
     Example: rspnet pretrain my_videos
 
     Without a recipe and without options of what is learned and how, these are chosen by the number and length of the
-    videos and by the machine, and said. Another example:
+    videos and by the machine, and printed. Another example:
 
     rspnet pretrain my_videos --recipe pretrain/small-cpu --model.queue_size 64 --out runs/first
     """

@@ -33,7 +33,7 @@ class ProbeConfig(EvenViewConfig):
     pooling: Literal["average", "max"] = "average"
     """Pooling of the last feature map."""
     descriptor: Literal["mean", "mean_std"] = "mean_std"
-    """A video's vector. mean: of its clips' features; mean_std: with their standard deviation over the clips beside it,
+    """A video's vector. mean: of its clips' features; mean_std: followed by their standard deviation over the clips,
     standardised over the training videos where vectors are compared."""
     stream: Literal["motion", "appearance", "both"] = "motion"
     """Of a network with two streams, the one whose features count; any other has one."""

@@ -32,7 +32,7 @@ class RetrieveConfig(EvenViewConfig):
     pooling: Literal["average", "max"] | None = None
     """Pooling of the last feature map; the default is the protocol's."""
     descriptor: Literal["mean", "mean_std"] | None = None
-    """A video's vector. mean: of its clips' features; mean_std: with their standard deviation over the clips beside it,
+    """A video's vector. mean: of its clips' features; mean_std: followed by their standard deviation over the clips,
     standardised over the gallery. The default is the protocol's: mean_std in ours, mean in the others."""
     stream: Literal["motion", "appearance", "both"] = "motion"
     """Of a network with two streams, the one whose features count; any other has one."""

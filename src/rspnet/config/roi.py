@@ -9,13 +9,13 @@ from rspnet.config.rules import DEFAULT_WEIGHTS, Device, positional, require, re
 
 @dataclass(frozen=True)
 class RoiConfig:
-    """Show where two clips are alike, in motion and in appearance: a picture and a video.
+    """Show where two clips are similar, in motion and in appearance: a picture and a video.
 
     Example: rspnet roi a.mp4 b.mp4 --out roi
     """
 
     first: str = positional("A video.")
-    second: str = positional("Another one (or the same at another time).")
+    second: str = positional("Another video (or the same at another time).")
     model: str = DEFAULT_WEIGHTS
     """Checkpoint (last.ckpt) or published .pth.tar file with linear heads, or weights that come with the package."""
     out: str = "roi"

@@ -13,8 +13,8 @@ class TranscodeConfig(RayConfig):
     """Rewrite videos small and quick to read: H.264, few pixels, many key frames, no sound.
 
     Every file keeps its folder and its whole name, so annotation lists (.csv, .txt, .json; copied along) stay right:
-    a name that ends in .avi then holds an MP4, which this package and FFmpeg tell by content. Frames, their order and
-    their times stay the same and are checked after writing. Call it again to go on where it was stopped.
+    a name that ends in .avi then holds an MP4, which this package and FFmpeg recognise by content. Frames, their order
+    and their times stay the same and are checked after writing. Call it again to go on where it was stopped.
 
     Example: rspnet transcode kinetics kinetics-256
     """

@@ -1,7 +1,7 @@
 """What makes a file a checkpoint of ours: its name, its schema and its seal; used by `engine`, `models`, `pretext`.
 
 A checkpoint is a `torch.save` zip archive. Its seal is the archive's comment, the last bytes of the file: the SHA-256
-of all bytes before it. torch and zip tools read past it, and one pass over the file tells whether a byte has changed.
+of all bytes before it. torch and zip tools read past it, and one pass over the file shows whether a byte has changed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Size and SHA-256 of a downloaded file, noted beside it at its first use and checked at every later one."""
+"""Size and SHA-256 of a downloaded file, written next to it at its first use and checked at every later one."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
 
     A video is a file whose ending is in `VIDEO_SUFFIXES` (any case). Hidden files and folders (and so the `._` files
     that macOS leaves) are not looked at. Links are followed; every real folder is visited once, so loops end, and a
-    file is taken once, under its own name where links to it lie beside it.
+    file is taken once, under its own name where links to it lie in the same folder.
 
     Raises:
         RSPNetError: the folder is missing, is not a folder, cannot be read, or holds no video.

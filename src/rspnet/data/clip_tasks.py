@@ -97,7 +97,7 @@ class ClipTask:
         return tuple(sorted({speed for plans in self.rounds for plan in plans for speed in plan.speeds}))
 
     def window(self, num_frames: int) -> int:
-        """Ticks of the window that every video must hold: equal for all plans, so that its place tells nothing."""
+        """Ticks of the window that every video must hold: equal for all plans, so that its place gives nothing away."""
         if any(plan.order for plans in self.rounds for plan in plans):
             return ordered_length(num_frames, self.num_clips)
         return window_length(num_frames, self.speeds)

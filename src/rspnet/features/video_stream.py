@@ -26,7 +26,7 @@ def embedded_videos(
         embedder: the network.
         records: the videos.
         what: what to call them in the progress.
-        leave_out: told of each video that cannot be read; what it raises ends the loop.
+        leave_out: called with each video that cannot be read; what it raises ends the loop.
         cutter: which clips are read; by default the embedder's evenly spaced ones.
     """
     if not records:

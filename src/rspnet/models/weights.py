@@ -74,7 +74,7 @@ _RULES: dict[str, tuple[tuple[str, str], ...]] = {
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of every key of a weights file.
+    """What happened to every key of a weights file.
 
     Attributes:
         used: keys of the file that were loaded.

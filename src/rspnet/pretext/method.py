@@ -52,7 +52,7 @@ class PretextMethod:
     """What the backbone sees. rgb: frames; difference: temporal differences of frames (ours; learns speed in minutes);
     scaled_difference: differences of the clip scaled to one contrast (ours; jitter hides less of the speed);
     both: differences together with the frames (ours; scenery is there to be learned, too);
-    moving: differences together with the colours of what moves (ours; also tells how things look)."""
+    moving: differences together with the colours of what moves (ours; also shows how things look)."""
     virtual_ranks: int = 1
     """Compute what this many ranks would: groups for batch norm and shuffle-BN; also accumulates gradients."""
 

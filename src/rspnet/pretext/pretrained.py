@@ -42,7 +42,7 @@ def load_pretrained(path: str | os.PathLike[str]) -> PretextModel:
 
 
 def load_pretrained_with_report(path: str | os.PathLike[str]) -> tuple[PretextModel, LoadReport]:
-    """`load_pretrained`, and what became of every key of the file."""
+    """`load_pretrained`, and what happened to every key of the file."""
     file = weights_file(path)
     if file.name == WEIGHTS and file.with_name(DESCRIPTION).exists():
         return from_export(file.parent)

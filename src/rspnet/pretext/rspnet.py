@@ -250,7 +250,7 @@ class RSPNet(PretextModel):
         ]
 
     def _queues(self) -> dict[str, KeyQueue]:
-        """Name of the vectors that A-VID tells apart -> their queue; two of them in a two-stream network."""
+        """Name of the vectors that A-VID distinguishes -> their queue; two of them in a two-stream network."""
         queues = {"appearance": self.queue}
         return queues | {"instance": self.instance_queue} if isinstance(self.encoder_q, StreamEncoder) else queues
 

@@ -49,7 +49,7 @@ class PretrainingClips:
         return Speeds(self.speeds, self.base_speed)
 
     def for_dataset(self, *, seed: int) -> dict[str, Any]:
-        """What data sets of every method are told alike."""
+        """What data sets of all methods need."""
         preset = replace(augment_preset(self.augmentation), noise_std=self.noise_std)
         return {"num_frames": self.num_frames, "size": self.size, "fps": self.fps, "preset": preset, "seed": seed}
 
@@ -84,7 +84,7 @@ def pretraining_batches(
 def survey_videos(
     records: Sequence[VideoRecord], look: Look, *, max_skipped: float, workers: int, seed: int, console: Console
 ) -> None:
-    """Tell how many videos will have to be left out, from a look of some seconds at as many as that allows.
+    """Report how many videos will have to be left out, from a look of some seconds at as many as that allows.
 
     Args:
         records: the videos.
@@ -92,7 +92,7 @@ def survey_videos(
         max_skipped: share of them at which the run ends, for a warning.
         workers: loader processes of the run; with none this process looks by itself.
         seed: of the order in which they are looked at.
-        console: where to tell.
+        console: where to print.
     """
     found = survey(records, look, seed=seed, workers=workers and available_cores(), max_seconds=_SURVEY_SECONDS)
     part = "all" if found.looked_at == found.total else f"{found.looked_at:,} of"

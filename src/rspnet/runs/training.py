@@ -117,7 +117,7 @@ class Job:
         content: what checkpoints hold besides.
         memory: bytes a process needs, an estimate.
         lower: what to lower where that is too much.
-        announce: tells the user what will be done, when all is ready.
+        announce: prints what will be done, when all is ready.
         judge: looks at the network after every epoch.
         virtual_ranks: groups of a process's batch that normalise apart.
     """
@@ -308,7 +308,7 @@ class _Session:
                 finished = self.loop.run(self._batches(), self._reporter())
         except BaseException:
             leave_at_once()
-            with suppress(RSPNetError):  # what ended the run is told, not that its last checkpoint failed, too
+            with suppress(RSPNetError):  # what ended the run is reported, not that its last checkpoint failed, too
                 self.checkpoints.wait()
             raise
         on_rank_zero(self.checkpoints.wait)

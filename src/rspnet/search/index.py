@@ -40,7 +40,7 @@ _BATCH_VIDEOS, _BATCH_WINDOWS = 64, 512
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What a run did: numbers of videos, by what became of them."""
+    """What a run did: numbers of videos by outcome."""
 
     done: int = 0
     unchanged: int = 0

@@ -6,7 +6,7 @@ a video is resampled by time; a *clip* at speed v takes the ticks 0, v, 2v, ... 
 NOTE: the public code loops or stretches short videos, which makes the speed label false, and sizes the window by the
 first speed of a list. Here the window is sized by the largest speed, a short video raises in pre-training, and a
 window whose timestamps are not evenly spaced (a gap, variable frame rate) raises too: no sample carries a false speed.
-Pictures that repeat the one before are false speed as well: see `MAX_REPEATED` and `repeated_share`.
+Pictures that repeat the previous picture are false speed as well: see `MAX_REPEATED` and `repeated_share`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MOST_TICKS = 16
 _NO_CHANGE = 0.02
 _SMALL_CHANGE = 0.1
 MAX_REPEATED = 0.29
-"""A clip is refused where so large a share of the frames it is cut from repeats the one before: its speed is not true.
+"""A clip is refused where so large a share of the frames it is cut from repeats the previous frame: a false speed.
 
 With a smaller share the order of speeds is safe. What is seen then moves on at 0.71 to 1 times the speed named, and
 0.71 > 1 / sqrt(2): of two clips at speeds v and 2 v, the one at v is the nearer to any third one at v. A rate doubled

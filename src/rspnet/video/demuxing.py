@@ -1,4 +1,4 @@
-"""What one pass over a video's packets tells: a row for each, the packets themselves, and where they lie."""
+"""What one pass over a video's packets gives: a row for each packet, the packets themselves, and where they lie."""
 
 from __future__ import annotations
 

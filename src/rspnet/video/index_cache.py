@@ -1,7 +1,7 @@
 """Packet tables kept on disk, for files whose table costs more than the frames that are wanted of them.
 
 For most files it does not: one pass over the packets of a short clip takes about a millisecond. It pays where the time
-stamps do not tell the order of the frames, so that opening decodes everything, and for long files (docs/benchmarks.md).
+stamps do not give the order of the frames, so that opening decodes everything, and for long files (docs/benchmarks.md).
 Only these are kept, and only where the environment variable `RSPNET_INDEX_CACHE` names a folder. A variable and no
 option, because it says something about the machine, changes no result and holds for every command that reads videos.
 

@@ -1,8 +1,8 @@
-"""MPEG-4 part 2 tells the time of every picture in its own headers: the truth about an AVI file of it.
+"""MPEG-4 part 2 states the time of every picture in its own headers: the truth about an AVI file of it.
 
 AVI has no time stamps, so FFmpeg makes them up from the order of the packets. Where damage removes a packet, those
 behind it move up, and the decoder predicts from the wrong picture without a complaint: soup that looks like a frame.
-The pictures' own clock (ISO/IEC 14496-2, 6.2.3 and 6.2.5) skips a step there. It also tells which packets only hold the
+The pictures' own clock (ISO/IEC 14496-2, 6.2.3 and 6.2.5) skips a step there. It also shows which packets only hold the
 place of a picture that the encoder left out. UCF101, HMDB51 and much of the web's older video are of this kind.
 
 AVI was made for one picture in, one picture out, which B pictures break. DivX and XviD save it with the *packed

@@ -1,4 +1,4 @@
-"""Seeing which frames only repeat the one before, without converting a picture."""
+"""Finding frames that only repeat the previous frame, without converting a picture."""
 
 from __future__ import annotations
 

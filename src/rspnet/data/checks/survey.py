@@ -1,4 +1,4 @@
-"""How many videos a pre-training will have to leave out, told when it starts."""
+"""How many videos a pre-training will have to leave out, reported when it starts."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 One textured shape moves over a drifting textured background. Motion class and texture are drawn balanced and
 independent of one another, of shape, speed, background and container, so that a score by motion says nothing about
 appearance and the other way round. Speeds are log-uniform over 2.4 octaves: played twice as fast, most clips are still
-at a speed that others have natively, so the size of the frame differences alone cannot tell the playback speed.
+at a speed that others have natively, so the size of the frame differences alone cannot give the playback speed.
 
 `plan_clips` is pure, `render_frames` gives the pixels, `write_set` writes real MP4 and AVI files with `clips.csv`.
 """

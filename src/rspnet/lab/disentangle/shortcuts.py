@@ -1,4 +1,4 @@
-"""By which traces does an RSP head tell the speed? Its accuracy on copies that keep the motion, or keep all but it."""
+"""Which traces does an RSP head use for speed? Its accuracy on copies that keep the motion, or keep all but motion."""
 
 from __future__ import annotations
 

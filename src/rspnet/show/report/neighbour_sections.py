@@ -13,9 +13,10 @@ from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import centre_square
 from rspnet.data.skipped import Skip
-from rspnet.features.embedder import Embedder, VideoFeatures
+from rspnet.features.embedder import Embedder
 from rspnet.features.neighbours import top_k
 from rspnet.features.roi_maps import RoiClip, explain, read_clip
+from rspnet.features.video_stream import embedded_videos
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import require_heads
 from rspnet.show.report.report_page import Film, Films, NeighbourRows, Section, Text, Tone
@@ -64,7 +65,7 @@ def neighbour_sections(
         return Section(titles[0], note=f"No neighbours: {error}"), Section(titles[1], note="No neighbours, no pair.")
     text = (
         f"Left of the line the query, then its nearest among {len(offered.items)} videos with the cosine. "
-        "NeighbourRows are by the vectors that rspnet search uses."
+        "Neighbours are by the vectors that rspnet search uses."
     )
     nearest = offered.items[ranked["motion"][0][0][0]]
     return Section(titles[0], [Text(text), *sheets]), _roi_section(titles[1], embedder, asked.items[0], nearest)
@@ -81,18 +82,19 @@ def _embed(embedder: Embedder, items: Sequence[Item]) -> Found:
     Raises:
         RSPNetError: none can be read.
     """
-    kept: list[tuple[Item, VideoFeatures]] = []
-    reason = "there is no video"
-    for item, result in zip(items, embedder.stream([item.record for item in items]), strict=True):
-        if isinstance(result, Skip):
-            reason = f"{result.name}: {result.reason}"
-        else:
-            kept.append((item, result))
+    reasons = ["there is no video"]
+
+    def leave_out(skip: Skip) -> None:
+        reasons.append(f"{skip.name}: {skip.reason}")
+
+    of_path = {item.record.path: item for item in items}
+    records = [item.record for item in of_path.values()]
+    kept = list(embedded_videos(embedder, records, what="videos compared", leave_out=leave_out))
     if not kept:
-        raise RSPNetError(f"no video could be read; the last was {reason}")
-    found = [embedder.window_vectors(features, _CLIPS_PER_VIDEO) for _, features in kept]
+        raise RSPNetError(f"no video could be read; the last was {reasons[-1]}")
+    found = [embedder.window_vectors(features, _CLIPS_PER_VIDEO) for features in kept]
     vectors = {head: torch.from_numpy(np.concatenate([one[head] for one in found])) for head in HEADS}
-    return Found([item for item, _ in kept], vectors)
+    return Found([of_path[video.record.path] for video in kept], vectors)
 
 
 def _rank(asked: Found, offered: Found, head: str) -> list[list[tuple[int, float]]]:

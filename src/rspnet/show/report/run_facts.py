@@ -1,4 +1,4 @@
-"""Reading a run folder: the command's options, what came out, and the tables beside it."""
+"""Reading a run folder: the command's options, the results, and the tables in the folder."""
 
 from __future__ import annotations
 
