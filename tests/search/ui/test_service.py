@@ -15,7 +15,7 @@ from helpers.served import FPS, NASTY, copy_of, make_library
 
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.features.timeline import Event
-from rspnet.search.class_search import open_classifier, search_class
+from rspnet.search.class_search import open_window_classifier, search_class
 from rspnet.search.label_log import Labels, part
 from rspnet.search.query import Library
 from rspnet.search.ui import cards, decoding, label_cards
@@ -310,7 +310,7 @@ def test_what_is_trained_ranks_the_library_as_the_command_does(labelling, servic
     assert labelling.train() is judged
     assert judged.classes == ["turn", "wave"]
     judged.classifier.save(tmp_path / "classifier.npz")
-    classifier, label = open_classifier(f"{tmp_path / 'classifier.npz'}:wave")
+    classifier, label = open_window_classifier(f"{tmp_path / 'classifier.npz'}:wave")
     wanted = search_class(library, classifier, label, k=5)
     found = labelling.ranked(judged, "wave", k=5)
     assert [(hit.path, hit.start_s) for hit in found] == [(hit.path, hit.start_s) for hit in wanted]
