@@ -16,6 +16,18 @@ def nearest_frame(times: Sequence[float], second: float) -> int:
     return best
 
 
+def without_pauses(times: Sequence[float], fps: float) -> list[float]:
+    """Times whose steps count for 10 usual steps, or 16 ticks, at the most."""
+    steps = [after - before for before, after in pairwise(times)]
+    longest = 16 / fps
+    if steps and median(steps) > 0:
+        longest = min(longest, 10 * median(steps))
+    shortened = [times[0]]
+    for step in steps:
+        shortened.append(shortened[-1] + min(step, longest))
+    return shortened
+
+
 def window_is_even(times: Sequence[float]) -> bool:
     """Whether a window's timestamps lie on a line."""
     intervals = [after - before for before, after in pairwise(times)]
