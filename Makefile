@@ -24,7 +24,7 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --config-file mypy-tests.ini tests benchmarks
+	$(BIN)/mypy --config-file mypy-tests.ini tests benchmarks examples
 	$(BIN)/lint-imports
 
 bench: .venv/installed

@@ -1,0 +1,70 @@
+"""The notebooks in examples/ run as they stand, on the videos that they make, in tiny sizes."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rspnet.models import registry
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def left_as_it_was() -> Iterator[None]:
+    """Threads, and the names of backbones."""
+    threads, names = torch.get_num_threads(), dict(registry._BUILDERS)
+    yield
+    torch.set_num_threads(threads)
+    registry._BUILDERS.clear()
+    registry._BUILDERS.update(names)
+
+
+def run(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, videos: int) -> dict[str, Any]:
+    """Run an example as `python examples/NAME.py` does; returns its variables."""
+    monkeypatch.setenv("EXAMPLE_OUT", str(tmp_path))
+    monkeypatch.setenv("EXAMPLE_VIDEOS", str(videos))
+    monkeypatch.setenv("EXAMPLE_STEPS", "3")
+    monkeypatch.delenv("MY_VIDEOS", raising=False)
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+
+
+def test_features_of_my_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = run("features_of_my_folder", monkeypatch, tmp_path, videos=3)
+    assert len(found["found"]) == 3 * 3  # videos of 3.2 s, windows of 2 s every second
+    assert found["names"][found["nearest"]] != found["names"][0]
+
+
+def test_find_this_motion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("lancedb", reason="the extra search is not installed")
+    found = run("find_this_motion", monkeypatch, tmp_path, videos=4)
+    for hits in (found["by_motion"], found["by_look"]):
+        assert len(hits) == 3
+        assert str(found["query"].resolve()) not in {hit.path for hit in hits}
+    assert len(found["better"]) == 3
+
+
+def test_ten_labels_to_a_timeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="the extra probe is not installed")
+    found = run("ten_labels_to_a_timeline", monkeypatch, tmp_path, videos=2)
+    assert len(found["labels"]) == 4
+    assert {row["label"] for row in found["events"]} <= {"bow", "jumping jack"}
+    assert (Path(found["timeline"]) / "timeline.html").is_file()
+
+
+def test_my_own_backbone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = run("my_own_backbone", monkeypatch, tmp_path, videos=10)
+    assert found["vectors"].shape == (4, 2 * 64)  # mean and spread
+    assert found["run"].load().config["backbone"] == "two_layers"
+
+
+def test_every_example_is_run_here_and_named_in_the_documents() -> None:
+    names = {path.stem for path in EXAMPLES.glob("*.py")}
+    assert {name.removeprefix("test_") for name in globals() if name.startswith("test_")} >= names
+    page = (EXAMPLES.parent / "docs" / "python.md").read_text(encoding="utf-8")
+    assert all(f"(../examples/{name}.py)" in page for name in names)
