@@ -69,7 +69,7 @@ def _unit_means(vectors: Vectors, clips: int) -> Vectors:
 
 
 def _by_window(vectors: Vectors, clips: int) -> NDArray[np.float64]:
-    return vectors.reshape(-1, clips, vectors.shape[1]).astype(np.float64)
+    return vectors.reshape(len(vectors) // clips, clips, vectors.shape[1]).astype(np.float64)
 
 
 def _channels(backbone: Backbone) -> tuple[slice, slice]:
