@@ -18,7 +18,7 @@ test-fast: .venv/installed-dev
 # warn of what is deprecated: no error here.)
 test-lowest:
 	$(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[demo,parquet,probe]' pytest pytest-timeout pytest-xdist hypothesis
+	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[demo,probe]' pytest pytest-timeout pytest-xdist hypothesis
 	.venv-lowest/bin/pytest -n 2 --dist loadfile -W default::DeprecationWarning tests/core tests/video tests/data tests/models tests/losses tests/pretext tests/engine
 
 check: .venv/installed-dev
