@@ -156,6 +156,16 @@ def test_a_part_never_ends_inside_rows_that_belong_together(tmp_path, monkeypatc
     assert [pq.read_metadata(part).num_rows for part in store.parts()] == [6, 6, 3]
 
 
+def test_few_tables_wait_however_many_rows_come_one_by_one(tmp_path):
+    with FeatureStore(tmp_path / "s.parquet").writer(STAMP) as writer:
+        for number in range(100):
+            writer.add(source(number), rows(number, 1), windows=1, fps=25.0)
+            assert len(writer._waiting) < 32
+            assert sum(table.num_rows for table in writer._waiting) == number + 1
+    found = read_features(tmp_path / "s.parquet")
+    np.testing.assert_array_equal(found.features, np.concatenate([rows(n, 1)["features"] for n in range(100)]))
+
+
 def test_a_slow_writer_writes_by_the_clock(tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "PART_SECONDS", -1.0)
     assert len(fill(tmp_path / "s.parquet", range(5)).parts()) == 5

@@ -38,6 +38,9 @@ PART_ROWS = 512
 PART_SECONDS = 60.0
 """A part is written when it has so many rows, or is so old: what a kill costs at most."""
 _ROWS_AT_ONCE = 4096
+_TABLES_AT_ONCE = 32
+"""So many small tables wait at most, then they become one: their hundreds of small blocks, lying between the large ones
+that come and go with every video, would keep the heap from being used again (docs/timelines.md)."""
 SCHEMA: Mapping[str, pa.DataType] = {
     "name": pa.string(),
     "path": pa.string(),
@@ -286,6 +289,8 @@ class FeatureWriter:
             else:
                 arrays.append(pa.array(columns[field.name], field.type))
         self._waiting.append(pa.Table.from_arrays(arrays, schema=self._schema))
+        if len(self._waiting) >= _TABLES_AT_ONCE:
+            self._waiting = [pa.concat_tables(self._waiting).combine_chunks()]
         old = time.monotonic() - self._since > PART_SECONDS
         if old or sum(table.num_rows for table in self._waiting) >= PART_ROWS:
             self.flush()
