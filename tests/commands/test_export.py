@@ -107,7 +107,9 @@ def test_the_folder_is_a_run_of_export_and_a_run_folder_can_be_exported(checkpoi
     assert "is a file: name a folder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", backbone_names())
+@pytest.mark.parametrize(
+    "name", [name for name in backbone_names() if name != "r3d_34"]
+)  # r3d_18's blocks, more of them
 def test_onnx_and_program_of_every_backbone_equal_the_network(name, tmp_path, monkeypatch):
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed")
     torch.manual_seed(0)
