@@ -14,9 +14,7 @@ from typing import BinaryIO
 
 from rspnet.core.errors import DecodeError
 from rspnet.core.urls import UrlPath
-from rspnet.video.packets import PacketInfo
-
-_TRUSTED_SHARE = 0.5  # of the steps have to be whole, or the file's writer did not keep to the format
+from rspnet.video.packets import PacketInfo, unless_usual
 
 _RIFF_LISTS = {b"LIST", b"RIFF"}
 _RIFF_HEAD, _RIFF_LIST_HEAD = 8, 12  # bytes before a chunk's content, before a list's first chunk
@@ -62,7 +60,7 @@ def broken_steps(path: Path, container: str, places: Sequence[tuple[int | None, 
         at, size = places[-1] if places else (None, 0)
         if at is not None and not ends(file, at, size):
             found.add(len(places))
-    return found if len(found) < (1 - _TRUSTED_SHARE) * len(places) else set()
+    return unless_usual(found, len(places))
 
 
 def with_breaks(rows: Sequence[PacketInfo], broken: set[int], *, has_clock: bool) -> list[PacketInfo]:

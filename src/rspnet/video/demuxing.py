@@ -17,7 +17,7 @@ from rspnet.video.h264 import FrameNumbers
 from rspnet.video.index_cache import VARIABLE, PacketPlace
 from rspnet.video.jpeg import Pictures
 from rspnet.video.mpeg4 import Clock
-from rspnet.video.packets import PacketInfo, PacketTable, misplaced_packets, parsed_cuts
+from rspnet.video.packets import PacketInfo, PacketTable, cut_at, misplaced_packets, parsed_cuts
 from rspnet.video.source import KEEP_BYTES, RUNNING_CLOCKS, demux, describe_packet, tag_of
 
 # The container's rate is taken where the time stamps, which are rounded, bear it out to this share.
@@ -89,8 +89,7 @@ def _with_damage(rows: list[PacketInfo], stamps: list[int | None], container: st
     if slack is None:
         return rows
     joints = [number for number, row in enumerate(rows) if row.is_joint]
-    misplaced = misplaced_packets(stamps, joints=joints, slack=slack)
-    return [row._replace(is_cut=row.is_cut or number in misplaced) for number, row in enumerate(rows)]
+    return cut_at(rows, misplaced_packets(stamps, joints=joints, slack=slack))
 
 
 def _check(codec: str, extradata: bytes, container: str) -> FrameNumbers | Pictures | None:

@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 from av.packet import Packet
 
 from rspnet.video.bits import Bits
-from rspnet.video.packets import PacketInfo
+from rspnet.video.packets import PacketInfo, cut_at, unless_usual
 
 _INTRA = 2  # type of slice, modulo 5
 _SLICE, _IDR, _SPS, _PPS = 1, 5, 7, 8
 _HEADER_BYTES = 32  # of a slice, more than its first four numbers need
 _START = b"\0\0\1"
 _CHROMA_PROFILES = {44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 144, 244}
-_TRUSTED_SHARE = 0.5  # of the pictures have to go on from the one before them, or the encoder does not count
 
 
 class _Sequence(NamedTuple):
@@ -76,9 +75,7 @@ class FrameNumbers:
         A key packet needs none. Where the count makes no sense, nothing is marked.
         """
         gaps = {number for number in self._gaps if not rows[number].is_key}
-        if len(gaps) >= (1 - _TRUSTED_SHARE) * len(rows):
-            gaps = set()
-        return [row._replace(is_cut=row.is_cut or number in gaps) for number, row in enumerate(rows)]
+        return cut_at(rows, unless_usual(gaps, len(rows)))
 
     def _goes_on(self, unit: bytes) -> bool:
         """Whether the picture of this slice is the one after the last one."""

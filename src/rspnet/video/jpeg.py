@@ -8,13 +8,12 @@ from typing import Any
 
 from av.packet import Packet
 
-from rspnet.video.packets import PacketInfo
+from rspnet.video.packets import PacketInfo, cut_at, unless_usual
 
 _HEAD = b"\xff\xd8"
 _END, _SCAN = 0xD9, 0xDA
 _ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 _BEHIND_SCAN = re.compile(rb"\xff+([^\x00\xff])")
-_TRUSTED_SHARE = 0.5  # of the packets have to be whole, or their encoder leaves something out
 
 
 class Pictures:
@@ -39,9 +38,7 @@ class Pictures:
 
         Where most do not end as they should, that is their encoder's way, and only those without a start are marked.
         """
-        is_way = len(self._broken) >= (1 - _TRUSTED_SHARE) * len(rows)
-        cut = self._headless if is_way else self._headless | self._broken
-        return [row._replace(is_cut=row.is_cut or number in cut) for number, row in enumerate(rows)]
+        return cut_at(rows, self._headless | unless_usual(self._broken, len(rows)))
 
 
 def is_whole(data: bytes) -> bool:

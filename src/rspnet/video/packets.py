@@ -7,7 +7,7 @@ display order (its index for the user).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -52,6 +52,16 @@ def parsed_cuts(packets: Sequence[PacketInfo]) -> list[PacketInfo]:
         number + on for number, packet in enumerate(packets) if packet.is_cut and number not in near for on in (0, 1)
     }
     return [packet._replace(is_cut=number in cut) for number, packet in enumerate(packets)]
+
+
+def cut_at(packets: Sequence[PacketInfo], numbers: Collection[int]) -> list[PacketInfo]:
+    """The packets, those of these numbers marked as cut."""
+    return [packet._replace(is_cut=packet.is_cut or number in numbers) for number, packet in enumerate(packets)]
+
+
+def unless_usual(numbers: set[int], total: int) -> set[int]:
+    """Packets that break a rule of their format, of `total`; none where half do: that is their writer's way."""
+    return numbers if len(numbers) < total / 2 else set()
 
 
 def misplaced_packets(stamps: Sequence[int | None], *, joints: Sequence[int], slack: int) -> set[int]:
