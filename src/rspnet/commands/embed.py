@@ -53,14 +53,7 @@ def embed(config: EmbedConfig) -> int:
         return done.exit_code
     if config.format == "npz":
         _write_npz(folder)
-    left_out = (
-        "videos",
-        "out",
-        "num_workers",
-        "dry_run",
-        "drop_gone",
-        *(field.name for field in fields(RayViewConfig)),
-    )
+    left_out = {"videos", "out", "dry_run", "drop_gone", *(field.name for field in fields(RayViewConfig))}
     settings = {name: value for name, value in plain(config).items() if name not in left_out}
     write_result(
         folder,

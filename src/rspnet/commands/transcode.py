@@ -6,6 +6,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -75,15 +76,17 @@ def _run(
 ) -> Iterator[tuple[VideoRecord, Transcoded | Skip]]:
     jobs = [TranscodeJob(str(record.path), str(target.absolute() / record.name), record.name) for record in records]
     workers = max(1, min(config.num_workers or available_cores(), len(records)))
-    transcoder = Transcoder(config.short_side, KEY_EVERY, config.crf)
-    results = transcode_all(jobs, transcoder, workers=workers, cluster=config.cluster())
+    results = transcode_all(jobs, _transcoder(config), workers=workers, cluster=config.cluster())
     return zip(records, track(results, total=len(records), what="videos"), strict=True)
+
+
+def _transcoder(config: TranscodeConfig) -> Transcoder:
+    return Transcoder(config.short_side, KEY_EVERY, config.crf)
 
 
 def _key(record: VideoRecord, config: TranscodeConfig) -> str:
     status = record.path.stat()
-    settings = (config.short_side, KEY_EVERY, config.crf)
-    return json.dumps([record.name, status.st_size, status.st_mtime_ns, *settings])
+    return json.dumps([record.name, status.st_size, status.st_mtime_ns, *astuple(_transcoder(config))])
 
 
 def _is_done(record: VideoRecord, target: Path, done: dict[str, dict[str, Any]], config: TranscodeConfig) -> bool:

@@ -158,6 +158,21 @@ def read_in_workers(
     return named_failures(results)
 
 
+def read_here_or_on_ray(
+    work: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    *,
+    workers: int,
+    cluster: RayCluster | None,
+    give_up: Callable[[Task, Death], Replace[Result]],
+    preload: Sequence[str] = _PRELOAD,
+) -> Iterator[Result]:
+    """`read_in_workers` where there is no cluster, else `read_on_ray`."""
+    if cluster is not None:
+        return read_on_ray(work, tasks, cluster, give_up=give_up, preload=preload)
+    return read_in_workers(work, tasks, workers=workers, give_up=give_up, preload=preload)
+
+
 def read_on_ray(
     work: Callable[[Task], Result],
     tasks: Iterable[Task],

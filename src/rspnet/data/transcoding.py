@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rspnet.core.ray_jobs import RayCluster
 from rspnet.core.workers import Death, Replace
-from rspnet.data.reading import fault_of_file, read_in_workers, read_on_ray
+from rspnet.data.reading import fault_of_file, read_here_or_on_ray
 from rspnet.data.skipped import Skip
 from rspnet.video.transcode import Transcoded, transcode_video
 
@@ -48,9 +48,7 @@ def transcode_all(
     jobs: Iterable[TranscodeJob], transcoder: Transcoder, *, workers: int, cluster: RayCluster | None
 ) -> Iterator[Transcoded | Skip]:
     """What became of the jobs, in their order; on this machine they are drawn lazily."""
-    if cluster is not None:
-        return read_on_ray(transcoder, jobs, cluster, give_up=_give_up, preload=_PRELOAD)
-    return read_in_workers(transcoder, jobs, workers=workers, give_up=_give_up, preload=_PRELOAD)
+    return read_here_or_on_ray(transcoder, jobs, workers=workers, cluster=cluster, give_up=_give_up, preload=_PRELOAD)
 
 
 def _give_up(job: TranscodeJob, death: Death) -> Replace[Transcoded | Skip]:

@@ -26,7 +26,7 @@ class Training:
 
     vectors: tuple[str, ...]
     background: bool
-    folds: int = 5
+    folds: int
     seed: int = 0
     most_background: int = MOST_BACKGROUND
 

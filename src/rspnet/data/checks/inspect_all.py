@@ -13,7 +13,7 @@ from rspnet.core.ray_jobs import RayCluster
 from rspnet.core.workers import Death, Replace
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.checks.inspection import Finding, Inspector, Report
-from rspnet.data.reading import may_pass, read_in_workers, read_on_ray
+from rspnet.data.reading import may_pass, read_here_or_on_ray
 
 _FORM = 4  # of the reports in the memory: a change of the checks must not be hidden by old reports
 
@@ -42,11 +42,10 @@ def inspect_all(
     new = [place for place, key in enumerate(keys) if key is None or key not in known]
 
     tasks = [(records[place].name, str(records[place].path)) for place in new]
-    if cluster is not None:
-        inspected = read_on_ray(inspector, tasks, cluster, give_up=_give_up, preload=_PRELOAD)
-    else:
-        workers = max(1, min(workers, len(new)))
-        inspected = read_in_workers(inspector, tasks, workers=workers, give_up=_give_up, preload=_PRELOAD)
+    workers = max(1, min(workers, len(new)))
+    inspected = read_here_or_on_ray(
+        inspector, tasks, workers=workers, cluster=cluster, give_up=_give_up, preload=_PRELOAD
+    )
     reports = track(inspected, total=len(new), what="videos")
     is_new = set(new)
     with memory.open("a", encoding="utf-8") as file:
