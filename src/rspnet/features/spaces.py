@@ -57,15 +57,15 @@ def window_spaces(found: tuple[Vectors, Vectors, Vectors], *, backbone: Backbone
     if not has_streams(backbone) or not motion.shape[1]:  # pre-trained without heads: nothing to search by
         return Spaces(_unit_means(motion, clips), _unit_means(appearance, clips))
     moving, looking = (_by_window(features[:, part], clips) for part in _channels(backbone))
-    moments = [_unit(moving.mean(axis=1))]
+    moments = [unit_rows(moving.mean(axis=1))]
     if clips > 1:
-        moments.append(_unit(moving.std(axis=1)))
-    return Spaces(_unit(np.concatenate(moments, axis=1)), _unit(looking.mean(axis=1)))
+        moments.append(unit_rows(moving.std(axis=1)))
+    return Spaces(unit_rows(np.concatenate(moments, axis=1)), unit_rows(looking.mean(axis=1)))
 
 
 def _unit_means(vectors: Vectors, clips: int) -> Vectors:
     """Mean over each window's clips, made a unit vector again: [n * clips, D] -> [n, D]."""
-    return _unit(_by_window(vectors, clips).mean(axis=1))
+    return unit_rows(_by_window(vectors, clips).mean(axis=1))
 
 
 def _by_window(vectors: Vectors, clips: int) -> NDArray[np.float64]:
@@ -76,6 +76,7 @@ def _channels(backbone: Backbone) -> tuple[slice, slice]:
     return backbone.motion_channels, backbone.appearance_channels
 
 
-def _unit(vectors: NDArray[np.floating]) -> Vectors:
+def unit_rows(vectors: NDArray[np.floating]) -> Vectors:
+    """Vectors [n, D] made unit vectors; zero vectors stay."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.maximum(length, 1e-12), np.float32)

@@ -140,9 +140,3 @@ def clip_table(clips: Sequence[ClipRows], about: About) -> pa.Table:
         "model": pa.array([about.weights_sha256] * sum(len(video.window) for video in clips), pa.string()),
     }
     return pa.table(columns)
-
-
-def as_matrix(column: Any) -> Vectors:
-    """A column of equally long lists as float32 [n, width]."""
-    whole = column.combine_chunks()
-    return np.asarray(whole.flatten().to_numpy(), np.float32).reshape(-1, whole.type.list_size)

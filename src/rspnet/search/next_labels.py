@@ -69,15 +69,12 @@ def next_to_label(
     for point in points[~free][:_POOL]:
         far = np.minimum(far, ((points[pool] - point) ** 2).sum(axis=1))
     fps = {video.path: video.fps for video in videos}
-    chosen: list[int] = []
+    left = np.ones(len(pool), bool)
     hits: list[ClassHit] = []
-    while len(hits) < k:
-        left = np.array([not _touches(spans[place], [spans[one] for one in chosen]) for place in pool], bool)
-        if not left.any():
-            break
+    while len(hits) < k and left.any():
         score = unsure[pool] if len(hits) % 2 == 0 else far
         place = int(pool[int(np.argmax(np.where(left, score, -np.inf)))])
-        chosen.append(place)
+        left &= [not _touches(spans[one], spans[place]) for one in pool]
         far = np.minimum(far, ((points[pool] - points[place]) ** 2).sum(axis=1))
         best = int(chances[place].argmax())
         path, start, end = spans[place]
@@ -103,5 +100,5 @@ def unlabelled(path: str, start_s: Floats, end_s: Floats, labels: Labels) -> NDA
     return free
 
 
-def _touches(span: tuple[str, float, float], others: Sequence[tuple[str, float, float]]) -> bool:
-    return any(span[0] == path and span[1] < end and span[2] > start for path, start, end in others)
+def _touches(one: tuple[str, float, float], other: tuple[str, float, float]) -> bool:
+    return one[0] == other[0] and one[1] < other[2] and one[2] > other[1]

@@ -22,17 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.features.read import matrix
 from rspnet.features.windows import ClipSettings
-from rspnet.search.library_tables import (
-    About,
-    ClipRows,
-    FileRow,
-    Vectors,
-    as_matrix,
-    clip_table,
-    conditions,
-    file_table,
-)
+from rspnet.search.library_tables import About, ClipRows, FileRow, Vectors, clip_table, conditions, file_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -222,7 +214,7 @@ class Store:
             with _naming(self.uri):
                 table = self._clips.search().where(condition).select(columns).to_arrow().sort_by("window")
             names = np.asarray(table["path"].to_pylist(), dtype=object)
-            vectors = as_matrix(table["vector"])
+            vectors = matrix(table, "vector")
             for path in dict.fromkeys(names):
                 rows = np.flatnonzero(names == path)
                 own = {name: table[name].to_numpy()[rows] for name in ("window", "start_s", "end_s")}

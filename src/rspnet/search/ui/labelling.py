@@ -23,6 +23,7 @@ from rspnet.core.rng import numpy_rng
 from rspnet.features.event_labels import BACKGROUND, Label, find_paths, read_labels
 from rspnet.features.linear_probe import require_sklearn
 from rspnet.features.read import StoredVideo
+from rspnet.features.spaces import unit_rows
 from rspnet.features.store import Stamp
 from rspnet.features.timeline import Event
 from rspnet.features.window_classifier import WindowClassifier
@@ -149,25 +150,21 @@ class Labelling:
         found = find_paths(read_labels(file), self._shown, root=Path("/"))
         now = self.read()
         known = set(now.marks)
-        marks = [mark for path, rows in found.items() for mark in (self._mark_of(path, row) for row in rows)]
+        lengths = {row.path: row.duration_s for row in self.library.store.files_of(list(found))}
+        marks = [self._mark_of(path, row, lengths[path]) for path, rows in found.items() for row in rows]
         new = [mark for mark in dict.fromkeys(marks) if mark not in known]
         classes = {*now.classes, *(mark.label for mark in new)}
         if len(classes) > MOST_CLASSES:
             raise RSPNetError(f"with these labels there would be {len(classes)} classes: at most {MOST_CLASSES}")
         return Change(self._writable().change(new) if new else (), ()), len(new)
 
-    def _mark_of(self, path: str, row: Label) -> Mark:
-        length = self.library_length(path)
+    def _mark_of(self, path: str, row: Label, length: float) -> Mark:
         if row.start_s >= length:
             raise RSPNetError(
                 f"label {row.label!r} of {self._shown[path]} starts at {row.start_s:g} s: "
                 f"the video ends at {length:.2f} s"
             )
         return part(path, row.label, row.start_s, row.end_s if row.end_s < math.inf else length)
-
-    def library_length(self, path: str) -> float:
-        """Seconds of a video of the library."""
-        return next(iter(self.library.store.files_of([path]))).duration_s
 
     def _writable(self) -> LabelLog:
         if self._log is None:
@@ -216,7 +213,7 @@ class Labelling:
         count = len(classifier.names)
 
         def both(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-            sketch = _unit(np.asarray(vectors, np.float32) @ axes)
+            sketch = unit_rows(np.asarray(vectors, np.float32) @ axes)
             return np.concatenate([classifier.probabilities(vectors).astype(np.float32), sketch], axis=1)
 
         videos, sketches = {}, {}
@@ -250,7 +247,3 @@ class Labelling:
             video for path, video in judged.videos.items() if within is None or path in within
         ]
         return next_to_label(videos, judged.sketches, judged.classifier, self.read(), k=k)
-
-
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), np.float32)
