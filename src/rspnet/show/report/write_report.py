@@ -11,7 +11,7 @@ import yaml
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord, find_videos
 from rspnet.data.skipped import SKIPPED
-from rspnet.data.synthetic.acts import read_acts
+from rspnet.data.synthetic.acts import LABELS, read_acts
 from rspnet.data.synthetic.labelled_set import LABEL_FILE
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.divergence import BAD_BATCH
@@ -28,7 +28,6 @@ from rspnet.show.report.sample_section import samples_section
 REPORT = "report.html"
 _SKIP_FILES = (SKIPPED, UNREADABLE)
 _MAX_ROWS = 200
-_LABELS = ("act", "outfit", "place")
 
 
 def write_report(folder: Path, *, num_videos: int, device: str = "auto") -> Path:
@@ -137,7 +136,7 @@ def _items(run: RunFacts, training: RunFacts) -> tuple[Sequence[Item], Sequence[
         records = read_acts(run.folder / "videos")
         made: dict[str, list[Item]] = {"test": [], "train": []}
         for record in records:
-            labels = tuple(getattr(record.clip, label) for label in _LABELS)
+            labels = tuple(getattr(record.clip, label) for label in LABELS)
             made[record.clip.split].append(Item(VideoRecord(record.path, record.clip.name), labels))
         return made["test"], made["train"]
     if training.command == "pretrain":
