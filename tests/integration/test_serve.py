@@ -199,6 +199,10 @@ def test_upload_slide_trim_play_explain(visit, root):
         scores = [float(row[0]) for row in visit.scores()]
         assert len(scores) == 5
         assert scores == sorted(scores, reverse=True)
+    visit.wait_for("[...document.querySelectorAll('.hit video')].every(v => v.readyState >= 2)")
+    page.keyboard.press("ArrowRight")
+    visit.wait_for("document.querySelector('#alpha input[type=range]').value == 0.05")
+    visit.wait_for("[...document.querySelectorAll('.hit .film')].every(film => film.classList.contains('ready'))")
 
     page.fill("#start input[type=number]", "1")
     visit.wait_for("document.querySelector('.query figcaption span').textContent.startsWith('1.0 s to 3.2 s')")

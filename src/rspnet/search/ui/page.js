@@ -57,16 +57,22 @@ if (!touch) {
   });
 }
 
-for (const kind of ['loadeddata', 'play', 'pause', 'error']) {
+// What a film says of itself, told from the film: Gradio may give a new class to the place around an old one.
+function showFilm(video) {
+  const { classList } = video.closest('.film');
+  classList.toggle('playing', !video.paused);
+  classList.toggle('broken', video.error !== null);
+  classList.toggle('ready', video.error !== null || video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA);
+}
+
+const showFilms = () => element.querySelectorAll('.film video').forEach(showFilm);
+for (const kind of ['loadeddata', 'play', 'pause', 'error', 'emptied']) {
   // These do not bubble, so they are caught on the way down.
   element.addEventListener(kind, (event) => {
-    const film = event.target.closest?.('.film');
-    if (!film) return;
-    film.classList.toggle('playing', kind === 'play');
-    film.classList.toggle('broken', kind === 'error');
-    film.classList.add('ready');
+    if (event.target.matches?.('.film video')) showFilm(event.target);
   }, true);
 }
+watch('value', showFilms);
 
 // --- labels
 
