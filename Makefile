@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast test-lowest check bench fuzz corpus clean
+.PHONY: demo test test-fast test-lowest check docs bench fuzz corpus clean
 
 demo: .venv/installed
 	$(BIN)/rspnet demo --out demo-run
@@ -25,8 +25,13 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --config-file mypy-tests.ini tests benchmarks examples
+	$(BIN)/mypy --config-file mypy-tests.ini tests benchmarks examples docs/site_hooks.py
 	$(BIN)/lint-imports
+	$(MAKE) docs
+
+# The site, in site/index.html. Fails on a broken link, anchor or reference of the API (--quiet would not: it hides warnings).
+docs: .venv/installed-dev
+	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(BIN)/mkdocs build --strict
 
 bench: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/guard.py
@@ -41,7 +46,7 @@ corpus: .venv/installed-dev
 	PYTHONPATH=tests $(BIN)/python -m helpers.corpus $(or $(DIR),corpus)
 
 clean:
-	rm -rf .venv demo-run corpus runs
+	rm -rf .venv demo-run corpus runs site
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
