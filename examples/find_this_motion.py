@@ -9,9 +9,9 @@
 import os
 from pathlib import Path
 
+import rspnet
 from rspnet.cli import main as rspnet_command
 from rspnet.data.synthetic.acts import plan_acts, write_acts
-from rspnet.search.query import ClipOf, Library
 
 work = Path(os.environ.get("EXAMPLE_OUT", "example-run")) / "search"
 videos = Path(os.environ.get("MY_VIDEOS", work / "videos"))
@@ -27,7 +27,7 @@ if "MY_VIDEOS" not in os.environ and not (videos / "clips.csv").exists():
 store = str(work / "library")
 if rspnet_command(["index", str(videos), f"--store={store}", "--num_workers=0"]) != 0:
     raise SystemExit("no library: see the message above")
-library = Library(store)
+library = rspnet.Library.open(store)
 
 # %% [markdown]
 # `alpha` 1 asks for the same motion, 0 for the same look. A hit names the part of the video that is like the query.
@@ -47,6 +47,6 @@ for asked, hits in (("motion", by_motion), ("look", by_look)):
 # `rspnet serve library`.
 
 # %%
-like = [ClipOf(query), ClipOf(by_motion[0].path, by_motion[0].start_s, by_motion[0].end_s)]
-better = library.search_like(like, [ClipOf(by_motion[-1].path)], alpha=1, k=3)
+like = [rspnet.ClipOf(query), rspnet.ClipOf(by_motion[0].path, by_motion[0].start_s, by_motion[0].end_s)]
+better = library.search_like(like, [rspnet.ClipOf(by_motion[-1].path)], alpha=1, k=3)
 print("again:", ", ".join(Path(hit.path).name for hit in better))

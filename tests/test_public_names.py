@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
 import rspnet
 
 
@@ -10,11 +16,13 @@ def test_public_names_are_frozen_and_importable() -> None:
         "Backbone",
         "CheckpointError",
         "ClassificationMethod",
+        "ClipOf",
         "ClipPlan",
         "ClipTask",
         "ConfigError",
         "DecodeError",
         "Embedder",
+        "Library",
         "PretextMethod",
         "PretextModel",
         "RSPNet",
@@ -32,6 +40,21 @@ def test_public_names_are_frozen_and_importable() -> None:
         "register_method",
     ]
     assert all(getattr(rspnet, name).__name__ == name for name in rspnet.__all__)
+
+
+def test_version_is_that_of_the_package() -> None:
+    assert rspnet.__version__ == version("rspnet")
+
+
+def test_every_public_name_is_documented() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^::: rspnet\.(\w+)$", page, flags=re.MULTILINE)) == set(rspnet.__all__)
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = "import sys, rspnet; print(rspnet.__version__, [m for m in ('numpy', 'torch', 'av') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert shown.split() == [rspnet.__version__, "[]"]
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

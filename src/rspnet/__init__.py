@@ -22,17 +22,22 @@ if TYPE_CHECKING:
     from rspnet.pretext.methods import register_method
     from rspnet.pretext.pretrained import load_pretrained
     from rspnet.pretext.rspnet import RSPNet
+    from rspnet.search.query import ClipOf, Library
     from rspnet.video.reader import open_video
+
+    __version__: str
 
 __all__ = [
     "Backbone",
     "CheckpointError",
     "ClassificationMethod",
+    "ClipOf",
     "ClipPlan",
     "ClipTask",
     "ConfigError",
     "DecodeError",
     "Embedder",
+    "Library",
     "PretextMethod",
     "PretextModel",
     "RSPNet",
@@ -54,11 +59,13 @@ _HOMES = {
     "Backbone": "rspnet.models.backbone",
     "CheckpointError": "rspnet.core.errors",
     "ClassificationMethod": "rspnet.pretext.classification",
+    "ClipOf": "rspnet.search.query",
     "ClipPlan": "rspnet.data.clip_tasks",
     "ClipTask": "rspnet.data.clip_tasks",
     "ConfigError": "rspnet.core.errors",
     "DecodeError": "rspnet.core.errors",
     "Embedder": "rspnet.features.embedder",
+    "Library": "rspnet.search.query",
     "PretextMethod": "rspnet.pretext.method",
     "PretextModel": "rspnet.pretext.base",
     "RSPNet": "rspnet.pretext.rspnet",
@@ -78,10 +85,14 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("rspnet")
     if name not in _HOMES:
         raise AttributeError(f"module 'rspnet' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]

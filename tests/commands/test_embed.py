@@ -81,6 +81,25 @@ def test_embedder_names_a_video_it_cannot_read(checkpoint: Path, videos: Path, t
         rspnet.Embedder(checkpoint).embed("a.mp4")
 
 
+def test_embedder_goes_on_past_a_video_it_cannot_read(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    first, last = (record.path for record in read_folder(videos)[:2])
+    embedder = rspnet.Embedder(checkpoint, num_clips=2, precision="fp32")
+    found = embedder.embed([first, broken, str(last)], on_error="skip")
+    assert found.paths == [str(first), str(last)]
+    assert [skip.name for skip in found.skipped] == [str(broken)]
+    np.testing.assert_array_equal(found.features, embedder.embed([first, last]))
+    for name in ("motion", "appearance"):  # unit vectors of the mean of the clips' head vectors
+        heads = [getattr(result, name).mean(axis=0) for result in embedder.stream(read_folder(videos)[:2])]
+        unit = np.stack([head / np.linalg.norm(head) for head in heads])
+        np.testing.assert_allclose(getattr(found, name), unit, rtol=1e-5, atol=1e-6)
+    nothing = embedder.embed([broken], on_error="skip")
+    assert (nothing.features.shape, nothing.motion.shape, nothing.appearance.shape) == ((0, 512), (0, 128), (0, 128))
+    with pytest.raises(rspnet.ConfigError, match="unknown on_error 'ignore'; choose one of raise, skip"):
+        embedder.embed([first], on_error="ignore")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -246,7 +246,7 @@ def test_another_model_is_refused_by_name(material, videos, capsys):
 
 def test_a_planted_clip_is_found_in_a_long_video(material, videos):
     store = run_index(material, videos, "--clips=3")
-    hits = Library(store.uri).search(videos / "c.mp4", alpha=0.5, k=2)
+    hits = Library.open(Path(store.uri)).search(videos / "c.mp4", alpha=0.5, k=2)
     assert all(isinstance(hit, Hit) for hit in hits)
     assert Path(hits[0].path).name == "c.mp4"
     assert hits[0].score == pytest.approx(1, abs=1e-5)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Literal, get_args
+from typing import Literal, get_args, overload
 
 import numpy as np
 import torch
@@ -69,6 +69,25 @@ class Embedded:
 
     sample: EvalSample
     features: VideoFeatures | None
+
+
+@dataclass(frozen=True)
+class VideoVectors:
+    """Vectors of the videos that could be read, row by row, and why the others have none.
+
+    Attributes:
+        paths: the N videos, as they were given.
+        features: float32 [N, D], the descriptors that `Embedder.embed` returns alone.
+        motion: float32 [N, M], unit vectors: how the videos move (M = 0 for a network without the RSP head).
+        appearance: float32 [N, A], unit vectors: what the videos look like (likewise without the A-VID head).
+        skipped: the other videos by their paths, each with its reason.
+    """
+
+    paths: list[str]
+    features: Vectors
+    motion: Vectors
+    appearance: Vectors
+    skipped: list[Skip]
 
 
 class Embedder:
@@ -162,22 +181,52 @@ class Embedder:
                 f"unknown descriptor {self.descriptor!r}; choose one of {', '.join(get_args(Descriptor))}"
             )
 
-    def embed(self, paths: Sequence[str | os.PathLike[str]]) -> Vectors:
-        """One feature vector per video: float32 [N, D], the descriptor of its clips' backbone features.
+    @overload
+    def embed(self, paths: Sequence[str | os.PathLike[str]], *, on_error: Literal["raise"] = "raise") -> Vectors: ...
+
+    @overload
+    def embed(self, paths: Sequence[str | os.PathLike[str]], *, on_error: Literal["skip"]) -> VideoVectors: ...
+
+    def embed(
+        self, paths: Sequence[str | os.PathLike[str]], *, on_error: Literal["raise", "skip"] = "raise"
+    ) -> Vectors | VideoVectors:
+        """A feature vector for every video: float32 [N, D], the descriptor of its clips' backbone features.
+
+        Args:
+            paths: files or URLs of videos.
+            on_error: "raise" ends at the first video that cannot be read. "skip" goes on, and returns paths, features,
+                motion, appearance and the skipped videos together (`VideoVectors`).
 
         Raises:
-            ConfigError: `paths` is one path instead of a list of them.
-            DecodeError: a video cannot be read (`stream` goes on instead).
+            ConfigError: `paths` is one path instead of a list of them, or `on_error` is neither of the two.
+            DecodeError: a video cannot be read, and `on_error` is "raise".
+
+        Example:
+            >>> found = Embedder("rspnet-small").embed(paths, on_error="skip")
+            >>> found.paths, found.features, found.motion, found.appearance, found.skipped
         """
         if isinstance(paths, str | os.PathLike):
             raise ConfigError(f"embed takes a list of paths, not one path: embed([{os.fspath(paths)!r}])")
-        rows = []
+        if on_error not in ("raise", "skip"):
+            raise ConfigError(f"unknown on_error {on_error!r}; choose one of raise, skip")
+        names: list[str] = []
+        rows: dict[str, list[Vectors]] = {"features": [], "motion": [], "appearance": []}
+        skipped: list[Skip] = []
         for result in self.stream([VideoRecord(as_path(path), os.fspath(path)) for path in paths]):
             if isinstance(result, Skip):
-                raise DecodeError(as_path(result.name), result.reason)
-            rows.append(self.describe(result.features))
-        length = len(self.describe(np.zeros((1, self.model.backbone.num_features), np.float32)))
-        return np.stack(rows) if rows else np.zeros((0, length), np.float32)
+                if on_error == "raise":
+                    raise DecodeError(as_path(result.name), result.reason)
+                skipped.append(result)
+                continue
+            names.append(result.record.name)
+            spaces = window_spaces(result.clip_vectors, backbone=self.model.backbone, clips=len(result.features))
+            rows["features"].append(self.describe(result.features)[None])
+            rows["motion"].append(spaces.motion)
+            rows["appearance"].append(spaces.appearance)
+        lengths = {"motion": 0, "appearance": 0, **self.vector_lengths(self.num_clips)}
+        lengths["features"] = len(self.describe(np.zeros((1, self.model.backbone.num_features), np.float32)))
+        whole = {kind: np.concatenate([np.zeros((0, lengths[kind]), np.float32), *own]) for kind, own in rows.items()}
+        return whole["features"] if on_error == "raise" else VideoVectors(names, **whole, skipped=skipped)
 
     def describe(self, features: Vectors) -> Vectors:
         """The descriptor of a video from its clips' features [n, C]: float32 [D]."""

@@ -80,7 +80,8 @@ class Library:
         RSPNetError: there is no library, or its checkpoint is missing or another one.
 
     Example:
-        >>> hits = Library("library").search("query.mp4", alpha=0.8, k=5)  # [Hit(path=..., start_s=3.0, ...), ...]
+        >>> hits = rspnet.Library.open("library").search("query.mp4", alpha=0.8, k=5)
+        >>> hits[0].path, hits[0].start_s, hits[0].end_s, hits[0].score
     """
 
     def __init__(
@@ -109,6 +110,19 @@ class Library:
             precision=about.precision,  # type: ignore[arg-type]
         )
         self.embedder = open_embedder(path, view, descriptor=usual_descriptor(clip.clips), set_threads=False)
+
+    @classmethod
+    def open(
+        cls,
+        uri: str | os.PathLike[str],
+        *,
+        model: str | os.PathLike[str] | None = None,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        num_workers: int = 0,
+    ) -> Library:
+        """Open a library; arguments and errors are those of the class."""
+        path = None if model is None else os.fspath(model)
+        return cls(os.fspath(uri), model=path, device=device, num_workers=num_workers)
 
     def search(
         self,
