@@ -6,6 +6,7 @@ Run as a script: `python -m helpers.forking LOG RUNS`, RUNS a JSON list of objec
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -19,10 +20,12 @@ from pathlib import Path
 import torch
 from torch.distributed import TCPStore
 
-from rspnet.cli import main
+from rspnet.cli import COMMANDS, main, resolve
 
 _LONGEST_SECONDS = 120
 _TO_NOTICE_SECONDS = 3
+# What commands import as they go, seconds for every child. Not lancedb: it has threads, which a fork loses.
+_IMPORTED_LATE = ("jsonargparse", "lightning_fabric", "pandas", "sklearn.linear_model")
 
 
 def be_a_mother() -> None:
@@ -32,6 +35,12 @@ def be_a_mother() -> None:
     forkserver.ensure_running()
     resource_tracker.ensure_running()
     setattr(forkserver._forkserver, "ensure_running", lambda: None)  # noqa: B010 - a method
+    for name in ("pretrain", "finetune", "embed", "probe", "retrieve", "classify run"):
+        for part in (COMMANDS[name].config, COMMANDS[name].task):
+            resolve(part)
+    for name in _IMPORTED_LATE:
+        if importlib.util.find_spec(name.partition(".")[0]):
+            importlib.import_module(name)
 
 
 def start(

@@ -1,6 +1,6 @@
-"""A pre-training of seconds, then what its network is for: search by motion, by appearance, and maps of where.
+"""What a network is for: search by motion and by appearance with the shipped weights, and maps of where.
 
-Scores are counted over 100 held-out videos of the procedural set, whose motion classes, textures and speeds are drawn
+Scores are counted over 60 held-out videos of the procedural set, whose motion classes, textures and speeds are drawn
 independently of one another; docs/small-scale.md has the figures of longer trainings and of untrained networks.
 """
 
@@ -37,7 +37,7 @@ from rspnet.search import Library
 from rspnet.search.query import search
 
 pytestmark = pytest.mark.timeout(900)  # half a minute on a quiet core, many times that on a busy one
-QUERIES = 100
+QUERIES = 60
 Label = Callable[[ProceduralRecord], object]
 PRETRAIN = [
     "--model.backbone=r3d_10_slim", "--model.input=moving", "--model.queue_size=64", "--model.momentum=0.99",
@@ -49,23 +49,25 @@ PRETRAIN = [
 
 
 @pytest.fixture(scope="module")
-def learned(tmp_path_factory) -> tuple[Path, list[ProceduralRecord]]:
-    """A folder with videos, run and library (of the training videos), and the videos' labels."""
-    root = tmp_path_factory.mktemp("learned")
-    write_set(root / "videos", plan_clips(num_videos=3 * QUERIES, seed=3, num_frames=64, size=96, test_fraction=1 / 3))
-    train = root / "videos" / "train"
-    assert main(["pretrain", f"--data.root={train}", f"--out={root / 'run'}", *PRETRAIN]) == 0
-    model = f"--model={root / 'run' / 'last.ckpt'}"
-    words = ["index", str(train), f"--store={root / 'library'}", model, "--clips=3", "--num_workers=0"]
-    assert main(words) == 0
-    return root, read_set(root / "videos")
+def videos(tmp_path_factory) -> Path:
+    """A folder with the training and the held-out videos."""
+    root = tmp_path_factory.mktemp("learned") / "videos"
+    write_set(root, plan_clips(num_videos=3 * QUERIES, seed=3, num_frames=64, size=96, test_fraction=1 / 3))
+    return root
+
+
+@pytest.fixture(scope="module")
+def checkpoint(videos: Path) -> Path:
+    """A network after a minute of pre-training."""
+    run = videos.parent / "run"
+    assert main(["pretrain", f"--data.root={videos / 'train'}", f"--out={run}", *PRETRAIN]) == 0
+    return run / "last.ckpt"
 
 
 def precision_at_1(
-    root: Path, records: Sequence[ProceduralRecord], questions: Mapping[str, tuple[float, Label]]
+    library: Library, records: Sequence[ProceduralRecord], questions: Mapping[str, tuple[float, Label]]
 ) -> dict[str, float]:
     """How often the first hit of a held-out video at some alpha shares some label, for every question."""
-    library = Library(str(root / "library"))
     by_name = {record.path.name: record for record in records}
     right: dict[str, list[bool]] = {name: [] for name in questions}
     for record in records:
@@ -82,17 +84,21 @@ def speed_third(record: ProceduralRecord) -> int:
     return min(2, int(3 * math.log(record.clip.speed * 128 / record.clip.size) / math.log(128 / 24)))
 
 
-def test_alpha_0_finds_the_texture_and_alpha_1_the_motion_and_the_speed(learned):
+def test_alpha_0_finds_the_texture_and_alpha_1_the_motion_and_the_speed(videos: Path) -> None:
+    """With the shipped weights, which never saw these videos."""
+    store = videos.parent / "library"
+    words = [f"--store={store}", "--model=rspnet-small", "--clips=3", "--num_workers=0"]
+    assert main(["index", str(videos / "train"), *words]) == 0
     questions: dict[str, tuple[float, Label]] = {
         "texture": (0.0, lambda record: record.clip.texture),
         "motion": (1.0, lambda record: record.clip.motion),
         "speed": (1.0, speed_third),
     }
-    found = precision_at_1(learned[0], learned[1], questions)
+    found = precision_at_1(Library(str(store)), read_set(videos), questions)
     print(f"P@1 {found}; chance: texture 0.12, motion 0.17, speed 0.33")
-    assert found["texture"] >= 0.19
+    assert found["texture"] >= 0.2
     assert found["motion"] >= 0.3
-    assert found["speed"] >= 0.4
+    assert found["speed"] >= 0.45
 
 
 def inside(box: np.ndarray, size: int) -> np.ndarray:
@@ -122,9 +128,8 @@ def map_densities(model: RSPNet, head: str, clip: ProceduralClip, *, side: int =
     return tuple(float(heat[place].mean() / heat.mean()) for place in (on_moving, on_still))  # type: ignore[return-value]
 
 
-def test_maps_lie_on_the_moving_object_and_not_on_a_still_one(learned):
-    root, _ = learned
-    model = load_pretrained(root / "run" / "last.ckpt")
+def test_maps_lie_on_the_moving_object_and_not_on_a_still_one(checkpoint: Path) -> None:
+    model = load_pretrained(checkpoint)
     clips = plan_clips(num_videos=16, seed=7, num_frames=24, size=96, distractor_fraction=1.0, test_fraction=0.0)
     for head in ("motion_head", "appearance_head"):
         moving, still = np.array([map_densities(model, head, clip) for clip in clips]).T
