@@ -1,7 +1,7 @@
 """Between log lines the host never waits for a number from the device.
 
-There is no GPU here: what would wait there is counted on the CPU, by the operations that hand a tensor's value to
-Python or make a shape depend on one.
+Where there is no GPU, what would wait there is counted on the CPU: operations that hand a tensor's value to Python or
+make a shape depend on one, and copies to another device that block. tests/cuda asks torch itself.
 """
 
 from __future__ import annotations
@@ -10,35 +10,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.clips_on_disk import TINY, write_videos
-from torch.utils._python_dispatch import TorchDispatchMode
+from helpers.waits import CountMade, CountWaits
 
 from rspnet.cli import main
+from rspnet.core.rng import numpy_rng
+from rspnet.data.augment import augment, draw_jitter, normalise
+from rspnet.data.presets import augment_preset
 from rspnet.engine.loop import Loop
-
-WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "_unique2", "unique_dim")
-
-
-class CountWaits(TorchDispatchMode):
-    """Counts operations that wait for the device."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: Counter[str] = Counter()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func._overloadpacket.__name__
-        if name in WAITING or (name.startswith("index") and _has_mask(args)):
-            self.found[name] += 1
-        return func(*args, **(kwargs or {}))
-
-
-def _has_mask(args: Any) -> bool:
-    """Whether an indexing operation picks by a mask: how many it picks depends on the values."""
-    places = args[1] if len(args) > 1 and isinstance(args[1], list) else []
-    return any(isinstance(place, torch.Tensor) and place.dtype == torch.bool for place in places)
+from rspnet.pretext.shuffle import global_permutation, shuffle, unshuffle
 
 
 @pytest.mark.parametrize(
@@ -67,11 +50,27 @@ def test_no_step_waits(options: tuple[str, ...], tmp_path: Path, monkeypatch: py
     assert torch.backends.cudnn.benchmark == ("--engine.cudnn_benchmark" in options)
 
 
+def test_numbers_go_to_another_device_without_waiting() -> None:
+    """Augmentation, shuffle-BN and normalising send factors, rows and constants; "meta" stands for a GPU."""
+    frames = torch.empty(4, 4, 16, 16, 3, dtype=torch.uint8, device="meta")
+    preset = augment_preset("published")
+    jitter = torch.from_numpy(np.stack([draw_jitter(preset, numpy_rng("jitter", place)) for place in range(4)]))
+    permutation = global_permutation(4, step_seed=0, stream="same speed")
+    with CountWaits() as mode, CountMade() as made:
+        clips = augment(frames, jitter)
+        unshuffle(shuffle(clips, permutation), permutation)
+        normalise(frames)
+    assert (mode.found, made.count) == (Counter(), 0)
+
+
 def test_the_counter_counts() -> None:
-    with CountWaits() as mode:
+    with CountWaits() as mode, CountMade() as made:
+        torch.tensor([1, 2], device="meta")
+        torch.tensor([1, 2]).to("meta")
         value = torch.ones(3)
         assert value.sum().item() == 3
         assert value.any()
         value[value > 2]
     assert mode.found["_local_scalar_dense"] + mode.found["is_nonzero"] == 2
     assert mode.found["index"] == 1
+    assert (mode.found["blocking copy"], made.count) == (1, 1)

@@ -28,13 +28,13 @@ def test_features(name: str) -> None:
     np.testing.assert_allclose(found["pooled_head"], expected["pooled_head"], rtol=1e-8, atol=1e-10)
 
 
-def describe(name: str) -> dict:
+def describe(name: str, *, device: torch.device | None = None) -> dict:
     """A few numbers of the last feature map in eval mode, float64, on seeded weights and clip."""
     backbone = create_backbone(name).double().eval()
     fill(backbone)
     clip = torch.from_numpy(np.random.RandomState(0).standard_normal((1, 3, 8, 32, 32)))
     with torch.no_grad():
-        features = backbone(clip)
+        features = backbone.to(device)(clip.to(device))
     return {
         "shape": list(features.shape),
         "mean": features.mean().item(),

@@ -66,11 +66,11 @@ def gather_in_turn(own: list[Item], total: int) -> list[Item]:
     return [by_rank[place % len(by_rank)][place // len(by_rank)] for place in range(total)]
 
 
-def highest(value: int, device: torch.device) -> int:
-    """The highest `value` of all ranks, on every rank."""
+def highest(value: int) -> int:
+    """The highest `value` of all ranks, on every rank; exchanged between the hosts, so that none waits for its GPU."""
     if world_size() == 1:
         return value
-    shared = torch.tensor(value, device=device)
+    shared = torch.tensor(value)
     dist.all_reduce(shared, op=dist.ReduceOp.MAX)
     return int(shared.item())
 

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rspnet.core.transfer import send
 from rspnet.data import colour
 from rspnet.data.presets import MEAN, STD, AugmentPreset
 
@@ -178,8 +179,8 @@ def augment_taking(
 @torch.no_grad()
 def normalise(frames: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
     """uint8 [B, T, H, W, 3] to [B, 3, T, H, W] (channels_last_3d strides) by mean and deviation alone."""
-    scale = torch.tensor([1 / (255 * std) for std in STD], device=frames.device)
-    shift = torch.tensor([-mean / std for mean, std in zip(MEAN, STD, strict=True)], device=frames.device)
+    scale = send(torch.tensor([1 / (255 * std) for std in STD]), frames.device)
+    shift = send(torch.tensor([-mean / std for mean, std in zip(MEAN, STD, strict=True)]), frames.device)
     return torch.addcmul(shift, frames, scale).to(dtype).permute(0, 4, 1, 2, 3)
 
 
@@ -249,7 +250,7 @@ def _on_clips(planes: Tensor, chosen: Sequence[tuple[int, float]], function: Ope
     if len(clips) == planes.shape[1]:
         function(planes, factors)
         return
-    where = torch.tensor(clips, device=planes.device)
+    where = send(torch.tensor(clips), planes.device)
     part = planes.index_select(1, where)
     function(part, factors)
     planes.index_copy_(1, where, part)

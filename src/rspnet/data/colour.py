@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rspnet.core.transfer import send
+
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
 
 
@@ -87,7 +89,7 @@ def _per_clip(factors: Sequence[float], planes: Tensor) -> float | Tensor:
     """A plain number for one clip, else a tensor [b, 1, 1, 1]."""
     if len(factors) == 1:
         return factors[0]
-    return torch.tensor(factors, dtype=planes.dtype, device=planes.device).view(-1, 1, 1, 1)
+    return send(torch.tensor(factors, dtype=planes.dtype), planes.device).view(-1, 1, 1, 1)
 
 
 def _blend(planes: Tensor, reference: Tensor, factors: Sequence[float]) -> None:

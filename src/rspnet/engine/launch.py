@@ -24,6 +24,8 @@ from rspnet.core.leaving import leave_in_order
 from rspnet.engine.runtime import multiply_adds, pick_threads_and_workers
 
 _FABRIC_PRECISION = {"bf16": "bf16-mixed", "fp32": "32-true", "fp16": "16-mixed"}
+_BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
+"""What ranks talk by. On GPUs, too, the hosts have a way of their own: what they agree on does not wait for the GPUs."""
 _IN_GOOD_ORDER = (None, 0, 2, 3, 4, 5, 130)
 """Still running, or the exit codes of `rspnet`: the other ranks know and end by themselves."""
 _GRACE_SECONDS = 15.0
@@ -59,7 +61,8 @@ def make_fabric(*, device: torch.device, precision: str, devices: int, num_nodes
     """
     devices, num_nodes = processes(devices=devices, num_nodes=num_nodes)
     several = devices * num_nodes > 1 or launched_from_outside()
-    strategy: Any = _Strategy(broadcast_buffers=False) if several else "auto"
+    backend = _BACKENDS[device.type]
+    strategy: Any = _Strategy(broadcast_buffers=False, process_group_backend=backend) if several else "auto"
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     # torch 2.13 has a new name for it, which 2.6 does not know.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)
@@ -71,7 +74,7 @@ def make_fabric(*, device: torch.device, precision: str, devices: int, num_nodes
         precision=_FABRIC_PRECISION[precision],  # type: ignore[arg-type]
     )
     if "TORCHELASTIC_RUN_ID" in os.environ and num_nodes == 1:
-        _meet_at_this_attempt("nccl" if device.type == "cuda" else "gloo")
+        _meet_at_this_attempt(backend)
     fabric.launch()
     if several:
         leave_in_order()

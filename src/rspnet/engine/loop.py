@@ -98,7 +98,7 @@ class Loop:
         except RSPNetError as error:
             failure = error
         state = _FAIL if failure is not None else _STOP if stop.received else _GO_ON
-        state = highest(state, self.fabric.device)
+        state = highest(state)
         if state == _FAIL:
             self.failing()
             raise_together(failure)
@@ -113,10 +113,20 @@ class Loop:
         self.meters.update(metrics)
         self.watch.note(self.step, batch, metrics)
         if self.clip_grad_norm is not None:
-            # Asking whether the norm is finite would wait for the device; `watch` finds out at the next log.
-            options: Any = {"max_norm": self.clip_grad_norm, "error_if_nonfinite": False}
-            self.fabric.clip_gradients(self.model, self.optimizer, **options)
+            self._clip_gradients(self.clip_grad_norm)
         self.optimizer.step()
+
+    def _clip_gradients(self, max_norm: float) -> None:
+        """Scale gradients down to a norm.
+
+        Not by Fabric, which refuses this for fused optimisers in fp16; torch's scaler allows it: gradients that were
+        unscaled before the step are not unscaled again, and a step with an infinite one is left out all the same.
+        """
+        scaler = getattr(self.fabric.strategy.precision, "scaler", None)
+        if scaler is not None:
+            scaler.unscale_(self.optimizer.optimizer)
+        # Asking whether the norm is finite would wait for the device; `watch` finds out at the next log.
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), max_norm, error_if_nonfinite=False)
 
     def _log(self, reporter: Reporter) -> None:
         means = self.meters.means()

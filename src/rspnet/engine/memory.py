@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from rspnet.core.errors import NotEnoughMemoryError
 from rspnet.models.backbone import Backbone
 
-_SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc")
+_SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "STATUS_ALLOC_FAILED")
+_GIBIBYTE = 2**30
 
 
 def saved_activation_bytes(module: nn.Module, clip_shape: tuple[int, int, int, int], *, clips: int = 2) -> int:
@@ -77,9 +78,15 @@ def memory_advice(*, estimate: Callable[[], int], lower: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(s in str(error) for s in _SIGNS):
             raise
-        gibibyte = 2**30
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / gibibyte
         raise NotEnoughMemoryError(
-            f"out of memory: training needs about {estimate() / gibibyte:.1f} GiB a process (an estimate; "
-            f"this one has used up to {used:.1f} GiB of the machine's): {lower}"
+            f"out of memory: training needs about {estimate() / _GIBIBYTE:.1f} GiB a process (an estimate; "
+            f"this one has used up to {_used()}): {lower}"
         ) from error
+
+
+def _used() -> str:
+    """The most memory this process has had: of the GPU where it computes on one, else of the machine."""
+    if torch.cuda.is_initialized():
+        total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+        return f"{torch.cuda.max_memory_reserved() / _GIBIBYTE:.1f} of the GPU's {total / _GIBIBYTE:.1f} GiB"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _GIBIBYTE:.1f} GiB of the machine's"

@@ -78,7 +78,21 @@ def make_optimizer(
         optimizer = torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
     optimizer.register_load_state_dict_post_hook(_take_strides_of_parameters)
     optimizer.register_step_pre_hook(_assert_strides_of_parameters)
+    if name == "sgd":
+        optimizer.register_step_pre_hook(_start_momentum_at_zero)
     return optimizer
+
+
+def _start_momentum_at_zero(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    """Give parameters without a momentum one of 0: the first step is the same, momentum * 0 + gradient.
+
+    torch's fused SGD takes memory as it finds it for a first momentum, and where the step is left out because a
+    gradient is infinite (fp16, whose first steps often are) nothing is written there: the second step adds it up.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None and "momentum_buffer" not in optimizer.state[parameter]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def _take_strides_of_parameters(optimizer: torch.optim.Optimizer) -> None:

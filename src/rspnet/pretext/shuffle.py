@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rspnet.core.distributed import gather_batch, rank, world_size
 from rspnet.core.rng import torch_rng
+from rspnet.core.transfer import send
 
 
 def global_permutation(num_samples: int, *, step_seed: int, stream: str) -> Tensor:
@@ -20,7 +21,7 @@ def global_permutation(num_samples: int, *, step_seed: int, stream: str) -> Tens
 
 def shuffle(clips: Tensor, permutation: Tensor) -> Tensor:
     """This rank's part [B, ...] of the permuted global batch, in the memory format of `clips` [B, ...]."""
-    mine = _own_rows(permutation, len(clips)).to(clips.device)
+    mine = send(_own_rows(permutation, len(clips)), clips.device)
     mixed = gather_batch(clips)[mine]
     if clips.dim() == 5 and clips.is_contiguous(memory_format=torch.channels_last_3d):
         return mixed.contiguous(memory_format=torch.channels_last_3d)
@@ -29,7 +30,7 @@ def shuffle(clips: Tensor, permutation: Tensor) -> Tensor:
 
 def unshuffle(vectors: Tensor, permutation: Tensor) -> Tensor:
     """Vectors [B, D] of this rank's part of the permuted batch -> those of this rank's own samples, in their order."""
-    back = _own_rows(torch.argsort(permutation), len(vectors)).to(vectors.device)
+    back = send(_own_rows(torch.argsort(permutation), len(vectors)), vectors.device)
     return gather_batch(vectors)[back]
 
 

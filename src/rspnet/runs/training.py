@@ -28,6 +28,7 @@ from rspnet.engine.memory import memory_advice
 from rspnet.engine.optim import Schedule, make_optimizer
 from rspnet.engine.prefetch import prefetched
 from rspnet.engine.reporter import Reporter
+from rspnet.engine.runtime import only_same_bits
 from rspnet.engine.stop import SecondStop
 from rspnet.models.weights import refuse_not_finite
 from rspnet.runs.resume import (
@@ -167,6 +168,7 @@ class Engine:
     num_nodes: int = 1
     channels_last: bool = True
     cudnn_benchmark: bool = False
+    deterministic: bool = False
     checkpoint_every: int | None = None
     keep: int = 1
     log_every: int = 10
@@ -243,6 +245,8 @@ class _Session:
         on_rank_zero(self.checkpoints.remove_leftovers)
         torch.set_num_threads(self.engine.threads)
         torch.backends.cudnn.benchmark = self.engine.cudnn_benchmark
+        if self.engine.deterministic:
+            only_same_bits()
         made = made_with(self.fabric, precision=self.engine.precision, virtual_ranks=self.job.virtual_ranks)
         self.origin: dict[str, Any] = {"made_with": made, "videos_sha256": videos_sha256(self.job.records)}
 
