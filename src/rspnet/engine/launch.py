@@ -25,7 +25,7 @@ from rspnet.engine.runtime import multiply_adds, pick_threads_and_workers
 
 _FABRIC_PRECISION = {"bf16": "bf16-mixed", "fp32": "32-true", "fp16": "16-mixed"}
 _BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
-"""What ranks talk by. On GPUs, too, the hosts have a way of their own: what they agree on does not wait for the GPUs."""
+"""What ranks talk by. On GPUs, too, the hosts have a way of their own: their agreements do not wait for the GPUs."""
 _IN_GOOD_ORDER = (None, 0, 2, 3, 4, 5, 130)
 """Still running, or the exit codes of `rspnet`: the other ranks know and end by themselves."""
 _GRACE_SECONDS = 15.0

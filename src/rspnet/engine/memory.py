@@ -86,7 +86,7 @@ def memory_advice(*, estimate: Callable[[], int], lower: str) -> Iterator[None]:
 
 def _used() -> str:
     """The most memory this process has had: of the GPU where it computes on one, else of the machine."""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         total = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
         return f"{torch.cuda.max_memory_reserved() / _GIBIBYTE:.1f} of the GPU's {total / _GIBIBYTE:.1f} GiB"
     return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _GIBIBYTE:.1f} GiB of the machine's"

@@ -57,7 +57,8 @@ def only_same_bits() -> None:
     """From now on run only kernels that give the same bits every time; torch raises a RuntimeError for any other."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when the first matrix product is computed
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # that only helps to find reads of such memory
+    # Filling memory that nothing has been written to only helps to find reads of it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def available_cores() -> int:
