@@ -107,6 +107,7 @@ OF_ONE_COMMAND = {
     "study shipped max_steps": "a trial before the hours",
     "bench threads": "machines with many cores",
     "bench workers": "machines with many cores",
+    "bench growth_videos": "machines of other sizes",
     "bench out": "keeping figures of a machine",
 }
 """Command and option -> its user."""

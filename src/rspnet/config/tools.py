@@ -46,10 +46,11 @@ class BenchConfig:
     Example: rspnet bench step --backbone s3dg
     """
 
-    name: Literal["step", "data", "train", "embed", "memory", "search", "scaling", "checkpoint"] = positional(
+    name: Literal["step", "data", "train", "embed", "memory", "search", "scaling", "checkpoint", "growth"] = positional(
         "step: a whole pre-training step; data: video file to augmented clips; train: video files to updated weights; "
         "embed: video files to features; memory: of training and loader; search: a library of 200,000 clips; "
-        "scaling: steps on one process, virtual and real ranks; checkpoint: what writing one costs a training."
+        "scaling: steps on one process, virtual and real ranks; checkpoint: what writing one costs a training; "
+        "growth: what steps cost by the number of videos, exit code 1 where one grows faster than that number."
     )
     backbone: str = "r3d_18"
     """Network of all benches but data and search (the names: see pretrain --help)."""
@@ -65,6 +66,8 @@ class BenchConfig:
     """Videos for the benches data and embed, which make four kinds themselves without them; a folder for train."""
     loader_videos: int = 10_000
     """Videos that the bench memory reads; growth counts after 1,000, and up to that nothing is read."""
+    growth_videos: list[int] = field(default_factory=lambda: [1000, 10_000, 100_000, 1_000_000])
+    """Numbers of videos of the bench growth, two or more; 1,000,000 needs about 10 GB of disk."""
     out: str | None = None
     """Run folder for config.yaml and result.json; only printed without it."""
 
@@ -74,4 +77,7 @@ class BenchConfig:
         for name in ("repeats", "threads"):
             require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
         require(self.batch_size >= 2, f"--batch_size {self.batch_size}: must be at least 2, batch norm needs two")
+        sizes = set(self.growth_videos)
+        enough = len(sizes) >= 2 and min(sizes) >= 100
+        require(enough, f"--growth_videos {self.growth_videos}: must be two numbers or more, of at least 100")
         require(self.workers >= 0, f"--workers {self.workers}: must not be negative")

@@ -12,13 +12,16 @@ from rspnet.core.console import PlainConsole
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 
 
-def bench(config: BenchConfig) -> None:
-    """Run the bench, print a table and, with `out`, write config.yaml and result.json."""
+def bench(config: BenchConfig) -> int:
+    """Run the bench, print a table and, with `out`, write config.yaml and result.json; 1 where it fails a demand."""
     folder = None if config.out is None else open_run_folder(config.out, config, command="bench")
     results = run_bench(config)
     print_results(results, title=f"rspnet bench {config.name}")
     if folder is not None:
         write_result(folder, command=f"bench {config.name}", protocol=plain(config), results=results)
+    for sentence in results.get("failed", []):
+        PlainConsole(stderr=True).print(f"failed: {sentence}", highlight=False, soft_wrap=True)
+    return int(bool(results.get("failed")))
 
 
 def run_bench(config: BenchConfig) -> dict[str, Any]:
@@ -60,6 +63,10 @@ def run_bench(config: BenchConfig) -> dict[str, Any]:
             from rspnet.lab.bench.bench_search import bench_search
 
             return bench_search()
+        case "growth":
+            from rspnet.lab.bench.bench_growth import bench_growth
+
+            return bench_growth(sizes=config.growth_videos)
 
 
 def print_results(results: dict[str, Any], *, title: str) -> None:
