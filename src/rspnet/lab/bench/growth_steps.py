@@ -164,7 +164,8 @@ def _pretrain(place: Place) -> Callable[[], Workers]:
         )
         sampler = PairSampler(len(records), batch_size=_BATCH, seed=0, speeds=(2,), total_steps=_WORKERS)
         for _ in make_loader(dataset, sampler, num_workers=_WORKERS):
-            return Workers(*np.sum([_use_of(child.pid or 0) for child in multiprocessing.active_children()], axis=0))
+            used = [_use_of(child.pid or 0) for child in multiprocessing.active_children()]
+            return Workers(sum(each.cpu_s for each in used), sum(each.mib for each in used))
         raise AssertionError
 
     return work
