@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast test-lowest check docs bench fuzz corpus clean
+.PHONY: demo test test-fast test-lowest check docs package bench fuzz corpus clean
 
 demo: .venv/installed
 	$(BIN)/rspnet demo --out demo-run
@@ -33,6 +33,10 @@ check: .venv/installed-dev
 docs: .venv/installed-dev
 	NO_MKDOCS_2_WARNING=1 OMP_NUM_THREADS=1 $(BIN)/mkdocs build --strict
 
+# dist/*.whl and dist/*.tar.gz. The wheel holds the package alone, the sdist all files of the repository, tests too.
+package: .venv/installed-dev
+	$(BIN)/python -m build --no-isolation
+
 bench: .venv/installed
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/guard.py
 
@@ -46,7 +50,7 @@ corpus: .venv/installed-dev
 	PYTHONPATH=tests $(BIN)/python -m helpers.corpus $(or $(DIR),corpus)
 
 clean:
-	rm -rf .venv demo-run corpus runs site
+	rm -rf .venv demo-run corpus runs site dist
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

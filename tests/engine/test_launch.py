@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from rspnet.engine.launch import _Observer, launched_from_outside, processes
+from rspnet.engine.launch import _Observer
+from rspnet.engine.processes import launched_from_outside, processes
 
 STARTERS = ("TORCHELASTIC_RUN_ID", "LOCAL_WORLD_SIZE", "WORLD_SIZE", "SLURM_NTASKS", "SLURM_NNODES")
 

@@ -14,7 +14,7 @@ from rspnet.core.console import PlainConsole
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import find_videos
 from rspnet.data.checks.lengths import short_length
-from rspnet.engine.launch import is_first_process
+from rspnet.engine.processes import is_first_process
 from rspnet.engine.runtime import available_cores, pick_device
 from rspnet.runs.run_folder import CONFIG
 

@@ -26,8 +26,8 @@ from rspnet.data.labelled.read import class_names
 from rspnet.data.labelled_clips import LabelledBatch, LabelledClipDataset, LabelledSampler, labelled_batches
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.engine.checkpoint import LAST
-from rspnet.engine.launch import processes
 from rspnet.engine.memory import training_bytes
+from rspnet.engine.processes import processes
 from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers
 from rspnet.engine.stop import SecondStop
 from rspnet.features.linear_probe import groups_of

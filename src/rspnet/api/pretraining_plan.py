@@ -13,9 +13,9 @@ from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import derive_seed
 from rspnet.data.sampler import epoch_steps
-from rspnet.engine.launch import processes
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
 from rspnet.engine.optim import Schedule
+from rspnet.engine.processes import processes
 from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel

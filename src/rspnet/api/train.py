@@ -20,7 +20,7 @@ from rspnet.config.parser import dotted_names, is_undecided, merged, parse_optio
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.errors import ConfigError
 from rspnet.core.locks import holding
-from rspnet.engine.launch import processes
+from rspnet.engine.processes import processes
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.classifiers import reported_checkpoint

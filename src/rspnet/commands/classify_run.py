@@ -12,7 +12,7 @@ from rspnet.core.distributed import rank
 from rspnet.core.errors import CheckpointError, ConfigError, RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.data.skipped import SKIPPED
-from rspnet.engine.launch import join_ranks
+from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
 from rspnet.features.embedding import view_of_stamp
 from rspnet.features.read import STORE, open_store, stream_videos

@@ -11,7 +11,7 @@ from rspnet.config.on_ray import RayViewConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
 from rspnet.data.skipped import SKIPPED
-from rspnet.engine.launch import join_ranks
+from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
 from rspnet.features.descriptor import usual_descriptor
 from rspnet.features.embedder import Embedder

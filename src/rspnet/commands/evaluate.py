@@ -10,7 +10,7 @@ from rspnet.api.labelled_options import labelled_records, read_sections, scoring
 from rspnet.config.finetune import EvaluateConfig
 from rspnet.core.distributed import rank
 from rspnet.data.labelled.read import in_classes
-from rspnet.engine.launch import join_ranks, share_cores
+from rspnet.engine.processes import join_ranks, share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.runs.classifiers import open_classifier, shared_scores
 from rspnet.runs.predictions import data_stamp

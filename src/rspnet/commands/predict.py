@@ -23,7 +23,7 @@ from rspnet.core.files import atomic_path, write_json
 from rspnet.data.annotations import VideoRecord, read_videos
 from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import VideoClips
-from rspnet.engine.launch import share_cores
+from rspnet.engine.processes import share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.features.timeline import Rule, timeline
 from rspnet.features.window_clips import WindowClips

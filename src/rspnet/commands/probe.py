@@ -20,7 +20,7 @@ from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
 from rspnet.data.labelled.read import class_names
 from rspnet.data.skipped import SKIPPED, SkipLog
-from rspnet.engine.launch import join_ranks
+from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
 from rspnet.features.descriptor import comparable
 from rspnet.features.embedder import Embedder

@@ -27,7 +27,7 @@ from rspnet.data.cuts import Crop, Cut, EvenClips, Layout
 from rspnet.data.labelled.read import scored_split
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.data.skipped import SKIPPED, SkipLog
-from rspnet.engine.launch import join_ranks
+from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
 from rspnet.features.descriptor import Descriptor, comparable
 from rspnet.features.feature_cache import default_cache_folder

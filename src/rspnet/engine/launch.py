@@ -1,4 +1,4 @@
-"""Starting the processes of a run, or joining those that torchrun or SLURM started."""
+"""Starting the processes of a run, or joining those that torchrun or SLURM started (loads Fabric, see `processes`)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver, _SubprocessScriptLauncher
-from torch import nn
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # public in torch's documentation
 from torch.distributed.rendezvous import rendezvous
 
 from rspnet.core.leaving import leave_in_order
-from rspnet.engine.runtime import multiply_adds, pick_threads_and_workers
+from rspnet.engine.processes import launched_from_outside, processes
 
 _FABRIC_PRECISION = {"bf16": "bf16-mixed", "fp32": "32-true", "fp16": "16-mixed"}
 _BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
@@ -29,28 +28,6 @@ _BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}
 _IN_GOOD_ORDER = (None, 0, 2, 3, 4, 5, 130)
 """Still running, or the exit codes of `rspnet`: the other ranks know and end by themselves."""
 _GRACE_SECONDS = 15.0
-
-
-def launched_from_outside() -> bool:
-    """Whether torchrun or SLURM started this process as one of several, or of one that may be joined by others."""
-    return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
-
-
-def is_first_process() -> bool:
-    """Whether this process will be rank 0; known before the ranks have met."""
-    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
-    return int(next((rank for rank in ranks if rank is not None), "0")) == 0
-
-
-def processes(*, devices: int, num_nodes: int) -> tuple[int, int]:
-    """(processes on this machine, machines): what torchrun or SLURM started, else what the options ask for."""
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        local = int(os.environ["LOCAL_WORLD_SIZE"])
-        return local, int(os.environ["WORLD_SIZE"]) // local
-    if launched_from_outside():
-        nodes = int(os.environ.get("SLURM_NNODES", "1"))
-        return int(os.environ["SLURM_NTASKS"]) // nodes, nodes
-    return devices, num_nodes
 
 
 def make_fabric(*, device: torch.device, precision: str, devices: int, num_nodes: int) -> Fabric:
@@ -92,40 +69,6 @@ def _meet_at_this_attempt(backend: str) -> None:
         store, rank, size = next(iter(rendezvous("env://")))
         attempt = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
         dist.init_process_group(backend, store=attempt, rank=rank, world_size=size)
-
-
-def share_cores(
-    network: nn.Module, clip_shape: tuple[int, int, int, int], *, device: torch.device, workers: int | None
-) -> int:
-    """Divide this process's cores between a network that only encodes and the readers of videos.
-
-    The rule is that of pre-training, `pick_threads_and_workers`. Sets torch's threads and returns how many processes
-    are to read.
-
-    Args:
-        network: what encodes.
-        clip_shape: of a clip, [C, T, H, W].
-        device: where.
-        workers: processes asked for, or None for the rest of the cores.
-    """
-    threads, readers = pick_threads_and_workers(
-        threads=None,
-        workers=workers,
-        device=device,
-        processes=processes(devices=1, num_nodes=1)[0],
-        work=lambda: multiply_adds(network, clip_shape),
-    )
-    torch.set_num_threads(threads)
-    return readers
-
-
-def join_ranks(device: torch.device) -> None:
-    """Under torchrun or SLURM become one rank of a command that shares out its videos; otherwise do nothing.
-
-    Afterwards "cuda" is this rank's own GPU.
-    """
-    if launched_from_outside():
-        make_fabric(device=device, precision="fp32", devices=1, num_nodes=1)
 
 
 class _Strategy(DDPStrategy):

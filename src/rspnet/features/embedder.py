@@ -22,7 +22,7 @@ from rspnet.data.augment import normalise
 from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import EvalSample, VideoClips, read_clips
-from rspnet.engine.launch import share_cores
+from rspnet.engine.processes import share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.features.descriptor import Descriptor, describe, descriptor_length, usual_descriptor
 from rspnet.features.spaces import space_lengths, window_spaces

@@ -21,7 +21,7 @@ from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.cuts import Layout
 from rspnet.data.reading import fault_of_file, may_pass
 from rspnet.data.video_clips import VideoClips
-from rspnet.engine.launch import join_ranks
+from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
 from rspnet.features.descriptor import usual_descriptor
 from rspnet.features.embedder import Embedded, Embedder, Vectors, VideoFeatures
