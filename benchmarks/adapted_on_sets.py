@@ -3,7 +3,7 @@
     python benchmarks/adapted_on_sets.py --data SHARED/data --out figures.json [--sets utd-mhad] [--halves 0 1]
 
 The groups of a set (a person, a sequence) are halved by name. The weights are adapted to the videos of one half by
-`rspnet pretrain LIST --model.init rspnet-small`, then judged on the videos of the other half as weights_on_sets.py
+`rspnet pretrain LIST --weights rspnet-small`, then judged on the videos of the other half as weights_on_sets.py
 judges: every group is left out once, the classifier sees the other groups of that half only. Beside them, on the same
 videos: the weights as shipped, fresh weights, and motion energy. Options after `--` go to `rspnet pretrain`; --run
 FOLDER keeps the runs, and a run that ended is used again.
@@ -89,7 +89,7 @@ def adapted(videos: list[Path], run: Path, seed: int, more: list[str]) -> Path:
         run.mkdir(parents=True, exist_ok=True)
         chosen = run.with_suffix(".txt")
         chosen.write_text("".join(f"{path}\n" for path in videos))
-        words = ["pretrain", str(chosen), "--model.init", SHIPPED, "--out", str(run), "--seed", str(seed)]
+        words = ["pretrain", str(chosen), "--weights", SHIPPED, "--out", str(run), "--seed", str(seed)]
         code = rspnet([*words, "--engine.threads", "1", *more])
         assert code == 0, f"rspnet pretrain ended with {code}"
     return run

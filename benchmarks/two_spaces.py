@@ -105,7 +105,7 @@ def first_hits(videos: Sequence[Video], model: str, folder: Path) -> dict[str, d
     (folder / "videos").mkdir(parents=True)
     for link, video in gallery.items():
         Path(link).symlink_to(video.path.resolve())
-    command = ["index", str(folder / "videos"), "--store", str(folder / "library"), "--model", model, "--num_workers=0"]
+    command = ["index", str(folder / "videos"), "--out", str(folder / "library"), "--weights", model, "--num_workers=0"]
     if rspnet(command) != 0:
         raise RSPNetError("rspnet index failed")
     library = Library(str(folder / "library"))

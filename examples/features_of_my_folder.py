@@ -22,8 +22,8 @@ if "MY_VIDEOS" not in os.environ and not (videos / "clips.csv").exists():
     write_acts(videos, plan_acts(num_videos=count, seed=0, size=64))
 
 # %% [markdown]
-# The command line does the same: `rspnet embed rspnet-small my_videos --window_s 2 --hop_s 1 --out features`. Run it
-# again after a stop or with new videos, and it does only what is missing. `--dry-run` says what it will cost.
+# The command line does the same: `rspnet embed my_videos --window_s 2 --hop_s 1 --out features`. Run it
+# again after a stop or with new videos, and it does only what is missing. `--dry_run` says what it will cost.
 # (`--num_workers 0` reads videos in this process, as a notebook needs it; leave it out on the command line.)
 
 # %%

@@ -20,7 +20,7 @@ if "MY_VIDEOS" not in os.environ and not (videos / "clips.csv").exists():
     write_acts(videos, plan_acts(num_videos=count, seed=0, size=64))
 
 # %% [markdown]
-# First a library: `rspnet index my_videos --store library`. Run it again after changes; only new and changed videos are
+# First a library: `rspnet index my_videos --out library`. Run it again after changes; only new and changed videos are
 # read, and those that are gone leave it.
 
 # %%

@@ -14,7 +14,7 @@ import yaml
 
 from rspnet.api.pretraining_plan import build_model, make_plan
 from rspnet.cli import COMMANDS, main, parse, resolve
-from rspnet.config.parser import expand
+from rspnet.config.words import expand
 from rspnet.recipes import recipe_names, recipe_path
 
 PRETRAIN = ["pretrain", "--data.root", "videos", "--out", "run"]
@@ -77,16 +77,16 @@ def test_help_is_quick_and_imports_no_torch() -> None:
         ([*PRETRAIN, "--config", str(Path(sys.executable).resolve())], "--config: the file is no text in UTF-8"),
         ([*PRETRAIN, "--config", "none.yaml"], "none.yaml"),
         (PRETRAIN, "data root 'videos' does not exist"),
-        (["embed", "none.ckpt", "none.mp4"], "video 'none.mp4' does not exist"),
+        (["embed", "--weights=none.ckpt", "none.mp4"], "video 'none.mp4' does not exist"),
         (["convert", "none.ckpt"], "cannot read weights 'none.ckpt': no such file"),
-        (["embed"], "the following arguments are required: model, videos"),
+        (["embed"], "the following arguments are required: videos"),
         (["embed", "a", "b", "--num_frames", "1"], "--num_frames 1: must be at least 2"),
-        (["probe", "a", "--data.root=b", "--size", "0"], "--size 0: must be at least 16"),
-        (["retrieve", "a", "--data.root=b", "--num_workers=-2"], "--num_workers -2: must be at least 0"),
-        (["index", "a", "--store=b", "--model=c", "--clips=0"], "--clips 0: must be at least 1"),
-        (["roi", "a", "b", "--model=c", "--num_frames=1"], "--num_frames 1: must be at least 2"),
-        (["predict", "a", "b", "--num_workers=-1"], "--num_workers -1: must be at least 0"),
-        (["evaluate", "a", "--test_crops=2"], "--test_crops '2': must be one of 1, 3"),
+        (["probe", "b", "--size", "0"], "--size 0: must be at least 16"),
+        (["retrieve", "b", "--num_workers=-2"], "--num_workers -2: must be at least 0"),
+        (["index", "a", "--out=b", "--weights=c", "--num_clips=0"], "--num_clips 0: must be at least 1"),
+        (["roi", "a", "b", "--weights=c", "--num_frames=1"], "--num_frames 1: must be at least 2"),
+        (["predict", "a", "--weights=b", "--num_workers=-1"], "--num_workers -1: must be at least 0"),
+        (["evaluate", "a", "--num_crops=2"], "--num_crops '2': must be one of 1, 3"),
         (["finetune", "--data.root=a", "--out=b", "--clips.num_frames=1"], "--clips.num_frames 1: must be at least 2"),
         (["convert", "."], "cannot read weights '.': a folder; name the checkpoint in it, such as last.ckpt"),
         (["bench", "everything"], "name 'everything': must be one of step, data,"),
@@ -97,8 +97,8 @@ def test_help_is_quick_and_imports_no_torch() -> None:
             "--out 's3://bucket/run' is an address: results are written to",
         ),
         (["pretrain", "--data.root=v", "--out=gs://b/x"], "--out 'gs://b/x' is an address"),
-        (["probe", "a", "--data.root=b", "--cache=hf://x"], "--cache 'hf://x' is an address"),
-        (["subset", "a", "file:///tmp/x"], "--out 'file:///tmp/x' is an address"),
+        (["probe", "b", "--cache=hf://x"], "--cache 'hf://x' is an address"),
+        (["subset", "a", "--out=file:///tmp/x"], "--out 'file:///tmp/x' is an address"),
     ],
 )
 def test_user_errors_are_one_line_and_exit_code_2(
@@ -126,7 +126,10 @@ def test_the_home_folder_is_meant_by_a_tilde(monkeypatch: pytest.MonkeyPatch, tm
     config = parse(*_split(words))
     assert (config.data.root, config.out) == (f"{tmp_path}/videos", f"{tmp_path}/from-file")
     assert parse(*_split([*words, "--out=~/x y"])).out == f"{tmp_path}/x y"
-    assert parse("embed", ["~/a.ckpt", "~/b.mp4", "c~.mp4", "--out=~"]).videos == [f"{tmp_path}/b.mp4", "c~.mp4"]
+    assert parse("embed", ["--weights=~/a.ckpt", "~/b.mp4", "c~.mp4", "--out=~"]).videos == [
+        f"{tmp_path}/b.mp4",
+        "c~.mp4",
+    ]
     assert expand(["--out=~/x"], flags=()) == [f"--out={tmp_path}/x"]
 
 

@@ -23,7 +23,7 @@ class Command(NamedTuple):
     task: str
     summary: str
     chooser: str | None = None
-    """What gives options in place of the defaults where the words leave open what to do."""
+    """What gives options in place of the defaults: of (configuration, names of the options that are given)."""
 
 
 COMMANDS: dict[str, Command] = {
@@ -43,7 +43,7 @@ COMMANDS: dict[str, Command] = {
         "rspnet.config.pretrain:PretrainConfig",
         "rspnet.commands.pretrain:pretrain",
         "learn from unlabelled videos",
-        "rspnet.api.chosen_options:choose_options",
+        "rspnet.api.chosen_options:choose_pretraining",
     ),
     "embed": Command(
         "rspnet.config.embed:EmbedConfig", "rspnet.commands.embed:embed", "turn videos into feature vectors"
@@ -54,7 +54,7 @@ COMMANDS: dict[str, Command] = {
     "search": Command(
         "rspnet.config.search:SearchConfig",
         "rspnet.search.search_command:search_command",
-        "find videos by motion and look",
+        "find videos by motion and appearance",
     ),
     "serve": Command("rspnet.config.search:ServeConfig", "rspnet.search.ui.serve:serve", "search in the browser"),
     "classify fit": Command(
@@ -73,7 +73,10 @@ COMMANDS: dict[str, Command] = {
         "judge frozen features: linear, kNN, few labels",
     ),
     "finetune": Command(
-        "rspnet.config.finetune:FinetuneConfig", "rspnet.commands.finetune:finetune", "train a classifier and test it"
+        "rspnet.config.finetune:FinetuneConfig",
+        "rspnet.commands.finetune:finetune",
+        "train a classifier and test it",
+        "rspnet.api.chosen_options:choose_finetuning",
     ),
     "evaluate": Command(
         "rspnet.config.finetune:EvaluateConfig", "rspnet.commands.evaluate:evaluate", "test a fine-tuned run again"
@@ -226,8 +229,9 @@ def overview() -> str:
         "rspnet COMMAND --help explains a command and every option.\n"
         "--plugin MODULE (or FILE.py), with any command, imports pretext methods and backbones from outside.\n"
         "Options may come from YAML files (--config FILE) and recipes (--recipe NAME); later ones win.\n"
-        "Exit codes: 0 done, 2 bad input, 3 too many unreadable videos, 4 the training diverged, 5 not enough memory,\n"
-        "130 stopped by Ctrl-C or SIGTERM (go on with --resume), 141 nobody reads the output any more (| head)."
+        "Exit codes: 0 done, 1 something was found or skipped (doctor, transcode, pack), 2 bad input, 3 too many\n"
+        "skipped videos, 4 the training diverged, 5 not enough memory, 130 stopped by Ctrl-C or SIGTERM\n"
+        "(go on with --resume), 141 nobody reads the output any more (| head)."
     )
 
 
@@ -240,9 +244,11 @@ def parse(command: str, words: Sequence[str]) -> Any:
 
 def choose_the_rest(command: str, words: Sequence[str], config: Any) -> Any:
     """The configuration, what its words leave open chosen."""
-    from rspnet.config.parser import is_undecided, named_in, parse_words
+    from rspnet.config.parser import parse_words
+    from rspnet.config.words import named_in
 
     row = COMMANDS[command]
-    if row.chooser is None or not is_undecided(type(config), named_in(words)):
+    if row.chooser is None:
         return config
-    return parse_words(type(config), words, command=command, defaults=resolve(row.chooser)(config))
+    chosen = resolve(row.chooser)(config, named_in(words, command=command))
+    return parse_words(type(config), words, command=command, defaults=chosen) if chosen else config

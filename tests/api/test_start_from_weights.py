@@ -1,4 +1,4 @@
-"""`--model.init`: a pre-training starts from other weights of its network, and refuses those of another."""
+"""`--weights`: a pre-training starts from other weights of its network, and refuses those of another."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import pytest
 import torch
 from helpers.tiny_model import save_method_checkpoint, save_tiny_checkpoint
 
+from rspnet.api import chosen_options
 from rspnet.api.pretraining_plan import build_model
+from rspnet.cli import choose_the_rest, parse
 from rspnet.config.choice import PUBLISHED, SMALL, Circumstances, choose_settings
 from rspnet.config.parser import is_undecided
 from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.core.errors import RSPNetError
+from rspnet.data.annotations import VideoRecord
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet, RSPNetMethod
 
 
-def built(init: Path | str, **model: Any) -> RSPNet:
+def built(weights: Path | str, **model: Any) -> RSPNet:
     options = {"backbone": "r3d_10_slim", "input": "difference", "queue_size": 8, **model}
-    config = PretrainConfig(data=PairDataConfig(root="videos"), model=RSPNetMethod(init=str(init), **options))
+    config = PretrainConfig(data=PairDataConfig(root="videos"), weights=str(weights), model=RSPNetMethod(**options))
     found = build_model(config)
     assert isinstance(found, RSPNet)
     return found
@@ -45,11 +48,46 @@ def test_weights_of_another_network_are_refused(options: dict[str, Any], message
 
 
 def test_weights_without_heads_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RSPNetError, match=r"pretrain --model\.init"):
+    with pytest.raises(RSPNetError, match="pretrain --weights"):
         built(save_method_checkpoint(tmp_path / "pace.ckpt", "pace"))
 
 
 def test_weights_to_start_from_leave_the_settings_to_be_chosen_and_choose_their_recipe() -> None:
-    assert is_undecided(PretrainConfig, ["data.root", "model.init"])
+    assert is_undecided(PretrainConfig, ["data.root", "weights"])
     recipes = [choose_settings(Circumstances(10**6, 300, "cuda", adapts)).recipe for adapts in (False, True)]
     assert recipes == [PUBLISHED, SMALL]
+
+
+def chosen(words: list[str]) -> Any:
+    config = parse("pretrain", words)
+    return choose_the_rest("pretrain", words, config)
+
+
+def test_network_and_clips_are_those_of_the_weights_unless_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chosen_options, "find_videos", lambda root, _list: [VideoRecord(Path(root), "v")] * 40)
+    monkeypatch.setattr(chosen_options, "short_length", lambda *_args, **_options: 30)
+    weights = f"--weights={save_tiny_checkpoint(tmp_path / 'tiny.ckpt')}"
+    tiny = load_pretrained(tmp_path / "tiny.ckpt").config
+    config = chosen(["videos", weights, "--max_steps=7", "--engine.device=cpu"])
+    assert (config.model.backbone, config.model.input, config.model.head) == tuple(
+        tiny[name] for name in ("backbone", "input", "head")
+    )
+    assert (config.data.num_frames, config.data.size, config.data.base_speed) == (
+        tiny["num_frames"], tiny["size"], tiny["stride"],
+    )  # fmt: skip
+    assert (config.max_steps, config.model.queue_size, config.data.batch_size) == (7, 10, 16)  # the rest is chosen
+    assert chosen(["videos", weights, "--data.size=32", "--engine.device=cpu"]).data.size == 32
+    small = chosen(["videos", "--weights=rspnet-small", "--max_steps=7", "--engine.device=cpu"])
+    assert (small.model.backbone, small.data.size, small.data.speeds) == ("two_stream_slim", 48, (4,))
+
+
+def test_a_fine_tuning_has_the_clips_of_its_weights_unless_told(tmp_path: Path) -> None:
+    words = ["set", f"--weights={save_tiny_checkpoint(tmp_path / 'tiny.ckpt')}", "--clips.size=80"]
+    config = choose_the_rest("finetune", words, parse("finetune", words))
+    tiny = load_pretrained(tmp_path / "tiny.ckpt").config
+    assert (config.clips.num_frames, config.clips.size, config.clips.stride) == (tiny["num_frames"], 80, tiny["stride"])
+    assert config.clips.num_frames != 16
+    recipe = [*words, "--recipe=finetune/ucf101-r3d_18"]
+    assert choose_the_rest("finetune", recipe, parse("finetune", recipe)).clips.num_frames == 16

@@ -90,7 +90,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_video(root / "new" / "long.mp4", planted(events, seconds=end, seed=7), fps=FPS)
     write_labels(root / "truth.csv", [("new/long.mp4", *event) for event in events])
     save_tiny_checkpoint(root / "model.ckpt", num_frames=8, size=48)
-    words = ["embed", str(root / "model.ckpt"), str(root / "labelled"), f"--out={root / 'features'}", *WINDOW]
+    words = ["embed", f"--weights={root / 'model.ckpt'}", str(root / "labelled"), f"--out={root / 'features'}", *WINDOW]
     assert main([*words, "--num_workers=0", "--precision=fp32"]) == 0
     return root
 
@@ -201,12 +201,12 @@ def test_labels_that_make_no_sense_are_refused(
 def test_what_does_not_fit_the_classifier_is_refused(
     material: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = ["embed", str(material / "model.ckpt"), str(material / "labelled"), f"--out={tmp_path / 'other'}"]
+    other = ["embed", f"--weights={material / 'model.ckpt'}", str(material / "labelled"), f"--out={tmp_path / 'other'}"]
     assert main([*other, "--window_s=2", "--num_workers=0", "--precision=fp32"]) == 0
     assert run(classifier, tmp_path / "other", tmp_path / "out") == 2
     assert "the classifier was fitted to features with hop_s 0.5, not 1.0" in capsys.readouterr().err
     save_tiny_checkpoint(tmp_path / "else.ckpt", seed=1, num_frames=8, size=48)
-    assert run(classifier, material / "new", tmp_path / "out", f"--model={tmp_path / 'else.ckpt'}") == 2
+    assert run(classifier, material / "new", tmp_path / "out", f"--weights={tmp_path / 'else.ckpt'}") == 2
     assert "the classifier was fitted to features of another checkpoint" in capsys.readouterr().err
     assert run(tmp_path / "nothing", material / "new", tmp_path / "out") == 2
     assert "is no classifier of rspnet classify fit" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from rspnet.features.snapshot import recall_at_1, speed_accuracy
 @pytest.mark.timeout(280)
 def test_demo_runs_to_its_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
-    assert main(["demo", "--out", str(out), "--steps", "4", "--num_videos", "64"]) == 0
+    assert main(["demo", "--out", str(out), "--max_steps", "4", "--num_videos", "64"]) == 0
     results = json.loads((out / "result.json").read_text())["results"]
     columns = [results[name] for name in ("untrained", "pre-trained here", "rspnet-small")]
     names = {f"{label} by {space}" for label in ("act", "outfit", "place") for space in ("motion", "look")}

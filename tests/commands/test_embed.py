@@ -46,7 +46,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def embed(checkpoint: Path, *more: str) -> int:
     options = ["--num_clips", "3", "--num_workers", "0", "--precision", "fp32"]
-    return main(["embed", str(checkpoint), *options, *more])
+    return main(["embed", f"--weights={checkpoint}", *options, *more])
 
 
 def test_video_features_are_means_of_pooled_feature_maps(checkpoint: Path, videos: Path) -> None:

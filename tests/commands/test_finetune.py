@@ -24,7 +24,7 @@ from rspnet.runs.classifiers import open_classifier
 from rspnet.runs.predictions import read_predictions
 
 TINY = [
-    "--clips.num_frames=4", "--clips.size=32", "--clips.batch_size=4", "--clips.num_workers=0", "--clips.test_clips=2",
+    "--clips.num_frames=4", "--clips.size=32", "--clips.batch_size=4", "--clips.num_workers=0", "--clips.num_clips=2",
     "--engine.device=cpu", "--engine.precision=fp32", "--engine.threads=1", "--engine.log_every=2",
     "--engine.loggers=[csv]", "--model.input=difference",
 ]  # fmt: skip
@@ -53,7 +53,7 @@ def timeless(result: dict) -> dict:
 
 def test_from_pretrained_weights_and_test_again(videos, tmp_path, capsys):
     out = tmp_path / "run"
-    init = f"--model.init={videos / 'model.ckpt'}"
+    init = f"--weights={videos / 'model.ckpt'}"
     assert main(words(videos, out, init, "--epochs=2", "--optim.lr=0.01")) == 0
     result = result_of(out)
     assert set(result["results"]["scores"]) == {"top1", "top5", "mean_class_accuracy"}
@@ -70,12 +70,15 @@ def test_from_pretrained_weights_and_test_again(videos, tmp_path, capsys):
     again = tmp_path / "again"
     assert main(["evaluate", str(out), f"--out={again}", "--num_workers=0", "--device=cpu", "--precision=fp32"]) == 0
     assert result_of(again)["results"]["scores"] == result["results"]["scores"]
-    assert main(["evaluate", str(out), "--test_crops=3", "--num_workers=0", "--precision=fp32"]) == 0
+    assert main(["evaluate", str(out), "--num_crops=3", "--num_workers=0", "--precision=fp32"]) == 0
     assert result_of(out / "evaluate")["protocol"]["num_crops"] == 3
     capsys.readouterr()
     video = next(record for record in read_set(videos) if record.clip.split == "test").path
     (tmp_path / "broken.mp4").write_bytes(b"no video")
-    assert main(["predict", str(out), str(video), str(tmp_path / "broken.mp4"), "--top=2", "--precision=fp32"]) == 0
+    assert (
+        main(["predict", f"--weights={out}", str(video), str(tmp_path / "broken.mp4"), "--top=2", "--precision=fp32"])
+        == 0
+    )
     printed = capsys.readouterr()
     assert printed.out.startswith(f"{video}: ")
     assert re.search(r"odd [01]\.\d{3}", printed.out)
@@ -145,7 +148,7 @@ def moved(out: Path, before: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
 
 def test_frozen_stages_stay(videos, tmp_path):
     before = load_pretrained(videos / "model.ckpt").backbone.state_dict()
-    words_of_all = [f"--model.init={videos / 'model.ckpt'}", "--max_steps=1", "--optim.lr=0.5"]
+    words_of_all = [f"--weights={videos / 'model.ckpt'}", "--max_steps=1", "--optim.lr=0.5"]
     found = {}
     for name, options in {"whole": [], "frozen": ["--model.freeze=2"]}.items():
         assert main(words(videos, tmp_path / name, *words_of_all, *options)) == 0
@@ -208,10 +211,10 @@ def test_user_errors(videos, tmp_path, capsys):
         "--protocol=validation": "--protocol validation needs --validation_share",
     }
     for option, message in cases.items():
-        assert main(words(videos, tmp_path / "run", f"--model.init={videos / 'model.ckpt'}", option)) == 2
+        assert main(words(videos, tmp_path / "run", f"--weights={videos / 'model.ckpt'}", option)) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-    assert main(["predict", str(videos / "model.ckpt"), "x.mp4"]) == 2
+    assert main(["predict", f"--weights={videos / 'model.ckpt'}", "x.mp4"]) == 2
     assert "not of rspnet finetune" in capsys.readouterr().err
 
 
@@ -240,7 +243,7 @@ def test_recipe(name, videos, tmp_path):
     config = parse("finetune", ["--recipe", f"finetune/{name}", "--data.root=x", "--out=y"])
     clips, optim = config.clips, config.optim
     found = (clips.num_frames, clips.size, clips.fps, optim.lr, tuple(optim.milestones), config.epochs)
-    assert (*found, clips.batch_size, clips.test_clips) == PUBLISHED[name]
+    assert (*found, clips.batch_size, clips.num_clips) == PUBLISHED[name]
     kind, backbone = name.split("-")
     assert (config.data.kind, config.model.backbone) == (kind, backbone)
     assert (clips.spread, clips.flip) == ((True, False) if kind == "ssv2" else (False, True))

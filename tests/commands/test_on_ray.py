@@ -63,7 +63,7 @@ def reasons(folder: Path) -> dict[str, str]:
 
 def embed(model: Path, videos: Path, out: Path, *words: str) -> None:
     options = ["--num_clips=2", "--precision=fp32", "--num_workers=0", *words]
-    assert main(["embed", str(model), str(videos), f"--out={out}", *options]) == 0
+    assert main(["embed", f"--weights={model}", str(videos), f"--out={out}", *options]) == 0
 
 
 def test_embed_stores_the_same_rows_and_names_what_was_lost(
@@ -87,12 +87,12 @@ def test_index_makes_the_same_library(
     model: Path, videos: Path, tmp_path: Path, clusters: list[RayCluster], capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
-    words = ["index", str(videos), f"--store={tmp_path / 'library'}", f"--model={model}", "--num_workers=0"]
+    words = ["index", str(videos), f"--out={tmp_path / 'library'}", f"--weights={model}", "--num_workers=0"]
     words += ["--window_s=0.4", "--hop_s=0.2", "--precision=fp32"]
     assert main([*words, "--on=ray", "--num_gpus=0"]) == 0
-    assert "7 videos done" in capsys.readouterr().err
+    assert "5 videos, " in capsys.readouterr().err
     assert main(words) == 0
-    assert "1 videos done, 6 unchanged" in capsys.readouterr().err
+    assert "1 videos, 6 unchanged" in capsys.readouterr().err
 
 
 def test_inspecting_gives_the_same_reports_in_order(videos: Path, tmp_path: Path, clusters: list[RayCluster]) -> None:
@@ -123,7 +123,7 @@ def test_results_wait_for_their_turn() -> None:
     ],
 )
 def test_options_that_make_no_sense_are_named(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["embed", "model.ckpt", "videos", *words]) == 2
+    assert main(["embed", "--weights=model.ckpt", "videos", *words]) == 2
     assert told in capsys.readouterr().err
 
 
@@ -131,6 +131,6 @@ def test_ray_is_named_where_it_is_missing(
     model: Path, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert main(["embed", str(model), str(videos), f"--out={tmp_path}", "--on=ray"]) == 2
+    assert main(["embed", f"--weights={model}", str(videos), f"--out={tmp_path}", "--on=ray"]) == 2
     assert "pip install 'rspnet[ray]'" in capsys.readouterr().err
     assert list(ray_map(list, [], RayCluster())) == []  # which needs no Ray

@@ -139,7 +139,7 @@ def test_bad_videos_are_left_out_and_named(videos: Path, tmp_path: Path, capsys:
     content = (whole := next(folder.rglob("*.mp4"))).read_bytes()
     (folder / "cut.mp4").write_bytes(content[: len(content) // 2])
     shards = pack(folder, tmp_path / "shards", code=1)
-    assert "2 left out" in capsys.readouterr().err
+    assert "2 skipped" in capsys.readouterr().err
     reasons = dict(line.split(",", 1) for line in (shards / ".pack" / "skipped.csv").read_text().splitlines()[1:])
     assert set(reasons) == {"bad.mp4", "cut.mp4"}
     assert "not a readable video container" in reasons["bad.mp4"]

@@ -69,7 +69,12 @@ def test_training_resuming_and_embedding_with_a_method_and_a_backbone_from_outsi
         "method": "arrow", "backbone": "one_layer", "input": "difference", "virtual_ranks": 2, "smoothing": 0.1
     }  # fmt: skip
     weights = str(tmp_path / "whole" / LAST)
-    assert main(["embed", weights, str(videos), f"--out={tmp_path / 'features'}", "--num_workers=1", *PLUGIN]) == 0
+    assert (
+        main(
+            ["embed", f"--weights={weights}", str(videos), f"--out={tmp_path / 'features'}", "--num_workers=1", *PLUGIN]
+        )
+        == 0
+    )
     assert read_features(tmp_path / "features").features.shape == (8, 2 * 8)  # mean and spread
     assert main(["export", weights, f"--out={tmp_path / 'export'}", *PLUGIN]) == 0
     assert load_pretrained(tmp_path / "export").config["plugins"] == ["outside_arrow"]

@@ -38,7 +38,7 @@ def test_every_kind_of_file_holds_the_same_chances(trained: Path, videos: Path, 
     tables = {}
     for kind in ("csv", "json", "parquet"):
         path = tmp_path / f"classes.{kind}"
-        assert main(["predict", str(trained), str(videos), f"--out={path}", *OPTIONS]) == 0
+        assert main(["predict", f"--weights={trained}", str(videos), f"--out={path}", *OPTIONS]) == 0
         if kind == "csv":
             tables[kind] = list(csv.DictReader(path.read_text().splitlines()))
         else:
@@ -57,7 +57,7 @@ def test_windows_are_judged_by_their_own_frames(trained: Path, videos: Path, tmp
     """A twin that reads the four middle frames of a window and runs the network by hand."""
     out = tmp_path / "timeline"
     (tmp_path / "broken.mp4").write_bytes(b"no video")
-    words = ["predict", str(trained), str(videos), str(tmp_path / "broken.mp4"), f"--out={out}"]
+    words = ["predict", f"--weights={trained}", str(videos), str(tmp_path / "broken.mp4"), f"--out={out}"]
     assert main([*words, "--window_s=0.4", "--hop_s=0.1", *OPTIONS]) == 0
     rows = pq.read_table(out / "windows.parquet").to_pylist()
     model = open_classifier(str(trained)).model
@@ -90,5 +90,5 @@ def test_windows_are_judged_by_their_own_frames(trained: Path, videos: Path, tmp
     ],
 )
 def test_what_makes_no_sense_is_refused(trained: Path, videos: Path, capsys, options, message) -> None:
-    assert main(["predict", str(trained), str(videos), *options]) == 2
+    assert main(["predict", f"--weights={trained}", str(videos), *options]) == 2
     assert message in capsys.readouterr().err

@@ -46,7 +46,7 @@ def test_a_run_and_a_resumed_run_end_alike(
     result = json.loads((tmp_path / "whole" / "result.json").read_text())
     assert result["protocol"]["model"]["method"] == method
     features = tmp_path / "features"
-    words = ["embed", str(tmp_path / "whole" / LAST), str(videos), "--out", str(features), "--num_clips=2"]
+    words = ["embed", f"--weights={tmp_path / 'whole' / LAST}", str(videos), "--out", str(features), "--num_clips=2"]
     assert main([*words, "--num_workers=0"]) == 0
     found = read_features(features)
     assert len(found.features) == 8
@@ -67,7 +67,7 @@ def test_two_streams_go_on_bit_by_bit(videos: Path, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "words", [["roi", "a.mp4", "b.mp4", "--model=CKPT"], ["index", "VIDEOS", "--store=store", "--model=CKPT"]]
+    "words", [["roi", "a.mp4", "b.mp4", "--weights=CKPT"], ["index", "VIDEOS", "--out=store", "--weights=CKPT"]]
 )
 def test_commands_that_need_the_heads_say_so(
     words: list[str], videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

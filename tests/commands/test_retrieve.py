@@ -177,6 +177,6 @@ def test_a_published_layout_with_a_few_videos(tmp_path):
         (root / "ucfTrainTestlist" / name).write_text("\n".join(kept))
     save_tiny_checkpoint(root / "model.ckpt")
     words = [f"--data.root={root}", "--num_workers=0", "--num_clips=1", f"--cache={tmp_path / 'c'}"]
-    assert main(["retrieve", str(root / "model.ckpt"), *words, f"--out={tmp_path / 'run'}"]) == 0
+    assert main(["retrieve", f"--weights={root / 'model.ckpt'}", *words, f"--out={tmp_path / 'run'}"]) == 0
     counts = json.loads((tmp_path / "run" / "result.json").read_text())["results"]
     assert (counts["gallery_videos"], counts["queries"], counts["skipped"]) == (8, 4, 0)

@@ -33,7 +33,7 @@ def test_the_command_writes_picture_film_and_result(folder, tmp_path):
     words = [
         str(folder / "a.mp4"),
         str(folder / "b.avi"),
-        f"--model={folder / 'model.ckpt'}",
+        f"--weights={folder / 'model.ckpt'}",
         f"--out={tmp_path / 'o'}",
     ]
     assert main(["roi", *words, "--size=64", "--num_frames=6", "--first_start=1.5"]) == 0
@@ -99,12 +99,12 @@ def test_the_strip_shows_the_clips_own_colours(tmp_path):
         (["a.mp4", "b.avi", "--first_start=9"], "cannot start at 9.0 s, the video ends at 3.90 s"),
         (["a.mp4", "none.mp4"], "none.mp4"),
         (["a.mp4", "b.avi", "--second_start=-1"], "--second_start -1.0: must not be negative"),
-        (["a.mp4", "b.avi", "--model=mlp.ckpt"], "RoI maps need linear heads"),
+        (["a.mp4", "b.avi", "--weights=mlp.ckpt"], "RoI maps need linear heads"),
     ],
 )
 def test_bad_input_is_one_line(folder, tmp_path, monkeypatch, capsys, words, message):
     monkeypatch.chdir(folder)
-    assert main(["roi", "--model=model.ckpt", *words, f"--out={tmp_path / 'o'}"]) == 2
+    assert main(["roi", "--weights=model.ckpt", *words, f"--out={tmp_path / 'o'}"]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

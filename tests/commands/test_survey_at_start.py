@@ -22,7 +22,7 @@ def test_it_is_told(videos: Path, tmp_path: Path, options: list[str], capsys: py
     main(["pretrain", *TINY, f"--data.root={videos}", f"--out={tmp_path / 'run'}", *options])
     text = " ".join(capsys.readouterr().err.split())
     assert "looked at all 9 videos in " in text
-    assert "1 (11.1%) will be left out, such as 'empty.mp4': the file is empty" in text
+    assert "1 (11.1%) will be skipped, such as 'empty.mp4': the file is empty" in text
     assert "that is more than --data.max_skipped 5.0%, at which the run ends; rspnet doctor names" in text
 
 
@@ -30,5 +30,5 @@ def test_none_has_to_be(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     (videos / "empty.mp4").unlink()
     assert main(["pretrain", *TINY, f"--data.root={videos}", f"--out={tmp_path / 'run'}", "--dry-run"]) == 0
     text = " ".join(capsys.readouterr().err.split())
-    assert "(containers and times, not pictures): none has to be left out" in text
-    assert "note:" not in text.split("none has to be left out")[1]
+    assert "(containers and times, not pictures): none has to be skipped" in text
+    assert "note:" not in text.split("none has to be skipped")[1]

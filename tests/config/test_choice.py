@@ -9,8 +9,9 @@ import pytest
 
 from rspnet.cli import parse
 from rspnet.config.choice import MOST_STEPS_CPU, PUBLISHED, SMALL, Choice, Circumstances, choose_settings
-from rspnet.config.parser import is_undecided, named_in, parse_words
+from rspnet.config.parser import is_undecided, parse_words
 from rspnet.config.pretrain import PretrainConfig
+from rspnet.config.words import named_in
 
 
 def chosen(choice: Choice) -> tuple[str, int, int, int, int]:
@@ -61,7 +62,7 @@ def test_clips_are_cut_to_the_length_of_the_videos() -> None:
     assert frames == {5_000: 16, 64: 16, 63: 8, 32: 8, 31: 4, 15: 4, None: 16}
     reasons = {length: choose_settings(Circumstances(100, length, "cpu")).reasons["clip"] for length in (63, 15, None)}
     assert "a window of 32 frames fits into nine of ten videos, 64 would not" in reasons[63]
-    assert "more than one of ten videos is shorter than 16 frames and will be left out" in reasons[15]
+    assert "more than one of ten videos is shorter than 16 frames and will be skipped" in reasons[15]
     assert "could not be read" in reasons[None]
 
 
@@ -85,4 +86,4 @@ def chosen_frames(length: int | None) -> int:
     ],
 )
 def test_nothing_is_chosen_where_something_was_said(words: str, undecided: bool) -> None:
-    assert is_undecided(PretrainConfig, named_in(words.split())) is undecided
+    assert is_undecided(PretrainConfig, named_in(words.split(), command="pretrain")) is undecided

@@ -24,19 +24,17 @@ OF_ALL_COMMANDS = {
     "stride": "comparing views of one network",
     "size": "comparing views of one network",
     "num_clips": "fewer for a quick look",
-    "clips": "steadier vectors of long windows",
     "batch_size": "GPUs with little memory",
     "num_workers": "machines that others use, too",
     "device": "machines whose GPU is taken",
     "engine.compile": "training on GPUs",
     "engine.device": "machines whose GPU is taken",
     "precision": "comparing numbers between machines",
-    "test_clips": "fewer for a quick look",
     "cache": "home folders with a quota",
     "seed": "a repeat with other draws",
     "pooling": "retrieval as in the paper",
     "descriptor": "comparing with published mean features",
-    "stream": "the look stream of rspnet-small",
+    "stream": "the appearance stream of rspnet-small",
     "ray_address": "a Ray cluster elsewhere",
     "concurrency": "Ray clusters that others use",
     "num_gpus": "several readers on one GPU",
@@ -48,7 +46,7 @@ OF_ALL_COMMANDS = {
 """Option -> its user, in every command that has it."""
 
 OF_ONE_COMMAND = {
-    "demo steps": "a look in one minute",
+    "demo max_steps": "a look in one minute",
     "demo num_videos": "a look in one minute",
     "doctor against": "finding leaks into test videos",
     "doctor near": "finding recoded and resized copies",
@@ -79,10 +77,10 @@ OF_ONE_COMMAND = {
     "serve max_upload_mb": "long or large query clips",
     "serve marks": "labels of a library in an object store",
     "classify fit vectors": "classes that differ in motion",
-    "classify run model": "checkpoints that have been moved",
+    "classify run weights": "checkpoints that have been moved",
     "probe few_labels": "how many videos to label",
     "finetune clips.stride": "slow actions, clips spanning more",
-    "finetune clips.test_crops": "comparing with three-crop papers",
+    "finetune clips.num_crops": "comparing with three-crop papers",
     "finetune clips.num_workers": "machines that others use, too",
     "finetune clips.max_skipped": "sets with broken files; errors name it",
     "finetune model.dropout": "small sets that are overfitted",
@@ -106,7 +104,7 @@ OF_ONE_COMMAND = {
     "study shipped num_videos": "a trial before the hours",
     "study shipped max_steps": "a trial before the hours",
     "bench threads": "machines with many cores",
-    "bench workers": "machines with many cores",
+    "bench num_workers": "machines with many cores",
     "bench growth_videos": "machines of other sizes",
     "bench out": "keeping figures of a machine",
 }
@@ -160,7 +158,7 @@ def paragraphs() -> list[str]:
 
 
 def has_user(command: str, option: str, given: set[str]) -> bool:
-    named = re.compile(rf"(?<![\w-])--{re.escape(option)}(?![\w.])" + (r"|(?<!\w)-k " if option == "k" else ""))
+    named = re.compile(rf"(?<![\w-])--{re.escape(option)}(?![\w.])" + (""))
     of_command = re.compile(rf"\b{command}\b")
     example = inspect.getdoc(resolve(COMMANDS[command].config)) or ""
     texts = [text for text in paragraphs() if of_command.search(text) or "." in option]

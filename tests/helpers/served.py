@@ -31,7 +31,7 @@ def make_library(root: Path, *, window_s: float = 1.0) -> Path:
     (videos / "second" / "unreadable.mp4").write_bytes(b"no video")
     model = save_tiny_checkpoint(root / "model.ckpt")
     fixed = ["--num_workers=0", "--precision=fp32", f"--window_s={window_s}", f"--hop_s={window_s / 2}"]
-    assert main(["index", str(videos), f"--store={root / 'library'}", f"--model={model}", *fixed]) == 0
+    assert main(["index", str(videos), f"--out={root / 'library'}", f"--weights={model}", *fixed]) == 0
     return root / "library"
 
 

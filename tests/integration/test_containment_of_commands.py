@@ -54,11 +54,11 @@ def test_finetune_evaluate_predict(root, tmp_path, capsys):
     options = [*TINY_FINETUNE, "--clips.num_workers=1", "--clips.max_skipped=0.5", "--epochs=1", "--seed=1"]
     assert main(["finetune", *listed(root), f"--out={run}", *options]) == 0
     assert reasons(run / "skipped.csv") == {"abort.mp4": ABORT}
-    assert reasons(run / "unreadable_test.csv") == {"segv.mp4": SEGV}
+    assert reasons(run / "skipped_test.csv") == {"segv.mp4": SEGV}
     assert main(["evaluate", str(run), f"--out={tmp_path / 'again'}", *READING]) == 0
-    assert reasons(tmp_path / "again" / "unreadable_test.csv") == {"segv.mp4": SEGV}
+    assert reasons(tmp_path / "again" / "skipped_test.csv") == {"segv.mp4": SEGV}
     capsys.readouterr()
-    assert main(["predict", str(run), str(root / "few"), *READING]) == 0
+    assert main(["predict", f"--weights={run}", str(root / "few"), *READING]) == 0
     said = capsys.readouterr()
     assert f"abort.mp4: cannot be read: {ABORT}" in said.err
     assert [line.partition(":")[0] for line in said.out.splitlines()] == ["a.mp4", "z.mp4"]
@@ -66,7 +66,12 @@ def test_finetune_evaluate_predict(root, tmp_path, capsys):
 
 def test_embed(root, tmp_path):
     out = tmp_path / "out"
-    assert main(["embed", str(root / "model.ckpt"), str(root / "few"), f"--out={out}", "--num_clips=1", *READING]) == 0
+    assert (
+        main(
+            ["embed", f"--weights={root / 'model.ckpt'}", str(root / "few"), f"--out={out}", "--num_clips=1", *READING]
+        )
+        == 0
+    )
     assert reasons(out / "skipped.csv") == {"abort.mp4": ABORT}
 
 
@@ -83,12 +88,12 @@ def test_index_and_search(root, tmp_path, capsys):
     pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
     folder, library = tmp_path / "videos", tmp_path / "library"
     shutil.copytree(root / "few", folder)
-    words = ["index", str(folder), f"--store={library}", f"--model={root / 'model.ckpt'}", *READING]
+    words = ["index", str(folder), f"--out={library}", f"--weights={root / 'model.ckpt'}", *READING]
     assert main(words) == 0
     said = capsys.readouterr().err
     assert f"abort.mp4': {ABORT}" in said
-    assert "3 videos done" in said
-    assert "1 unreadable" in said
+    assert "2 videos, " in said
+    assert "1 skipped" in said
     assert main(["search", str(library), str(folder / "abort.mp4")]) == 2
     assert capsys.readouterr().err.count(ABORT) == 1
 
@@ -98,7 +103,7 @@ def test_a_hit_that_cannot_be_shown_is_named(root, tmp_path, capsys, monkeypatch
     folder, library, sheet = tmp_path / "videos", tmp_path / "library", tmp_path / "sheet.png"
     shutil.copytree(root / "few", folder)
     (folder / "abort.mp4").rename(folder / "segv.mp4")
-    words = ["index", str(folder), f"--store={library}", f"--model={root / 'model.ckpt'}", "--num_workers=0"]
+    words = ["index", str(folder), f"--out={library}", f"--weights={root / 'model.ckpt'}", "--num_workers=0"]
     with monkeypatch.context() as unplanted:
         unplanted.setattr(crashing, "DEADLY", ("none",))
         assert main(words) == 0

@@ -38,7 +38,7 @@ def killed(folder: Path, words: list[str], *, seed: int, faults: int) -> list[st
 
 
 def test_embed_goes_on_to_the_same_table(material: Path, tmp_path: Path) -> None:
-    words = ["embed", str(material / "model.ckpt"), str(material / "videos"), "--window_s=0.05", *OPTIONS]
+    words = ["embed", f"--weights={material / 'model.ckpt'}", str(material / "videos"), "--window_s=0.05", *OPTIONS]
     deaths = killed(tmp_path, words, seed=1, faults=12)
     assert len(deaths) >= 6, deaths
     one, other = (read_features(tmp_path / name).table for name in ("straight", "killed"))
@@ -52,7 +52,12 @@ def test_classify_run_goes_on_to_the_same_files(material: Path, tmp_path: Path) 
     names = [record.name for record in read_folder(material / "videos")]
     rows = [f"videos/{name},{'ab'[number % 2]},0,0.3" for number, name in enumerate(names)]
     (material / "labels.csv").write_text("\n".join(["path,label,start_s,end_s", *rows]))
-    features = ["embed", str(material / "model.ckpt"), str(material / "videos"), f"--out={tmp_path / 'features'}"]
+    features = [
+        "embed",
+        f"--weights={material / 'model.ckpt'}",
+        str(material / "videos"),
+        f"--out={tmp_path / 'features'}",
+    ]
     assert main([*features, "--window_s=0.05", *OPTIONS]) == 0
     fit = ["classify", "fit", str(material / "labels.csv"), f"--features={tmp_path / 'features'}", "--background"]
     assert main([*fit, f"--out={tmp_path / 'classifier'}"]) == 0

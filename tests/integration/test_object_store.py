@@ -118,11 +118,11 @@ def test_embed_gives_the_same_vectors_and_skips_what_it_may_not_read(
     s3: S3, videos: Path, bucket: str, model: Path, tmp_path: Path
 ) -> None:
     options = ["--num_clips=2", "--precision=fp32", "--num_workers=0", "--format=npz"]
-    run("embed", model, videos, f"--out={tmp_path / 'disk'}", *options)
+    run("embed", f"--weights={model}", videos, f"--out={tmp_path / 'disk'}", *options)
     forbidden = read_folder(videos)[-1].name
     s3.trouble.expired.add(f"/{forbidden}")
     s3.trouble.failures, s3.trouble.cuts = 2, 1
-    run("embed", model, bucket, f"--out={tmp_path / 's3'}", *options)
+    run("embed", f"--weights={model}", bucket, f"--out={tmp_path / 's3'}", *options)
     assert s3.trouble.failures == s3.trouble.cuts == 0
     disk, store = (arrays(tmp_path / name / "features.npz") for name in ("disk", "s3"))
     assert disk["name"][-1] == forbidden
@@ -201,23 +201,23 @@ def test_index_and_search(
     content = files_below(videos)
     names = [record.name for record in read_folder(videos) if "bad" not in record.name][:4]
     own = s3.put("library", {name: content[name] for name in names})
-    options = [f"--store={tmp_path / 'library'}", f"--model={model}", "--num_workers=0", "--precision=fp32"]
+    options = [f"--out={tmp_path / 'library'}", f"--weights={model}", "--num_workers=0", "--precision=fp32"]
     options += ["--window_s=0.4", "--hop_s=0.2"]
     changed = {names[1]: content[read_folder(videos)[-1].name]}
     s3.trouble.expired.add(names[3])
     run("index", own, *options)
-    assert "4 videos done, 0 unchanged, 0 removed, 1 unreadable" in capsys.readouterr().err
+    assert "3 videos, 0 unchanged, 0 removed, 1 skipped" in capsys.readouterr().err
     s3.trouble.expired.clear()
     for change, told in (
-        (dict, "1 videos done, 3 unchanged"),  # what keys of the day before did not open
-        (dict, "0 videos done, 4 unchanged"),
-        (lambda: s3.put("library", changed), "1 videos done, 3 unchanged"),
-        (lambda: s3.remove(f"{own}/{names[0]}"), "0 videos done, 3 unchanged, 1 removed"),
+        (dict, "1 videos, 3 unchanged"),  # what keys of the day before did not open
+        (dict, "0 videos, 4 unchanged"),
+        (lambda: s3.put("library", changed), "1 videos, 3 unchanged"),
+        (lambda: s3.remove(f"{own}/{names[0]}"), "0 videos, 3 unchanged, 1 removed"),
     ):
         change()
         run("index", own, *options)
         assert told in capsys.readouterr().err
-    query = ["search", tmp_path / "library", f"{own}/{names[2]}", f"--out={tmp_path / 'hits.json'}", "--k=3"]
+    query = ["search", tmp_path / "library", f"{own}/{names[2]}", f"--out={tmp_path / 'hits.json'}", "--top=3"]
     run(*query)
     hits = json.loads((tmp_path / "hits.json").read_text())["hits"]
     assert hits[0]["path"] == f"{own}/{names[2]}"
@@ -232,10 +232,12 @@ def test_a_store_that_cannot_be_reached_is_named(
 ) -> None:
     s3.trouble.expired.add("/old.mp4")
     expired = "s3://clips/old.mp4"
-    assert main(["roi", expired, expired, f"--model={model}", f"--out={tmp_path / 'roi'}"]) == 2
+    assert main(["roi", expired, expired, f"--weights={model}", f"--out={tmp_path / 'roi'}"]) == 2
     assert "not allowed" in capsys.readouterr().err
-    assert main(["embed", str(model), "s3://clips/nix.mp4", f"--out={tmp_path / 'e'}", "--num_workers=0"]) == 2
+    assert (
+        main(["embed", f"--weights={model}", "s3://clips/nix.mp4", f"--out={tmp_path / 'e'}", "--num_workers=0"]) == 2
+    )
     assert "'s3://clips/nix.mp4' does not exist" in capsys.readouterr().err
     url = s3.put("clips", {"y.mp4": b"no video"}) + "/y.mp4"
-    assert main(["embed", str(model), url, "--out=s3://clips/out", "--num_workers=0"]) == 2
+    assert main(["embed", f"--weights={model}", url, "--out=s3://clips/out", "--num_workers=0"]) == 2
     assert "local" in capsys.readouterr().err

@@ -33,7 +33,15 @@ OPTIONS = ("--num_clips=2", "--precision=fp32", "--num_workers=0")
 @contextmanager
 def embedding(model: Path, videos: Path, out: Path, address: str) -> Iterator[subprocess.Popen[str]]:
     """The command at work, which stores every video by itself."""
-    words = ["embed", str(model), str(videos), f"--out={out}", *OPTIONS, "--on=ray", f"--ray_address={address}"]
+    words = [
+        "embed",
+        f"--weights={model}",
+        str(videos),
+        f"--out={out}",
+        *OPTIONS,
+        "--on=ray",
+        f"--ray_address={address}",
+    ]
     code = f"{EVERY_VIDEO_AT_ONCE} sys.exit(cli.main({words!r}))"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
     pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -71,7 +79,7 @@ def workers(address: str) -> list[int]:
 def test_the_rows_are_those_of_one_machine_whatever_dies(tmp_path: Path) -> None:
     videos = write_labelled_videos(tmp_path / "videos", count=24)
     model = save_tiny_checkpoint(tmp_path / "model.ckpt")
-    assert main(["embed", str(model), str(videos), f"--out={tmp_path / 'here'}", *OPTIONS]) == 0
+    assert main(["embed", f"--weights={model}", str(videos), f"--out={tmp_path / 'here'}", *OPTIONS]) == 0
     parts = tmp_path / "ray" / "features.parquet"
 
     with ray_nodes(1) as cluster, embedding(model, videos, tmp_path / "ray", cluster.address) as first:

@@ -36,14 +36,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         outs = {name: base / f"{name}-{ranks}" for name in ("embed", "probe", "retrieve", "index")}
         probing = ["--few_labels=[1]", f"--cache={base / f'cache-{ranks}'}"]
         commands = [
-            ["embed", model, str(videos), "--num_clips=2", f"--out={outs['embed']}", *READING],
-            ["probe", model, *labelled, *probing, f"--out={outs['probe']}"],
-            ["retrieve", model, *labelled, f"--cache={base / f'cache2-{ranks}'}", f"--out={outs['retrieve']}"],
+            ["embed", f"--weights={model}", str(videos), "--num_clips=2", f"--out={outs['embed']}", *READING],
+            ["probe", f"--weights={model}", *labelled, *probing, f"--out={outs['probe']}"],
+            [
+                "retrieve",
+                f"--weights={model}",
+                *labelled,
+                f"--cache={base / f'cache2-{ranks}'}",
+                f"--out={outs['retrieve']}",
+            ],
             [
                 "index",
                 str(videos),
-                f"--model={model}",
-                f"--store={outs['index']}",
+                f"--weights={model}",
+                f"--out={outs['index']}",
                 "--window_s=0.3",
                 "--hop_s=0.3",
                 *READING,

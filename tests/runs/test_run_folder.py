@@ -14,7 +14,7 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import write_text
 from rspnet.runs.run_folder import open_run_folder
 
-CONFIG = EmbedConfig(model="last.ckpt", videos=["a.mp4"])
+CONFIG = EmbedConfig(weights="last.ckpt", videos=["a.mp4"])
 
 
 def test_a_run_of_another_command_is_not_overwritten(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_a_run_of_another_command_is_not_overwritten(tmp_path: Path) -> None:
     (folder / "skipped.csv").touch()
     open_run_folder(str(folder), CONFIG, command="embed")
     assert not (folder / "skipped.csv").exists()  # the second run has not skipped anything yet
-    assert parse("embed", [CONFIG.model, *CONFIG.videos, "--config", str(folder / "config.yaml")]) == CONFIG
+    assert parse("embed", [*CONFIG.videos, "--config", str(folder / "config.yaml")]) == CONFIG
 
 
 @pytest.mark.parametrize("old", [b"", b"out: features\n", b"# my own notes\n", b"\xff\xfe"])

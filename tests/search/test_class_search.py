@@ -30,7 +30,7 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("classes")
     make_library(root)
     (root / "videos" / "second" / "unreadable.mp4").unlink()
-    embed = ["embed", str(root / "model.ckpt"), str(root / "videos"), f"--out={root / 'features'}"]
+    embed = ["embed", f"--weights={root / 'model.ckpt'}", str(root / "videos"), f"--out={root / 'features'}"]
     assert main([*embed, "--window_s=1", "--hop_s=0.5", "--num_workers=0", "--precision=fp32"]) == 0
     rows = [f"videos/second/{name},{label},0,2" for name, label in (("long.mp4", "wave"), ("d.mp4", "turn"))]
     rows += [f"videos/first/{name},{label},0.5,2" for name, label in (("one/a.mp4", "wave"), ("c.mp4", "turn"))]
@@ -62,14 +62,14 @@ def test_the_command_finds_what_classify_run_finds(root, tmp_path, capsys):
     with (tmp_path / "timeline" / "events.csv").open() as file:
         events = {(row["path"], float(row["start_s"])) for row in csv.DictReader(file) if row["label"] == "wave"}
     capsys.readouterr()
-    words = ["search", str(root / "library"), "--class", f"{root / 'classifier'}:wave", "-k", "6"]
+    words = ["search", str(root / "library"), "--class", f"{root / 'classifier'}:wave", "--top", "6"]
     assert main([*words, f"--out={tmp_path / 'hits.json'}"]) == 0
     assert "wave" in capsys.readouterr().out
     hits = json.loads((tmp_path / "hits.json").read_text())["hits"]
     assert {(hit["path"], round(hit["start_s"], 3)) for hit in hits if hit["is_event"]} <= events
     assert sum(hit["is_event"] for hit in hits) == min(6, len(events)) > 0
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
-    assert main([*words, "--k=1", f"--out={tmp_path / 'hits.png'}"]) == 0
+    assert main([*words, "--top=1", f"--out={tmp_path / 'hits.png'}"]) == 0
     height, width = matplotlib.image.imread(tmp_path / "hits.png").shape[:2]
     assert height > 200
     assert width < 600  # one hit, no query

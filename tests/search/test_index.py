@@ -58,7 +58,7 @@ def videos(material, tmp_path):
 def run_index(material: Path, videos: Path, *options: str, model: str = "model.ckpt", code: int = 0) -> Store | None:
     store = str(videos.parents[videos.name == "deep er"] / "library")
     fixed = ["--num_workers=0", "--precision=fp32"]
-    words = ["index", str(videos), f"--store={store}", f"--model={material / model}", *fixed, *options]
+    words = ["index", str(videos), f"--out={store}", f"--weights={material / model}", *fixed, *options]
     assert main(words) == code
     return Store(store) if code == 0 else None
 
@@ -71,7 +71,7 @@ def content(store: Store) -> list:
 
 def test_indexing_again_does_only_what_changed(material, videos, capsys):
     store = run_index(material, videos)
-    assert "5 videos done, 0 unchanged" in capsys.readouterr().err
+    assert "5 videos, 0 unchanged" in capsys.readouterr().err
     windows = {Path(path).name: row.clips for path, row in store.files().items()}
     assert windows == {"a.mp4": 3, "b's.avi": 3, "c.mp4": 3, "d.mp4": 3, "long.mp4": 13}
     before = content(store)
@@ -79,19 +79,19 @@ def test_indexing_again_does_only_what_changed(material, videos, capsys):
     assert {row["model"] for row in before} == {store.about.weights_sha256}
     assert all(abs(np.linalg.norm(row["vector"]) - 2**0.5) < 1e-5 for row in before)
     assert content(run_index(material, videos)) == before
-    assert "0 videos done, 5 unchanged" in capsys.readouterr().err
+    assert "0 videos, 5 unchanged" in capsys.readouterr().err
 
     shutil.copyfile(videos / "a.mp4", videos / "c.mp4")  # changed
     (videos / "b's.avi").unlink()  # gone
     os.utime(videos / "deep er" / "d.mp4", ns=(7, 7))  # touched only
     (videos / "new.mp4").write_bytes((videos / "long.mp4").read_bytes())
     after = content(run_index(material, videos))
-    assert "2 videos done, 3 unchanged, 1 removed" in capsys.readouterr().err
+    assert "2 videos, 3 unchanged, 1 removed" in capsys.readouterr().err
     by_name = {name: [row["vector"] for row in after if Path(row["path"]).name == name] for name in ("a.mp4", "c.mp4")}
     assert by_name["a.mp4"] == by_name["c.mp4"]
     assert {Path(row["path"]).name for row in after} == {"a.mp4", "c.mp4", "d.mp4", "long.mp4", "new.mp4"}
     run_index(material, videos)
-    assert "0 videos done, 5 unchanged" in capsys.readouterr().err
+    assert "0 videos, 5 unchanged" in capsys.readouterr().err
 
 
 def test_a_file_is_one_however_its_folder_is_spelled(material, videos, capsys):
@@ -103,10 +103,10 @@ def test_a_file_is_one_however_its_folder_is_spelled(material, videos, capsys):
     (videos / "z.mp4").symlink_to(videos / "a.mp4")
     capsys.readouterr()
     for folder in (videos.parent / "linked", videos / "deep er" / "..", videos.parent / "more"):
-        words = ["index", str(folder), f"--store={store.uri}", f"--model={material / 'model.ckpt'}", "--num_workers=0"]
+        words = ["index", str(folder), f"--out={store.uri}", f"--weights={material / 'model.ckpt'}", "--num_workers=0"]
         assert main([*words, "--precision=fp32"]) == 0
         count = 1 if folder.name == "more" else 5
-        assert f"0 videos done, {count} unchanged, 0 removed" in capsys.readouterr().err
+        assert f"0 videos, {count} unchanged, 0 removed" in capsys.readouterr().err
         assert content(Store(store.uri)) == before
 
 
@@ -118,7 +118,7 @@ def test_a_library_that_names_a_file_twice_loses_one_of_them(material, videos, c
     (videos / "c.mp4").unlink()
     (videos / "broken.mp4").symlink_to(videos / "c.mp4")
     assert set(run_index(material, videos).files()) == {str(p) for p in videos.rglob("*.*") if p.name != "broken.mp4"}
-    assert "0 videos done, 4 unchanged, 2 removed" in capsys.readouterr().err
+    assert "0 videos, 4 unchanged, 2 removed" in capsys.readouterr().err
 
 
 def test_one_run_at_a_time_writes_to_a_library(material, videos, capsys):
@@ -159,7 +159,7 @@ def test_a_hit_whose_file_has_gone_says_that_the_library_is_out_of_date(material
     shutil.copyfile(videos / "c.mp4", query)
     (videos / "[x] [").mkdir()
     (videos / "c.mp4").rename(videos / "[x] [" / "x] [bold].mp4")
-    words = ["search", store.uri, str(query), "-k=3"]
+    words = ["search", store.uri, str(query), "--top=3"]
     assert main([*words, f"--out={tmp_path / 'run'}"]) == 0
     error = " ".join(capsys.readouterr().err.split())
     assert f"1 of 3 hits are of files that have gone or changed since (the first: '{videos / 'c.mp4'}')" in error
@@ -207,7 +207,7 @@ def fatal(self, files, clips, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     replace(self, files, clips, **options)
 store.Store.replace = fatal
-main(["index", {str(videos)!r}, "--store={store}", {f"--model={material / 'model.ckpt'}"!r}, "--num_workers=0",
+main(["index", {str(videos)!r}, "--out={store}", {f"--weights={material / 'model.ckpt'}"!r}, "--num_workers=0",
       "--precision=fp32"])
 """
     ended = subprocess.run([sys.executable, "-c", program], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
@@ -222,12 +222,12 @@ def test_unreadable_files_are_named_kept_in_mind_and_tried_again_when_changed(ma
     (videos / "broken.mp4").write_bytes(b"no video")
     store = run_index(material, videos)
     said = capsys.readouterr().err
-    assert "could not read" in said
+    assert "skipped " in said
     assert "broken.mp4" in said
-    assert "1 unreadable" in said
+    assert "1 skipped" in said
     assert store.files()[str(videos / "broken.mp4")].reason
     run_index(material, videos)
-    assert "0 videos done, 6 unchanged" in capsys.readouterr().err
+    assert "0 videos, 6 unchanged" in capsys.readouterr().err
     shutil.copyfile(videos / "a.mp4", videos / "broken.mp4")
     store = run_index(material, videos)
     assert store.files()[str(videos / "broken.mp4")].clips == 3
@@ -239,7 +239,7 @@ def test_another_model_is_refused_by_name(material, videos, capsys):
     error = capsys.readouterr().err
     assert "model.ckpt" in error
     assert "other.ckpt" in error
-    words = ["search", str(videos.parent / "library"), str(videos / "a.mp4"), f"--model={material / 'other.ckpt'}"]
+    words = ["search", str(videos.parent / "library"), str(videos / "a.mp4"), f"--weights={material / 'other.ckpt'}"]
     assert main(words) == 2
     assert "other.ckpt" in capsys.readouterr().err
 
@@ -258,7 +258,7 @@ def test_a_planted_clip_is_found_in_a_long_video(material, videos):
 
 def test_the_search_command_writes_hits_sheet_and_explanation(material, videos, tmp_path, capsys):
     store = run_index(material, videos)
-    words = ["search", store.uri, str(videos / "c.mp4"), "--alpha", "0.25", "-k", "3", "--not-same-video"]
+    words = ["search", store.uri, str(videos / "c.mp4"), "--alpha", "0.25", "--top", "3", "--not-same-video"]
     assert main([*words, f"--out={tmp_path / 'run'}", "--explain"]) == 0
     assert "score" in capsys.readouterr().out
     hits = json.loads((tmp_path / "run" / "hits.json").read_text())["hits"]
@@ -285,14 +285,14 @@ def test_the_search_command_writes_hits_sheet_and_explanation(material, videos, 
         (["--start=9"], "--start 9.0 lies behind the video's end, 3.20 s"),
         (["--start=2", "--end=1"], "--end 1.0: must be after --start 2.0"),
         (["--explain"], "--explain: name a run folder with --out"),
-        (["--model=nowhere.ckpt"], "needs its model, 'nowhere.ckpt', which is not there"),
+        (["--weights=nowhere.ckpt"], "needs its model, 'nowhere.ckpt', which is not there"),
     ],
 )
 def test_bad_input_is_one_line(material, tmp_path_factory, capsys, options, message):
     folder = material / "videos" / "deep er"
     store = material / "library"
     if not store.exists():
-        words = [str(folder), f"--store={store}", f"--model={material / 'model.ckpt'}", "--num_workers=0"]
+        words = [str(folder), f"--out={store}", f"--weights={material / 'model.ckpt'}", "--num_workers=0"]
         assert main(["index", *words]) == 0
         capsys.readouterr()
     assert main(["search", str(store), str(folder / "d.mp4"), *options]) == 2
@@ -367,8 +367,8 @@ def test_files_that_are_none_are_named_and_the_others_done(material, videos, cap
     shutil.copyfile(videos / "a.mp4", latin)
     store = run_index(material, videos)
     said = capsys.readouterr().err
-    assert "7 videos done" in said
-    assert "3 unreadable" in said
+    assert "5 videos, " in said
+    assert "3 skipped" in said
     for name, why in (("pipe.mp4", "not a regular file"), ("loop.mp4", "symbolic links"), ("caf", "not valid UTF-8")):
         line = next(line for line in said.splitlines() if name in line)
         assert why in line

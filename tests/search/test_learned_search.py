@@ -87,7 +87,7 @@ def speed_third(record: ProceduralRecord) -> int:
 def test_alpha_0_finds_the_texture_and_alpha_1_the_motion_and_the_speed(videos: Path) -> None:
     """With the shipped weights, which never saw these videos."""
     store = videos.parent / "library"
-    words = [f"--store={store}", "--model=rspnet-small", "--clips=3", "--num_workers=0"]
+    words = [f"--out={store}", "--weights=rspnet-small", "--num_clips=3", "--num_workers=0"]
     assert main(["index", str(videos / "train"), *words]) == 0
     questions: dict[str, tuple[float, Label]] = {
         "texture": (0.0, lambda record: record.clip.texture),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,8 @@ import yaml
 from rich.table import Table
 
 from rspnet.config.choice import Circumstances, choose_settings
+from rspnet.config.finetune import FinetuneConfig
+from rspnet.config.parser import is_undecided, merged
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.progress import print_note
@@ -16,28 +19,75 @@ from rspnet.data.annotations import find_videos
 from rspnet.data.checks.lengths import short_length
 from rspnet.engine.processes import is_first_process
 from rspnet.engine.runtime import available_cores, pick_device
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.methods import method_names
+from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.run_folder import CONFIG
 
 _OF_THE_MACHINE = ("root", "list", "num_workers", "max_skipped")
 
 
-def choose_options(config: PretrainConfig) -> dict[str, Any]:
-    """Nested options in place of the defaults: those of the run that is resumed, or chosen and printed.
+def choose_pretraining(config: PretrainConfig, names: Sequence[str]) -> dict[str, Any]:
+    """Nested options in place of the defaults of a pre-training.
+
+    Those of the run that is resumed; or chosen by the videos and the machine, and printed, where the options leave open
+    what is learned and how, or start from weights without a recipe; and those of the weights' network and clips.
+
+    Args:
+        config: as the options alone give it.
+        names: dotted names of the options that are given.
 
     Raises:
-        RSPNetError: there are no videos, or no such device.
+        RSPNetError: there are no videos, no such device, or weights that cannot be read.
     """
     console = PlainConsole(stderr=True, quiet=not is_first_process())
+    undecided = is_undecided(PretrainConfig, names)
     file = Path(config.out) / CONFIG
-    if config.resume and file.is_file():
+    if undecided and config.resume and file.is_file():
         print_note(console, f"settings as in {str(file)!r}")
         return _of_run(file)
+    has_file = "recipe" in names or "config" in names
+    chosen = _chosen(config, console) if undecided or (config.weights is not None and not has_file) else {}
+    if config.weights is None:
+        return chosen
+    network = _of_weights(load_pretrained(config.weights))
+    print_note(console, f"network and clips as of {config.weights!r}")
+    return merged(chosen, network)
+
+
+def choose_finetuning(config: FinetuneConfig, names: Sequence[str]) -> dict[str, Any]:  # noqa: ARG001
+    """Nested options in place of the defaults of a fine-tuning: the clips that its weights were trained with.
+
+    Args:
+        config: as the options alone give it.
+        names: dotted names of the options that are given.
+
+    Raises:
+        CheckpointError: the weights cannot be read.
+    """
+    if config.weights is None:
+        return {}
+    clip = load_pretrained(config.weights).config
+    return {"clips": {name: clip[name] for name in ("num_frames", "size", "stride") if name in clip}}
+
+
+def _of_weights(model: PretextModel) -> dict[str, Any]:
+    """The options that make the network of some weights, and the clips it was trained with."""
+    known = model.config
+    network: dict[str, Any] = {name: known[name] for name in ("backbone", "input", "head") if name in known}
+    if (method := known.get("method", "rspnet")) in method_names():
+        network["method"] = method
+    clip = {name: known[name] for name in ("num_frames", "size") if name in known}
+    base = int(known.get("stride", 1))
+    return {"model": network, "data": clip | {"base_speed": base, "speeds": [2 * base]}}
+
+
+def _chosen(config: PretrainConfig, console: PlainConsole) -> dict[str, Any]:
     records = find_videos(config.data.root, config.data.list)
     device: Literal["cpu", "cuda"] = "cuda" if pick_device(config.engine.device).type == "cuda" else "cpu"
     workers = max(1, available_cores() // 2) if config.data.num_workers is None else config.data.num_workers
     frames = short_length(records, workers=workers)
-    adapts = bool(getattr(config.model, "init", None))
-    choice = choose_settings(Circumstances(len(records), frames, device, adapts))
+    choice = choose_settings(Circumstances(len(records), frames, device, config.weights is not None))
     table = Table(show_header=False, box=None, title="chosen for these videos and this machine", title_justify="left")
     for name, reason in choice.reasons.items():
         table.add_row(name, reason)

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from rspnet.api.labelled_options import clip_shape, labelled_records, scoring_view
 from rspnet.api.training_options import make_schedule, optimizer_of
 from rspnet.config.finetune import FinetuneConfig
+from rspnet.config.old_words import in_new_settings
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.distributed import rank
 from rspnet.core.errors import ConfigError
@@ -142,7 +143,8 @@ class Finetuning:
         """
         videos, config = finetuning_videos(config)
         device = pick_device(config.engine.device)
-        network = {name: getattr(config.model, name) for name in ("init", "backbone", "input", "dropout", "freeze")}
+        network = {name: getattr(config.model, name) for name in ("backbone", "input", "dropout", "freeze")}
+        network["init"] = config.weights
         model, init_sha256 = make_classifier(num_classes=len(videos.class_names), seed=config.seed, **network)
         model.backbone.recompute = config.engine.activation_checkpointing
         threads, workers = pick_threads_and_workers(
@@ -254,7 +256,7 @@ class Finetuning:
         return EpochLooks(
             self.model,
             split,
-            EvenClips(clip_shape(self.config.clips), self.config.look_clips),
+            EvenClips(clip_shape(self.config.clips), self.config.validation_clips),
             machine=self._scoring,
             steps_per_epoch=steps_per_epoch,
             keep_best=protocol != "last",
@@ -317,15 +319,16 @@ def _clip_size(config: FinetuneConfig) -> tuple[int, int, int, int]:
     return 3, config.clips.num_frames, config.clips.size, config.clips.size
 
 
-_MACHINE = {"data": ("root",), "clips": NOT_OF_THE_WEIGHTS, "model": ("init",), "optim": ()}
+_MACHINE = {"data": ("root",), "clips": NOT_OF_THE_WEIGHTS, "model": (), "optim": ()}
 
 
 def changed_options(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """(option, old, new) of every option that the trained weights depend on; machine and test settings may change."""
+    saved = in_new_settings("finetune", saved)
     for section, free in _MACHINE.items():
         for name, value in wanted[section].items():
             if name not in free:
                 yield f"{section}.{name}", saved[section].get(name), value
     yield from other_than_built_in(saved)
-    for name in ("protocol", "validation_share", "look_clips", "epochs", "max_steps", "seed", "train_videos"):
+    for name in ("protocol", "validation_share", "validation_clips", "epochs", "max_steps", "seed", "train_videos"):
         yield name, saved.get(name), wanted[name]

@@ -8,6 +8,7 @@ from typing import Any
 
 from rspnet.config.finetune import LabelledClipsConfig
 from rspnet.config.labelled import LabelledDataConfig
+from rspnet.config.old_words import in_new_settings
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import ClipShape, EvenClips
@@ -39,7 +40,7 @@ def clip_shape(clips: LabelledClipsConfig) -> ClipShape:
 
 def scoring_view(clips: LabelledClipsConfig) -> EvenClips:
     """Which clips of a test video a configuration asks for."""
-    return EvenClips(clip_shape(clips), clips.test_clips, clips.test_crops)
+    return EvenClips(clip_shape(clips), clips.num_clips, clips.num_crops)
 
 
 def read_sections(config: Mapping[str, Any]) -> tuple[LabelledDataConfig, LabelledClipsConfig]:
@@ -49,4 +50,5 @@ def read_sections(config: Mapping[str, Any]) -> tuple[LabelledDataConfig, Labell
         ConfigError: an earlier version drew the split by a seed that can no longer be given.
     """
     refuse_other_split(config)
+    config = in_new_settings("finetune", config)
     return section_from(LabelledDataConfig, config["data"]), section_from(LabelledClipsConfig, config["clips"])

@@ -59,7 +59,7 @@ class Pretraining:
         return cls(config, records, plan, build_model(config))
 
     def announce(self, console: Console) -> None:
-        """Print the plan, its warnings, and how many videos will be left out."""
+        """Print the plan, its warnings, and how many videos will be skipped."""
         print_plan(self.plan, self.config, self.model, console)
         for warning in self.plan.warnings:
             print_note(console, warning)
@@ -157,6 +157,7 @@ class Pretraining:
         last = read_curves(folder / METRICS)[-1] if "csv" in config.engine.loggers else {}
         settings = plain(config)
         protocol = {name: settings[name] for name in ("data", "model", "optim", "seed")}
+        protocol |= {"weights": config.weights} if config.weights is not None else {}
         protocol |= {"steps": self.plan.total_steps, "precision": self.plan.precision, "ranks": self.plan.world_size}
         results = {
             "last": {name: float(value) for name, value in last.items()},
@@ -166,8 +167,8 @@ class Pretraining:
             "checkpoint": LAST,
         }
         write_result(folder, command="pretrain", protocol=protocol, results=results)
-        left_out = f"; {outcome.skipped} of {len(self.records)} videos left out, see {SKIPPED}"
-        outcome.console.print(f"done: {folder / LAST}{left_out if outcome.skipped else ''}", highlight=False)
+        skipped = f"; {outcome.skipped} of {len(self.records)} videos skipped, see {SKIPPED}"
+        outcome.console.print(f"done: {folder / LAST}{skipped if outcome.skipped else ''}", highlight=False)
 
 
 def run_pretraining(config: PretrainConfig, *, second_stop: SecondStop = "exit") -> Outcome:

@@ -1,4 +1,4 @@
-"""What a pre-training will do, worked out before anything heavy starts; `--dry-run` prints it."""
+"""What a pre-training will do, worked out before anything heavy starts; `--dry_run` prints it."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _numbers(module: torch.nn.Module) -> int:
 
 
 def build_model(config: PretrainConfig) -> PretextModel:
-    """The model with the initial weights that the seed gives, or with those of `--model.init`.
+    """The model with the initial weights that the seed gives, or with those of `--weights`.
 
     Raises:
         CheckpointError: these cannot be read, or have no heads.
@@ -139,9 +139,11 @@ def build_model(config: PretrainConfig) -> PretextModel:
     torch.manual_seed(derive_seed(config.seed, "initial weights"))
     data = config.data
     created = config.model.create(speeds=data.played, num_frames=data.num_frames, size=data.size)
-    init = getattr(config.model, "init", None)
-    if init is not None and isinstance(created, RSPNet):
-        created.start_from(require_heads(load_pretrained(init), task="pretrain --model.init"), name=init)
+    if config.weights is not None:
+        if not isinstance(created, RSPNet):
+            raise ConfigError(f"--weights: a training by {config.model.method!r} starts from random weights; drop it")
+        found = require_heads(load_pretrained(config.weights), task="pretrain --weights")
+        created.start_from(found, name=config.weights)
     created.backbone.recompute = config.engine.activation_checkpointing
     return created
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import torch
 
-from rspnet.api.chosen_options import choose_options
+from rspnet.api.chosen_options import choose_finetuning, choose_pretraining
 from rspnet.api.finetuning import run_finetuning
 from rspnet.api.pretraining import run_pretraining
 from rspnet.config.finetune import FinetuneConfig
-from rspnet.config.parser import dotted_names, is_undecided, merged, parse_options, plain_options
+from rspnet.config.parser import dotted_names, merged, parse_options, plain_options
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.errors import ConfigError
 from rspnet.core.locks import holding
+from rspnet.core.run_files import reported_checkpoint
 from rspnet.engine.processes import processes
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.runs.classifiers import reported_checkpoint
 from rspnet.runs.run_folder import RESULT
 from rspnet.runs.training import Outcome
 
@@ -84,18 +84,19 @@ def pretrain(
     named = PretrainConfig.BY_PLACE.option(os.fspath(videos)).removeprefix("data.")
     given = merged(_basis(out, resume) | {"data": {named: os.fspath(videos)}}, plain_options(options))
     config: PretrainConfig = parse_options(PretrainConfig, given, command="pretrain", recipe=recipe)
-    if recipe is None and is_undecided(PretrainConfig, dotted_names(given)):
-        config = parse_options(PretrainConfig, merged(choose_options(config), given), command="pretrain")
+    names = [*dotted_names(given), *([] if recipe is None else ["recipe"])]
+    if chosen := choose_pretraining(config, names):
+        config = parse_options(PretrainConfig, given, command="pretrain", recipe=recipe, defaults=chosen)
     if config.dry_run:
-        raise ConfigError("dry_run is of the command line: rspnet pretrain --dry-run")
+        raise ConfigError("dry_run is of the command line: rspnet pretrain --dry_run")
     return _run(lambda: run_pretraining(config, second_stop="interrupt"), config)
 
 
 def finetune(
-    root: AnyPath,
+    dataset: AnyPath,
     *,
     out: AnyPath | None = None,
-    init: AnyPath | TrainingResult | None = None,
+    weights: AnyPath | TrainingResult | None = None,
     recipe: str | None = None,
     resume: bool = False,
     **options: Any,
@@ -103,10 +104,10 @@ def finetune(
     """Train a classifier on labelled videos and test it, as `rspnet finetune` does; interrupted as `pretrain`.
 
     Args:
-        root: folder of the data set; `data={"kind": "folders"}` for one folder of videos a class.
+        dataset: its folder, or a CSV of videos and classes; `data={"kind": "folders"}` for one folder a class.
         out: run folder, for checkpoints, curves, result.json, predictions and confusion matrix; runs/finetune-NAME
             without.
-        init: weights to start from: a file, a run folder, or what `pretrain` returned; random without.
+        weights: to start from: a file, a run folder, or what `pretrain` returned; random without.
         recipe: ready-made settings, such as "ucf101-r3d_18"; `options` win over them.
         resume: go on with the run in `out`; starts from step 0 where there is none.
         options: those of `rspnet finetune --help` by their names there. A section is a mapping, or its dataclass from
@@ -116,14 +117,16 @@ def finetune(
         RSPNetError: see its kinds; the message names the option in the spelling of the command line.
         KeyboardInterrupt: it was interrupted (or got SIGTERM); the checkpoint is written.
 
-    Example: rspnet.finetune("my_actions", out="runs/actions", init="runs/first", data={"kind": "folders"})
+    Example: rspnet.finetune("my_actions", out="runs/actions", weights="runs/first", data={"kind": "folders"})
     """
-    given = _basis(out, resume) | {"data": {"root": os.fspath(root)}}
-    if init is not None:
-        given["model"] = {"init": os.fspath(init)}
-    config: FinetuneConfig = parse_options(
-        FinetuneConfig, merged(given, plain_options(options)), command="finetune", recipe=recipe
-    )
+    named = FinetuneConfig.BY_PLACE.option(os.fspath(dataset)).removeprefix("data.")
+    given = _basis(out, resume) | {"data": {named: os.fspath(dataset)}}
+    if weights is not None:
+        given["weights"] = os.fspath(weights)
+    given = merged(given, plain_options(options))
+    config: FinetuneConfig = parse_options(FinetuneConfig, given, command="finetune", recipe=recipe)
+    if chosen := choose_finetuning(config, dotted_names(given)):
+        config = parse_options(FinetuneConfig, given, command="finetune", recipe=recipe, defaults=chosen)
     return _run(lambda: run_finetuning(config, second_stop="interrupt"), config)
 
 

@@ -40,7 +40,7 @@ def classify_run(config: ClassifyRunConfig) -> int:
     store = _given_features(config)
     paths, skipped = None, 0
     if store is None:
-        records = videos_of(config.sources)
+        records = videos_of(config.videos)
         store = FeatureStore(folder / STORE)
         done = run_embedding(_job(config, classifier.stamp, store), records, skipped=folder / SKIPPED)
         if done.stopped:
@@ -50,7 +50,7 @@ def classify_run(config: ClassifyRunConfig) -> int:
     classifier.refuse_other(store.stamp, place=str(store.folder))
     if rank() > 0:
         return 0
-    with TimelineFiles(folder, classifier.names, title=f"Events of {', '.join(config.sources[:3])}") as files:
+    with TimelineFiles(folder, classifier.names, title=f"Events of {', '.join(config.videos[:3])}") as files:
         for video in stream_videos(store, classifier.vectors, classifier.probabilities, only=paths):
             files.add(video, video.values, classifier.events(video.start_s, video.end_s, video.values))
     events = sum(len(video.events) for video in files.videos)
@@ -70,17 +70,17 @@ def classify_run(config: ClassifyRunConfig) -> int:
 def _given_features(config: ClassifyRunConfig) -> FeatureStore | None:
     """The store that the sources are; None where they are videos."""
     try:
-        store = open_store(Path(config.sources[0]))
+        store = open_store(Path(config.videos[0]))
     except RSPNetError:
         return None
-    if len(config.sources) > 1:
-        raise ConfigError(f"{config.sources[0]!r} holds features: name one store of features, or videos only")
+    if len(config.videos) > 1:
+        raise ConfigError(f"{config.videos[0]!r} holds features: name one store of features, or videos only")
     return store
 
 
 def _job(config: ClassifyRunConfig, stamp: Stamp, store: FeatureStore) -> Embedding:
     """Embedding as the classifier's features were made."""
-    model = config.model or stamp.model
+    model = config.weights or stamp.model
     if not weights_file(model).exists():
         raise CheckpointError(f"the classifier's checkpoint {model!r} is not there: name where it is with --model")
     if sha256_of(weights_file(model)) != stamp.weights_sha256:

@@ -13,6 +13,7 @@ from rspnet.core.files import sha256_of, write_json
 from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.models.weights import LoadReport, read_weights_file
 from rspnet.pretext.bare import BareBackbone
+from rspnet.pretext.opening import weights_file
 from rspnet.pretext.pretrained import load_pretrained_with_report
 from rspnet.pretext.rspnet import RSPNet
 
@@ -23,7 +24,7 @@ def convert(config: ConvertConfig) -> None:
     Raises:
         RSPNetError: a file that cannot be read or fits no network, or one that needs no conversion.
     """
-    source = Path(config.file)
+    source = weights_file(config.weights)
     if config.out is not None and Path(config.out).absolute() == source.absolute():
         raise ConfigError(f"--out {config.out!r} is the file itself: name a new one")
     content, report, what = converted(source)

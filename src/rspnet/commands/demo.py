@@ -84,7 +84,7 @@ def demo(config: DemoConfig) -> int:
     write_result(folder, command="demo", protocol=plain(settings), results=found)
     page = write_report(folder, num_videos=REPORT_VIDEOS)
     console.print(f"\nreport      {page}\ncheckpoint  {Path(settings.out) / LAST}", highlight=False)
-    console.print("try next    rspnet index YOUR_VIDEOS --store library", highlight=False)
+    console.print("try next    rspnet index YOUR_VIDEOS --out library", highlight=False)
     return 0
 
 
@@ -116,7 +116,7 @@ def training(folder: Path, config: DemoConfig) -> PretrainConfig:
         "model": {"queue_size": 48},
         "engine": {"loggers": ("csv",), "log_every": 20, "checkpoint_every": 100},
         "out": folder / "run",
-        "max_steps": config.steps,
+        "max_steps": config.max_steps,
         "seed": config.seed,
         "resume": True,
     }

@@ -35,11 +35,12 @@ def embed(config: EmbedConfig) -> int:
     """
     join_ranks(pick_device(config.device))
     records = videos_of(config.videos)
-    embedder = open_embedder(config.model, config, descriptor=config.descriptor, cluster=config.cluster())
+    embedder = open_embedder(config.weights, config, descriptor=config.descriptor, cluster=config.cluster())
+    embedder.num_clips = config.clips_of_a_video
     clips = config.clips_of_a_row(several=usual_clips(embedder.model.backbone))
     embedder.descriptor = config.descriptor or usual_descriptor(clips)
     view = _view(config, embedder, clips)
-    stamp = stamp_for(embedder, view, model=config.model, dtype=config.dtype)
+    stamp = stamp_for(embedder, view, model=config.weights, dtype=config.dtype)
     out = Path(config.out)
     store = FeatureStore(out / STORE)
     store.refuse_other(stamp)

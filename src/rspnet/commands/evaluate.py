@@ -26,12 +26,10 @@ def evaluate(config: EvaluateConfig) -> None:
     """
     device = pick_device(config.device)
     join_ranks(device)
-    trained = open_classifier(config.run)
+    trained = open_classifier(config.weights)
     data, clips = read_sections(trained.config)
     data = replace(data, root=config.root or data.root)
-    clips = replace(
-        clips, test_clips=config.test_clips or clips.test_clips, test_crops=config.test_crops or clips.test_crops
-    )
+    clips = replace(clips, num_clips=config.num_clips or clips.num_clips, num_crops=config.num_crops or clips.num_crops)
     folder = open_run_folder(config.out or str(trained.path.parent / "evaluate"), config, command="evaluate")
     shape = (3, clips.num_frames, clips.size, clips.size)
     workers = share_cores(trained.model.backbone, shape, device=device, workers=config.num_workers)

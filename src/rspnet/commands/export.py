@@ -34,7 +34,7 @@ from rspnet.models.weights import read_weights_file
 from rspnet.pretext.exporting import describe_network
 from rspnet.pretext.opening import weights_file
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.runs.classifiers import open_classifier, reported_checkpoint
+from rspnet.runs.classifiers import open_classifier
 from rspnet.runs.huggingface import PREFIX, save_huggingface
 from rspnet.runs.run_folder import RESULT, open_run_folder, plain, write_result
 
@@ -58,13 +58,13 @@ def export(config: ExportConfig) -> None:
     missing = [name for name in _NEEDED[config.format] if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"--format {config.format} needs {', '.join(missing)}: pip install 'rspnet[export]'")
-    network, description = open_network(config.model)
+    network, description = open_network(config.weights)
     folder = open_run_folder(config.out, config, command="export")
     path = folder / _FILES[config.format]
     if config.format == "safetensors":
         gap = _safetensors(network, path, description)
     elif config.format == "huggingface":
-        gap = _huggingface(network, folder, description, source=config.model)
+        gap = _huggingface(network, folder, description, source=config.weights)
     else:
         gap = {"program": _program, "onnx": _onnx}[config.format](network, path, description["clip_shape"])
         write_description(network, folder, description, format=config.format)
@@ -85,14 +85,15 @@ def open_network(model: str) -> tuple[Network, dict[str, Any]]:
     """
     if (Path(model) / DESCRIPTION).is_file():
         network, description = load_exported(model)
-    elif read_weights_file(file := reported_checkpoint(model)).get("task") == CLASSIFIER_TASK:
+    elif read_weights_file(weights_file(model)).get("task") == CLASSIFIER_TASK:
         trained = open_classifier(model)
         clips = trained.config["clips"]
         names = {"kind": "classifier", "num_classes": len(trained.class_names), "class_names": trained.class_names}
         network = trained.model
+        names |= {"training": {"config": trained.config, "init_sha256": trained.init_sha256}}
         description = names | describe_network(network.backbone, num_frames=clips["num_frames"], size=clips["size"])
     else:
-        network, description = load_pretrained(file).exported()
+        network, description = load_pretrained(model).exported()
     return network.float().eval(), description
 
 
@@ -105,7 +106,7 @@ def _safetensors(network: Network, path: Path, description: dict[str, Any]) -> f
 def _huggingface(network: Network, folder: Path, description: dict[str, Any], *, source: str) -> float:
     from safetensors.torch import load_file
 
-    file = weights_file(str(reported_checkpoint(source)))
+    file = weights_file(source)
     facts: dict[str, Any] = {"source": file.name, "weights_sha256": sha256_of(file)}
     with suppress(OSError, ValueError, KeyError, TypeError):  # a file alone says nothing of its training
         result = json.loads((Path(source) / RESULT).read_text(encoding="utf-8"))

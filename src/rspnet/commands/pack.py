@@ -85,7 +85,7 @@ def pack(config: PackConfig) -> int:
     size = sum(row["size"] for row in rows)
     write_result(folder, command="pack", protocol=plain(config), results={**counts, "bytes": size})
     text = f"{len(rows)} videos in {len(shards)} shards: {out}"
-    text += f"; {len(log)} left out, named in {folder / SKIPPED}" if len(log) else ""
+    text += f"; {len(log)} skipped, named in {folder / SKIPPED}" if len(log) else ""
     PlainConsole(stderr=True).print(text, soft_wrap=True)
     return 1 if len(log) else 0
 

@@ -42,7 +42,7 @@ def predict(config: PredictConfig) -> None:
     Raises:
         RSPNetError: a bad checkpoint, or not one readable video.
     """
-    trained = open_classifier(config.model)
+    trained = open_classifier(config.weights)
     _, clips = read_sections(trained.config)
     device = pick_device(config.device)
     trained.model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -54,7 +54,7 @@ def predict(config: PredictConfig) -> None:
     if config.window_s is not None:
         _predict_windows(config, trained, clips, records, machine)
         return
-    view = scoring_view(replace(clips, test_clips=config.test_clips or clips.test_clips))
+    view = scoring_view(replace(clips, num_clips=config.num_clips or clips.num_clips))
     found: list[tuple[VideoRecord, NDArray[np.float32]]] = []
     for result in video_scores(trained.model, VideoClips(records, view), **machine):
         if isinstance(result, Skip):

@@ -104,7 +104,7 @@ def probe(config: ProbeConfig) -> None:
 
 def make_embedder(config: ProbeConfig) -> Embedder:
     """The checkpoint's network, or with `random_init` its twin with fresh weights from the seed."""
-    model = load_pretrained(config.model)
+    model = load_pretrained(config.weights)
     if config.random_init:
         model = fresh_twin(model, seed=config.seed)
     return open_embedder(model, config, pooling=config.pooling, stream=config.stream, descriptor=config.descriptor)

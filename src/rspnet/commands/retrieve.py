@@ -111,7 +111,7 @@ def retrieve(config: RetrieveConfig) -> None:
     if protocol.drops_last_batch:
         train = drop_incomplete_batch(train, config.official_batch)
     embedder = open_embedder(
-        config.model,
+        config.weights,
         config,
         pooling=config.pooling or protocol.pooling,
         stream=config.stream,
@@ -242,6 +242,7 @@ def _write(
     chosen = PROTOCOLS[config.protocol]
     stamp = {**embedder_view(maker.embedder), "protocol": config.protocol, "gallery_view": chosen.gallery_view}
     assert config.data.root is not None
+    assert config.data.kind is not None
     stamp["scored_split"] = scored_split(config.data.kind, config.data.root, list=config.data.list)
     stamp |= {"data": plain(config)["data"], "seed": config.seed, "weights_sha256": maker.weights_sha256}
     if chosen.drops_last_batch:

@@ -21,7 +21,7 @@ def roi(config: RoiConfig) -> None:
     Raises:
         RSPNetError: an unreadable video, a bad checkpoint, or one whose heads are not linear.
     """
-    model = require_heads(load_pretrained(config.model), task="roi").to(pick_device(config.device))
+    model = require_heads(load_pretrained(config.weights), task="roi").to(pick_device(config.device))
     num_frames, size = config.num_frames or model.config["num_frames"], config.size or model.config["size"]
     stride = config.stride or model.config.get("stride", 1)
     shape = {"num_frames": num_frames, "stride": stride, "size": size}
@@ -34,7 +34,7 @@ def roi(config: RoiConfig) -> None:
     write_result(
         folder,
         command="roi",
-        protocol={**shape, "weights_sha256": sha256_of(weights_file(config.model))},
+        protocol={**shape, "weights_sha256": sha256_of(weights_file(config.weights))},
         results={
             "clips": [{"path": str(clip.path), "start_s": clip.start_s} for clip in (first, second)],
             "motion_similarity": own.motion_similarity,

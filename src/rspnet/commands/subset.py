@@ -11,6 +11,6 @@ from rspnet.data.labelled.layout import require_root
 
 def make_subset(config: SubsetConfig) -> None:
     """Link the smallest classes into a new folder and name them."""
-    require_root(Path(config.root))
-    kept = link_smallest_classes(Path(config.root), Path(config.out), num_classes=config.num_classes)
+    require_root(Path(config.dataset))
+    kept = link_smallest_classes(Path(config.dataset), Path(config.out), num_classes=config.num_classes)
     print(f"{len(kept)} classes in {config.out}: {', '.join(kept)}")

@@ -37,7 +37,7 @@ def transcode(config: TranscodeConfig) -> int:
         ConfigError: source and target overlap.
         RSPNetError: the source cannot be read, or not one of its videos.
     """
-    source, target = as_path(config.source), Path(config.target)
+    source, target = as_path(config.videos), Path(config.out)
     inside = (source.absolute() if is_url(source) else source.resolve(), target.resolve())
     if inside[0].is_relative_to(inside[1]) or inside[1].is_relative_to(inside[0]):
         raise ConfigError(f"source {str(source)!r} and target {str(target)!r} must lie outside each other")

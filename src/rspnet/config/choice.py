@@ -126,7 +126,7 @@ def _clip(found: Circumstances, data: Mapping[str, Any]) -> tuple[int, str]:
     if found.frames is None:
         return frames, f"{size}, the recipe's: the length of the videos could not be read"
     if window > found.frames:
-        return frames, f"{size}: more than one of ten videos is shorter than {window} frames and will be left out"
+        return frames, f"{size}: more than one of ten videos is shorter than {window} frames and will be skipped"
     if frames < usual:
         return frames, f"{size}: a window of {window} frames fits into nine of ten videos, {2 * window} would not"
     return frames, f"{size}, the recipe's: nine of ten videos have {found.frames:,} frames or more, it needs {window}"

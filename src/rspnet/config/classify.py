@@ -48,11 +48,11 @@ class ClassifyRunConfig(RayViewConfig):
     """
 
     classifier: str = positional("Run folder of rspnet classify fit, or the classifier.npz in it.")
-    sources: list[str] = positional("Videos or folders of videos; or features that rspnet embed wrote.", nargs="+")
+    videos: list[str] = positional("Video files or folders of videos; or features that rspnet embed wrote.", nargs="+")
     out: str = "timeline"
     """Run folder: events.csv, windows.parquet, timeline.html, subtitles, elan, boris.tsv and the features go there."""
-    model: str | None = None
-    """The checkpoint the classifier's features came from; the default is where it was."""
+    weights: str | None = None
+    """The weights that the classifier's features came from, where they have moved since."""
     batch_size: int = 16
     """Clips that go through the network together."""
     device: Device = "auto"

@@ -17,7 +17,7 @@ class ConvertConfig:
     Example: rspnet convert model_best_s3dg_200epoch.pth.tar --out s3dg.ckpt
     """
 
-    file: str = positional("Weights file.")
+    weights: str = positional("File of weights.")
     out: str | None = None
     """Checkpoint to write, with OUT.report.json next to it; without it only the report is printed."""
     keys: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rspnet.config.rules import Device, Precision, require, require_clips
+from rspnet.config.rules import DEFAULT_WEIGHTS, Device, Precision, require, require_clips
 
 
 @dataclass(frozen=True)
@@ -14,11 +14,11 @@ class DisentangleConfig:
     Linear probes of speed, direction, motion, texture, colour and background on the backbone and on both heads; RSP
     accuracy on copies that keep the motion but not the traces that could stand in for it. Needs no data.
 
-    Example: rspnet study disentangle --model runs/first/last.ckpt --out disentangle
+    Example: rspnet study disentangle --weights runs/first --out disentangle
     """
 
-    model: str
-    """Checkpoint (last.ckpt) or published .pth.tar file."""
+    weights: str = DEFAULT_WEIGHTS
+    """Weights: checkpoint, run folder, export, published file, or the name of weights that come with the package."""
     out: str = "disentangle"
     """Run folder: report.md, report.png, result.json and config.yaml go there."""
     random_init: bool = False

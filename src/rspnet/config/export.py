@@ -16,10 +16,12 @@ class ExportConfig:
     (torch.export); onnx: model.onnx; huggingface: a folder for AutoModel with trust_remote_code, with a model card. The
     batch size of programs and ONNX is free, frames and size are fixed.
 
-    Example: rspnet export runs/first/last.ckpt --format onnx --out exported
+    Example: rspnet export runs/first --format onnx --out exported
     """
 
-    model: str = positional("Checkpoint of pretrain, finetune or convert, their run folder, or published file.")
+    weights: str = positional(
+        "Weights: checkpoint, run folder, export, published file, or the name of weights that come with the package."
+    )
     out: str = "exported"
     """Run folder: the file, model.json (what goes in and what comes out), config.yaml and result.json go there."""
     format: Literal["safetensors", "program", "onnx", "huggingface"] = "safetensors"

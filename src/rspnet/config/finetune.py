@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
-from rspnet.config.labelled import LabelledDataConfig
+from rspnet.config.labelled import DATASET, LabelledDataConfig
 from rspnet.config.rules import (
     DEFAULT_OUT,
+    ByPlace,
     Device,
     Precision,
     named_out,
@@ -37,14 +38,14 @@ class LabelledClipsConfig:
     """Mirror half of the training clips; off where left and right matter."""
     batch_size: int = 32
     """Clips in one step over all ranks together."""
-    test_clips: int = 10
+    num_clips: int = 10
     """Evenly spaced clips of a test video; their scores are averaged."""
-    test_crops: Literal[1, 3] = 1
+    num_crops: Literal[1, 3] = 1
     """Squares of each clip: the centre, or three along the longer side."""
     num_workers: int | None = None
     """Processes per rank that read videos."""
     max_skipped: float = 0.05
-    """Largest share of unreadable training videos before the run ends with exit code 3."""
+    """Largest share of training videos that may be skipped before the run ends with exit code 3."""
 
     def __post_init__(self) -> None:
         require_clips(self, prefix="--clips.")
@@ -56,12 +57,10 @@ class LabelledClipsConfig:
 class ClassifierConfig:
     """The network and how much of it learns."""
 
-    init: str | None = None
-    """Weights to start from: a checkpoint of pretrain or finetune, or a published file; random without it."""
     backbone: str | None = None
-    """Video network (the names: see pretrain --help); the default is that of `init`, or r3d_18."""
+    """Video network (the names: see pretrain --help); the default is that of the weights, or r3d_18."""
     input: Literal["rgb", "difference", "scaled_difference", "both", "moving"] | None = None
-    """What it sees (see pretrain --model.input); the default is that of `init`, or rgb."""
+    """What it sees (see pretrain --model.input); the default is that of the weights, or rgb."""
     dropout: float | None = None
     """Share of pooled features dropped in training; the default is what is published (S3D-G 0.5, others 0)."""
     freeze: int = 0
@@ -77,10 +76,15 @@ class ClassifierConfig:
 class FinetuneConfig:
     """Train a video classifier on labelled videos, from pre-trained weights or from scratch, and test it.
 
-    Example: rspnet finetune --recipe finetune/ucf101-r3d_18 --data.root UCF101 --model.init last.ckpt --out runs/ucf
+    Example: rspnet finetune UCF101 --recipe finetune/ucf101-r3d_18 --weights runs/first --out runs/ucf
     """
 
+    BY_PLACE: ClassVar[ByPlace] = DATASET
+
     data: LabelledDataConfig
+    weights: str | None = None
+    """Weights to start from: checkpoint, run folder, export, published file, or the name of weights that come with the
+    package; random ones without it."""
     out: str = DEFAULT_OUT.format("finetune")
     """Run folder: checkpoints, logs, config.yaml, result.json, predictions and confusion.png go there. NAME is that of
     the data set's folder."""
@@ -94,8 +98,8 @@ class FinetuneConfig:
     default is validation where the data have such a split of their own, else last."""
     validation_share: float = 0.0
     """Share of every class's training videos that is carved off for an early look after each epoch."""
-    look_clips: int = 1
-    """Clips of a video in these looks."""
+    validation_clips: int = 1
+    """Clips of a video that is looked at after an epoch."""
     epochs: int = 30
     """Passes over the training videos."""
     max_steps: int | None = None
@@ -106,9 +110,9 @@ class FinetuneConfig:
     """Go on exactly where the last checkpoint in `out` ends; starts from step 0 where there is none."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "out", named_out(self.out, "finetune", self.data.root))
+        object.__setattr__(self, "out", named_out(self.out, "finetune", self.data.list or self.data.root))
         require(self.epochs >= 1, f"--epochs {self.epochs}: must be at least 1")
-        require(self.look_clips >= 1, f"--look_clips {self.look_clips}: must be at least 1")
+        require(self.validation_clips >= 1, f"--validation_clips {self.validation_clips}: must be at least 1")
         require(self.max_steps is None or self.max_steps >= 1, f"--max_steps {self.max_steps}: must be at least 1")
         share = self.validation_share
         require(0 <= share < 1, f"--validation_share {share}: must be at least 0 and below 1")
@@ -126,17 +130,17 @@ class FinetuneConfig:
 class EvaluateConfig:
     """Test a fine-tuned run again, as it was tested or under another view.
 
-    Example: rspnet evaluate runs/ucf --test_crops 3 --out runs/ucf-3crops
+    Example: rspnet evaluate runs/ucf --num_crops 3 --out runs/ucf-3crops
     """
 
-    run: str = positional("Run folder of rspnet finetune.")
+    weights: str = positional("Weights of rspnet finetune: its run folder, or a checkpoint in it.")
     out: str | None = None
-    """Run folder of this evaluation; the default is `evaluate` in the run's folder."""
+    """Run folder of this evaluation; the default is `evaluate` in the folder of the weights."""
     root: str | None = None
     """Folder of the data set, where it has moved."""
-    test_clips: int | None = None
+    num_clips: int | None = None
     """Evenly spaced clips of a video; the default is the run's."""
-    test_crops: Literal[1, 3] | None = None
+    num_crops: Literal[1, 3] | None = None
     """Squares of each clip; the default is the run's."""
     num_workers: int | None = None
     """Processes that read videos."""
@@ -153,12 +157,13 @@ class EvaluateConfig:
 class PredictConfig:
     """Name the classes of new videos with a fine-tuned network.
 
-    Examples: rspnet predict runs/ucf my_video.mp4
-              rspnet predict runs/ucf my_videos --out classes.csv
-              rspnet predict runs/ucf my_videos --window_s 2 --out timeline
+    Examples: rspnet predict my_video.mp4 --weights runs/ucf
+              rspnet predict my_videos --weights runs/ucf --out classes.csv
+              rspnet predict my_videos --weights runs/ucf --window_s 2 --out timeline
     """
 
-    model: str = positional("Run folder of rspnet finetune, or one of its checkpoints.")
+    weights: str
+    """Weights of rspnet finetune: its run folder, a checkpoint in it, or an export."""
     videos: list[str] = positional("Video files or folders of videos.", nargs="+")
     top: int = 5
     """Classes to print."""
@@ -169,7 +174,7 @@ class PredictConfig:
     """Judge windows of so many seconds instead of whole videos."""
     hop_s: float | None = None
     """Seconds from one window to the next; the default is half a window."""
-    test_clips: int | None = None
+    num_clips: int | None = None
     """Evenly spaced clips of a video; the default is the run's."""
     num_workers: int | None = None
     """Processes that read videos."""

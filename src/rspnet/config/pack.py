@@ -14,7 +14,7 @@ class PackConfig(RayConfig):
 
     A shard is a plain tar file (`tar xf`, webdataset); next to every video is a .json with its name, label, frames and
     fps. `out` then stands for the folder of videos in every command that takes one. Every video is checked once, frame
-    by frame; what cannot be decoded whole is left out and named, and the exit code is 1. Call it again to go on where
+    by frame; what cannot be decoded whole is skipped and named, and the exit code is 1. Call it again to go on where
     it was stopped, or after videos have come, changed or gone: only new and changed ones are packed.
 
     Example: rspnet pack my_videos --out shards

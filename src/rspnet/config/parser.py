@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 import yaml
 
 from rspnet.config.method_options import add_method_options, method_flags, method_of
+from rspnet.config.old_words import in_new_options
 from rspnet.config.rules import METHOD, ByPlace
+from rspnet.config.words import in_form
 from rspnet.core.errors import ConfigError
-from rspnet.core.files import refuse_address
+from rspnet.core.files import at_home, refuse_address
 from rspnet.recipes import recipe_names, recipe_path
 
 if TYPE_CHECKING:
@@ -57,13 +59,19 @@ def parse_words(kind: type, words: Sequence[str], *, command: str, defaults: Map
     if defaults:
         parser.set_defaults(dict(_dotted(defaults)))
     flags = set(flags_of(kind)).union(*(method_flags(name) for name in _methods(kind)))
-    spelled = expand(words, flags=flags)
-    if any(item.metadata["positional"].get("nargs") == "*" for item in _placed(kind)):
-        spelled = places_first(spelled, several=[f"--{name}" for name in _several(kind)])
+    placed, lists = [item.name for item in _placed(kind)], [f"--{name}" for name in _several(kind)]
+    spelled = in_form(words, command=command, flags=flags, places=placed, several=lists)
     return _parsed(kind, parser, lambda: parser.parse_args(spelled), command=command)
 
 
-def parse_options(kind: type, options: Mapping[str, Any], *, command: str, recipe: str | None = None) -> Any:
+def parse_options(
+    kind: type,
+    options: Mapping[str, Any],
+    *,
+    command: str,
+    recipe: str | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Any:
     """The configuration that options of Python ask for.
 
     Args:
@@ -71,18 +79,20 @@ def parse_options(kind: type, options: Mapping[str, Any], *, command: str, recip
         options: by name; those of a section as a mapping or as the section's dataclass; paths as text or `Path`.
         command: its name.
         recipe: ready-made settings that `options` win over; the command's name and a slash may be left out.
+        defaults: nested options in place of the configuration's own defaults; the recipe and `options` win over them.
 
     Raises:
         ConfigError: as `parse_words`, or there is no such recipe.
     """
     parser = make_parser(kind, command=command)
-    given, known = plain_options(options), [item.name for item in fields(kind)]
+    given, known = in_new_options(command, plain_options(options)), [item.name for item in fields(kind)]
     for name in given:
         if name not in known:
             raise ConfigError(f"there is no option {name!r}: one of {', '.join(known)}")
     if recipe is not None:
         name = recipe if "/" in recipe else f"{command}/{recipe}"
         given = merged(yaml.safe_load(recipe_path(name, command=command).read_text(encoding="utf-8")), given)
+    given = merged(defaults or {}, given)
     return _parsed(kind, parser, lambda: parser.parse_object(given), command=command)
 
 
@@ -196,7 +206,8 @@ def _parsed(kind: type, parser: ArgumentParser, parse: Callable[[], Namespace], 
                 raise ConfigError(f"--config: section {name!r} is {parsed[name]!r}: it must hold options of its own")
         for name, value in parsed.as_flat().__dict__.items():
             parsed[name] = at_home(value)
-        refuse_addresses(parsed)
+        if not getattr(kind, "WRITES_TO_ADDRESSES", False):
+            refuse_addresses(parsed)
         values = parser.instantiate(parsed)
         for name in _methods(kind):
             values[name] = method_of(values[name])
@@ -211,13 +222,6 @@ def _parsed(kind: type, parser: ArgumentParser, parse: Callable[[], Namespace], 
             cause = cause.__cause__ or cause.__context__
         message = plainly(str(error), places=[item.name for item in _placed(kind)])
         raise ConfigError(f"{message} (rspnet {command} --help explains every option)") from None
-
-
-def at_home(value: Any) -> Any:
-    """`~/x` as the path it means: the shell leaves it alone in `--out=~/x` and in YAML files."""
-    if isinstance(value, list | tuple):
-        return type(value)(at_home(inner) for inner in value)
-    return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~") else value  # noqa: PTH111 - text
 
 
 def refuse_addresses(parsed: Any) -> None:
@@ -277,56 +281,10 @@ def flags_of(kind: type, prefix: str = "--") -> Iterator[str]:
             yield from flags_of(hint, f"{prefix}{name}.")
 
 
-def expand(words: Sequence[str], *, flags: Collection[str]) -> list[str]:
-    """Spell options with underscores, and `--flag` as `--flag=true`."""
-    expanded: list[str] = []
-    for place, word in enumerate(words):
-        name, equals, value = word.partition("=")
-        if name.startswith("--"):
-            name = "--" + name[2:].replace("-", "_")
-        elif name == "-k":
-            name = "--k"
-        following = words[place + 1] if place + 1 < len(words) else ""
-        if name in flags and not equals and following not in ("true", "false"):
-            expanded.append(f"{name}=true")
-        else:
-            expanded.append(name + equals + (at_home(value) if equals else value))
-    return expanded
-
-
-def places_first(words: Sequence[str], *, several: Collection[str]) -> list[str]:
-    """Words with those that are given by place before the options: argparse takes none that follow where none must.
-
-    Args:
-        words: spelled as `expand` does.
-        several: options that take one text or more.
-    """
-    placed: list[str] = []
-    options: list[str] = []
-    left = list(words)
-    while left:
-        word = left.pop(0)
-        if not word.startswith("-"):
-            placed.append(word)
-            continue
-        options.append(word)
-        values = 0 if "=" in word else len(left) if word in several else 1
-        while values and left and not left[0].startswith("--"):
-            options.append(left.pop(0))
-            values -= 1
-    return placed + options
-
-
 def is_undecided(kind: type, names: Iterable[str]) -> bool:
     """Whether options of these dotted names leave open what is learned and how, so that it is to be chosen."""
     open_ones: tuple[str, ...] | None = getattr(kind, "UNDECIDED", None)
     return open_ones is not None and all(name in open_ones or name.split(".")[0] in open_ones for name in names)
-
-
-def named_in(words: Sequence[str]) -> list[str]:
-    """Dotted names of the options that words of a command line give."""
-    spelled = expand(words, flags=())
-    return [word[2:].partition("=")[0] for word in spelled if word.startswith("--")]
 
 
 def dotted_names(options: Mapping[str, Any]) -> list[str]:

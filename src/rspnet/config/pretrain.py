@@ -41,7 +41,7 @@ class PairDataConfig:
     num_workers: int | None = None
     """Loader processes per rank; the default is the cores that the training threads leave, at least a quarter."""
     max_skipped: float = 0.05
-    """Largest share of videos that may be left out (undecodable, too short) before the run ends with exit code 3."""
+    """Largest share of videos that may be skipped (undecodable, too short) before the run ends with exit code 3."""
 
     @property
     def played(self) -> Speeds:
@@ -85,7 +85,7 @@ class PretrainConfig:
     )
 
     UNDECIDED: ClassVar[tuple[str, ...]] = (
-        "data.root", "data.list", "data.num_workers", "data.max_skipped", "model.init", "out", "engine", "seed",
+        "data.root", "data.list", "data.num_workers", "data.max_skipped", "weights", "out", "engine", "seed",
         "resume", "dry_run",
     )  # fmt: skip
     """Options and sections that say nothing of what is learned and how: with these alone the rest is chosen."""
@@ -93,6 +93,9 @@ class PretrainConfig:
     data: PairDataConfig
     out: str = DEFAULT_OUT.format("pretrain")
     """Run folder: checkpoints, logs, config.yaml, skipped.csv and result.json go there. NAME is that of the videos."""
+    weights: str | None = None
+    """Weights to start from, whose network and clips are taken over: checkpoint, run folder, export, published file, or
+    the name of weights that come with the package; random ones without it."""
     model: PretextMethod = field(default=RSPNetMethod(), metadata=METHOD)
     optim: OptimConfig = field(default_factory=OptimConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)

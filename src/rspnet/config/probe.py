@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from rspnet.config.labelled import LabelledDataConfig
-from rspnet.config.rules import DEFAULT_WEIGHTS, positional, require
+from rspnet.config.labelled import DATASET, LabelledDataConfig
+from rspnet.config.rules import DEFAULT_WEIGHTS, ByPlace, require
 from rspnet.config.view import EvenViewConfig
 
 
@@ -14,16 +14,15 @@ from rspnet.config.view import EvenViewConfig
 class ProbeConfig(EvenViewConfig):
     """Judge frozen features: linear classifier, nearest neighbours, and curves over few labels.
 
-    Example: rspnet probe runs/first/last.ckpt --data.kind ucf101 --data.root UCF101 --out runs/probe
+    Example: rspnet probe UCF101 --weights runs/first --out runs/probe
     """
+
+    BY_PLACE: ClassVar[ByPlace] = DATASET
 
     data: LabelledDataConfig
     """Labelled videos: classifiers learn from the training split and are scored on the test split."""
-    model: str = positional(
-        "Checkpoint (last.ckpt), published .pth.tar file, or weights that come with the package (the default).",
-        nargs="?",
-        default=DEFAULT_WEIGHTS,
-    )
+    weights: str = DEFAULT_WEIGHTS
+    """Weights: checkpoint, run folder, export, published file, or the name of weights that come with the package."""
     out: str = "probe"
     """Run folder: result.json, predictions, confusion.png, few_labels.png, skipped.csv and config.yaml go there."""
     random_init: bool = False

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from rspnet.config.labelled import LabelledDataConfig
-from rspnet.config.rules import DEFAULT_WEIGHTS, positional, require
+from rspnet.config.labelled import DATASET, LabelledDataConfig
+from rspnet.config.rules import DEFAULT_WEIGHTS, ByPlace, require
 from rspnet.config.view import EvenViewConfig
 
 
@@ -14,16 +14,15 @@ from rspnet.config.view import EvenViewConfig
 class RetrieveConfig(EvenViewConfig):
     """Score frozen features by video retrieval: do a test video's nearest training videos show its class?
 
-    Example: rspnet retrieve runs/first/last.ckpt --data.kind ucf101 --data.root UCF101 --out runs/retrieve
+    Example: rspnet retrieve UCF101 --weights runs/first --out runs/retrieve
     """
+
+    BY_PLACE: ClassVar[ByPlace] = DATASET
 
     data: LabelledDataConfig
     """Labelled videos: the test split queries the training split."""
-    model: str = positional(
-        "Checkpoint (last.ckpt), published .pth.tar file, or weights that come with the package (the default).",
-        nargs="?",
-        default=DEFAULT_WEIGHTS,
-    )
+    weights: str = DEFAULT_WEIGHTS
+    """Weights: checkpoint, run folder, export, published file, or the name of weights that come with the package."""
     out: str = "retrieve"
     """Run folder: result.json, per_class.csv, skipped.csv and config.yaml go there."""
     protocol: Literal["ours", "official", "paper"] = "ours"

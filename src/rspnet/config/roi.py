@@ -16,8 +16,8 @@ class RoiConfig:
 
     first: str = positional("A video.")
     second: str = positional("Another video (or the same at another time).")
-    model: str = DEFAULT_WEIGHTS
-    """Checkpoint (last.ckpt) or published .pth.tar file with linear heads, or weights that come with the package."""
+    weights: str = DEFAULT_WEIGHTS
+    """Weights: checkpoint, run folder, export, published file, or the name of weights that come with the package."""
     out: str = "roi"
     """Run folder: roi.png, roi.mp4, config.yaml and result.json go there."""
     first_start: float | None = None

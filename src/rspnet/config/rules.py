@@ -43,7 +43,7 @@ def require_backbone(name: str | None, *, option: str) -> None:
 def require_clips(config: Any, *, prefix: str = "--") -> None:
     """Raise `ConfigError` where an option of how clips are cut and batched, of those there are, is out of range."""
     least = {"num_frames": 2, "size": 16, "num_workers": 0}
-    least |= dict.fromkeys(("num_clips", "test_clips", "clips", "stride", "batch_size"), 1)
+    least |= dict.fromkeys(("num_clips", "stride", "batch_size"), 1)
     for name, smallest in least.items():
         value = getattr(config, name, None)
         require(value is None or value >= smallest, f"{prefix}{name} {value}: must be at least {smallest}")

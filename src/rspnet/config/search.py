@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rspnet.config.on_ray import RayViewConfig
 from rspnet.config.rules import DEFAULT_WEIGHTS, Device, positional, require, several
@@ -13,19 +14,21 @@ from rspnet.config.view import ViewConfig
 class IndexConfig(ViewConfig, RayViewConfig):
     """Make a folder of videos searchable; run it again after changes, only new or changed videos are done.
 
-    Example: rspnet index my_videos --store library
+    Example: rspnet index my_videos --out library
     """
 
-    store: str
+    WRITES_TO_ADDRESSES: ClassVar[bool] = True
+
+    videos: str = positional("Folder of videos; videos that have left it leave the library.")
+    out: str = "library"
     """The library: a folder, or an object-store address (s3://, gs://, az://)."""
-    folder: str = positional("Folder of videos; videos that have left it leave the library.")
-    model: str = DEFAULT_WEIGHTS
-    """Checkpoint (last.ckpt), published .pth.tar file, or weights that come with the package."""
+    weights: str = DEFAULT_WEIGHTS
+    """Weights: checkpoint, run folder, export, published file, or the name of weights that come with the package."""
     window_s: float = 2.0
     """Seconds of video behind one vector."""
     hop_s: float = 1.0
     """Seconds from one window to the next."""
-    clips: int | None = None
+    num_clips: int | None = None
     """Clips of a window, from the middles of as many equal parts. The default is 3 for a network with two streams,
     whose vectors of motion also hold how features vary over the clips, else 1."""
 
@@ -40,12 +43,12 @@ class IndexConfig(ViewConfig, RayViewConfig):
 class SearchConfig:
     """Find the parts of a library's videos that move like a query, look like it, or both; or those of a trained class.
 
-    Examples: rspnet search library query.mp4 --alpha 0.8 -k 5 --out hits.png
+    Examples: rspnet search library query.mp4 --alpha 0.8 --top 5 --out hits.png
               rspnet search library jump.mp4 other.mp4@3-5 --unlike fall.mp4
               rspnet search library --class classifier:jump
     """
 
-    store: str = positional("The library that rspnet index made.")
+    library: str = positional("The library that rspnet index made.")
     queries: list[str] = positional(
         "Videos that show what is wanted, each whole or as VIDEO@START-END (seconds); the scores of several are "
         "averaged.",
@@ -61,12 +64,12 @@ class SearchConfig:
     """Second at which it ends; the default is the video's end."""
     alpha: float = 0.5
     """1 searches by motion, 0 by appearance; the score is alpha * motion + (1 - alpha) * appearance."""
-    k: int = 10
+    top: int = 10
     """Videos to find, or moments with --class."""
     not_same_video: bool = False
     """Leave out the queries' own videos (any file with the same content)."""
-    model: str | None = None
-    """The library's checkpoint; the default is where it was when the library was made."""
+    weights: str | None = None
+    """The library's weights, where they have moved since it was made."""
     out: str | None = None
     """hits.json, hits.png (a contact sheet), or a run folder for both; only printed without it."""
     explain: bool = False
@@ -76,7 +79,7 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         require(0 <= self.alpha <= 1, f"--alpha {self.alpha}: must be from 0 (appearance) to 1 (motion)")
-        require(self.k >= 1, f"--k {self.k}: must be at least 1")
+        require(self.top >= 1, f"--top {self.top}: must be at least 1")
         require(self.start >= 0, f"--start {self.start}: must not be negative")
         require(self.end is None or self.end > self.start, f"--end {self.end}: must be after --start {self.start}")
         folder = self.out is not None and not self.out.endswith((".json", ".png"))
@@ -92,12 +95,12 @@ class SearchConfig:
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """Search a library in the browser: drop in a clip, slide between motion and look, see why; label what you see.
+    """Search a library in the browser: drop in a clip, weigh motion and appearance, see why; label what you see.
 
     Example: rspnet serve library
     """
 
-    store: str = positional("The library that rspnet index made.")
+    library: str = positional("The library that rspnet index made.")
     host: str = "127.0.0.1"
     """Address to listen at; any but this machine's own opens the library's videos to the network, without a login."""
     port: int = 7860
@@ -108,8 +111,8 @@ class ServeConfig:
     """CSV with the columns path and label: the map can then be coloured by class."""
     marks: str | None = None
     """Folder for the labels that are made in the page; the default is labels in the library."""
-    model: str | None = None
-    """The library's checkpoint; the default is where it was when the library was made."""
+    weights: str | None = None
+    """The library's weights, where they have moved since it was made."""
     device: Device = "auto"
     """Where to run."""
 

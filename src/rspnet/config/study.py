@@ -15,12 +15,13 @@ class StudyConfig:
     OUT/rows; finished rows are never made twice, a row that was stopped goes on where its last checkpoint was. Start
     the command several times with the same --out and the processes share the rows.
 
-    Example: rspnet study claims --root human-motion --out runs/claims
+    Example: rspnet study claims human-motion --out runs/claims
     """
 
     name: str = positional("A ready-made study, such as claims, or a YAML file.")
-    root: str | None = None
-    """Folder of the labelled videos; needed to run rows, not to report them."""
+    dataset: str | None = positional(
+        "Folder of the labelled videos; needed to run rows, not to report them.", nargs="?", default=None
+    )
     out: str | None = None
     """Folder of the rows; the default is runs/study/NAME."""
     only: tuple[str, ...] = ()
@@ -34,4 +35,6 @@ class StudyConfig:
     rows in OUT it does so from the NAME.json that is there."""
 
     def __post_init__(self) -> None:
-        require(bool(self.root) or bool(self.report), "--root is required: the folder of the labelled videos")
+        require(
+            bool(self.dataset) or bool(self.report), "name the folder of the labelled videos: rspnet study NAME DATASET"
+        )

@@ -17,7 +17,7 @@ class DemoConfig:
 
     out: str = "demo-run"
     """Run folder: videos, checkpoint, contact sheet and result.json go there."""
-    steps: int = 200
+    max_steps: int = 200
     """Training steps."""
     num_videos: int = 320
     """Videos to draw, a quarter of them held out."""
@@ -25,7 +25,7 @@ class DemoConfig:
     """Seed of the videos and of the training."""
 
     def __post_init__(self) -> None:
-        require(self.steps >= 1, f"--steps {self.steps}: must be at least 1")
+        require(self.max_steps >= 1, f"--max_steps {self.max_steps}: must be at least 1")
         require(self.num_videos >= 64, f"--num_videos {self.num_videos}: must be at least 64")
 
 
@@ -60,7 +60,7 @@ class BenchConfig:
     """Measurements of the benches step and data, of which the median counts; steps of the bench train."""
     threads: int = 1
     """CPU threads; with one the CPU time counts, with more the clock."""
-    workers: int = 0
+    num_workers: int = 0
     """Loader processes of the bench train; with any the clock counts."""
     videos: list[str] = field(default_factory=list)
     """Videos for the benches data and embed, which make four kinds themselves without them; a folder for train."""
@@ -80,4 +80,4 @@ class BenchConfig:
         sizes = set(self.growth_videos)
         enough = len(sizes) >= 2 and min(sizes) >= 100
         require(enough, f"--growth_videos {self.growth_videos}: must be two numbers or more, of at least 100")
-        require(self.workers >= 0, f"--workers {self.workers}: must not be negative")
+        require(self.num_workers >= 0, f"--num_workers {self.num_workers}: must not be negative")

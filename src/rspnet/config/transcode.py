@@ -16,11 +16,12 @@ class TranscodeConfig(RayConfig):
     a name that ends in .avi then holds an MP4, which this package and FFmpeg recognise by content. Frames, their order
     and their times stay the same and are checked after writing. Call it again to go on where it was stopped.
 
-    Example: rspnet transcode kinetics kinetics-256
+    Example: rspnet transcode kinetics --out kinetics-256
     """
 
-    source: str = positional("Folder of videos.")
-    target: str = positional("Folder to write to.")
+    videos: str = positional("Folder of videos.")
+    out: str = "transcoded"
+    """Folder to write to."""
     short_side: int = 256
     """Pixels of the shorter side; smaller videos are not enlarged."""
     crf: int = 20

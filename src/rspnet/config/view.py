@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from rspnet.config.rules import Device, Precision, require_clips
 
+CLIPS_OF_A_VIDEO = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class ViewConfig:
@@ -34,5 +36,5 @@ class ViewConfig:
 class EvenViewConfig(ViewConfig):
     """The same with clips spread evenly over every video."""
 
-    num_clips: int = 10
+    num_clips: int = CLIPS_OF_A_VIDEO
     """Evenly spaced clips per video."""

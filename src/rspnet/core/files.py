@@ -118,3 +118,10 @@ def is_utf8(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def at_home(value: Any) -> Any:
+    """`~/x` as the path it means: the shell leaves it alone in `--out=~/x` and in YAML files."""
+    if isinstance(value, list | tuple):
+        return type(value)(at_home(inner) for inner in value)
+    return os.path.expanduser(value) if isinstance(value, str) and value.startswith("~") else value  # noqa: PTH111 - text

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+
+from rich.console import Console
 
 from rspnet.core.distributed import rank
 from rspnet.core.errors import RSPNetError, TooManySkippedError
@@ -15,6 +17,7 @@ from rspnet.core.files import write_text
 
 SKIPPED = "skipped.csv"
 """What the file is called in a run folder."""
+_TOLD = 10
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,10 @@ class SkipLog:
                 f"the first was {first.name!r}: {first.reason}"
             )
 
+    def all(self) -> list[Skip]:
+        """Every video that was skipped."""
+        return [Skip(*item) for item in self._reasons.items()]
+
     def first(self) -> Skip:
         """The first video that was skipped."""
         return Skip(*next(iter(self._reasons.items())))
@@ -97,6 +104,14 @@ class SkipLog:
                 file.write(_as_csv(islice(self._reasons.items(), first, None)))
         except OSError as error:
             raise RSPNetError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from error
+
+
+def tell_skipped(console: Console, skipped: Sequence[Skip], *, file: Path | None = None) -> None:
+    """Print the first videos that were skipped, and why; `file` is where all of them stand."""
+    for skip in skipped[:_TOLD]:
+        console.print(f"skipped {skip.name!r}: {skip.reason}", highlight=False, markup=False, soft_wrap=True)
+    if (more := len(skipped) - _TOLD) > 0:
+        console.print(f"and {more} more{f': see {file}' if file else ''}", highlight=False, soft_wrap=True)
 
 
 def _as_csv(rows: Iterable[tuple[str, str]]) -> str:

@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rspnet.core import run_files
 from rspnet.core.checkpoint_format import FORMAT, SCHEMA, seal
 from rspnet.core.errors import CheckpointError
 from rspnet.core.files import atomic_path
 from rspnet.models.weights import read_weights_file
 
-LAST = "last.ckpt"
+LAST = run_files.LAST
 _NUMBERED = "step-*.ckpt"
 
 

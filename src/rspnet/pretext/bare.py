@@ -21,10 +21,12 @@ class BareBackbone(PretextModel):
         network: the backbone.
         num_frames: frames of the clips it was trained on; only a note for those who use the weights.
         size: height and width of those clips in pixels; likewise.
+        stride: frames from one frame of those clips to the next; likewise.
     """
 
-    def __init__(self, network: Backbone, *, num_frames: int = 16, size: int = 112) -> None:
-        super().__init__(method=METHOD, backbone=network.name, input=network.input, num_frames=num_frames, size=size)
+    def __init__(self, network: Backbone, *, num_frames: int = 16, size: int = 112, stride: int = 1) -> None:
+        clip = {"num_frames": num_frames, "size": size, "stride": stride}
+        super().__init__(method=METHOD, backbone=network.name, input=network.input, **clip)
         self.network = network
 
     @property

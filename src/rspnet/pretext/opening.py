@@ -12,6 +12,7 @@ from torch import Tensor
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK, ENCODER_TASK, FORMAT
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.plugins import require_plugins
+from rspnet.core.run_files import reported_checkpoint
 from rspnet.models.exported import DESCRIPTION, WEIGHTS, FeatureNet, Network, load_exported
 from rspnet.models.heads import Encoder
 from rspnet.models.weights import (
@@ -32,12 +33,14 @@ Model = TypeVar("Model", bound=PretextModel)
 def weights_file(path: str | os.PathLike[str]) -> Path:
     """The file with the weights.
 
-    The path itself, `model.safetensors` of a folder that `rspnet export` wrote, or, where there is neither file nor
-    folder, the weights of that name that come with the package.
+    The path itself; of a folder that `rspnet export` wrote `model.safetensors`; of a run folder the checkpoint that the
+    run reports; or, where there is neither file nor folder, the weights of that name that come with the package.
     """
     inside = Path(path) / WEIGHTS
     if inside.with_name(DESCRIPTION).is_file():
         return inside
+    if (reported := reported_checkpoint(path)).is_file():
+        return reported
     own = None if Path(path).exists() else shipped_file(os.fspath(path))
     return Path(path) if own is None else own
 

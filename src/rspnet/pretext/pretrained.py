@@ -72,7 +72,7 @@ def from_export(folder: Path) -> tuple[PretextModel, LoadReport]:
     if found is not None:
         return found[0].eval(), found[1]
     _, num_frames, size, _ = description["clip_shape"]
-    bare = BareBackbone(network.backbone, num_frames=num_frames, size=size)
+    bare = BareBackbone(network.backbone, num_frames=num_frames, size=size, stride=description.get("stride", 1))
     return bare.eval(), _backbone_report(network)
 
 
@@ -87,7 +87,7 @@ def _from_own(content: dict[Any, Any], source: str) -> tuple[PretextModel, LoadR
         return restored(create_method, content, source=source)
     classifier = restore_classifier(content["model_config"], content["model"], source=source)
     clips = content["config"]["clips"]
-    bare = BareBackbone(classifier.backbone, num_frames=clips["num_frames"], size=clips["size"])
+    bare = BareBackbone(classifier.backbone, num_frames=clips["num_frames"], size=clips["size"], stride=clips["stride"])
     return bare, _backbone_report(classifier)
 
 

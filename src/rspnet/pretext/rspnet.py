@@ -49,8 +49,6 @@ class RSPNetMethod(ContrastMethod):
     """Weight of the A-VID loss."""
     motion_weight: float = 1.0
     """Weight of the RSP loss."""
-    init: str | None = None
-    """Weights to start from: rspnet-small, or a checkpoint of a pre-training by RSP and A-VID of the same network."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,10 +63,6 @@ class RSPNetMethod(ContrastMethod):
     def clips(self, speeds: Speeds) -> SpeedPairs:
         """A query and two keys at two speeds."""
         return SpeedPairs(speeds)
-
-    def arguments(self, speeds: Speeds) -> dict[str, Any]:
-        """Those of `PretextMethod`; where the weights came from is not of the network."""
-        return {name: value for name, value in super().arguments(speeds).items() if name != "init"}
 
     @classmethod
     def build(cls, backbone: str, **arguments: Any) -> RSPNet:
@@ -194,7 +188,7 @@ class RSPNet(PretextModel):
             if own != theirs:
                 known = f"--model.{option} {own}" if option != "feature_dim" else f"head vectors of length {own}"
                 raise ConfigError(
-                    f"--model.init {name}: has {option} {theirs}, not {known}; name {theirs} or other weights"
+                    f"--weights {name}: has {option} {theirs}, not {known}; name {theirs} or other weights"
                 )
         for encoder in (self.encoder_q, self.encoder_k):
             encoder.load_state_dict(other.encoder_q.state_dict())

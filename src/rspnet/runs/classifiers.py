@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +21,16 @@ from rspnet.data.augment import normalise
 from rspnet.data.cuts import EvenClips
 from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import VideoClips, read_clips
-from rspnet.engine.checkpoint import LAST, load_checkpoint
+from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.features.labelled_features import weights_sha256
 from rspnet.features.read import StoredVideo
 from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo
 from rspnet.models.backbone import Backbone, InputKind
 from rspnet.models.classifier import PUBLISHED_DROPOUT, Classifier, restore_classifier
-from rspnet.models.exported import DESCRIPTION
+from rspnet.models.exported import WEIGHTS
 from rspnet.models.registry import create_backbone
+from rspnet.pretext.opening import open_export, weights_file
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.runs.run_folder import RESULT
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _CLIPS_AT_ONCE = 8
@@ -96,22 +95,23 @@ def make_classifier(
 
 
 def read_backbone(path: str) -> Backbone:
-    """The backbone of a run's folder (its reported checkpoint), or of anything that `load_pretrained` reads.
+    """The backbone of anything that `load_pretrained` reads.
 
     Raises:
         CheckpointError: the file is missing, damaged, of no known network or does not fit.
     """
-    is_export = (Path(path) / DESCRIPTION).is_file()
-    return load_pretrained(path if is_export else reported_checkpoint(path)).backbone
+    return load_pretrained(path).backbone
 
 
 def open_classifier(path: str) -> Trained:
-    """The classifier of a run folder (the checkpoint its result reports, else the last one) or checkpoint.
+    """The classifier of a run folder (the checkpoint its result reports, else the last one), checkpoint or export.
 
     Raises:
         CheckpointError: missing or damaged, or not of a fine-tuning.
     """
-    file = reported_checkpoint(path)
+    file = weights_file(path)
+    if file.name == WEIGHTS:
+        return _exported_classifier(file)
     content = load_checkpoint(file)
     if content.get("task") != CLASSIFIER_TASK:
         raise CheckpointError(
@@ -121,15 +121,13 @@ def open_classifier(path: str) -> Trained:
     return Trained(model, content["class_names"], content["config"], content["init_sha256"], file)
 
 
-def reported_checkpoint(path: str) -> Path:
-    """The path itself, or of a run folder the checkpoint that its result reports, else the last one."""
-    folder = Path(path)
-    if not folder.is_dir():
-        return folder
-    try:
-        return folder / str(json.loads((folder / RESULT).read_text(encoding="utf-8"))["results"]["checkpoint"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return folder / LAST
+def _exported_classifier(file: Path) -> Trained:
+    """The classifier of a folder that `rspnet export` wrote."""
+    network, description = open_export(file.parent)
+    if not isinstance(network, Classifier) or "training" not in description:
+        raise CheckpointError(f"{str(file.parent)!r} is an export of no classifier of rspnet finetune (0.3 or later)")
+    names, training = description["class_names"], description["training"]
+    return Trained(network.eval(), names, training["config"], training["init_sha256"], file)
 
 
 @torch.no_grad()

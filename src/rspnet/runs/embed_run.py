@@ -17,7 +17,7 @@ from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note, track
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_videos
-from rspnet.data.skipped import Skip, SkipLog
+from rspnet.data.skipped import Skip, SkipLog, tell_skipped
 from rspnet.engine.runtime import available_cores
 from rspnet.engine.stop import STOPPED_EXIT_CODE, StopRequest
 from rspnet.features.embedder import Embedder
@@ -116,6 +116,8 @@ def run_embedding(job: Embedding, records: Sequence[VideoRecord], *, skipped: Pa
             f"none of {len(records)} videos could be read: see {str(skipped)!r}; "
             f"the first was {first.name!r}: {first.reason}"
         )
+    if result.done or result.unchanged:
+        tell_skipped(console, log.all(), file=skipped)
     return result
 
 

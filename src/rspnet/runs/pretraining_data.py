@@ -99,9 +99,9 @@ def survey_videos(
     text = f"looked at {part} {found.total:,} videos in {found.seconds:.1f} s (containers and times, not pictures): "
     if found.unusable:
         first = found.unusable[0]
-        text += f"{len(found.unusable):,} ({found.share:.1%}) will be left out, such as {first.name!r}: {first.reason}"
+        text += f"{len(found.unusable):,} ({found.share:.1%}) will be skipped, such as {first.name!r}: {first.reason}"
     else:
-        text += "none has to be left out"
+        text += "none has to be skipped"
     console.print(text, highlight=False, markup=False)
     if found.share > max_skipped:
         print_note(

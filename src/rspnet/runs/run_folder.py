@@ -13,14 +13,15 @@ from typing import Any, TypeVar
 import torch
 import yaml
 
+from rspnet.core import run_files
 from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import refuse_address, write_json, write_text
 from rspnet.core.locks import hold
 from rspnet.data.skipped import SKIPPED
 
-CONFIG = "config.yaml"
-RESULT = "result.json"
+CONFIG = run_files.CONFIG
+RESULT = run_files.RESULT
 _COMMAND = "# rspnet "
 Section = TypeVar("Section")
 

@@ -20,10 +20,10 @@ from rspnet.runs.classifiers import Trained
 from rspnet.runs.predictions import CONFUSION, Predictions, as_results, draw_confusion, save_predictions
 from rspnet.runs.run_folder import write_result
 
-UNREADABLE = "unreadable_test.csv"
+SKIPPED_TEST = "skipped_test.csv"
 
 
-NOT_OF_THE_WEIGHTS = ("num_workers", "max_skipped", "test_clips", "test_crops")
+NOT_OF_THE_WEIGHTS = ("num_workers", "max_skipped", "num_clips", "num_crops", "test_clips", "test_crops")
 """Options of the section `clips` that trained weights do not depend on."""
 
 
@@ -68,15 +68,15 @@ def write_scores(
     records, scores, skipped = scored
     total = len(records) + len(skipped)
     if skipped:
-        SkipLog(folder / UNREADABLE, num_videos=total).add(skipped)
+        SkipLog(folder / SKIPPED_TEST, num_videos=total).add(skipped)
     if not records:
-        raise RSPNetError(f"none of {total} test videos could be read: see {str(folder / UNREADABLE)!r}")
+        raise RSPNetError(f"none of {total} test videos could be read: see {str(folder / SKIPPED_TEST)!r}")
     predictions = Predictions(records, scores, class_names)
     table = predictions.table(seed=protocol["seed"])
     results = {
         "scores": as_results(table),
         "predictions": save_predictions(folder, predictions.columns()),
-        "unreadable_test_videos": len(skipped),
+        "skipped_test_videos": len(skipped),
         **extra,
     }
     draw_confusion(folder / CONFUSION, predictions.confusion(), class_names)
@@ -86,4 +86,4 @@ def write_scores(
         shown.add_row(name, f"{100 * row.value:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}")
     console = PlainConsole(stderr=True)
     console.print(shown)
-    console.print(f"{len(skipped)} unreadable; details: {folder}", highlight=False)
+    console.print(f"{len(skipped)} skipped; details: {folder}", highlight=False)

@@ -20,6 +20,7 @@ from rspnet.core.urls import as_path, content_of, is_url
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.cuts import Layout
 from rspnet.data.reading import fault_of_file, may_pass
+from rspnet.data.skipped import Skip, tell_skipped
 from rspnet.data.video_clips import VideoClips
 from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
@@ -45,7 +46,7 @@ class IndexReport:
     done: int = 0
     unchanged: int = 0
     removed: int = 0
-    unreadable: list[FileRow] = field(default_factory=list)
+    skipped: list[FileRow] = field(default_factory=list)
 
 
 def index(config: IndexConfig) -> None:
@@ -55,26 +56,25 @@ def index(config: IndexConfig) -> None:
         RSPNetError: no videos, a bad checkpoint, or a library of another model.
     """
     join_ranks(pick_device(config.device))
-    embedder = open_embedder(config.model, config, cluster=config.cluster())
+    embedder = open_embedder(config.weights, config, cluster=config.cluster())
     require_heads(embedder.model, task="search")
-    clips = usual_clips(embedder.model.backbone) if config.clips is None else config.clips
+    clips = usual_clips(embedder.model.backbone) if config.num_clips is None else config.num_clips
     embedder.descriptor = usual_descriptor(clips)
     about = About(
-        model=config.model,
-        weights_sha256=sha256_of(weights_file(config.model)),
+        model=config.weights,
+        weights_sha256=sha256_of(weights_file(config.weights)),
         precision=embedder.precision,
         **embedder.vector_lengths(clips),
         clip=ClipSettings(config.window_s, config.hop_s, clips, embedder.num_frames, embedder.stride, embedder.size),
     )
-    paths = real_paths((record.path for record in read_folder(config.folder)), follow=False)
-    on_rank_zero(lambda: _open_alone(config.store, about))
-    store = Store.open_or_create(config.store, about)
-    report = update(store, embedder, paths, folder=as_path(config.folder))
+    paths = real_paths((record.path for record in read_folder(config.videos)), follow=False)
+    on_rank_zero(lambda: _open_alone(config.out, about))
+    store = Store.open_or_create(config.out, about)
+    report = update(store, embedder, paths, folder=as_path(config.videos))
     console = PlainConsole(stderr=True, quiet=rank() > 0)
-    for file in report.unreadable:
-        console.print(f"could not read {file.path!r}: {file.reason}", highlight=False, soft_wrap=True)
-    counts = f"{report.done} videos done, {report.unchanged} unchanged, {report.removed} removed"
-    text = f"{counts}, {len(report.unreadable)} unreadable; {len(store)} clips in {config.store}"
+    tell_skipped(console, [Skip(file.path, file.reason) for file in report.skipped])
+    counts = f"{report.done} videos, {report.unchanged} unchanged, {report.removed} removed"
+    text = f"{counts}, {len(report.skipped)} skipped: {len(store)} windows in {config.out}"
     console.print(text, highlight=False, soft_wrap=True)
 
 
@@ -104,10 +104,10 @@ def update(store: Store, embedder: Embedder, paths: Sequence[str], *, folder: Pa
     if rank() == 0:
         store.tidy()
     return IndexReport(
-        done=len(plan.todo) - len(writer.unchanged),
+        done=len(plan.todo) - len(writer.unchanged) - len(writer.skipped),
         unchanged=plan.unchanged + len(writer.unchanged),
         removed=plan.removed,
-        unreadable=[*plan.unstorable, *writer.unreadable],
+        skipped=[*plan.unstorable, *writer.skipped],
     )
 
 
@@ -249,7 +249,7 @@ class _Writer:
 
     Attributes:
         unchanged: rows of files whose content is the old one.
-        unreadable: rows of files that could not be read, or not wholly.
+        skipped: rows of files that could not be read, or not wholly.
     """
 
     def __init__(self, store: Store, plan: _Plan, embedder: Embedder) -> None:
@@ -261,7 +261,7 @@ class _Writer:
         self._row = FileRow("", "", 0, 0, 0.0, 0, "")
         self._facts: IndexedVideo | None = None
         self.unchanged: list[FileRow] = []
-        self.unreadable: list[FileRow] = []
+        self.skipped: list[FileRow] = []
 
     def take(self, embedded: Embedded) -> None:
         """Take in a part of a file."""
@@ -305,7 +305,7 @@ class _Writer:
             self.unchanged.append(replace(old, bytes=self._row.bytes, mtime_ns=self._row.mtime_ns))
             return
         if self._row.reason:
-            self.unreadable.append(self._row)
+            self.skipped.append(self._row)
         if not may_pass(self._row.reason):  # else the next run does it
             self._files.append(self._row)
 

@@ -96,7 +96,7 @@ class Library:
         self.model = path = model or self.store.about.model
         if not weights_file(path).is_file():
             raise CheckpointError(
-                f"library {uri!r} needs its model, {path!r}, which is not there: name it with --model"
+                f"library {uri!r} needs its model, {path!r}, which is not there: name it with --weights"
             )
         self.store.refuse_other_model(path, sha256_of(weights_file(path)))
         about = self.store.about

@@ -44,14 +44,14 @@ def search_command(config: SearchConfig) -> None:
     Raises:
         RSPNetError: no such library or class, an unreadable query, or nothing found.
     """
-    library = Library(config.store, model=config.model, device=config.device, num_workers=1)
+    library = Library(config.library, model=config.weights, device=config.device, num_workers=1)
     like, unlike = ([clip_of(text) for text in texts] for texts in (config.queries, config.unlike))
     if len(like) == 1 and (config.start > 0 or config.end is not None):
         like = [like[0]._replace(start_s=config.start, end_s=config.end)]
     if config.class_ is not None:
-        _answer(config, library, search_class(library, *open_window_classifier(config.class_), k=config.k), None)
+        _answer(config, library, search_class(library, *open_window_classifier(config.class_), k=config.top), None)
         return
-    hits = library.search_like(like, unlike, alpha=config.alpha, k=config.k, not_same_video=config.not_same_video)
+    hits = library.search_like(like, unlike, alpha=config.alpha, k=config.top, not_same_video=config.not_same_video)
     current = _answer(config, library, hits, like[0])
     if config.explain and config.out is not None:
         query, start_s, end_s = like[0]
@@ -78,14 +78,14 @@ def clip_of(text: str) -> ClipOf:
 def _answer(config: SearchConfig, library: Library, hits: Sequence[M], query: ClipOf | None) -> list[M]:
     """Print what was found and write it; returns the hits whose files are what was indexed."""
     if not hits:
-        raise RSPNetError(f"library {config.store!r} holds no other video: add some with rspnet index")
+        raise RSPNetError(f"library {config.library!r} holds no other video: add some with rspnet index")
     _print(hits)
     current = up_to_date(library, hits)
     if len(current) < len(hits):
         first = next(hit for hit in hits if hit not in current)
         stale = (
             f"{len(hits) - len(current)} of {len(hits)} hits are of files that have gone or changed since (the first: "
-            f"{first.path!r}): library {config.store!r} is out of date, run rspnet index on its folder again"
+            f"{first.path!r}): library {config.library!r} is out of date, run rspnet index on its folder again"
         )
         if config.out is not None and not current:
             raise RSPNetError(stale)
@@ -116,7 +116,7 @@ def write_hits(path: Path, config: SearchConfig, hits: Sequence[Moment]) -> None
     options = plain(config)
     asked = ("class_",) if config.class_ is not None else ("queries", "unlike", "start", "end", "alpha")
     query = {name.removesuffix("_"): options[name] for name in asked}
-    write_json(path, {**query, "store": config.store, "hits": [asdict(hit) for hit in hits]})
+    write_json(path, {**query, "library": config.library, "hits": [asdict(hit) for hit in hits]})
 
 
 def draw_hits(path: Path, config: SearchConfig, query: ClipOf | None, hits: Sequence[Moment]) -> None:
@@ -125,7 +125,7 @@ def draw_hits(path: Path, config: SearchConfig, query: ClipOf | None, hits: Sequ
     for hit in hits[:_SHEET_HITS]:
         scores = f"{type_of(hit)} {hit.score:.2f}"
         if isinstance(hit, Hit):
-            scores = f"motion {hit.motion:.2f}  look {hit.appearance:.2f}"
+            scores = f"motion {hit.motion:.2f}  appearance {hit.appearance:.2f}"
         labels = (as_path(hit.path).name, f"{hit.start_s:.1f} to {hit.end_s:.1f} s", scores)
         try:
             frames = _contained_frames(as_path(hit.path), hit.start_s, hit.end_s)

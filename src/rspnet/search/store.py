@@ -54,7 +54,7 @@ class Store:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         if ("://" not in uri and not Path(uri).exists()) or not set(_table_names(_connect(uri))) >= _TABLES:
-            raise RSPNetError(f"{uri!r} is no library of videos: make one with rspnet index DIR --store {uri}")
+            raise RSPNetError(f"{uri!r} is no library of videos: make one with rspnet index DIR --out {uri}")
         self._db = _connect(uri)
         with _naming(uri):
             self._about, self._files, self._clips = (self._db.open_table(name) for name in ("about", "files", "clips"))

@@ -122,7 +122,7 @@ def test_probes_find_planted_factors_in_the_right_space():
 
 def test_the_command_writes_report_picture_and_result(tmp_path):
     checkpoint = save_tiny_checkpoint(tmp_path / "m.ckpt")
-    words = [f"--model={checkpoint}", f"--cache={tmp_path / 'cache'}", "--num_videos=48", "--shortcut_videos=8"]
+    words = [f"--weights={checkpoint}", f"--cache={tmp_path / 'cache'}", "--num_videos=48", "--shortcut_videos=8"]
     words += ["--num_clips=1", "--precision=fp32"]
     assert main(["study", "disentangle", *words, f"--out={tmp_path / 'o'}"]) == 0
     result = json.loads((tmp_path / "o" / "result.json").read_text())
@@ -149,19 +149,19 @@ def test_the_command_writes_report_picture_and_result(tmp_path):
     [
         (["--num_videos=3"], "--num_videos 3: must be at least 48"),
         (["--speed=1"], "--speed 1: must be at least 2"),
-        (["--model=none.ckpt"], "none.ckpt"),
+        (["--weights=none.ckpt"], "none.ckpt"),
     ],
 )
 def test_bad_input_is_one_line(tmp_path, capsys, words, message):
     checkpoint = save_tiny_checkpoint(tmp_path / "m.ckpt")
-    assert main(["study", "disentangle", f"--model={checkpoint}", *words, f"--out={tmp_path / 'o'}"]) == 2
+    assert main(["study", "disentangle", f"--weights={checkpoint}", *words, f"--out={tmp_path / 'o'}"]) == 2
     assert message in capsys.readouterr().err
 
 
 @needs_official
 def test_a_published_file_is_asked_as_our_own_checkpoints_are(tmp_path):
     torch.save(published_file("resnet18"), tmp_path / "published.pth.tar")
-    embedder = _embedder(DisentangleConfig(model=str(tmp_path / "published.pth.tar"), precision="fp32"))
+    embedder = _embedder(DisentangleConfig(weights=str(tmp_path / "published.pth.tar"), precision="fp32"))
     assert (embedder.model.backbone.name, embedder.model.backbone.input) == ("r3d_18", "rgb")
     assert (embedder.num_frames, embedder.size) == (16, 112)
     motion = embedder.encode_views(torch.randn(2, 3, 16, 32, 32)).motion
@@ -172,7 +172,7 @@ def test_a_published_file_is_asked_as_our_own_checkpoints_are(tmp_path):
 def test_a_folder_without_videos_is_refused_before_anything_is_made(tmp_path, capsys):
     model = save_tiny_checkpoint(tmp_path / "model.ckpt")
     (tmp_path / "none").mkdir()
-    options = ["--model", str(model), "--videos", str(tmp_path / "none"), "--cache", str(tmp_path / "cache")]
+    options = ["--weights", str(model), "--videos", str(tmp_path / "none"), "--cache", str(tmp_path / "cache")]
     assert main(["study", "disentangle", *options, "--out", str(tmp_path / "out")]) == 2
     assert "holds no video" in capsys.readouterr().err
     assert {file.name for file in tmp_path.iterdir()} == {"model.ckpt", "none"}

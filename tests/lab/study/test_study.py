@@ -56,7 +56,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def study(spec: Path, root: Path, out: Path, *more: str) -> int:
-    return main(["study", str(spec), "--root", str(root), "--out", str(out), "--smoke", *more])
+    return main(["study", str(spec), str(root), "--out", str(out), "--smoke", *more])
 
 
 @pytest.fixture(scope="module")
@@ -343,16 +343,16 @@ def test_studies_that_make_no_sense_are_refused(
     path.write_text(yaml.safe_dump(SPEC | changes))
     with pytest.raises(ValueError, match=message):
         read_study(str(path))
-    assert main(["study", str(path), "--root", "videos"]) == 2
+    assert main(["study", str(path), "videos"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_the_command_line_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "claims"]) == 2
     assert "--root is required" in capsys.readouterr().err
-    assert main(["study", "none", "--root", "x"]) == 2
+    assert main(["study", "none", "x"]) == 2
     assert "one of" in capsys.readouterr().err
-    assert main(["study", "none.yaml", "--root", "x"]) == 2
+    assert main(["study", "none.yaml", "x"]) == 2
     assert "cannot be read" in capsys.readouterr().err
 
 

@@ -41,7 +41,7 @@ def run_bench(config: BenchConfig) -> dict[str, Any]:
             from rspnet.lab.bench.bench_train import bench_train
 
             return bench_train(
-                **network, root=paths[0], batch_size=config.batch_size, steps=config.repeats, workers=config.workers
+                **network, root=paths[0], batch_size=config.batch_size, steps=config.repeats, workers=config.num_workers
             )
         case "embed":
             from rspnet.lab.bench.bench_embed import bench_embed

@@ -66,7 +66,7 @@ def disentangle(config: DisentangleConfig) -> None:
         "energy_alone": energy,
     }
     write_result(folder, command="study disentangle", protocol=stamp, results=results)
-    text = report_text(config.model, stamp, probes, lines, energy=energy, picture=PICTURE)
+    text = report_text(config.weights, stamp, probes, lines, energy=energy, picture=PICTURE)
     write_text(folder / REPORT, text)
     draw_report(folder / PICTURE, probes, lines)
     console = PlainConsole(stderr=True)
@@ -75,7 +75,7 @@ def disentangle(config: DisentangleConfig) -> None:
 
 
 def _embedder(config: DisentangleConfig) -> Embedder:
-    model: PretextModel = require_heads(load_pretrained(config.model), task="study disentangle")
+    model: PretextModel = require_heads(load_pretrained(config.weights), task="study disentangle")
     if config.random_init:
         model = fresh_twin(model, seed=config.seed)
     view = EvenViewConfig(num_clips=config.num_clips, num_workers=0, device=config.device, precision=config.precision)

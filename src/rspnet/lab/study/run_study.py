@@ -36,8 +36,8 @@ def study(config: StudyConfig) -> int:
         return 0
     plan = smaller(plan) if config.smoke else plan
     console = PlainConsole(stderr=True)
-    assert config.root is not None
-    root = Path(config.root)
+    assert config.dataset is not None
+    root = Path(config.dataset)
     videos = read_study_set(
         root, videos=plan.videos, labels=plan.labels, bins=plan.bins, most=_SMOKE_VIDEOS if config.smoke else None
     )

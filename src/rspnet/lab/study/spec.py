@@ -11,6 +11,7 @@ import yaml
 
 from rspnet.config.finetune import ClassifierConfig, FinetuneConfig, LabelledClipsConfig
 from rspnet.config.labelled import LabelledDataConfig
+from rspnet.config.old_words import in_new_settings
 from rspnet.config.parser import merged
 from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.config.training import EngineConfig, OptimConfig
@@ -154,13 +155,13 @@ def finetune_config(study: Study, run: str, config: PretrainConfig, *, out: str,
     fresh = {"backbone": config.model.backbone, "input": config.model.input}
     shape = {"num_frames": config.data.num_frames, "size": config.data.size, "num_workers": config.data.num_workers}
     options = merged({"clips": shape, "optim": {"scale_lr": False}}, study.finetune)
-    weights = {"init": str(Path(config.out) / LAST)} if is_trained(study, run) else fresh
-    options = merged(options, {"model": weights, "out": out, "seed": config.seed, "resume": True})
+    start = {"weights": str(Path(config.out) / LAST)} if is_trained(study, run) else {"model": fresh}
+    options = merged(in_new_settings("finetune", options), start | {"out": out, "seed": config.seed, "resume": True})
     try:
         return FinetuneConfig(
             data=LabelledDataConfig(root=config.data.root, kind="csv", list=listed),
             clips=LabelledClipsConfig(**_tuples(options.pop("clips"))),
-            model=ClassifierConfig(**options.pop("model")),
+            model=ClassifierConfig(**options.pop("model", {})),
             optim=OptimConfig(**_tuples(options.pop("optim"))),
             engine=config.engine,
             **options,
@@ -192,7 +193,7 @@ def smaller(study: Study) -> Study:
     runs = {name: merged(merged(own, tiny), _kept(own)) for name, own in study.runs.items()}
     changes: dict[str, Any] = {"runs": runs, "seeds": study.seeds[:1], "view": StudyView(num_clips=1)}
     if study.finetune:
-        changes["finetune"] = merged(study.finetune, {"clips": {"batch_size": 4, "test_clips": 1}, "max_steps": 2})
+        changes["finetune"] = merged(study.finetune, {"clips": {"batch_size": 4, "num_clips": 1}, "max_steps": 2})
     return Study(**{item.name: getattr(study, item.name) for item in fields(Study)} | changes)
 
 

@@ -49,14 +49,14 @@ def _run(config: ServeConfig, folder: Path, listening: socket.socket) -> None:
     from rspnet.search.ui.app import build_app
     from rspnet.search.ui.service import Service
 
-    library = Library(config.store, model=config.model, device=config.device)
+    library = Library(config.library, model=config.weights, device=config.device)
     upload_bytes = config.max_upload_mb * _MEBIBYTE
     records = read_list(config.labels) if config.labels else []
     classes = {str(record.path.absolute()): record.class_name or str(record.label) for record in records}
     marks = None if config.marks is None else Path(config.marks)
     service = Service(library, folder, upload_bytes=upload_bytes, classes=classes, marks=marks)
     if not service.files:
-        raise RSPNetError(f"library {config.store!r} holds no readable video: add some with rspnet index")
+        raise RSPNetError(f"library {config.library!r} holds no readable video: add some with rspnet index")
     threading.Thread(target=_warm_up, daemon=True).start()
     app = build_app(service, upload_bytes=upload_bytes, hosts=_LOOPBACK if config.host in _LOOPBACK else ())
     announce(config.host, listening.getsockname()[1])

@@ -20,7 +20,7 @@ from rspnet.pretext.methods import find_method
 from rspnet.runs.run_folder import CONFIG, RESULT, section_from
 
 # Options that only one command has: how a run without a result.json (stopped, failed) is told.
-_TELLING = {"model.virtual_ranks": "pretrain", "clips.test_clips": "finetune", "num_videos": "demo"}
+_TELLING = {"model.virtual_ranks": "pretrain", "validation_share": "finetune", "num_videos": "demo"}
 _DEMO_TRAINING = "run"
 _LABELLED = ("kind", "root", "fold", "list", "test_share", "allow_missing")
 """Options of labelled data that `read_labelled` knows."""
@@ -107,7 +107,7 @@ def labelled_records_of(run: RunFacts, split: Split) -> list[VideoRecord]:
     if run.command != "evaluate":
         data = run.options("data")
     else:
-        data = dict(read_run(Path(str(run.config.get("run")))).options("data"))
+        data = dict(read_run(Path(str(run.config.get("weights", run.config.get("run"))))).options("data"))
         data["root"] = run.config.get("root") or data.get("root")
     if not isinstance(data.get("root"), str) or "kind" not in data:
         raise RSPNetError(f"{str(run.folder / CONFIG)!r} names no labelled videos")

@@ -17,7 +17,7 @@ from rspnet.engine.checkpoint import LAST
 from rspnet.engine.divergence import BAD_BATCH
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.predictions import CONFUSION
-from rspnet.runs.scoring import UNREADABLE
+from rspnet.runs.scoring import SKIPPED_TEST
 from rspnet.show.report.curve_sections import learning_section, speed_facts, speed_section
 from rspnet.show.report.neighbour_sections import HEADS, Item, neighbour_sections, spread
 from rspnet.show.report.recognition_sections import recognition_sections
@@ -26,7 +26,7 @@ from rspnet.show.report.run_facts import RunFacts, labelled_records_of, read_run
 from rspnet.show.report.sample_section import samples_section
 
 REPORT = "report.html"
-_SKIP_FILES = (SKIPPED, UNREADABLE)
+_SKIP_FILES = (SKIPPED, SKIPPED_TEST)
 _MAX_ROWS = 200
 
 
@@ -42,7 +42,7 @@ def write_report(folder: Path, *, num_videos: int, device: str = "auto") -> Path
         *_network_sections(run, training, num_videos=num_videos, device=device),
         *recognition_sections(run),
         _tables_section(run, "Retrieval by class", ["per_class.csv"], "The run scored no retrieval."),
-        _tables_section(training, "Skipped videos", _SKIP_FILES, "No video was left out."),
+        _tables_section(training, "Skipped videos", _SKIP_FILES, "No video was skipped."),
         _tables_section(training, "Videos of diverged steps", [BAD_BATCH], "No step diverged."),
         _pictures_section(run),
         _config_section(run, training),
