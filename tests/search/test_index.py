@@ -323,9 +323,11 @@ def test_a_film_is_opened_once_and_stored_as_it_comes(material, videos, monkeypa
     monkeypatch.setattr(VideoReader, "__init__", counted)
     monkeypatch.setattr(Store, "replace", noted)
     monkeypatch.setattr(index_module, "_BATCH_WINDOWS", 16)
+    monkeypatch.setattr(index_module, "_MERGED_BATCHES", 2)
     store = run_index(material, film_only(videos), "--hop_s=0.25")
     assert opened == ["long.mp4"]
     assert written == [(0, 16), (0, 16), (1, len(store) - 32)]
+    assert store._clips.stats()["fragment_stats"]["num_fragments"] == 2  # of three, two were merged on the way
 
 
 @pytest.mark.parametrize("changed", [False, True])

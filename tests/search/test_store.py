@@ -12,6 +12,7 @@ import pytest
 from helpers.libraries import about, clip_rows, file_row, unit_rows
 
 from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.search import query as query_module
 from rspnet.search import store as module
 from rspnet.search.library_tables import joined
 from rspnet.search.query import Query, search
@@ -225,6 +226,30 @@ def test_a_large_library_is_indexed_and_found_again(tmp_path, monkeypatch):
     assert search(store, query_of(extra), alpha=0.5, k=1)[0].path == extra.path  # before the index knows it
     store.tidy()
     assert search(store, query_of(extra), alpha=0.5, k=1)[0].path == extra.path
+
+
+@pytest.mark.parametrize(("indexed", "named"), [(False, True), (True, True), (True, False)])
+def test_a_filter_comes_before_the_search(tmp_path, monkeypatch, indexed, named):
+    monkeypatch.setattr(module, "ANN_FROM_CLIPS", 500 if indexed else 5000)
+    monkeypatch.setattr(query_module, "_FEW_VIDEOS", 0)
+    store, rows = filled(tmp_path, videos=60, windows=10)
+    store.tidy()
+    everywhere = [hit.path for hit in search(store, query_of(rows[7]), alpha=0.5, k=60)]
+    assert sorted(everywhere) == sorted(row.path for row in rows)
+    worst = everywhere[-6:] if named else sorted(everywhere)[20:30]
+    asked, nearest = [], Store.nearest
+
+    def counted(self, *args, **options):
+        asked.append(nearest(self, *args, **options))
+        return asked[-1]
+
+    monkeypatch.setattr(Store, "nearest", counted)
+    if not named:
+        monkeypatch.setattr(module, "_NAMED_VIDEOS", 0)
+    hits = search(store, query_of(rows[7]), alpha=0.5, k=5, within=worst)
+    assert [hit.path for hit in hits] == [path for path in everywhere if path in worst][:5]
+    assert {path for found in asked for path, _ in found} <= set(worst)
+    assert len(asked) <= 2 * len(rows[7].window)
 
 
 @pytest.mark.parametrize(("alpha", "k", "message"), [(1.5, 1, "alpha is 1.5"), (0.5, 0, "k is 0")])

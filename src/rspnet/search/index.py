@@ -37,6 +37,8 @@ from rspnet.video.reader import VideoReader
 
 _BATCH_VIDEOS, _BATCH_WINDOWS = 64, 512
 """Videos or windows after which a batch is written, also in the middle of a video: what a kill costs at most."""
+_MERGED_BATCHES = 256
+"""Batches after which small pieces on disk are merged: what a batch writes grows with their number."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,7 @@ class _Writer:
         self._stale = {*plan.old, *plan.stored}
         self._files: list[FileRow] = []
         self._clips: list[ClipRows] = []
-        self._windows, self._touched = 0, 0
+        self._windows, self._touched, self._batches = 0, 0, 0
         self._row = FileRow("", "", 0, 0, 0.0, 0, "")
         self._facts: IndexedVideo | None = None
         self.unchanged: list[FileRow] = []
@@ -314,6 +316,9 @@ class _Writer:
         batch = {file.path for file in self._files} | {rows.path for rows in self._clips}
         if rank() == 0 and batch:
             self._store.replace(self._files, self._clips, stale=self._stale & batch)
+            self._batches += 1
+            if self._batches % _MERGED_BATCHES == 0:
+                self._store.merge_pieces()
         self._stale -= batch
         if rank() == 0:
             self._store.touch(self.unchanged[self._touched :])

@@ -253,17 +253,20 @@ def _candidates(
     if within is not None and len(within) <= _FEW_VIDEOS:
         return [file.path for file in store.files_of(list(within)) if file.content not in not_content]
     allowed = None if within is None else frozenset(within)
-    limit = max(_MIN_CANDIDATES, _CANDIDATES_PER_HIT * k)
-    total = len(store)
+    limit, total, exact = max(_MIN_CANDIDATES, _CANDIDATES_PER_HIT * k), len(store), not store.approximate
     vectors = joined(query.motion, query.appearance, alpha=alpha)
     while True:
         found: dict[str, None] = {}
+        fewest = limit
         for vector in vectors:
-            paths = (path for path, _ in store.nearest(vector, limit=limit, not_content=not_content))
-            found.update((path, None) for path in paths if allowed is None or path in allowed)
-        if len(found) >= k or limit >= total:
+            near = store.nearest(vector, limit=limit, not_content=not_content, within=allowed, exact=exact)
+            found.update((path, None) for path, _ in near if allowed is None or path in allowed)
+            fewest = min(fewest, len(near))
+        is_all = fewest < limit or limit >= total
+        if len(found) >= k or (is_all and exact):
             return list(found)
-        limit *= 4
+        exact |= is_all  # what the index looks at has no more
+        limit = total if is_all else 4 * limit
 
 
 def locate(like: Sequence[Query], video: ClipRows, *, alpha: float, hop_s: float, unlike: Sequence[Query] = ()) -> Hit:

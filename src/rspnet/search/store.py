@@ -37,7 +37,12 @@ KEPT_FOR = timedelta(days=1)
 """How long the state before a change of a library can still be read by who opened it then, and takes room on disk."""
 # Queries by motion or appearance alone need many: the partitions are made of both (docs: recall by share probed).
 _PROBED_SHARE = 0.4
+# The index holds a bit a number (RaBitQ), whose order is rough: so many of the best are compared by their vectors.
+_REFINED_CLIPS, _BITS = 200, 8
 _COMPACT_FRAGMENTS = 32
+_NAMED_VIDEOS = 1000
+"""A filter names so many videos at most; a longer text would take longer to read than the search does."""
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 class Store:
@@ -103,6 +108,11 @@ class Store:
         """Number of clips."""
         return int(self._clips.count_rows())
 
+    @property
+    def approximate(self) -> bool:
+        """Whether `nearest` looks at a part of the clips, by an index."""
+        return self._indexed
+
     def files(self) -> dict[str, FileRow]:
         """All file rows by path."""
         return {row["path"]: FileRow(**row) for row in self._files.to_arrow().to_pylist()}
@@ -157,6 +167,11 @@ class Store:
             found[rows.path] = content, frozenset(rows.window.tolist())
         return found
 
+    def merge_pieces(self) -> None:
+        """Merge small pieces on disk, for long runs: each change of a table writes a list of all its pieces."""
+        for table in (self._files, self._clips):
+            _merge(table)
+
     def tidy(self) -> None:
         """Merge small pieces on disk; past `ANN_FROM_CLIPS` clips build the approximate index or update it.
 
@@ -165,14 +180,14 @@ class Store:
         for table in (self._files, self._clips):
             is_split = table.stats()["fragment_stats"]["num_fragments"] > _COMPACT_FRAGMENTS
             if is_split or _is_old(table.list_versions()[0]["timestamp"]) or (self._indexed and table is self._clips):
-                table.optimize(cleanup_older_than=KEPT_FOR)
+                _merge(table)
         count = len(self)
         if count < ANN_FROM_CLIPS or self._indexed:
             return
-        from lancedb.index import BTree, IvfFlat
+        from lancedb.index import BTree, IvfFlat, IvfRq
 
-        partitions = round(count**0.5)
-        self._clips.create_index("vector", config=IvfFlat(distance_type="dot", num_partitions=partitions))
+        kind = IvfFlat if (self.about.motion + self.about.appearance) % _BITS else IvfRq
+        self._clips.create_index("vector", config=kind(distance_type="dot", num_partitions=round(count**0.5)))
         self._clips.create_index("path", config=BTree())
         self._indexed, self._probes = True, self._count_probes()
 
@@ -188,18 +203,36 @@ class Store:
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
-    def nearest(self, query: Vectors, *, limit: int, not_content: Collection[str] = ()) -> list[tuple[str, float]]:
+    def nearest(
+        self,
+        query: Vectors,
+        *,
+        limit: int,
+        not_content: Collection[str] = (),
+        within: Collection[str] | None = None,
+        exact: bool = False,
+    ) -> list[tuple[str, float]]:
         """The clips with the greatest dot product with one query vector [M + A]: (path, dot product), best first.
 
-        Files whose content is in `not_content` are left out.
-
         Exact without an index, approximate with one.
+
+        Args:
+            query: the vector.
+            limit: clips at most.
+            not_content: files whose content is one of these are left out.
+            within: narrows the search before it begins: to these videos where they are few, else to those between the
+                first and the last of them by name (a folder's videos are neighbours); some may be others then.
+            exact: compare with every clip that is left.
         """
         search = self._clips.search(query, vector_column_name="vector").distance_type("dot")
-        if not_content:
-            search = search.where(f"NOT ({' OR '.join(conditions('content', sorted(not_content)))})", prefilter=True)
+        where = [f"NOT ({' OR '.join(conditions('content', sorted(not_content)))})"] if not_content else []
+        if within is not None:
+            where.append(_narrowed(within))
+        if where:
+            search = search.where(" AND ".join(where), prefilter=True)
         if self._indexed:
-            search = search.nprobes(self._probes)
+            refined = max(2, math.ceil(_REFINED_CLIPS / limit))
+            search = search.bypass_vector_index() if exact else search.nprobes(self._probes).refine_factor(refined)
         with _naming(self.uri):
             found = search.select(["path", "_distance"]).limit(limit).to_arrow()
         # LanceDB's dot "distance" is 1 - dot product.
@@ -258,6 +291,18 @@ class Store:
         return paths, np.asarray(means, np.float32).reshape(len(paths), self.about.motion + self.about.appearance)
 
 
+def _narrowed(paths: Collection[str]) -> str:
+    """SQL that holds for some videos, and few others."""
+    if len(paths) <= _NAMED_VIDEOS:
+        return f"({' OR '.join(conditions('path', sorted(paths)))})" if paths else "false"
+    first, last = (path.replace("'", "''") for path in (min(paths), max(paths)))
+    return f"path >= '{first}' AND path <= '{last}'"
+
+
+def _merge(table: Any) -> None:
+    table.optimize(cleanup_older_than=KEPT_FOR)
+
+
 def _is_old(made: datetime) -> bool:
     return made.astimezone(UTC) < datetime.now(UTC) - KEPT_FOR
 
@@ -270,8 +315,10 @@ def _connect(uri: str) -> Any:
         raise ConfigError("libraries need LanceDB: install the extra, pip install 'rspnet[search]'") from error
     if "://" not in uri and Path(uri).exists() and not Path(uri).is_dir():
         raise ConfigError(f"library {uri!r} is a file: name a folder")
+    # Servers of one's own often speak plain HTTP, which has to be allowed.
+    plain = any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
     try:
-        return lancedb.connect(uri)
+        return lancedb.connect(uri, storage_options={"allow_http": "true"} if plain and "://" in uri else None)
     except (OSError, RuntimeError, ValueError) as error:
         raise RSPNetError(f"cannot open library {uri!r}: {' '.join(str(error).split())}") from error
 

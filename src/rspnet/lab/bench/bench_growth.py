@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
 from rspnet.lab.bench.growth_steps import STEPS, Place, Workers, make_place, status_mib
 
@@ -57,11 +58,14 @@ def bench_growth(*, sizes: Sequence[int], steps: Mapping[str, Step] = STEPS) -> 
         exponents are those from one number to the next; a step fails by those to the largest number.
     """
     found: dict[str, dict[int, Cost]] = {name: {} for name in steps}
+    console = PlainConsole(stderr=True)
     with tempfile.TemporaryDirectory(prefix="rspnet-bench-") as root:
         for count in sorted(set(sizes)):
             place = make_place(Path(root), count)
             for name, step in steps.items():
-                found[name][count] = _in_fresh_process(name, step, place)
+                found[name][count] = cost = _in_fresh_process(name, step, place)
+                line = f"{name}, {count} videos: {cost.cpu_s:.2f} CPU s, {cost.clock_s:.1f} s, {cost.mib:.0f} MiB"
+                console.print(line, highlight=False, soft_wrap=True)
             shutil.rmtree(place.folder)
     return judged(found)
 

@@ -131,6 +131,7 @@ class Service:
         self.unreadable = len(library.store.files()) - len(self.files)
         self.root = _common_folder(self.files)
         self.names = {self.shown_name(path): path for path in sorted(self.files)}
+        self._shown = {path: name for name, path in self.names.items()}  # a filter asks for all of them
         self.previews = Previews(folder / "previews", limit_bytes=_PREVIEW_BYTES)
         self.longest_s = max((row.duration_s for row in self.files.values()), default=0.0)
         self.groups = self._groups(classes or {})
@@ -303,7 +304,7 @@ class Service:
         seconds = self.files[path].duration_s
         long_enough = filters.shortest_s is None or seconds >= filters.shortest_s
         short_enough = filters.longest_s is None or seconds <= filters.longest_s
-        below = not filters.folder or self.shown_name(path).startswith(filters.folder + "/")
+        below = not filters.folder or self._shown[path].startswith(filters.folder + "/")
         return long_enough and short_enough and below
 
     def _indexed(self, path: str) -> FileRow:
