@@ -201,7 +201,8 @@ def test_index_and_search(
     content = files_below(videos)
     names = [record.name for record in read_folder(videos) if "bad" not in record.name][:4]
     own = s3.put("library", {name: content[name] for name in names})
-    options = [f"--out={tmp_path / 'library'}", f"--weights={model}", "--num_workers=0", "--precision=fp32"]
+    library = s3.put("libraries", {"note.txt": b"x"}) + "/first"  # in the store, too
+    options = [f"--out={library}", f"--weights={model}", "--num_workers=0", "--precision=fp32"]
     options += ["--window_s=0.4", "--hop_s=0.2"]
     changed = {names[1]: content[read_folder(videos)[-1].name]}
     s3.trouble.expired.add(names[3])
@@ -217,7 +218,7 @@ def test_index_and_search(
         change()
         run("index", own, *options)
         assert told in capsys.readouterr().err
-    query = ["search", tmp_path / "library", f"{own}/{names[2]}", f"--out={tmp_path / 'hits.json'}", "--top=3"]
+    query = ["search", library, f"{own}/{names[2]}", f"--out={tmp_path / 'hits.json'}", "--top=3"]
     run(*query)
     hits = json.loads((tmp_path / "hits.json").read_text())["hits"]
     assert hits[0]["path"] == f"{own}/{names[2]}"
