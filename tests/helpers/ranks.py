@@ -6,7 +6,9 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from rspnet.core.distributed import gather_batch
 from rspnet.pretext.methods import create_method
+from rspnet.pretext.shuffle import global_permutation, shuffle, unshuffle
 from rspnet.pretext.speed import ClipViews, SpeedViews
 
 STEPS, BATCH = 10, 16
@@ -47,7 +49,21 @@ def train(rank: int, world: int, virtual: int, folder: str, method: str = "rspne
         losses.append(total.item() / world)
     torch.save({"losses": losses, "state": model.state_dict()}, f"{folder}/{method}-{world}-{virtual}-{rank}.pt")
     if world > 1:
+        exchange(rank, world)
         dist.destroy_process_group()
+
+
+def exchange(rank: int, world: int) -> None:
+    """Rows go to the ranks that want them as if everyone had all of them."""
+    own = torch.randn(5, 3, 2, 4, 4, generator=torch.Generator().manual_seed(rank))
+    for clips in (own, own.contiguous(memory_format=torch.channels_last_3d)):
+        whole = gather_batch(clips)
+        for seed in range(3):
+            rows = global_permutation(5 * world, step_seed=seed, stream="test")
+            mixed = shuffle(clips, rows)
+            assert torch.equal(mixed, whole[rows[rank * 5 : rank * 5 + 5]])
+            assert mixed.stride() == clips.stride()
+            assert torch.equal(unshuffle(mixed, rows), clips)
 
 
 def train_baselines(rank: int, world: int, virtual: int, folder: str) -> None:

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from rspnet.core.errors import OtherRankError, RSPNetError
+from rspnet.core.transfer import send
 
 Item = TypeVar("Item")
 
@@ -37,6 +38,34 @@ def gather_batch(tensor: Tensor) -> Tensor:
     parts = [torch.empty_like(tensor, memory_format=torch.contiguous_format) for _ in range(world_size())]
     dist.all_gather(parts, tensor.contiguous())
     return torch.cat(parts)
+
+
+@torch.no_grad()
+def rows_of_ranks(tensor: Tensor, rows: Tensor) -> Tensor:
+    """Rows of equally shaped [B, ...] tensors of all ranks: each travels to the rank that wants it, and to no other.
+
+    Args:
+        tensor: this rank's.
+        rows: int64 [world * B] on the CPU, the same on every rank: numbers of rows counted through in rank order, each
+            once. Rank r gets those of its part, the r-th of `world`, in their order: [B, ...], contiguous.
+    """
+    ranks, own, count = world_size(), rank(), len(tensor)
+    assert len(rows) == ranks * count, "every rank must hold the same number of samples"
+    wanted = rows.view(ranks, count)
+    owner = torch.div(wanted, count, rounding_mode="floor")
+    leaving = tensor[send(wanted[owner == own] - own * count, tensor.device)].contiguous()
+    if ranks == 1:
+        return leaving
+    arriving = torch.empty_like(leaving)
+    dist.all_to_all_single(
+        arriving,
+        leaving,
+        output_split_sizes=torch.bincount(owner[own], minlength=ranks).tolist(),
+        input_split_sizes=(owner == own).sum(dim=1).tolist(),
+    )
+    # They arrive by rank, and of one rank in the order in which they are wanted.
+    place = torch.argsort(torch.argsort(owner[own], stable=True))
+    return arriving[send(place, tensor.device)]
 
 
 @torch.no_grad()
