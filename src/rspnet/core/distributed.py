@@ -51,11 +51,11 @@ def rows_of_ranks(tensor: Tensor, rows: Tensor) -> Tensor:
     """
     ranks, own, count = world_size(), rank(), len(tensor)
     assert len(rows) == ranks * count, "every rank must hold the same number of samples"
+    if ranks == 1:
+        return tensor[send(rows, tensor.device)].contiguous()
     wanted = rows.view(ranks, count)
     owner = torch.div(wanted, count, rounding_mode="floor")
     leaving = tensor[send(wanted[owner == own] - own * count, tensor.device)].contiguous()
-    if ranks == 1:
-        return leaving
     arriving = torch.empty_like(leaving)
     dist.all_to_all_single(
         arriving,
