@@ -22,6 +22,7 @@ def test_a_folder_is_enough(
     videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rspnet.runs.training_preview.SECONDS", 0.0)
     assert main(["pretrain", str(videos), "--dry-run", "--engine.device=cpu"]) == 0
     text = " ".join(capsys.readouterr().err.split())
     assert "recipe pretrain/small-cpu: a small network, as there is no GPU" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -157,16 +158,34 @@ def test_a_folder_without_one_usable_video_ends_with_every_tried_one_named(
     assert all(row.startswith("bad") for row in rows[1:])
 
 
-def test_dry_run_prints_the_plan_and_writes_nothing(
-    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_dry_run_prints_the_plan_and_what_it_takes_and_writes_nothing(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run(videos, tmp_path / "run", "--dry-run") == 0
+    monkeypatch.setattr("rspnet.runs.training_preview.SECONDS", 0.0)
+    assert run(videos, tmp_path / "run", "--dry_run") == 0
     text = " ".join(capsys.readouterr().err.split())
     assert "videos 12" in text
     assert "steps 6 of 4 clips (3 an epoch)" in text
     assert "learning rate 0.001 (adamw, cosine)" in text
     assert "GiB a process" in text
+    assert re.search(r"disk: about \d+ [kM]B of checkpoints time: about \d+ s on the CPU", text)
+    assert run(videos, tmp_path / "run", "--dry_run", "--data.batch_size=16") == 2
+    text = " ".join(capsys.readouterr().err.split())
+    assert "learning rate 0.001" in text  # the plan all the same
+    assert "16 is larger than an epoch: 12 videos x --data.clips_per_video 1" in text
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a plan for GPUs that are not here")
+def test_dry_run_plans_for_gpus_of_another_machine(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--dry_run", "--engine.device=cuda", "--engine.devices=2", "--engine.precision=auto"]
+    assert run(videos, tmp_path / "run", *words) == 0
+    text = " ".join(capsys.readouterr().err.split())
+    assert "2 x cuda, bf16" in text
+    assert "no estimate of the time: the machine it is for is not this one" in text
+    assert run(videos, tmp_path / "run", *words[1:]) == 2  # the run itself needs them
 
 
 def test_a_batch_larger_than_an_epoch_says_what_to_change(

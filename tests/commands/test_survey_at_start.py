@@ -11,7 +11,8 @@ from rspnet.cli import main
 
 
 @pytest.fixture
-def videos(tmp_path: Path) -> Path:
+def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("rspnet.runs.training_preview.SECONDS", 0.0)
     folder = write_videos(tmp_path / "videos", count=8)
     (folder / "empty.mp4").touch()
     return folder

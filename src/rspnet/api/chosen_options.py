@@ -18,7 +18,7 @@ from rspnet.core.progress import print_note
 from rspnet.data.annotations import find_videos
 from rspnet.data.checks.lengths import short_length
 from rspnet.engine.processes import is_first_process
-from rspnet.engine.runtime import available_cores, pick_device
+from rspnet.engine.runtime import available_cores, pick_device, planned_device
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import method_names
 from rspnet.pretext.pretrained import load_pretrained
@@ -84,7 +84,8 @@ def _of_weights(model: PretextModel) -> dict[str, Any]:
 
 def _chosen(config: PretrainConfig, console: PlainConsole) -> dict[str, Any]:
     records = find_videos(config.data.root, config.data.list)
-    device: Literal["cpu", "cuda"] = "cuda" if pick_device(config.engine.device).type == "cuda" else "cpu"
+    found = planned_device(config.engine.device) if config.dry_run else pick_device(config.engine.device)
+    device: Literal["cpu", "cuda"] = "cuda" if found.type == "cuda" else "cpu"
     workers = max(1, available_cores() // 2) if config.data.num_workers is None else config.data.num_workers
     frames = short_length(records, workers=workers)
     choice = choose_settings(Circumstances(len(records), frames, device, config.weights is not None))

@@ -29,7 +29,7 @@ from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.memory import training_bytes
 from rspnet.engine.processes import processes
-from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers
+from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers, planned_device
 from rspnet.engine.stop import SecondStop
 from rspnet.features.linear_probe import groups_of
 from rspnet.models.classifier import Classifier
@@ -42,6 +42,7 @@ from rspnet.runs.resume import training_settings
 from rspnet.runs.run_folder import plain
 from rspnet.runs.scoring import NOT_OF_THE_WEIGHTS, finetune_stamp, write_scores
 from rspnet.runs.training import BatchShare, Engine, Job, Outcome, TrainingProcess, train
+from rspnet.runs.training_preview import CLIPS_OF_A_GROUP, NOT_MEASURED, can_measure, disk_of, measure, say_cost
 
 SHOWN = {"loss": "loss", "top1": "top-1"}
 _SELECTED_ON = {"last": None, "validation": "validation", "official": "test"}
@@ -142,7 +143,7 @@ class Finetuning:
             RSPNetError: bad data or weights, or options that do not go with them or with this machine.
         """
         videos, config = finetuning_videos(config)
-        device = pick_device(config.engine.device)
+        device = planned_device(config.engine.device) if config.dry_run else pick_device(config.engine.device)
         network = {name: getattr(config.model, name) for name in ("backbone", "input", "dropout", "freeze")}
         network["init"] = config.weights
         model, init_sha256 = make_classifier(num_classes=len(videos.class_names), seed=config.seed, **network)
@@ -215,6 +216,28 @@ class Finetuning:
         )
         if self.config.protocol == "official":
             print_note(console, "--protocol official picks the epoch on the test split")
+
+    def preview(self, console: Console) -> None:
+        """Print the plan, every warning, and what it will take in memory, disk and time; nothing is written.
+
+        Raises:
+            ConfigError: a batch larger than the data set.
+        """
+        job, device, clips = self.job(), self.engine.device, self.config.clips
+        job.announce(console)  # type: ignore[arg-type]
+        console.print(f"memory: about {self.memory() / 2**30:.1f} GiB a process")
+        console.print(f"disk: about {disk_of(job, keep=self.engine.keep)} of checkpoints")
+        if not can_measure(device):
+            print_note(console, NOT_MEASURED)
+            return
+        local, nodes = processes(devices=self.engine.devices, num_nodes=self.engine.num_nodes)
+        few = replace(clips, batch_size=min(CLIPS_OF_A_GROUP, clips.batch_size))
+        engine = replace(self.config.engine, devices=1, num_nodes=1)
+        tried = replace(self, config=replace(self.config, clips=few, engine=engine), workers=0)
+        found = measure(tried.job(), self.engine)
+        share, steps = clips.batch_size // (local * nodes), job.schedule.total_steps
+        say_cost(console, found, clips=share, steps=steps, workers=self.workers, device=device)
+        console.print("then the test videos are scored", highlight=False)
 
     def memory(self) -> int:
         """Bytes a process needs, an estimate."""

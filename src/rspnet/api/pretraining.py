@@ -10,7 +10,15 @@ from typing import Any
 from rich.console import Console
 from torch import Tensor
 
-from rspnet.api.pretraining_plan import Plan, build_model, make_plan, memory_estimate, print_plan, window_of
+from rspnet.api.pretraining_plan import (
+    Plan,
+    build_model,
+    make_plan,
+    memory_estimate,
+    print_plan,
+    too_few_videos,
+    window_of,
+)
 from rspnet.api.training_options import optimizer_of
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.distributed import on_rank_zero
@@ -33,6 +41,7 @@ from rspnet.runs.pretraining_data import PretrainingClips, pretraining_batches, 
 from rspnet.runs.resume import training_settings
 from rspnet.runs.run_folder import plain, write_result
 from rspnet.runs.training import BatchShare, Engine, Job, Outcome, TrainingProcess, train
+from rspnet.runs.training_preview import CLIPS_OF_A_GROUP, NOT_MEASURED, can_measure, disk_of, measure, say_cost
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,29 @@ class Pretraining:
             seed=self.config.seed,
             console=console,
         )
+
+    def preview(self, console: Console) -> None:
+        """Print the plan, every warning, and what it will take in disk and time; nothing is written.
+
+        Raises:
+            ConfigError: the run could not start with so few videos; the plan is printed before.
+        """
+        self.announce(console)
+        device, data = self.plan.device, self.config.data
+        console.print(f"disk: about {disk_of(self.job(), keep=self.config.engine.keep)} of checkpoints")
+        if fault := too_few_videos(self.config, len(self.records)):
+            raise ConfigError(fault)
+        if not can_measure(device):
+            print_note(console, NOT_MEASURED)
+            return
+        groups = self.config.model.virtual_ranks
+        clips = groups * min(CLIPS_OF_A_GROUP, data.batch_size // groups)
+        engine = replace(self.config.engine, devices=1, num_nodes=1)
+        small = replace(self.config, data=replace(data, batch_size=clips), engine=engine)
+        tried = replace(self, config=small, plan=replace(self.plan, workers=0, world_size=1))
+        found = measure(tried.job(), tried.engine())
+        share = data.batch_size // self.plan.world_size
+        say_cost(console, found, clips=share, steps=self.plan.total_steps, workers=self.plan.workers, device=device)
 
     def job(self) -> Job:
         """The training, described whole."""

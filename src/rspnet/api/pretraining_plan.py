@@ -16,7 +16,7 @@ from rspnet.data.sampler import epoch_steps
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
 from rspnet.engine.optim import Schedule
 from rspnet.engine.processes import processes
-from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers
+from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers, planned_device
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import require_heads
@@ -49,17 +49,16 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
     """Work out steps, learning rate, device, precision, threads and workers.
 
     Raises:
-        ConfigError: fewer clips in an epoch than in a batch, or no such device.
+        ConfigError: fewer clips in an epoch than in a batch, or no such device; a dry run plans for them all the same.
     """
     data, engine, optim = config.data, config.engine, config.optim
     steps_per_epoch = epoch_steps(num_videos, data.batch_size, clips_per_video=data.clips_per_video)
     if steps_per_epoch == 0:
-        raise ConfigError(
-            f"--data.batch_size {data.batch_size} is larger than an epoch: {num_videos} videos x "
-            f"--data.clips_per_video {data.clips_per_video}; lower the one or raise the other"
-        )
+        if not config.dry_run:
+            raise ConfigError(too_few_videos(config, num_videos))
+        steps_per_epoch = 1
     total = config.max_steps or config.epochs * steps_per_epoch
-    device = pick_device(engine.device)
+    device = planned_device(engine.device) if config.dry_run else pick_device(engine.device)
     local, nodes = processes(devices=engine.devices, num_nodes=engine.num_nodes)
     per_clip = _multiply_adds_per_clip(config)
     threads, workers = pick_threads_and_workers(
@@ -81,6 +80,17 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         world_size=local * nodes,
         warnings=config.model.notes(num_videos),
         multiply_adds=per_clip,
+    )
+
+
+def too_few_videos(config: PretrainConfig, num_videos: int) -> str:
+    """What is wrong where an epoch holds no batch; "" where it holds one."""
+    data = config.data
+    if epoch_steps(num_videos, data.batch_size, clips_per_video=data.clips_per_video):
+        return ""
+    return (
+        f"--data.batch_size {data.batch_size} is larger than an epoch: {num_videos} videos x "
+        f"--data.clips_per_video {data.clips_per_video}; lower the one or raise the other"
     )
 
 

@@ -127,6 +127,8 @@ def finetune(
     config: FinetuneConfig = parse_options(FinetuneConfig, given, command="finetune", recipe=recipe)
     if chosen := choose_finetuning(config, dotted_names(given)):
         config = parse_options(FinetuneConfig, given, command="finetune", recipe=recipe, defaults=chosen)
+    if config.dry_run:
+        raise ConfigError("dry_run is of the command line: rspnet finetune --dry_run")
     return _run(lambda: run_finetuning(config, second_stop="interrupt"), config)
 
 

@@ -108,6 +108,9 @@ class FinetuneConfig:
     """Every random draw derives from it."""
     resume: bool = False
     """Go on exactly where the last checkpoint in `out` ends; starts from step 0 where there is none."""
+    dry_run: bool = False
+    """Print the plan, its warnings, and what it will take in memory, disk and time (a few steps are tried), and stop.
+    Works for hardware that is not here, too."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "out", named_out(self.out, "finetune", self.data.list or self.data.root))

@@ -108,7 +108,8 @@ class PretrainConfig:
     resume: bool = False
     """Go on exactly where the last checkpoint in `out` ends; starts from step 0 where there is none."""
     dry_run: bool = False
-    """Print the resolved plan (videos, steps, learning rate, memory estimate) and stop."""
+    """Print the plan, its warnings, and what it will take in memory, disk and time (a few steps are tried), and stop.
+    Works for hardware that is not here, too."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "out", named_out(self.out, "pretrain", self.data.list or self.data.root))

@@ -7,9 +7,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rspnet.core.console import PlainConsole
+from rspnet.core.cost import SAMPLE_SECONDS, CostMeter, as_time
+from rspnet.core.progress import print_note
 from rspnet.engine.curves import CURVES
 
 _HEARTBEAT_SECONDS = 60.0
@@ -45,18 +47,19 @@ class Reporter:
         self._console = PlainConsole(stderr=True, quiet=not active)
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[line]}"),
-            TimeElapsedColumn(), TextColumn("eta"), TimeRemainingColumn(),
-            console=self._console, disable=not (active and self._console.is_terminal), speed_estimate_period=60,
+            TimeElapsedColumn(), TextColumn("eta {task.fields[eta]}"),
+            console=self._console, disable=not (active and self._console.is_terminal),
         )  # fmt: skip
-        self._task = self._progress.add_task("training", total=total_steps, completed=step, line="")
+        self._task = self._progress.add_task("training", total=total_steps, completed=step, line="", eta="...")
+        self._cost = CostMeter(total_steps - step, bytes_per_item=0)
+        self._foretold = False
         self._curves = [CURVES[name](folder, step) for name in loggers] if active else []
         self._steps, self._waited, self._elapsed = 0, 0.0, 0.0
-        self._started = self._told = perf_counter()
-        self._start_step = step
+        self._told = perf_counter()
 
     def __enter__(self) -> Self:
         self._progress.start()
-        self._started = self._told = perf_counter()
+        self._told = perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,7 +72,12 @@ class Reporter:
         self._steps += 1
         self._waited += waited
         self._elapsed += elapsed
-        self._progress.update(self._task, completed=step)
+        self._cost.add(1, 1)
+        left = self._cost.left()
+        self._progress.update(self._task, completed=step, eta=as_time(left.seconds) if left else "...")
+        if left and not self._foretold and self._cost.seconds > SAMPLE_SECONDS:
+            self._foretold = True
+            print_note(self._console, f"still to do: {self._total - step:,} steps, about {as_time(left.seconds)}")
         if perf_counter() - self._told > _HEARTBEAT_SECONDS:
             self._tell(step, "")
 
@@ -92,7 +100,6 @@ class Reporter:
         """A line of a log file; on a terminal the bar says it all."""
         self._told = perf_counter()
         if self._progress.disable:
-            left = (self._told - self._started) / (step - self._start_step) * (self._total - step)
-            self._console.print(
-                f"step {step}/{self._total}  {line}eta {left / 60:.1f} min", soft_wrap=True, highlight=False
-            )
+            left = self._cost.left()
+            eta = as_time(left.seconds) if left else "..."
+            self._console.print(f"step {step}/{self._total}  {line}eta {eta}", soft_wrap=True, highlight=False)

@@ -31,6 +31,11 @@ def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
     return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def planned_device(wanted: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """The device that a plan is for: as `pick_device`, but CUDA may be of another machine."""
+    return torch.device("cuda") if wanted == "cuda" else pick_device(wanted)
+
+
 def pick_precision(wanted: str, device: torch.device) -> str:
     """ "bf16", "fp32" or "fp16"; "auto" is bf16 where the processor computes it natively.
 
@@ -46,6 +51,8 @@ def pick_precision(wanted: str, device: torch.device) -> str:
 
 def has_native_bf16(device: torch.device) -> bool:
     """Whether matrix products in bfloat16 run natively (elsewhere they are slower than float32)."""
+    if device.type == "cuda" and not torch.cuda.is_available():
+        return True  # a plan for another machine: every GPU from 2020 on has it
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     cpuinfo = Path("/proc/cpuinfo")

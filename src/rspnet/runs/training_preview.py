@@ -1,0 +1,104 @@
+"""What a training will cost, from a few of its steps; nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+import torch
+from rich.console import Console
+
+from rspnet.core.cost import as_bytes, as_time
+from rspnet.engine.launch import make_fabric
+from rspnet.engine.processes import launched_from_outside
+from rspnet.engine.runtime import available_cores
+from rspnet.runs.training import BatchShare, Engine, Job, TrainingProcess
+
+SECONDS = 3.0
+"""How long is measured, at least three steps."""
+CLIPS_OF_A_GROUP = 4
+"""Clips that are measured of a group which normalises together, at most."""
+NOT_MEASURED = "no estimate of the time: the machine it is for is not this one; the same command there measures it"
+_STEPS = 3
+
+
+@dataclass(frozen=True)
+class ClipSeconds:
+    """What a clip costs one process, in seconds: `step` forwards, backwards and all keys, `load` reading by itself."""
+
+    step: float
+    load: float
+
+    def with_workers(self, workers: int) -> float:
+        """Where so many processes read, or none but the training itself."""
+        return max(self.step, self.load / workers) if workers else self.step + self.load
+
+
+def measure(job: Job, engine: Engine) -> ClipSeconds | None:
+    """Do a few steps of a job without its optimiser; None where it has too few batches.
+
+    Args:
+        job: a training on one process, whose batches are read here.
+        engine: where.
+    """
+    fabric = make_fabric(device=engine.device, precision=engine.precision, devices=1, num_nodes=1)
+    torch.set_num_threads(engine.threads)
+    layout = torch.channels_last_3d if engine.channels_last else torch.contiguous_format
+    job.model.to(engine.device, memory_format=layout)  # type: ignore[call-overload]
+    job.model.train()
+    process = TrainingProcess(fabric, fabric.setup_module(job.trained))  # type: ignore[arg-type]
+    loads, steps = [], []
+    batches, started = iter(job.batches(BatchShare(0, 0, 1, None))), perf_counter()
+    while len(steps) < _STEPS or perf_counter() - started < SECONDS:
+        began = perf_counter()
+        batch = next(batches, None)
+        if batch is None:
+            break
+        loaded = perf_counter()
+        job.step(process, batch, len(steps))
+        if engine.device.type == "cuda":
+            torch.cuda.synchronize()
+        loads.append(loaded - began)
+        steps.append(perf_counter() - loaded)
+    job.model.zero_grad(set_to_none=True)
+    if len(steps) < 2:
+        return None
+    clips = (len(steps) - 1) * job.clips_per_step  # the first step pays for every start
+    return ClipSeconds(sum(steps[1:]) / clips, sum(loads[1:]) / clips)
+
+
+def say_cost(
+    console: Console, found: ClipSeconds | None, *, clips: int, steps: int, workers: int, device: torch.device
+) -> None:
+    """Print how long a training will take.
+
+    Args:
+        console: where to.
+        found: what was measured.
+        clips: of a step, of one process.
+        steps: of the training.
+        workers: processes that read for each process.
+        device: where it trains.
+    """
+    if found is None:
+        console.print("time: too few videos to measure", highlight=False)
+        return
+    step = found.with_workers(workers) * clips
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"the CPU ({available_cores()} cores)"
+    text = f"time: about {as_time(step * steps)} on {name}, {step:.2g} s a step"
+    if workers and found.load / workers > 1.2 * found.step:
+        text += f"; reading is the slower part: {found.load / found.step:.1f} readers for each process would keep up"
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def can_measure(device: torch.device) -> bool:
+    """Whether steps can be tried here: the device is there, and no other ranks wait."""
+    return not launched_from_outside() and (device.type != "cuda" or torch.cuda.is_available())
+
+
+def disk_of(job: Job, *, keep: int) -> str:
+    """The space of a training's checkpoints, in words: weights, and the optimiser's state of what is trained."""
+    numbers = sum(value.numel() for value in job.model.state_dict().values())
+    copies = 2 if job.optimizer.name == "adamw" else 1
+    numbers += copies * sum(value.numel() for value in job.parameters)
+    return as_bytes(4 * numbers * (1 + keep))
