@@ -110,6 +110,11 @@ COMMANDS: dict[str, Command] = {
     "recipes": Command(
         "rspnet.config.tools:RecipesConfig", "rspnet.commands.recipes:show_recipes", "list or print ready-made settings"
     ),
+    "recipes plan": Command(
+        "rspnet.config.tools:PlanConfig",
+        "rspnet.commands.plan_cell:plan_cell",
+        "print the chain of a published result, with its hours",
+    ),
     "subset": Command(
         "rspnet.config.labelled:SubsetConfig",
         "rspnet.commands.subset:make_subset",

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from rspnet.cli import main
+from rspnet.core.errors import RSPNetError
 from rspnet.features.scores import paired_difference
+from rspnet.runs.foreign_predictions import read_foreign
 from rspnet.runs.predictions import save_predictions
 
 STAMP = {"command": "finetune", "method": "finetune", "dataset": "ucf101", "fold": 1, "num_clips": 10, "seed": 0}
@@ -81,4 +83,64 @@ def test_what_is_no_result_is_named(tmp_path, hits, capsys):
         assert main(["compare", str(first), str(path)]) == 2
         assert message in capsys.readouterr().err
     assert main(["compare", str(first)]) == 2
-    assert "at least two results" in capsys.readouterr().err
+    assert "name a second result" in capsys.readouterr().err
+
+
+def test_a_published_result_is_set_against_ours(tmp_path, hits, capsys):
+    stamp = {"backbone": "r3d_18", "init_sha256": "w", "selection": "official"}
+    run = write_run(tmp_path / "mine", hits[0], **stamp)
+    assert main(["compare", str(run)]) == 0
+    mean = 100 * hits[0].mean()
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == f"ucf101-r3d_18: published 74.3, mine {mean:.1f} [{mean - 10:.1f}, {mean + 10:.1f}]"
+    other = write_run(tmp_path / "last", hits[0], **stamp | {"selection": "last"})
+    assert main(["compare", str(other)]) == 0
+    assert capsys.readouterr().out.endswith("best on the test videos (--protocol official)\n")
+    for change in ({"init_sha256": None}, {"backbone": "r3d_10_slim"}, {"fold": 2}):  # from scratch, another one
+        assert main(["compare", str(write_run(tmp_path / str(change), hits[0], **stamp | change))]) == 2
+
+
+def test_predictions_of_another_program(tmp_path, hits, capsys):
+    weak, strong = hits
+    names = [f"a/v{number}.avi" for number in range(120)]
+    run = write_run(tmp_path / "mine", weak, names=names)
+    rows = [f"v{n},yes,{'yes' if hit else 'no'}" for n, hit in enumerate(strong)]
+    (tmp_path / "theirs.csv").write_text("\n".join(["video,label,prediction", *rows[::-1]]))
+    assert main(["compare", str(run), str(tmp_path / "theirs.csv"), f"--out={tmp_path / 'out'}"]) == 0
+    assert f"| theirs | {100 * strong.mean():.1f} [" in capsys.readouterr().out
+    with (tmp_path / "out" / "compare.csv").open() as file:
+        row = next(row for row in csv.DictReader(file) if (row["result"], row["score"]) == ("theirs", "top1"))
+    gap, _ = paired_difference(strong, weak, seed=0)
+    assert float(row["difference"]) == pytest.approx(gap.value)
+
+
+def test_scores_of_another_program_are_ranked_by_class(tmp_path):
+    rows = [["video", "label", *"abcdefg"]]
+    values = np.random.default_rng(0).random((30, 7))
+    labels = np.random.default_rng(1).integers(0, 7, 30)
+    rows += [[f"v{n}", "abcdefg"[labels[n]], *map(str, values[n])] for n in range(30)]
+    (tmp_path / "s.csv").write_text("\n".join(",".join(row) for row in rows))
+    found = read_foreign(tmp_path / "s.csv")
+    order = np.argsort(-values, axis=1)
+    for k in (1, 5):
+        right = [labels[n] in order[n, :k] for n in range(30)]
+        assert list(found.hits[f"top{k}"].values()) == right
+        assert found.scores[f"top{k}"].value == pytest.approx(np.mean(right))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must be a CSV with the columns video and label"),
+        ("video,label\n", "must be a CSV"),
+        ("video,label,prediction\na,b,c\na,b,c\n", "line 3: a row of other length, or a video that was there"),
+        ("video,label,prediction\na,b\n", "line 2: a row of other length"),
+        ("video,label,x,y\na,x,1,z\n", "line 2: a score that is no number"),
+        ("video,label,x,y\na,w,1,2\n", "line 2: a score that is no number, or a label without a column"),
+        ("video,label,x,y\na,x,nan,2\n", "scores must be finite"),
+    ],
+)
+def test_a_malformed_file_of_predictions_is_named(tmp_path, text, message):
+    (tmp_path / "p.csv").write_text(text)
+    with pytest.raises(RSPNetError, match=message):
+        read_foreign(tmp_path / "p.csv")

@@ -18,7 +18,9 @@ from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_text
 from rspnet.data.labelled.read import PUBLISHED_SCORED
 from rspnet.features.scores import Interval, paired_difference
+from rspnet.recipes.published import PUBLISHED
 from rspnet.runs.built_in import BUILT_IN
+from rspnet.runs.foreign_predictions import read_foreign
 from rspnet.runs.predictions import read_predictions
 from rspnet.runs.run_folder import RESULT, open_run_folder, plain, write_result
 
@@ -37,12 +39,25 @@ class Result:
         protocol: its stamp without the entries of `COMPARED`.
         scores: figures with their intervals, by name.
         predictions: file with per-video hits, or None.
+        foreign: per-video hits of another program, by score; then nothing is known of its protocol.
+        cell: data set and network whose published result is of the same kind, "" for none.
     """
 
     name: str
     protocol: Mapping[str, Any]
     scores: Mapping[str, Interval]
     predictions: Path | None
+    foreign: Mapping[str, Mapping[str, bool]] | None = None
+    cell: str = ""
+
+    def hits(self, score: str) -> Mapping[str, bool] | None:
+        """Whether each video counts for a score, by the video's name; None where that is not known."""
+        if self.foreign is not None:
+            return self.foreign.get(score)
+        if self.predictions is None or score.endswith("mean_class_accuracy"):
+            return None
+        columns = read_predictions(self.predictions, ["name", score])
+        return dict(zip(columns["name"].tolist(), columns[score].tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,8 @@ def compare(config: CompareConfig) -> None:
         RSPNetError: a file that is no result, or unlike protocols.
     """
     results = read_results(config.results)
+    if len(results) < 2 and not results[0].cell:
+        raise RSPNetError(f"{results[0].name}: name a second result; there is no published one of its data and network")
     unlike = [differing(results[0], result) for result in results]
     for result, found in zip(results, unlike, strict=True):
         if found and not config.allow_unlike:
@@ -75,6 +92,7 @@ def compare(config: CompareConfig) -> None:
         for place, result in enumerate(results)
     ]
     text = markdown(results, names, tests, unlike)
+    text += "".join(f"\n{line}\n" for result in results if (line := against_published(result)))
     print(text, end="")
     if config.out is not None:
         folder = open_run_folder(config.out, config, command="compare")
@@ -87,13 +105,20 @@ def compare(config: CompareConfig) -> None:
 def read_results(paths: Sequence[str]) -> list[Result]:
     """The results of files or run folders, each named by its folder (by the path given, where names repeat)."""
     files = [Path(path) / RESULT if Path(path).is_dir() else Path(path) for path in paths]
-    names = [file.absolute().parent.name for file in files]
+    names = [file.stem if _is_foreign(file) else file.absolute().parent.name for file in files]
     if len(set(names)) < len(names):
         names = list(paths)
     return [_read(file, name) for file, name in zip(files, names, strict=True)]
 
 
+def _is_foreign(file: Path) -> bool:
+    return file.suffix.lower() == ".csv"
+
+
 def _read(file: Path, name: str) -> Result:
+    if _is_foreign(file):
+        found = read_foreign(file)
+        return Result(name, {}, found.scores, None, found.hits)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         protocol, results = content["protocol"], content["results"]
@@ -118,7 +143,28 @@ def _read(file: Path, name: str) -> Result:
         {key: value for key, value in stamp.items() if key not in COMPARED},
         scores,
         None if predictions is None else file.parent / predictions,
+        cell=_cell(stamp),
     )
+
+
+def _cell(stamp: Mapping[str, Any]) -> str:
+    """The cell of the published table that a stamp is of: fine-tuned, from trained weights, on a published fold."""
+    cell = f"{stamp.get('dataset')}-{stamp.get('backbone')}"
+    is_of = stamp.get("method") == "finetune" and stamp.get("init_sha256") is not None and stamp.get("fold") == 1
+    return cell if is_of and cell in PUBLISHED else ""
+
+
+def against_published(result: Result) -> str:
+    """One line: the published top-1 and the result's, with its interval; "" where none was published."""
+    if not result.cell or "top1" not in result.scores:
+        return ""
+    known = PUBLISHED[result.cell]
+    told = ", ".join(f"{value} ({epochs} epochs)" for epochs, value in known.items())
+    told = str(next(iter(known.values()))) if len(known) == 1 else told
+    text = f"{result.cell}: published {told}, {result.name} {_percent(result.scores['top1'])}"
+    if result.protocol.get("selection") != "official":
+        text += "; the published one is of the epoch that is best on the test videos (--protocol official)"
+    return text
 
 
 def _is_score(row: Any) -> bool:
@@ -126,7 +172,9 @@ def _is_score(row: Any) -> bool:
 
 
 def differing(first: Result, other: Result) -> list[str]:
-    """In which entries of the protocol two results differ, as `name: here / there`."""
+    """In which entries of the protocol two results differ, as `name: here / there`; nothing is known of others'."""
+    if first.foreign is not None or other.foreign is not None:
+        return []
     return [
         f"{key}: {first.protocol.get(key, 'unset')} / {other.protocol.get(key, 'unset')}"
         for key in sorted({*first.protocol, *other.protocol})
@@ -140,9 +188,11 @@ def paired(first: Result, other: Result, score: str, config: CompareConfig) -> D
     Raises:
         RSPNetError: the two results are of different videos, and unlike ones were not allowed.
     """
-    if first.predictions is None or other.predictions is None or score.endswith("mean_class_accuracy"):
+    here, there = first.hits(score), other.hits(score)
+    if here is None or there is None:
         return None
-    here, there = (_hits(result.predictions, score) for result in (first, other) if result.predictions is not None)
+    if first.foreign is not None or other.foreign is not None:
+        here, there = by_stem(here, there)
     common = [name for name in here if name in there]
     if (len(common) < max(len(here), len(there)) and not config.allow_unlike) or not common:
         raise RSPNetError(
@@ -153,9 +203,10 @@ def paired(first: Result, other: Result, score: str, config: CompareConfig) -> D
     return Difference(*paired_difference(*columns, seed=0))
 
 
-def _hits(file: Path, score: str) -> dict[str, bool]:
-    columns = read_predictions(file, ["name", score])
-    return dict(zip(columns["name"].tolist(), columns[score].tolist(), strict=True))
+def by_stem(*sides: Mapping[str, bool]) -> tuple[Mapping[str, bool], ...]:
+    """Hits of several programs by the names of the files alone (no folder, no ending), where these are unique."""
+    short = [{Path(name).stem: hit for name, hit in side.items()} for side in sides]
+    return tuple(short) if all(len(a) == len(b) for a, b in zip(short, sides, strict=True)) else sides
 
 
 Tests = Sequence[Mapping[str, Difference | None]]
@@ -170,6 +221,8 @@ def markdown(results: Sequence[Result], names: Sequence[str], tests: Tests, unli
         for result, found in zip(results, unlike, strict=True)
     ]
     lines = _table(header, rows)
+    if len(results) < 2:
+        return "\n".join(lines) + "\n"
     tested = [
         [f"{result.name} - {results[0].name}", *(_difference(found.get(name)) for name in names)]
         for result, found in zip(results[1:], tests[1:], strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rspnet.config.tools import RecipesConfig
 from rspnet.recipes import recipe_names, recipe_path
+from rspnet.recipes.published import BIBTEX
 
 
 def show_recipes(config: RecipesConfig) -> None:
@@ -14,3 +15,4 @@ def show_recipes(config: RecipesConfig) -> None:
     for name in recipe_names():
         header = recipe_path(name).read_text(encoding="utf-8").splitlines()[0]
         print(f"{name:<28} {header.lstrip('# ')}")
+    print(f"\nWhoever uses them in a publication cites:\n\n{BIBTEX}")

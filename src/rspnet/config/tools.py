@@ -81,3 +81,36 @@ class BenchConfig:
         enough = len(sizes) >= 2 and min(sizes) >= 100
         require(enough, f"--growth_videos {self.growth_videos}: must be two numbers or more, of at least 100")
         require(self.num_workers >= 0, f"--num_workers {self.num_workers}: must not be negative")
+
+
+@dataclass(frozen=True)
+class PlanConfig:
+    """Print the whole chain of commands that repeats a cell of the published table, with the hours it takes.
+
+    Times are computed of speeds that you measured (`--pretrain_speed`, `--finetune_speed`); without them those that
+    were published are named.
+
+    Example: rspnet recipes plan ucf101-r3d_18 --pretrain_speed 900 --out slurm
+    """
+
+    cell: str = positional("Data set and network: ucf101-r3d_18, hmdb51-c3d, ssv2-s3dg and so on.")
+    dataset: str = positional("Folder of the data set that is fine-tuned on.", nargs="?", default="DATASET")
+    videos: str = positional("Folder of the training videos of Kinetics-400.", nargs="?", default="K400/train")
+    epochs: int | None = None
+    """Epochs of pre-training, of those published (S3D-G: 200 or 1000)."""
+    gpus: int | None = None
+    """GPUs of each training; the default is the published number."""
+    pretrain_speed: float | None = None
+    """Clips a second of your pre-training on these GPUs together, as `rspnet pretrain` shows it."""
+    finetune_speed: float | None = None
+    """Clips a second of your fine-tuning, likewise."""
+    runs: str = "runs"
+    """Folder of the run folders."""
+    out: str | None = None
+    """Folder for scripts of SLURM, pretrain.sbatch and finetune.sbatch; only printed without it."""
+
+    def __post_init__(self) -> None:
+        require(self.gpus is None or self.gpus >= 1, f"--gpus {self.gpus}: must be at least 1")
+        for name in ("pretrain_speed", "finetune_speed"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"--{name} {value}: must be above 0")

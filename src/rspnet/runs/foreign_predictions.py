@@ -1,0 +1,81 @@
+"""Predictions of other programs, for `rspnet compare`: a CSV with a row for every test video."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rspnet.core.errors import RSPNetError
+from rspnet.features.scores import Interval, score_table, top_k_hits
+
+FORM = "a CSV with the columns video and label, and either prediction or a column of scores for every class"
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What a file of predictions says.
+
+    Attributes:
+        scores: top1 and mean_class_accuracy with intervals, and top5 where the file has scores.
+        hits: name of a score -> video -> whether it is right.
+    """
+
+    scores: Mapping[str, Interval]
+    hits: Mapping[str, Mapping[str, bool]]
+
+
+def read_foreign(file: Path) -> Foreign:
+    """Read predictions of another program.
+
+    Columns: `video`, its name; `label`, its true class; then `prediction`, the class that was predicted, or for every
+    class a column of its name with the score of the class (the greater, the likelier).
+
+    Raises:
+        RSPNetError: the file cannot be read, or has another form; the line is named.
+    """
+    try:
+        with file.open(newline="", encoding="utf-8") as opened:
+            table = csv.DictReader(opened)
+            columns, rows = list(table.fieldnames or ()), list(table)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RSPNetError(f"cannot read predictions {str(file)!r}: {error}") from error
+    if not {"video", "label"} < set(columns) or not rows:
+        raise RSPNetError(f"{str(file)!r}: must be {FORM}")
+    videos = [row["video"] for row in rows]
+    for line, row in enumerate(rows, start=2):
+        if None in row or None in row.values() or videos.index(row["video"]) != line - 2:
+            raise RSPNetError(f"{str(file)!r} line {line}: a row of other length, or a video that was there before")
+    if "prediction" in columns:
+        return _of_predictions(videos, [row["label"] for row in rows], [row["prediction"] for row in rows])
+    return _of_scores(file, videos, rows, [name for name in columns if name not in ("video", "label")])
+
+
+def _of_predictions(videos: Sequence[str], labels: Sequence[str], predicted: Sequence[str]) -> Foreign:
+    names = sorted({*labels, *predicted})
+    number = {name: place for place, name in enumerate(names)}
+    scores = np.zeros((len(videos), len(names)))
+    scores[np.arange(len(videos)), [number[name] for name in predicted]] = 1
+    table = score_table(scores, np.array([number[name] for name in labels], dtype=np.int64), seed=0)
+    right = dict(zip(videos, (a == b for a, b in zip(labels, predicted, strict=True)), strict=True))
+    return Foreign({name: row for name, row in table.items() if name != "top5"}, {"top1": right})
+
+
+def _of_scores(file: Path, videos: Sequence[str], rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> Foreign:
+    scores = np.empty((len(rows), len(names)))
+    labels = np.empty(len(rows), dtype=np.int64)
+    for place, row in enumerate(rows):
+        try:
+            scores[place] = [float(row[name]) for name in names]
+            labels[place] = names.index(row["label"])
+        except ValueError as error:
+            raise RSPNetError(
+                f"{str(file)!r} line {place + 2}: a score that is no number, or a label without a column ({error})"
+            ) from error
+    if not np.isfinite(scores).all():
+        raise RSPNetError(f"{str(file)!r}: scores must be finite numbers")
+    hits = {f"top{k}": dict(zip(videos, top_k_hits(scores, labels, k).tolist(), strict=True)) for k in (1, 5)}
+    return Foreign(score_table(scores, labels, seed=0), hits)
