@@ -71,6 +71,8 @@ OF_ONE_COMMAND = {
     "search start": "a moment in a film",
     "search end": "a moment in a film",
     "search not_same_video": "queries out of the library",
+    "search json": "scripts that go on with hits",
+    "search same_part": "checking that a library holds a clip",
     "search explain": "asking why a hit matches",
     "serve host": "a laboratory's shared library",
     "serve port": "two libraries on one machine",

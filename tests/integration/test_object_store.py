@@ -218,7 +218,7 @@ def test_index_and_search(
         change()
         run("index", own, *options)
         assert told in capsys.readouterr().err
-    query = ["search", library, f"{own}/{names[2]}", f"--out={tmp_path / 'hits.json'}", "--top=3"]
+    query = ["search", "--same_part", library, f"{own}/{names[2]}", f"--out={tmp_path / 'hits.json'}", "--top=3"]
     run(*query)
     hits = json.loads((tmp_path / "hits.json").read_text())["hits"]
     assert hits[0]["path"] == f"{own}/{names[2]}"

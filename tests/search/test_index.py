@@ -159,7 +159,7 @@ def test_a_hit_whose_file_has_gone_says_that_the_library_is_out_of_date(material
     shutil.copyfile(videos / "c.mp4", query)
     (videos / "[x] [").mkdir()
     (videos / "c.mp4").rename(videos / "[x] [" / "x] [bold].mp4")
-    words = ["search", store.uri, str(query), "--top=3"]
+    words = ["search", store.uri, str(query), "--top=3", "--same_part"]
     assert main([*words, f"--out={tmp_path / 'run'}"]) == 0
     error = " ".join(capsys.readouterr().err.split())
     assert f"1 of 3 hits are of files that have gone or changed since (the first: '{videos / 'c.mp4'}')" in error

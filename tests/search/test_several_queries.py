@@ -8,8 +8,8 @@ from helpers.libraries import about, clip_rows, file_row
 from reference.align_reference import several
 
 from rspnet.core.errors import RSPNetError
-from rspnet.search.query import Query, locate, search
-from rspnet.search.search_command import clip_of
+from rspnet.search.query import Query, locate, search, without_parts
+from rspnet.search.search_command import below_one_folder, clip_of
 from rspnet.search.store import Store
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
@@ -85,3 +85,30 @@ def test_a_part_of_a_video_by_name(tmp_path):
     assert clip_of(f"{tmp_path}/a.mp4@1-2") == (f"{tmp_path}/a.mp4@1-2", 0.0, None)
     with pytest.raises(RSPNetError, match=r"'a.mp4@3-2': the end, 2, must come after the start"):
         clip_of("a.mp4@3-2")
+
+
+def test_what_a_query_shows_itself_is_no_hit(filled):
+    store, rows = filled
+    query = query_of(rows[1], slice(1, 3))
+    first = search(store, query, alpha=0.5, k=1)[0]
+    assert (first.path, first.start_s) == (rows[1].path, rows[1].start_s[1])
+    others = search(store, query, alpha=0.5, k=50, not_same_part=True)
+    assert len(others) == len(rows)  # its own video has other moments
+    own = next(hit for hit in others if hit.path == rows[1].path)
+    assert own.end_s <= query.start_s.min() or own.start_s >= query.end_s.max()
+    assert own.score < first.score
+    assert all(
+        hit.path != rows[1].path for hit in search(store, query_of(rows[1]), alpha=0.5, k=50, not_same_part=True)
+    )
+    rest = without_parts(rows[1], [query])
+    assert rest.window.tolist() == [
+        n for n in range(6) if rows[1].end_s[n] <= query.start_s[0] or rows[1].start_s[n] >= query.end_s[-1]
+    ]
+    assert without_parts(rows[2], [query]) is rows[2]
+
+
+def test_paths_are_shown_below_the_folder_of_all_of_them():
+    assert below_one_folder(["/v/a/1.mp4", "/v/b/2.mp4"]) == (["a/1.mp4", "b/2.mp4"], "/v")
+    assert below_one_folder(["/v/a/1.mp4"]) == (["1.mp4"], "/v/a")
+    assert below_one_folder(["/a.mp4", "/b.mp4"]) == (["/a.mp4", "/b.mp4"], "")
+    assert below_one_folder(["s3://v/a.mp4", "s3://v/b.mp4"]) == (["s3://v/a.mp4", "s3://v/b.mp4"], "")

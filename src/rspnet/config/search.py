@@ -66,12 +66,16 @@ class SearchConfig:
     """1 searches by motion, 0 by appearance; the score is alpha * motion + (1 - alpha) * appearance."""
     top: int = 10
     """Videos to find, or moments with --class."""
+    same_part: bool = False
+    """Find what the queries themselves show, too; else moments of the queries in their own videos are no hits."""
     not_same_video: bool = False
     """Leave out the queries' own videos (any file with the same content)."""
     weights: str | None = None
     """The library's weights, where they have moved since it was made."""
     out: str | None = None
     """hits.json, hits.png (a contact sheet), or a run folder for both; only printed without it."""
+    json: bool = False
+    """Print the hits as JSON, as hits.json has them."""
     explain: bool = False
     """Also show why the best hit is alike (roi.png and roi.mp4; needs a run folder and a single query)."""
     device: Device = "auto"

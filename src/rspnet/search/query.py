@@ -158,6 +158,7 @@ class Library:
         alpha: float = 0.5,
         k: int = 10,
         not_same_video: bool = False,
+        not_same_part: bool = False,
     ) -> list[Hit]:
         """The k videos with the part most like some clips and least like others, best first.
 
@@ -167,6 +168,7 @@ class Library:
             alpha: 1 searches by motion, 0 by appearance.
             k: hits wanted; fewer if the library has fewer videos.
             not_same_video: leave out files whose content is that of a clip of `like`.
+            not_same_part: leave out what of these files the clips of `like` show.
 
         Raises:
             DecodeError: a clip cannot be read.
@@ -176,7 +178,8 @@ class Library:
             [self.embed(clip.video, start_s=clip.start_s, end_s=clip.end_s) for clip in clips]
             for clips in (like, unlike)
         )
-        return search(self.store, wanted, unlike=unwanted, alpha=alpha, k=k, not_same_video=not_same_video)
+        without = {"not_same_video": not_same_video, "not_same_part": not_same_part}
+        return search(self.store, wanted, unlike=unwanted, alpha=alpha, k=k, **without)
 
     def embed(self, video: str | os.PathLike[str], *, start_s: float = 0.0, end_s: float | None = None) -> Query:
         """The windows of a query; raises as `search`."""
@@ -218,6 +221,7 @@ def search(
     k: int,
     unlike: Sequence[Query] = (),
     not_same_video: bool = False,
+    not_same_part: bool = False,
     within: Collection[str] | None = None,
 ) -> list[Hit]:
     """The k videos with the part most like the query, best first; ties by path.
@@ -237,13 +241,28 @@ def search(
         raise RSPNetError("there is no clip to search with: give at least one that is wanted")
     own = {query.content for query in wanted} if not_same_video else set()
     # What is like the unwanted clips falls back, so more videos are looked at than are asked for.
-    found = k * (_MORE_WHERE_SOME_FALL if unlike or len(wanted) > 1 else 1)
+    found = k * (_MORE_WHERE_SOME_FALL if unlike or len(wanted) > 1 else 1) + len(wanted) * not_same_part
     paths: dict[str, None] = {}
     for query in wanted:
         paths.update(dict.fromkeys(_candidates(store, query, alpha=alpha, k=found, not_content=own, within=within)))
     hop = store.about.clip.hop_s
-    hits = [locate(wanted, video, unlike=unlike, alpha=alpha, hop_s=hop) for video in store.clips_of(list(paths))]
+    videos = store.clips_of(list(paths))
+    if not_same_part:
+        videos = [rest for video in videos if len((rest := without_parts(video, wanted)).window)]
+    hits = [locate(wanted, video, unlike=unlike, alpha=alpha, hop_s=hop) for video in videos]
     return sorted(hits, key=lambda hit: (-hit.score, hit.path))[:k]
+
+
+def without_parts(video: ClipRows, queries: Sequence[Query]) -> ClipRows:
+    """The windows of a video that share no moment with a query that was cut from it, or from a copy of it."""
+    kept = np.ones(len(video.window), dtype=bool)
+    for query in queries:
+        if query.content and query.content == video.content and len(query.start_s):
+            kept &= (video.end_s <= query.start_s.min()) | (video.start_s >= query.end_s.max())
+    if kept.all():
+        return video
+    columns = ("window", "start_s", "end_s", "motion", "appearance", "features")
+    return replace(video, **{name: getattr(video, name)[kept] for name in columns})
 
 
 def _candidates(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +20,7 @@ from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_json
 from rspnet.core.progress import print_note
-from rspnet.core.urls import as_path
+from rspnet.core.urls import as_path, is_url
 from rspnet.data.reading import contained
 from rspnet.features.roi_maps import Explanation, Pair, explain, read_clip
 from rspnet.features.windows import ClipSettings
@@ -51,7 +54,8 @@ def search_command(config: SearchConfig) -> None:
     if config.class_ is not None:
         _answer(config, library, search_class(library, *open_window_classifier(config.class_), k=config.top), None)
         return
-    hits = library.search_like(like, unlike, alpha=config.alpha, k=config.top, not_same_video=config.not_same_video)
+    without = {"not_same_video": config.not_same_video, "not_same_part": not config.same_part}
+    hits = library.search_like(like, unlike, alpha=config.alpha, k=config.top, **without)
     current = _answer(config, library, hits, like[0])
     if config.explain and config.out is not None:
         query, start_s, end_s = like[0]
@@ -79,7 +83,12 @@ def _answer(config: SearchConfig, library: Library, hits: Sequence[M], query: Cl
     """Print what was found and write it; returns the hits whose files are what was indexed."""
     if not hits:
         raise RSPNetError(f"library {config.library!r} holds no other video: add some with rspnet index")
-    _print(hits)
+    if config.json:
+        print(json.dumps(hits_as_json(config, hits), indent=2, ensure_ascii=True))
+    elif sys.stdout.isatty():
+        _print_table(hits)
+    else:
+        _print_lines(hits)
     current = up_to_date(library, hits)
     if len(current) < len(hits):
         first = next(hit for hit in hits if hit not in current)
@@ -113,10 +122,15 @@ def up_to_date(library: Library, hits: Sequence[M]) -> list[M]:
 
 def write_hits(path: Path, config: SearchConfig, hits: Sequence[Moment]) -> None:
     """Write the queries (or the class) and the hits as JSON."""
+    write_json(path, hits_as_json(config, hits))
+
+
+def hits_as_json(config: SearchConfig, hits: Sequence[Moment]) -> dict[str, Any]:
+    """The queries (or the class) and the hits as plain values."""
     options = plain(config)
     asked = ("class_",) if config.class_ is not None else ("queries", "unlike", "start", "end", "alpha")
     query = {name.removesuffix("_"): options[name] for name in asked}
-    write_json(path, {**query, "library": config.library, "hits": [asdict(hit) for hit in hits]})
+    return {**query, "library": config.library, "hits": [asdict(hit) for hit in hits]}
 
 
 def draw_hits(path: Path, config: SearchConfig, query: ClipOf | None, hits: Sequence[Moment]) -> None:
@@ -209,13 +223,41 @@ def _middle(path: Path, start_s: float, end_s: float | None) -> float:
         return (start_s + (float(video.times[-1] - video.times[0]) if end_s is None else end_s)) / 2
 
 
-def _print(hits: Sequence[Moment]) -> None:
-    by_query = isinstance(hits[0], Hit)
-    columns = ("motion", "appearance") if by_query else ("class", "event")
-    table = Table("", "score", *columns, "from", "to", Column("video", overflow="fold"))
-    for rank, hit in enumerate(hits, start=1):
-        facts = (f"{hit.motion:.3f}", f"{hit.appearance:.3f}") if isinstance(hit, Hit) else ("", "")
-        if isinstance(hit, ClassHit):
-            facts = (hit.label, "yes" if hit.is_event else "below the threshold")
-        table.add_row(str(rank), f"{hit.score:.3f}", *facts, f"{hit.start_s:.2f} s", f"{hit.end_s:.2f} s", hit.path)
+def _columns(hits: Sequence[Moment]) -> tuple[str, str]:
+    return ("motion", "appearance") if isinstance(hits[0], Hit) else ("class", "event")
+
+
+def _facts(hit: Moment) -> tuple[str, str]:
+    if isinstance(hit, ClassHit):
+        return hit.label, "yes" if hit.is_event else "below the threshold"
+    return (f"{hit.motion:.3f}", f"{hit.appearance:.3f}") if isinstance(hit, Hit) else ("", "")
+
+
+def _print_table(hits: Sequence[Moment]) -> None:
+    """For a terminal: paths relative to the folder that all of them lie in, which the title names."""
+    shown, folder = below_one_folder([hit.path for hit in hits])
+    title = f"in {folder}" if folder else None
+    table = Table("", "score", *_columns(hits), "from", "to", Column("video", overflow="fold"), title=title)
+    for rank, (hit, name) in enumerate(zip(hits, shown, strict=True), start=1):
+        times = (f"{hit.start_s:.2f} s", f"{hit.end_s:.2f} s")
+        table.add_row(str(rank), f"{hit.score:.3f}", *_facts(hit), *times, name)
     PlainConsole().print(table)
+
+
+def _print_lines(hits: Sequence[Moment]) -> None:
+    """For other programs: one line a hit, tabs between the columns, whole paths."""
+    print("\t".join(["rank", "score", *_columns(hits), "start_s", "end_s", "path"]))
+    for rank, hit in enumerate(hits, start=1):
+        row = [str(rank), f"{hit.score:.3f}", *_facts(hit), f"{hit.start_s:.2f}", f"{hit.end_s:.2f}", hit.path]
+        print("\t".join(row))
+
+
+def below_one_folder(paths: Sequence[str]) -> tuple[list[str], str]:
+    """The paths relative to the deepest folder that holds all of them, and the folder; "" where there is none."""
+    try:
+        folder = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120 - may be addresses
+    except ValueError:
+        return list(paths), ""
+    if len(folder) < 2 or any(is_url(path) for path in paths):
+        return list(paths), ""
+    return [os.path.relpath(path, folder) for path in paths], folder

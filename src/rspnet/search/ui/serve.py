@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import signal
 import socket
@@ -61,7 +62,16 @@ def _run(config: ServeConfig, folder: Path, listening: socket.socket) -> None:
     app = build_app(service, upload_bytes=upload_bytes, hosts=_LOOPBACK if config.host in _LOOPBACK else ())
     announce(config.host, listening.getsockname()[1])
     settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_CLOSING_SECONDS)
-    uvicorn.Server(settings).run(sockets=[listening])
+
+    class Server(uvicorn.Server):
+        """Ends without a word about the requests that it cuts off."""
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            for name in ("uvicorn.error", "asyncio"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+            await super().shutdown(sockets)
+
+    Server(settings).run(sockets=[listening])
 
 
 def _warm_up() -> None:
