@@ -96,7 +96,7 @@ def test_a_pretraining_is_shown_whole_and_names_stay_names(run, capsys):
     assert "noise of 0.05" in shown["what-the-network-saw"]
     assert "By motion" in shown["nearest-neighbours"]
     assert "motion (RSP)" in shown["where-they-are-alike"]
-    assert "motion_accuracy" in shown["result"]
+    assert "RSP accuracy" in shown["result"]
     assert "queue_size: 16" in shown["resolved-configuration"]
     assert "tested no classifier" in shown["confusion"]
     assert "No step diverged" in shown["videos-of-diverged-steps"]

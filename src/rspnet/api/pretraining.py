@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -33,8 +34,10 @@ from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import SKIPPED
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
+from rspnet.engine.diagnostics import vector_spread
 from rspnet.engine.stop import SecondStop
 from rspnet.pretext.base import PretextModel
+from rspnet.pretext.queue import KeyQueue
 from rspnet.pretext.speed import views_of
 from rspnet.runs.built_in import other_than_built_in
 from rspnet.runs.pretraining_data import PretrainingClips, pretraining_batches, survey_videos
@@ -42,6 +45,7 @@ from rspnet.runs.resume import training_settings
 from rspnet.runs.run_folder import plain, write_result
 from rspnet.runs.training import BatchShare, Engine, Job, Outcome, TrainingProcess, train
 from rspnet.runs.training_preview import CLIPS_OF_A_GROUP, NOT_MEASURED, can_measure, disk_of, measure, say_cost
+from rspnet.runs.verdict import Verdict, rank_line, report_command, rsp_line
 
 
 @dataclass(frozen=True)
@@ -198,9 +202,29 @@ class Pretraining:
             "skipped": outcome.skipped,
             "checkpoint": LAST,
         }
+        verdict = self.verdict()
+        results |= verdict.as_results()
         write_result(folder, command="pretrain", protocol=protocol, results=results)
         skipped = f"; {outcome.skipped} of {len(self.records)} videos skipped, see {SKIPPED}"
         outcome.console.print(f"done: {folder / LAST}{skipped if outcome.skipped else ''}", highlight=False)
+        verdict.print_to(outcome.console)
+
+    def verdict(self) -> Verdict:
+        """How the training went, from its curves and the vectors that it left in the queue, and what comes next."""
+        config, folder = self.config, Path(self.config.out)
+        lines, videos = [], shlex.quote(str(config.data.list or config.data.root))
+        rows = read_curves(folder / METRICS) if "csv" in config.engine.loggers else []
+        last = [row for row in rows if int(row["step"]) > self.plan.total_steps - self.plan.steps_per_epoch]
+        told = [float(row["motion_accuracy"]) for row in last if "motion_accuracy" in row]
+        if told:
+            steps = min(self.plan.steps_per_epoch, self.plan.total_steps)
+            lines.append(rsp_line(sum(told) / len(told), steps * config.data.batch_size))
+        queue = getattr(self.model, "queue", None)
+        if isinstance(queue, KeyQueue):
+            keys = queue.keys[: self.plan.total_steps * config.data.batch_size].float().cpu()
+            lines.append(rank_line(vector_spread(keys), count=len(keys), length=keys.shape[1]))
+        library = f"rspnet index {videos} --weights {shlex.quote(config.out)} --out library"
+        return Verdict(lines, [report_command(folder), (library, "make the videos searchable")])
 
 
 def run_pretraining(config: PretrainConfig, *, second_stop: SecondStop = "exit") -> Outcome:

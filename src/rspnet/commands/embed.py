@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from rspnet.features.store import FeatureStore
 from rspnet.runs.embed_run import Embedding, preview, run_embedding, videos_of
 from rspnet.runs.predictions import save_columns
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.runs.verdict import Verdict
 
 
 def embed(config: EmbedConfig) -> int:
@@ -71,7 +73,11 @@ def embed(config: EmbedConfig) -> int:
         },
     )
     counts = f"{done.done} videos, {done.unchanged} unchanged, {done.skipped} skipped"
-    PlainConsole(stderr=True).print(f"{counts}: {folder / STORE}", soft_wrap=True)
+    console = PlainConsole(stderr=True)
+    console.print(f"{counts}: {folder / STORE}", soft_wrap=True)
+    if config.window_s is not None:
+        fit = f"rspnet classify fit LABELS.csv --features {shlex.quote(config.out)}"
+        Verdict((), [(fit, "learn classes of moments from few labels")]).print_to(console)
     return 0
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ from rspnet.runs.predictions import (
     save_predictions,
 )
 from rspnet.runs.run_folder import open_run_folder, write_result
+from rspnet.runs.verdict import Verdict, report_command, score_line
 
 CURVE = "few_labels.png"
 FOLDS, DRAWS = 5, 5
@@ -98,8 +100,18 @@ def probe(config: ProbeConfig) -> None:
     draw_confusion(folder / CONFUSION, found["linear"].confusion(), names)
     if points:
         draw_curve(folder / CURVE, points, all_labels=results["scores"]["linear_top1"]["value"])
-    write_result(folder, command="probe", protocol=stamp, results=results)
+    verdict = _verdict(config, results, next(iter(found.values())), folder)
+    write_result(folder, command="probe", protocol=stamp, results=results | verdict.as_results())
     _show(results, folder)
+    verdict.print_to(PlainConsole(stderr=True))
+
+
+def _verdict(config: ProbeConfig, results: Mapping[str, Any], predictions: Predictions, folder: Path) -> Verdict:
+    count = {"classes": len(predictions.class_names), "videos": len(predictions.records)}
+    lines = [score_line("linear classifier, top-1", results["scores"]["linear_top1"], **count)]
+    control = f"rspnet probe {shlex.quote(str(config.data.list or config.data.root))} --random_init"
+    control += f" --weights {shlex.quote(config.weights)} --out {shlex.quote(config.out + '-random')}"
+    return Verdict(lines, [report_command(folder), (control, "what an untrained network reaches")])
 
 
 def make_embedder(config: ProbeConfig) -> Embedder:

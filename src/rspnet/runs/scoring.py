@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from rspnet.features.labelled_features import weights_sha256
 from rspnet.runs.classifiers import Trained
 from rspnet.runs.predictions import CONFUSION, Predictions, as_results, draw_confusion, save_predictions
 from rspnet.runs.run_folder import write_result
+from rspnet.runs.verdict import Verdict, report_command, score_line
 
 SKIPPED_TEST = "skipped_test.csv"
 
@@ -65,6 +67,7 @@ def write_scores(
     Raises:
         RSPNetError: not one test video could be read.
     """
+    trained = Path(str(extra.get("checkpoint", folder))).parent if command == "evaluate" else folder
     records, scores, skipped = scored
     total = len(records) + len(skipped)
     if skipped:
@@ -79,6 +82,11 @@ def write_scores(
         "skipped_test_videos": len(skipped),
         **extra,
     }
+    verdict = Verdict(
+        [score_line("top-1", table["top1"], classes=len(class_names), videos=len(records))],
+        [report_command(folder), (f"rspnet predict VIDEOS --weights {shlex.quote(str(trained))}", "name new videos")],
+    )
+    results |= verdict.as_results()
     draw_confusion(folder / CONFUSION, predictions.confusion(), class_names)
     write_result(folder, command=command, protocol=protocol, results=results)
     shown = Table("", "score %", "95 % interval", title=f"{len(records)} test videos, {protocol['selection']} epoch")
@@ -87,3 +95,4 @@ def write_scores(
     console = PlainConsole(stderr=True)
     console.print(shown)
     console.print(f"{len(skipped)} skipped; details: {folder}", highlight=False)
+    verdict.print_to(console)

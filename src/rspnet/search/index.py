@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.opening import weights_file
+from rspnet.runs.verdict import Verdict
 from rspnet.search.library_tables import About, ClipRows, FileRow
 from rspnet.search.store import Store
 from rspnet.video.reader import VideoReader
@@ -78,6 +80,9 @@ def index(config: IndexConfig) -> None:
     counts = f"{report.done} videos, {report.unchanged} unchanged, {report.removed} removed"
     text = f"{counts}, {len(report.skipped)} skipped: {len(store)} windows in {config.out}"
     console.print(text, highlight=False, soft_wrap=True)
+    library = shlex.quote(config.out)
+    commands = ((f"rspnet search {library} QUERY.mp4", "find moments"), (f"rspnet serve {library}", "in the browser"))
+    Verdict((), commands).print_to(console)
 
 
 def _open_alone(uri: str, about: About) -> None:

@@ -102,6 +102,8 @@ def _draw(panel: Panel, points: Points) -> str:
             axes.plot(points["step"], values, color=colour, linewidth=1.3, marker=marker, label=label)
         if panel.chance is not None:
             axes.axhline(panel.chance, color="black", linewidth=0.8, linestyle=":")
+            lowest = min((np.nanmin(values) for values in curves.values() if np.isfinite(values).any()), default=1.0)
+            axes.set_ylim(min(panel.chance, float(lowest)), 1)
         axes.set_xlabel("step", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.25)

@@ -21,13 +21,31 @@ from rspnet.runs.scoring import SKIPPED_TEST
 from rspnet.show.report.curve_sections import learning_section, speed_facts, speed_section
 from rspnet.show.report.neighbour_sections import HEADS, Item, neighbour_sections, spread
 from rspnet.show.report.recognition_sections import recognition_sections
-from rspnet.show.report.report_page import Code, Page, PageImage, Pairs, Section, Table, write_page
+from rspnet.show.report.report_page import Code, Page, PageImage, Pairs, Section, Table, Text, write_page
 from rspnet.show.report.run_facts import RunFacts, labelled_records_of, read_run, training_of
 from rspnet.show.report.sample_section import samples_section
 
 REPORT = "report.html"
 _SKIP_FILES = (SKIPPED, SKIPPED_TEST)
 _MAX_ROWS = 200
+_NAMES = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "mean_class_accuracy": "mean class accuracy",
+    "motion_accuracy": "RSP accuracy",
+    "motion_loss": "RSP loss",
+    "appearance_loss": "A-VID loss",
+    "appearance_top1_same": "A-VID top-1, same speed",
+    "appearance_top5_same": "A-VID top-5, same speed",
+    "appearance_top1_other": "A-VID top-1, other speed",
+    "appearance_top5_other": "A-VID top-5, other speed",
+    "lr": "learning rate",
+    "clips_per_second": "clips a second",
+    "data_wait_share": "share of the time spent waiting for data",
+    "linear_top1": "linear classifier, top-1",
+    "knn_top1": "nearest neighbours, top-1",
+}
+"""Keys of results -> what a reader calls them."""
 
 
 def write_report(folder: Path, *, num_videos: int, device: str = "auto") -> Path:
@@ -35,6 +53,7 @@ def write_report(folder: Path, *, num_videos: int, device: str = "auto") -> Path
     run = read_run(folder)
     training = training_of(run)
     sections = [
+        *_verdict_sections(run),
         _result_section(run),
         learning_section(training),
         speed_section(training),
@@ -71,17 +90,31 @@ def _facts(training: RunFacts) -> list[tuple[str, str]]:
     return facts + speed_facts(training)
 
 
+def _verdict_sections(run: RunFacts) -> list[Section]:
+    """What the run ended with: whether it went well, and what comes next."""
+    results = run.result.get("results", {})
+    lines, commands = (
+        [str(item) for item in found] if isinstance(found := results.get(name), list) else []
+        for name in ("verdict", "next")
+    )
+    if not lines and not commands:
+        return []
+    return [Section("In short", [*(Text(line) for line in lines), *(Text(f"next: {words}") for words in commands)])]
+
+
 def _result_section(run: RunFacts) -> Section:
     title = "Result"
     if not run.result:
         return Section(title, note="The run is not finished: it left no result.json.")
     results, protocol = run.result.get("results", {}), run.result.get("protocol", {})
-    return Section(title, [Pairs(list(_flat(results))), Code("Protocol stamp", _yaml(protocol))])
+    told = {name: value for name, value in results.items() if name not in ("verdict", "next")}
+    return Section(title, [Pairs(list(_flat(told))), Code("Protocol stamp", _yaml(protocol))])
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Nested results as (name, text); a value with an interval on one line."""
-    for name, value in values.items():
+    for key, value in values.items():
+        name = _NAMES.get(key, key.replace("_", " "))
         if isinstance(value, dict) and {"value", "low", "high"} <= set(value):
             yield prefix + name, f"{_text(value['value'])}  [{_text(value['low'])}, {_text(value['high'])}]"
         elif isinstance(value, dict):
@@ -122,7 +155,7 @@ def _checkpoint(run: RunFacts, training: RunFacts) -> Path | None:
     """The pre-trained network a run made or judged."""
     if training.command == "pretrain":
         return training.folder / LAST if (training.folder / LAST).exists() else None
-    model = run.config.get("model")
+    model = run.config.get("weights", run.config.get("model"))  # as it was called until 0.2
     return Path(model) if run.command in ("retrieve", "probe") and isinstance(model, str) else None
 
 

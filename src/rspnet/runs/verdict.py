@@ -1,0 +1,83 @@
+"""What a run ends with: whether it went well, in plain words, and what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+
+from rspnet.features.scores import Interval
+
+_FEW_DIRECTIONS = 0.1
+"""Share of the directions there could be, below which vectors are called collapsed."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a run went.
+
+    Attributes:
+        lines: sentences.
+        commands: (command, what it gives), those that come next.
+    """
+
+    lines: Sequence[str]
+    commands: Sequence[tuple[str, str]] = ()
+
+    def as_results(self) -> dict[str, Any]:
+        """For result.json, from which a report opens with it."""
+        return {"verdict": list(self.lines), "next": [command for command, _ in self.commands]}
+
+    def print_to(self, console: Console) -> None:
+        """Print all of it, each on a line that can be copied."""
+        for line in self.lines:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        for command, what in self.commands:
+            console.print(f"next: {command}    # {what}", highlight=False, markup=False, soft_wrap=True)
+
+
+def rsp_line(accuracy: float, clips: int) -> str:
+    """How well the relative speed was told in training, against guessing.
+
+    Args:
+        accuracy: mean share of right answers on clips that were never drawn before, of the training videos.
+        clips: how many.
+    """
+    beyond = accuracy - 0.5 > 3 * (0.25 / max(1, clips)) ** 0.5  # three standard errors of guessing
+    judged = "nothing of speed is learned yet: train longer" if not beyond else "speed is seen"
+    if beyond and accuracy < 0.6:
+        judged = "little of speed is learned: train longer, or see the report"
+    return f"RSP: {accuracy:.0%} right on new clips of the training videos, guessing gives 50 %; {judged}"
+
+
+def rank_line(spread: Mapping[str, float], *, count: int, length: int) -> str:
+    """Whether vectors have collapsed.
+
+    Args:
+        spread: `mean_cosine` and `effective_rank` of the vectors (`rspnet.engine.diagnostics.vector_spread`).
+        count: how many vectors.
+        length: of each.
+    """
+    rank, most = spread["effective_rank"], min(count - 1, length)
+    judged = "collapsed: all videos look the same to it" if rank < _FEW_DIRECTIONS * most else "no collapse"
+    return f"vectors of appearance: {rank:.1f} directions used of {most} possible ({count} clips); {judged}"
+
+
+def score_line(name: str, row: Interval | Mapping[str, float], *, classes: int, videos: int) -> str:
+    """A score with its interval, against guessing one of so many classes."""
+    value, low, high = (row.value, row.low, row.high) if isinstance(row, Interval) else _of(row)
+    chance = 1 / max(1, classes)
+    judged = "above guessing" if low > chance else "not above guessing"
+    return f"{name}: {value:.1%} [{low:.1%}, {high:.1%}] of {videos} test videos, guessing gives {chance:.1%}; {judged}"
+
+
+def _of(row: Mapping[str, float]) -> tuple[float, float, float]:
+    return row["value"], row["low"], row["high"]
+
+
+def report_command(folder: object) -> tuple[str, str]:
+    """The command that shows a run."""
+    return f"rspnet report {shlex.quote(str(folder))}", "curves, nearest neighbours, settings in one page"

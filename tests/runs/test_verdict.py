@@ -1,0 +1,53 @@
+"""What runs end with: against guessing, against collapse, and what comes next."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+from rich.console import Console
+
+from rspnet.engine.diagnostics import vector_spread
+from rspnet.runs.verdict import Verdict, rank_line, report_command, rsp_line, score_line
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "clips", "judged"),
+    [
+        (0.52, 640, "nothing of speed is learned yet"),
+        (0.9, 4, "nothing of speed is learned yet"),  # four answers may all be luck
+        (0.56, 64_000, "little of speed is learned"),
+        (0.81, 6_400, "speed is seen"),
+    ],
+)
+def test_rsp_is_judged_against_guessing(accuracy: float, clips: int, judged: str) -> None:
+    line = rsp_line(accuracy, clips)
+    assert judged in line
+    assert line.startswith(f"RSP: {accuracy:.0%} right")
+    assert "guessing gives 50 %" in line
+
+
+def test_equal_vectors_are_called_collapsed() -> None:
+    torch.manual_seed(0)
+    spread_out = torch.nn.functional.normalize(torch.randn(64, 16), dim=1)
+    alike = torch.nn.functional.normalize(torch.ones(64, 16) + 0.5 * torch.randn(64, 1) * torch.eye(16)[0], dim=1)
+    lines = [rank_line(vector_spread(v), count=64, length=16) for v in (spread_out, alike)]
+    assert lines[0].endswith("no collapse")
+    assert "of 16 possible (64 clips)" in lines[0]
+    assert "collapsed: all videos look the same to it" in lines[1]
+
+
+def test_a_score_is_above_guessing_only_with_its_whole_interval() -> None:
+    row = {"value": 0.4, "low": 0.3, "high": 0.5}
+    assert score_line("top-1", row, classes=5, videos=90).endswith("guessing gives 20.0%; above guessing")
+    assert score_line("top-1", row, classes=3, videos=90).endswith("guessing gives 33.3%; not above guessing")
+
+
+def test_it_is_printed_so_that_commands_can_be_copied() -> None:
+    verdict = Verdict(["all well"], [report_command("my runs/first")])
+    assert verdict.as_results() == {"verdict": ["all well"], "next": ["rspnet report 'my runs/first'"]}
+    text = io.StringIO()
+    verdict.print_to(Console(file=text, width=20))
+    assert text.getvalue().splitlines()[0] == "all well"
+    assert text.getvalue().splitlines()[1].startswith("next: rspnet report 'my runs/first'    # curves")
