@@ -68,6 +68,7 @@ OF_ONE_COMMAND = {
     "embed format": "NumPy users without Parquet",
     "embed drop_gone": "folders from which videos go",
     "embed dry_run": "planning days of computing",
+    "index dry_run": "planning days of computing",
     "search start": "a moment in a film",
     "search end": "a moment in a film",
     "search not_same_video": "queries out of the library",

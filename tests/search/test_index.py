@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -377,3 +378,20 @@ def test_files_that_are_none_are_named_and_the_others_done(material, videos, cap
     assert {Path(path).name for path, row in store.files().items() if row.clips} == {
         "a.mp4", "b's.avi", "c.mp4", "d.mp4", "long.mp4",
     }  # fmt: skip
+
+
+def test_a_dry_run_says_what_it_costs_and_writes_nothing(material, videos, capsys, monkeypatch):
+    monkeypatch.setattr("rspnet.search.index_cost.SAMPLE_SECONDS", 0.0)
+    library = videos.parent / "library"
+    words = ["index", str(videos), f"--out={library}", f"--weights={material / 'model.ckpt'}", "--num_workers=0"]
+    assert main([*words, "--dry_run"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(
+        r"5 videos to do, 0 unchanged: about \d+ s on the CPU \(\d+ cores?\), [\d,]+ windows, \d+ kB", text
+    )
+    assert not library.exists()
+    run_index(material, videos)
+    before = {path: path.stat().st_mtime_ns for path in library.rglob("*")}
+    assert main([*words, "--dry_run"]) == 0
+    assert "0 videos to do, 5 unchanged: nothing to do" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in library.rglob("*")} == before

@@ -32,6 +32,9 @@ class IndexConfig(ViewConfig, RayViewConfig):
     """Clips of a window, from the middles of as many equal parts. The default is 3 for a network with two streams,
     whose vectors of motion also hold how features vary over the clips, else 1."""
 
+    dry_run: bool = False
+    """Only say what it would cost in time and disk: a few seconds' sample, nothing is written."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_ray()

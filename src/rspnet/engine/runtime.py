@@ -68,6 +68,11 @@ def only_same_bits() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def device_in_words(device: torch.device) -> str:
+    """The device as a reader knows it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"the CPU ({available_cores()} cores)"
+
+
 def available_cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from rspnet.core.console import PlainConsole
 from rspnet.core.cost import SAMPLE_SECONDS, CostMeter
@@ -18,7 +17,7 @@ from rspnet.core.progress import print_note, track
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_videos
 from rspnet.data.skipped import Skip, SkipLog, tell_skipped
-from rspnet.engine.runtime import available_cores
+from rspnet.engine.runtime import device_in_words
 from rspnet.engine.stop import STOPPED_EXIT_CODE, StopRequest
 from rspnet.features.embedder import Embedder
 from rspnet.features.embedding import EmbedPlan, EmbedView, embed_parts, plan_embedding
@@ -99,7 +98,7 @@ def run_embedding(job: Embedding, records: Sequence[VideoRecord], *, skipped: Pa
                 finished += step.is_last
                 if not told and meter.seconds > SAMPLE_SECONDS and (cost := meter.left()):
                     told = True
-                    text = cost.as_text(what="vectors", where=where(job), ranks=world_size())
+                    text = cost.as_text(what="vectors", where=device_in_words(job.embedder.device), ranks=world_size())
                     print_note(console, f"still to do: {text}")
                 if stop.received:
                     break
@@ -135,16 +134,12 @@ def preview(job: Embedding, records: Sequence[VideoRecord], *, drop_gone: bool =
                 break
     counts = f"{len(plan.todo)} videos to do, {plan.unchanged} unchanged, {plan.dropped} to forget"
     whole = meter.whole()
-    cost = whole.as_text(what="vectors", where=where(job), ranks=world_size()) if whole else "too few to tell the cost"
+    cost = (
+        whole.as_text(what="vectors", where=device_in_words(job.embedder.device), ranks=world_size())
+        if whole
+        else "too few to tell the cost"
+    )
     PlainConsole(quiet=rank() > 0).print(f"{counts}: {cost}", soft_wrap=True)
-
-
-def where(job: Embedding) -> str:
-    """The device in words."""
-    device = job.embedder.device
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"the CPU ({available_cores()} cores)"
 
 
 def _meter(job: Embedding, plan: EmbedPlan) -> CostMeter:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rspnet.core.cost import as_bytes, as_time
 from rspnet.engine.launch import make_fabric
 from rspnet.engine.processes import launched_from_outside
-from rspnet.engine.runtime import available_cores
+from rspnet.engine.runtime import device_in_words
 from rspnet.runs.training import BatchShare, Engine, Job, TrainingProcess
 
 SECONDS = 3.0
@@ -84,8 +84,7 @@ def say_cost(
         console.print("time: too few videos to measure", highlight=False)
         return
     step = found.with_workers(workers) * clips
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"the CPU ({available_cores()} cores)"
-    text = f"time: about {as_time(step * steps)} on {name}, {step:.2g} s a step"
+    text = f"time: about {as_time(step * steps)} on {device_in_words(device)}, {step:.2g} s a step"
     if workers and found.load / workers > 1.2 * found.step:
         text += f"; reading is the slower part: {found.load / found.step:.1f} readers for each process would keep up"
     console.print(text, highlight=False, soft_wrap=True)

@@ -33,6 +33,7 @@ from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.opening import weights_file
 from rspnet.runs.verdict import Verdict
+from rspnet.search.index_cost import IndexCost, preview, sample_of
 from rspnet.search.library_tables import About, ClipRows, FileRow
 from rspnet.search.store import Store
 from rspnet.video.reader import VideoReader
@@ -72,6 +73,9 @@ def index(config: IndexConfig) -> None:
         clip=ClipSettings(config.window_s, config.hop_s, clips, embedder.num_frames, embedder.stride, embedder.size),
     )
     paths = real_paths((record.path for record in read_folder(config.videos)), follow=False)
+    if config.dry_run:
+        _preview(config.out, about, embedder, paths)
+        return
     on_rank_zero(lambda: _open_alone(config.out, about))
     store = Store.open_or_create(config.out, about)
     report = update(store, embedder, paths, folder=as_path(config.videos))
@@ -83,6 +87,27 @@ def index(config: IndexConfig) -> None:
     library = shlex.quote(config.out)
     commands = ((f"rspnet search {library} QUERY.mp4", "find moments"), (f"rspnet serve {library}", "in the browser"))
     Verdict((), commands).print_to(console)
+
+
+def _preview(uri: str, about: About, embedder: Embedder, paths: Sequence[str]) -> None:
+    """Say what a run would do and cost; nothing is written."""
+    known: dict[str, FileRow] = {}
+    if Store.exists(uri):
+        store = Store(uri)
+        store.refuse_other(about)
+        known = store.files()
+    todo = {path: row.bytes for path in paths if (row := _file_row(path)) and not _is_done(known.get(path))}
+    cost = IndexCost(todo, about, embedder)
+    clips = VideoClips(
+        [VideoRecord(as_path(path), path) for path in sample_of(list(todo))], LibraryClips(WindowClips(about.clip), {})
+    )
+    text = preview(cost, lambda: embedder.stream_parts(clips)) if todo else "nothing to do"
+    counts = f"{len(todo)} videos to do, {len(paths) - len(todo)} unchanged"
+    PlainConsole(quiet=rank() > 0).print(f"{counts}: {text}", soft_wrap=True)
+
+
+def _is_done(row: FileRow | None) -> bool:
+    return row is not None and row.is_unchanged()
 
 
 def _open_alone(uri: str, about: About) -> None:
@@ -105,8 +130,12 @@ def update(store: Store, embedder: Embedder, paths: Sequence[str], *, folder: Pa
     )
     writer = _Writer(store, plan, embedder)
     parts = embedder.stream_parts(clips)
+    cost = IndexCost({path: row.bytes for path, row in plan.todo.items()}, store.about, embedder)
+    console = PlainConsole(stderr=True, quiet=rank() > 0)
     for embedded in track(parts, total=len(clips), what="videos", share=lambda part: 1 / max(1, part.sample.parts)):
         writer.take(embedded)
+        cost.take(embedded)
+        cost.tell_once(console)
     writer.flush()
     if rank() == 0:
         store.tidy()

@@ -58,7 +58,7 @@ class Store:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        if ("://" not in uri and not Path(uri).exists()) or not set(_table_names(_connect(uri))) >= _TABLES:
+        if not self.exists(uri):
             raise RSPNetError(f"{uri!r} is no library of videos: make one with rspnet index DIR --out {uri}")
         self._db = _connect(uri)
         with _naming(uri):
@@ -69,6 +69,11 @@ class Store:
         self._indexed = self._has_index()
         self._probes = self._count_probes()
         self.about = About(**{**content, "clip": ClipSettings(**content["clip"])})
+
+    @staticmethod
+    def exists(uri: str) -> bool:
+        """Whether there is a library at an address."""
+        return ("://" in uri or Path(uri).exists()) and set(_table_names(_connect(uri))) >= _TABLES
 
     @classmethod
     def open_or_create(cls, uri: str, about: About) -> Store:
@@ -91,8 +96,8 @@ class Store:
         for name, value in wanted.items():
             if own[name] != value:
                 raise ConfigError(
-                    f"library {self.uri!r} was made with --{name} {own[name]}, not {value}: "
-                    "keep it, or name a new --store"
+                    f"library {self.uri!r} was made with --{'num_clips' if name == 'clips' else name} {own[name]}, not "
+                    f"{value}: keep it, or name a new --out"
                 )
 
     def refuse_other_model(self, model: str, weights_sha256: str) -> None:
@@ -101,7 +106,7 @@ class Store:
             raise ConfigError(
                 f"library {self.uri!r} was made by model {self.about.model!r} "
                 f"(sha256 {self.about.weights_sha256[:12]}), not by {model!r} (sha256 {weights_sha256[:12]}): "
-                "use that model, or name a new --store"
+                "use that model, or name a new --out"
             )
 
     def __len__(self) -> int:
