@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -57,20 +58,34 @@ def test_every_choice_can_be_trained(num_videos: int, device: Literal["cpu", "cu
     assert (recipe == PUBLISHED) == (device == "cuda" and num_videos >= 10_000)
 
 
-def test_clips_are_cut_to_the_length_of_the_videos() -> None:
-    frames = {length: chosen_frames(length) for length in (5_000, 64, 63, 32, 31, 15, None)}
-    assert frames == {5_000: 16, 64: 16, 63: 8, 32: 8, 31: 4, 15: 4, None: 16}
-    reasons = {length: choose_settings(Circumstances(100, length, "cpu")).reasons["clip"] for length in (63, 15, None)}
+def test_short_videos_are_played_slower_before_clips_lose_frames() -> None:
+    clips = {length: chosen_clip(length, "cpu") for length in (5_000, 64, 63, 32, 31, 16, 15, 7, None)}
+    whole, slower, half, quarter = (16, 2, 4), (16, 1, 2), (8, 1, 2), (4, 1, 2)
+    few = {31: half, 16: half, 15: quarter, 7: quarter}
+    assert clips == {5_000: whole, 64: whole, 63: slower, 32: slower, **few, None: whole}
+    assert {length: chosen_clip(length, "cuda") for length in (32, 31, 15)} == {32: slower, 31: half, 15: quarter}
+    reasons = {length: choose_settings(Circumstances(100, length, "cpu")).reasons["clip"] for length in (63, 7, None)}
     assert "a window of 32 frames fits into nine of ten videos, 64 would not" in reasons[63]
-    assert "more than one of ten videos is shorter than 16 frames and will be skipped" in reasons[15]
+    assert "more than one of ten videos is shorter than 8 frames and will be skipped" in reasons[7]
     assert "could not be read" in reasons[None]
 
 
-def chosen_frames(length: int | None) -> int:
-    options = choose_settings(Circumstances(100, length, "cpu")).options()
-    frames = options["data"]["num_frames"]
-    assert isinstance(frames, int)
-    return frames
+def chosen_clip(length: int | None, device: Literal["cpu", "cuda"]) -> tuple[int, int, int]:
+    """Frames, slow and fast speed; with a GPU of enough videos for the published network."""
+    choice = choose_settings(Circumstances(100 if device == "cpu" else 50_000, length, device))
+    data = parse_words(PretrainConfig, ["videos"], command="pretrain", defaults=choice.options()).data
+    return data.num_frames, data.base_speed, data.speeds[0]
+
+
+def test_the_table_in_the_documents_is_what_is_chosen() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "any-folder.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "| CPU |" in line]
+    rows += [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "| GPU |" in line]
+    assert len(rows) == 8
+    for videos, device, *told in rows:
+        on: Literal["cpu", "cuda"] = "cpu" if device == "CPU" else "cuda"
+        recipe, *numbers = chosen(choose_settings(Circumstances(int(videos.replace(",", "")), 300, on)))
+        assert told == [recipe, *(f"{number:,}" for number in numbers)], videos
 
 
 @pytest.mark.parametrize(

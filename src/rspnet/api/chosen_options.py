@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +51,9 @@ def choose_pretraining(config: PretrainConfig, names: Sequence[str]) -> dict[str
     if config.weights is None:
         return chosen
     network = _of_weights(load_pretrained(config.weights))
+    if _window(chosen.get("data", network["data"])) < _window(network["data"]):  # for videos that are short
+        for name in ("num_frames", "base_speed", "speeds"):
+            network["data"].pop(name, None)
     print_note(console, f"network and clips as of {config.weights!r}")
     return merged(chosen, network)
 
@@ -69,6 +72,10 @@ def choose_finetuning(config: FinetuneConfig, names: Sequence[str]) -> dict[str,
         return {}
     clip = load_pretrained(config.weights).config
     return {"clips": {name: clip[name] for name in ("num_frames", "size", "stride") if name in clip}}
+
+
+def _window(data: Mapping[str, Any]) -> int:
+    return int(data.get("num_frames", 16)) * max(data.get("speeds", [2]))
 
 
 def _of_weights(model: PretextModel) -> dict[str, Any]:

@@ -77,11 +77,12 @@ def choose_settings(found: Circumstances) -> Choice:
     settings = _read(recipe)
     batch, why_batch = _batch(found, PUBLISHED_BATCH if published else int(settings["data"]["batch_size"]))
     queue, why_queue = _queue(found, settings["model"].get("queue_size", 16384))
-    frames, why_clip = _clip(found, settings["data"])
+    clip, why_clip = _clip(found, settings["data"])
     steps, why_steps = _steps(found, batch, epochs=int(settings["epochs"]), published=published)
     visits = max(1, math.ceil(FEWEST_EPOCH_STEPS * batch / found.num_videos))
-    data = {"num_frames": frames, "batch_size": batch, "clips_per_video": visits}
-    defaults = {"clips_per_video": 1, **settings["data"]}
+    data = {"num_frames": clip.frames, "base_speed": clip.slow, "speeds": [clip.fast]}
+    data |= {"batch_size": batch, "clips_per_video": visits}
+    defaults = {"clips_per_video": 1, "base_speed": 1, "speeds": [2], **settings["data"]}
     changes: dict[str, Any] = {"data": {name: value for name, value in data.items() if value != defaults[name]}}
     changes |= {"model": {"queue_size": queue}, "max_steps": steps}
     reasons = {"recipe": _why_recipe(found, recipe), "clip": why_clip, "batch": why_batch}
@@ -116,20 +117,45 @@ def _queue(found: Circumstances, usual: int) -> tuple[int, str]:
     return quarter, f"{quarter:,} keys: a quarter of the videos, or it fills with keys of the same videos{few}"
 
 
-def _clip(found: Circumstances, data: Mapping[str, Any]) -> tuple[int, str]:
-    """Frames of a clip: halved until the window fits into nine of ten videos, at least 4."""
-    usual, fastest = int(data["num_frames"]), max(data.get("speeds", [2]))
-    frames = usual
-    while found.frames is not None and frames * fastest > found.frames and frames // 2 >= FEWEST_FRAMES:
-        frames //= 2
-    window, size = frames * fastest, f"{frames} frames x {data['size']}²"
+@dataclass(frozen=True)
+class _Clip:
+    """Frames of a clip and the two speeds it is played at."""
+
+    frames: int
+    slow: int
+    fast: int
+
+    @property
+    def window(self) -> int:
+        """Frames of a video that the fast one needs."""
+        return self.frames * self.fast
+
+    def __str__(self) -> str:
+        return f"{self.frames} frames at speeds {self.slow} and {self.fast}"
+
+
+def _clip(found: Circumstances, data: Mapping[str, Any]) -> tuple[_Clip, str]:
+    """The recipe's clip; where its window does not fit into nine of ten videos first slower, then with fewer frames.
+
+    Speeds go first: a network that has learned from 16 frames serves any video later, one of 4 frames does not.
+    """
+    usual = _Clip(int(data["num_frames"]), int(data.get("base_speed", 1)), max(data.get("speeds", [2])))
     if found.frames is None:
-        return frames, f"{size}, the recipe's: the length of the videos could not be read"
-    if window > found.frames:
-        return frames, f"{size}: more than one of ten videos is shorter than {window} frames and will be skipped"
-    if frames < usual:
-        return frames, f"{size}: a window of {window} frames fits into nine of ten videos, {2 * window} would not"
-    return frames, f"{size}, the recipe's: nine of ten videos have {found.frames:,} frames or more, it needs {window}"
+        return usual, f"{usual}, {data['size']}², the recipe's: the length of the videos could not be read"
+    ladder = [usual, *([_Clip(usual.frames, 1, 2)] if usual.fast > 2 else [])]
+    while ladder[-1].frames // 2 >= FEWEST_FRAMES:
+        ladder.append(_Clip(ladder[-1].frames // 2, 1, 2))
+    clip = next((clip for clip in ladder if clip.window <= found.frames), ladder[-1])
+    text = f"{clip}, {data['size']}²"
+    if clip.window > found.frames:
+        return clip, f"{text}: more than one of ten videos is shorter than {clip.window} frames and will be skipped"
+    if clip != usual:
+        longer = ladder[ladder.index(clip) - 1].window
+        return clip, f"{text}: a window of {clip.window} frames fits into nine of ten videos, {longer} would not"
+    return (
+        clip,
+        f"{text}, the recipe's: nine of ten videos have {found.frames:,} frames or more, it needs {clip.window}",
+    )
 
 
 def _steps(found: Circumstances, batch: int, *, epochs: int, published: bool) -> tuple[int, str]:
