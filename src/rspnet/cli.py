@@ -141,6 +141,17 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+_HEADINGS = {
+    "demo": "start, and prepare videos",
+    "pretrain": "learn from videos",
+    "embed": "use what was learned",
+    "probe": "judge it, and name classes",
+    "weights": "weights and settings",
+    "study": "research",
+}
+"""First command of a group -> what the group is for."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (listed at the end of `rspnet --help`)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -226,11 +237,14 @@ def resolve(name: str) -> Any:
 
 def overview() -> str:
     """The text of `rspnet --help`."""
-    rows = "\n".join(f"  {name:<17} {command.summary}" for name, command in COMMANDS.items())
+    rows = "\n".join(
+        (f"\n{_HEADINGS[name]}:\n" if name in _HEADINGS else "") + f"  {name:<17} {command.summary}"
+        for name, command in COMMANDS.items()
+    )
     return (
         "usage: rspnet COMMAND [options]\n\n"
         "Video representations without labels, by relative speed perception (RSPNet, AAAI 2021).\n\n"
-        f"commands:\n{rows}\n\n"
+        f"Commands, in the order of use\n{rows}\n\n"
         "rspnet COMMAND --help explains a command and every option.\n"
         "--plugin MODULE (or FILE.py), with any command, imports pretext methods and backbones from outside.\n"
         "Options may come from YAML files (--config FILE) and recipes (--recipe NAME); later ones win.\n"
