@@ -46,7 +46,7 @@ def test_a_score_is_above_guessing_only_with_its_whole_interval() -> None:
 
 def test_it_is_printed_so_that_commands_can_be_copied() -> None:
     verdict = Verdict(["all well"], [report_command("my runs/first")])
-    assert verdict.as_results() == {"verdict": ["all well"], "next": ["rspnet report 'my runs/first'"]}
+    assert verdict.as_ending() == {"verdict": ["all well"], "next": ["rspnet report 'my runs/first'"]}
     text = io.StringIO()
     verdict.print_to(Console(file=text, width=20))
     assert text.getvalue().splitlines()[0] == "all well"

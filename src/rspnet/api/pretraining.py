@@ -203,8 +203,8 @@ class Pretraining:
             "checkpoint": LAST,
         }
         verdict = self.verdict()
-        results |= verdict.as_results()
-        write_result(folder, command="pretrain", protocol=protocol, results=results)
+        ending = verdict.as_ending()
+        write_result(folder, command="pretrain", protocol=protocol, results=results, ending=ending)
         skipped = f"; {outcome.skipped} of {len(self.records)} videos skipped, see {SKIPPED}"
         outcome.console.print(f"done: {folder / LAST}{skipped if outcome.skipped else ''}", highlight=False)
         verdict.print_to(outcome.console)

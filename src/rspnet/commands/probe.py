@@ -101,7 +101,7 @@ def probe(config: ProbeConfig) -> None:
     if points:
         draw_curve(folder / CURVE, points, all_labels=results["scores"]["linear_top1"]["value"])
     verdict = _verdict(config, results, next(iter(found.values())), folder)
-    write_result(folder, command="probe", protocol=stamp, results=results | verdict.as_results())
+    write_result(folder, command="probe", protocol=stamp, results=results, ending=verdict.as_ending())
     _show(results, folder)
     verdict.print_to(PlainConsole(stderr=True))
 

@@ -89,10 +89,18 @@ def section_from(kind: type[Section], values: Mapping[str, Any]) -> Section:
     return kind(**{name: tuple(v) if isinstance(v := values[name], list) else v for name in names if name in values})
 
 
-def write_result(folder: Path, *, command: str, protocol: dict[str, Any], results: dict[str, Any]) -> None:
+def write_result(
+    folder: Path,
+    *,
+    command: str,
+    protocol: dict[str, Any],
+    results: dict[str, Any],
+    ending: Mapping[str, Any] | None = None,
+) -> None:
     """Write `result.json`: what was done (`protocol`), what came out (`results`), with which software and when.
 
-    Two results may be compared where their protocols agree but for the thing compared.
+    `ending` is what a reader sees first: whether it went well, and what comes next; it names folders, so it stands apart
+    from the results. Two results may be compared where their protocols agree but for the thing compared.
     """
     software = {
         "rspnet": version("rspnet"),
@@ -102,4 +110,5 @@ def write_result(folder: Path, *, command: str, protocol: dict[str, Any], result
     }
     stamp = {"command": command, **protocol, "software": software}
     finished = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(folder / RESULT, {"protocol": stamp, "results": results, "finished": finished})
+    content = {"protocol": stamp, "results": results, "finished": finished}
+    write_json(folder / RESULT, content | dict(ending or {}))

@@ -86,9 +86,8 @@ def write_scores(
         [score_line("top-1", table["top1"], classes=len(class_names), videos=len(records))],
         [report_command(folder), (f"rspnet predict VIDEOS --weights {shlex.quote(str(trained))}", "name new videos")],
     )
-    results |= verdict.as_results()
     draw_confusion(folder / CONFUSION, predictions.confusion(), class_names)
-    write_result(folder, command=command, protocol=protocol, results=results)
+    write_result(folder, command=command, protocol=protocol, results=results, ending=verdict.as_ending())
     shown = Table("", "score %", "95 % interval", title=f"{len(records)} test videos, {protocol['selection']} epoch")
     for name, row in table.items():
         shown.add_row(name, f"{100 * row.value:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}")

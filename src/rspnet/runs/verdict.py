@@ -27,7 +27,7 @@ class Verdict:
     lines: Sequence[str]
     commands: Sequence[tuple[str, str]] = ()
 
-    def as_results(self) -> dict[str, Any]:
+    def as_ending(self) -> dict[str, Any]:
         """For result.json, from which a report opens with it."""
         return {"verdict": list(self.lines), "next": [command for command, _ in self.commands]}
 

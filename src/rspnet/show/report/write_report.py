@@ -92,9 +92,8 @@ def _facts(training: RunFacts) -> list[tuple[str, str]]:
 
 def _verdict_sections(run: RunFacts) -> list[Section]:
     """What the run ended with: whether it went well, and what comes next."""
-    results = run.result.get("results", {})
     lines, commands = (
-        [str(item) for item in found] if isinstance(found := results.get(name), list) else []
+        [str(item) for item in found] if isinstance(found := run.result.get(name), list) else []
         for name in ("verdict", "next")
     )
     if not lines and not commands:
@@ -107,8 +106,7 @@ def _result_section(run: RunFacts) -> Section:
     if not run.result:
         return Section(title, note="The run is not finished: it left no result.json.")
     results, protocol = run.result.get("results", {}), run.result.get("protocol", {})
-    told = {name: value for name, value in results.items() if name not in ("verdict", "next")}
-    return Section(title, [Pairs(list(_flat(told))), Code("Protocol stamp", _yaml(protocol))])
+    return Section(title, [Pairs(list(_flat(results))), Code("Protocol stamp", _yaml(protocol))])
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
