@@ -99,8 +99,8 @@ def write_result(
 ) -> None:
     """Write `result.json`: what was done (`protocol`), what came out (`results`), with which software and when.
 
-    `ending` is what a reader sees first: whether it went well, and what comes next. It names folders, so it stands apart
-    from the results. Two results may be compared where their protocols agree but for the thing compared.
+    `ending` is what a reader sees first: whether it went well, and what comes next. It names folders, so it stands
+    apart from the results. Two results may be compared where their protocols agree but for the thing compared.
     """
     software = {
         "rspnet": version("rspnet"),
