@@ -10,4 +10,4 @@ from rspnet.engine import loop
 def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Make the next run stop as for SIGTERM once `step` steps are done."""
     count = iter(range(10_000))
-    monkeypatch.setattr(loop, "highest", lambda state, _: loop._STOP if next(count) == step else state)
+    monkeypatch.setattr(loop, "highest", lambda state, *_: loop._STOP if next(count) == step else state)
