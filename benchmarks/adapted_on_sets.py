@@ -19,11 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from weights_on_sets import HEADS, SEARCHED, Rows, described, energy, scores
+from weights_on_sets import HEADS, SEARCHED, Rows, described, scores
 
 from rspnet.cli import main as rspnet
 from rspnet.core.rng import derive_seed
 from rspnet.features.embedder import Embedder
+from rspnet.lab.study.judged import motion_energy
 from rspnet.pretext.methods import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
 
@@ -55,7 +56,7 @@ def main() -> None:
             learnt, _ = halves((options.learn or options.data) / "real" / name, half)
             _, judged = halves(options.data / "real" / name, half)
             if "energy" in options.only:
-                vectors = np.stack([energy(Path(row["path"])) for row in judged])
+                vectors = np.stack([motion_energy(Path(row["path"])) for row in judged])
                 figures[f"{name}, half {half}, energy"] = scores(vectors, judged, "mean_std")
             models = {"shipped": load_pretrained(SHIPPED)} if "shipped" in options.only else {}
             for seed in options.seeds:

@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from weights_on_sets import energy_of
 
 from rspnet.cli import main as rspnet
 from rspnet.core.rng import numpy_rng
@@ -34,6 +33,7 @@ from rspnet.features.timeline import Event, timeline
 from rspnet.features.timeline_scores import OVERLAPS, Counts, edit_score, interval_over_groups, segment_counts
 from rspnet.features.window_classifier import chances
 from rspnet.features.window_fit import LabelledVideo, choose_rules, fit_windows
+from rspnet.lab.study.judged import energy_of
 from rspnet.video.reader import View, open_video
 from rspnet.video.writer import write_video
 

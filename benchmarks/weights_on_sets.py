@@ -23,15 +23,14 @@ from numpy.typing import NDArray
 
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.augment import centre_square
-from rspnet.features.descriptor import Descriptor, comparable, describe
+from rspnet.features.descriptor import Descriptor, describe
 from rspnet.features.embedder import Embedder, VideoFeatures
+from rspnet.features.ridge_probe import ridge_and_nearest
 from rspnet.features.spaces import window_spaces
+from rspnet.lab.study.judged import motion_energy
 from rspnet.pretext.methods import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.video.reader import View, open_video
 
-PENALTY = 100.0
 HEADS = ("motion head", "appearance head")
 SEARCHED = ("search by motion", "search by look")
 Rows = list[dict[str, str]]
@@ -58,7 +57,7 @@ def main() -> None:
         paths = [folder / (row.get("file") or row["path"]) for row in rows]
         for kind in options.only:
             if kind == "energy":
-                spaces = {"energy": np.stack([energy(path) for path in paths])}
+                spaces = {"energy": np.stack([motion_energy(path) for path in paths])}
             else:
                 model = trained if kind == "trained" else fresh_twin(trained, seed=derive_seed(options.seed, "control"))
                 spaces = described(Embedder(model, num_clips=options.num_clips), paths)
@@ -91,20 +90,6 @@ def described(embedder: Embedder, paths: list[Path]) -> dict[str, Vectors]:
     return {name: np.stack(vectors) for name, vectors in spaces.items()}
 
 
-def energy(path: Path) -> Vectors:
-    """Motion energy of a video: float32 [3 * 24 * 24]."""
-    with open_video(path) as video:
-        box = centre_square(video.height, video.width)
-        (frames,) = video.read_views([View(list(range(len(video))), box=box, size=(24, 24))])
-    return energy_of(frames)
-
-
-def energy_of(frames: NDArray[np.uint8]) -> Vectors:
-    """Motion energy of frames [n, 24, 24, 3], n >= 4: float32 [3 * 24 * 24]."""
-    change = np.abs(np.diff(frames.astype(np.float32).mean(axis=3), axis=0))
-    return np.concatenate([part.mean(axis=0).ravel() for part in np.array_split(change, 3)]).astype(np.float32)
-
-
 def scores(vectors: Vectors, rows: Rows, descriptor: Descriptor) -> dict[str, float]:
     """Shares of right answers in %, over all test videos of all folds."""
     real = "group" in rows[0]
@@ -114,7 +99,11 @@ def scores(vectors: Vectors, rows: Rows, descriptor: Descriptor) -> dict[str, fl
         labels["character"] = [row["character"] for row in rows]
     found: dict[str, float] = {}
     for name, values in labels.items():
-        answers = [answer(vectors, np.array(values), train, test, descriptor) for train, test in folds(rows, name)]
+        classes = np.array(values)
+        answers = [
+            ridge_and_nearest(vectors[train], classes[train], vectors[test], classes[test], descriptor=descriptor)
+            for train, test in folds(rows, name)
+        ]
         linear, near = (np.concatenate(part) for part in zip(*answers, strict=True))
         found |= {f"{name}, linear": 100 * float(linear.mean()), f"{name}, R@1": 100 * float(near.mean())}
     return {name: round(value, 1) for name, value in found.items()}
@@ -129,23 +118,6 @@ def folds(rows: Rows, label: str) -> Iterator[tuple[NDArray[np.bool_], NDArray[n
     train = np.array([row["split"] == "train" for row in rows])
     known = np.array(["character" not in label or row["held_out_character"] == "0" for row in rows])
     yield train, ~train & known
-
-
-def answer(
-    vectors: Vectors,
-    labels: NDArray[np.str_],
-    train: NDArray[np.bool_],
-    test: NDArray[np.bool_],
-    descriptor: Descriptor,
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which test videos the ridge classifier and the nearest training video get right."""
-    from sklearn.linear_model import RidgeClassifier
-
-    x, y = comparable(vectors[train], vectors[test], descriptor)
-    linear = RidgeClassifier(alpha=PENALTY).fit(x, labels[train]).predict(y) == labels[test]
-    unit = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-9) for part in (x, y)]
-    near = labels[train][(unit[1] @ unit[0].T).argmax(axis=1)] == labels[test]
-    return linear, near
 
 
 if __name__ == "__main__":

@@ -21,12 +21,12 @@ CPU_SECONDS = "cpu_seconds"
 def draw_study(path: Path, study: Study, rows: list[dict[str, Any]]) -> None:
     """One panel a task: means with 95 % intervals over seeds, by run, or against what `study.x` says."""
     size = 5.2 if study.x == CPU_SECONDS else 3.6
-    figure = Figure(figsize=(size * len(study.labels) + 0.8, size), layout="constrained")
-    panels = figure.subplots(1, len(study.labels), squeeze=False)[0]
+    figure = Figure(figsize=(size * len(study.tasks) + 0.8, size), layout="constrained")
+    panels = figure.subplots(1, len(study.tasks), squeeze=False)[0]
     runs = [run for run in study.runs if any(row["run"] == run for row in rows)]
     drawn = main_scores(study)
     shifts = np.linspace(-0.12, 0.12, len(drawn)).tolist()
-    for axes, task in zip(panels, study.labels, strict=True):
+    for axes, task in zip(panels, study.tasks, strict=True):
         for shift, (score, label) in zip(shifts, drawn.items(), strict=True):
             found = [mean_of([row["scores"][task][score] for row in rows if row["run"] == run]) for run in runs]
             middle = np.array([mean.value for mean in found])

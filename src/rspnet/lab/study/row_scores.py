@@ -9,14 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rspnet.features.descriptor import Descriptor
 from rspnet.features.linear_probe import few_label_point, fit_held_out
 from rspnet.features.neighbours import hits_at_k
+from rspnet.features.ridge_probe import ridge_and_nearest
 from rspnet.lab.study.sets import StudySet, Task
 
 Features = NDArray[np.float32]
 Hits = NDArray[np.bool_]
 Labels = NDArray[np.int64]
 FEW, DRAWS = 5, 5
+WHOLE_LINEAR, WHOLE_RECALL1 = "linear_whole", "recall1_whole"
+"""The same by all channels of a network, whatever stream the study judges by."""
 FINETUNED = "finetuned"
 """Score of a network whose weights were all trained on the labels; only studies that fine-tune have it."""
 
@@ -66,6 +70,41 @@ def score_task(train: Features, test: Features, task: Task, validation: Hits, *,
         "recall1_validation": float(inner[1].mean()),
     }
     return TaskScores(scores, {"linear": linear, "recall1": recall[1]})
+
+
+def ridge_scores(
+    train: Features, test: Features, task: Task, validation: Hits, *, descriptor: Descriptor
+) -> TaskScores:
+    """The same by the ridge classifier: linear and recall1, on test videos and on validation videos."""
+    asked = task.test >= 0
+    linear, near = ridge_and_nearest(train, task.train, test[asked], task.test[asked], descriptor=descriptor)
+    inner = ridge_and_nearest(
+        train[~validation], task.train[~validation], train[validation], task.train[validation], descriptor=descriptor
+    )
+    scores = {"linear": float(linear.mean()), "recall1": float(near.mean())}
+    scores |= {f"{name}_validation": float(hits.mean()) for name, hits in zip(scores, inner, strict=True)}
+    return TaskScores(scores, {"linear": linear, "recall1": near})
+
+
+def ridge_hits(
+    vectors: Features, labels: Labels, folds: Sequence[tuple[Labels, Labels]], *, descriptor: Descriptor
+) -> dict[str, Hits]:
+    """Which videos are right when their fold tests them, by score: bool over the tested videos, in their own order.
+
+    Args:
+        vectors: [N, D] of all videos.
+        labels: int64 [N].
+        folds: places of training and test videos.
+        descriptor: what the vectors are.
+    """
+    right = {name: np.zeros(len(labels), np.bool_) for name in ("linear", "recall1")}
+    tested = np.zeros(len(labels), np.bool_)
+    for train, test in folds:
+        answers = ridge_and_nearest(vectors[train], labels[train], vectors[test], labels[test], descriptor=descriptor)
+        for hits, answer in zip(right.values(), answers, strict=True):
+            hits[test] = answer
+        tested[test] = True
+    return {name: hits[tested] for name, hits in right.items()}
 
 
 def _recall(

@@ -24,18 +24,15 @@ from rspnet.config.training import EngineConfig
 from rspnet.config.view import EvenViewConfig
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path, write_json
-from rspnet.data.annotations import VideoRecord
 from rspnet.data.sampler import epoch_steps
-from rspnet.data.skipped import Skip
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.stop import Stopped
-from rspnet.features.embedder import Embedder
-from rspnet.features.video_stream import embedded_videos
 from rspnet.lab.study.finetuned import finetuned_hits
-from rspnet.lab.study.row_scores import FINETUNED, score_all
+from rspnet.lab.study.judge import Judge
+from rspnet.lab.study.row_scores import FINETUNED
 from rspnet.lab.study.sets import StudySet
-from rspnet.lab.study.spec import SECTIONS, Study, is_trained
+from rspnet.lab.study.spec import SECTIONS, Study, StudyView, is_hand_made, is_trained
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import choose_method, option_defaults
 from rspnet.pretext.pretrained import load_pretrained
@@ -82,6 +79,8 @@ def finished(folder: Path, protocol: dict[str, Any]) -> bool:
     made = read_row(folder / ROW)["protocol"]
     for name, value in protocol.items():
         old = made.get(name)
+        if name == "view":
+            old = asdict(StudyView()) | old
         if name in SECTIONS:
             known = defaults(name, method=protocol["model"]["method"]) | (old or {})
             others = option_defaults() if name == "model" else {}  # of other methods, which do not count
@@ -129,6 +128,7 @@ def row_protocol(study: Study, config: PretrainConfig, run: str, videos: StudySe
         **{section: without_machine(settings[section]) for section in SECTIONS},
         "view": asdict(study.view),
         "labels": study.labels,
+        **({"judged": {task: asdict(spec) for task, spec in study.judged.items()}} if study.judged else {}),
         **({"finetune": study.finetune} if study.finetune else {}),
         "videos": {"train": len(videos.train), "test": len(videos.test), "validation": int(videos.validation.sum())},
     }
@@ -152,14 +152,14 @@ def steps_of(config: PretrainConfig, videos: StudySet) -> int:
     return config.max_steps or config.epochs * steps
 
 
-def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -> dict[str, Any]:
+def make_row(study: Study, run: str, config: PretrainConfig, judge: Judge) -> dict[str, Any]:
     """Make one row and write it to `config.out`; the caller holds the claim.
 
     Raises:
         Stopped: a training was asked to stop; the row goes on from there next time.
         RSPNetError: bad data, or a loss that is not finite.
     """
-    folder, start = Path(config.out), Spent.so_far()
+    folder, start, videos = Path(config.out), Spent.so_far(), judge.videos
     model: PretextModel
     resumed = (folder / LAST).exists()
     if is_trained(study, run):
@@ -173,9 +173,8 @@ def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -
     view = EvenViewConfig(  # the precision is "auto", whatever the training's was: all rows are judged alike
         num_clips=study.view.num_clips, stride=study.view.stride, num_workers=0, device=config.engine.device
     )
-    embedder = open_embedder(model, view, descriptor="mean", set_threads=False)
-    train, test = (video_features(embedder, part) for part in (videos.train, videos.test))
-    found = score_all(train, test, videos, seed=config.seed)
+    embedder = open_embedder(model, view, descriptor=study.view.descriptor, set_threads=False)
+    features, found = judge(None if is_hand_made(study, run) else embedder, seed=config.seed)
     spent = {"pretrain": trained.since(start) | {"resumed": resumed}, "judge": Spent.so_far().since(trained)}
     if study.finetune:
         judged = Spent.so_far()
@@ -183,14 +182,14 @@ def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -
             found[name].add(FINETUNED, hits)
         spent["finetune"] = Spent.so_far().since(judged)
     with atomic_path(folder / "features.npz") as temporary, temporary.open("wb") as file:
-        np.savez(file, train=train.astype(np.float16), test=test.astype(np.float16))
+        np.savez(file, **{name: part.astype(np.float16) for name, part in features.items()})
     row = {
         "study": study.name,
         "run": run,
         "seed": config.seed,
         "protocol": row_protocol(study, config, run, videos),
         "software": {"rspnet": version("rspnet"), "torch": torch.__version__, "machine": platform.machine()},
-        "classes": {name: len(task.classes) for name, task in videos.tasks.items()},
+        "classes": judge.classes,
         "scores": {
             name: {score: round(value, 6) for score, value in part.scores.items()} for name, part in found.items()
         },
@@ -200,20 +199,6 @@ def make_row(study: Study, run: str, config: PretrainConfig, videos: StudySet) -
     }
     write_json(folder / ROW, row)
     return row
-
-
-def video_features(embedder: Embedder, records: list[VideoRecord]) -> NDArray[np.float32]:
-    """Mean clip features [N, C] of all videos.
-
-    Raises:
-        RSPNetError: a video cannot be read: a study compares on the same videos.
-    """
-
-    def refuse(skip: Skip) -> None:
-        raise RSPNetError(f"{skip.name}: {skip.reason}; a study needs all its videos")
-
-    found = embedded_videos(embedder, records, what="videos judged", leave_out=refuse)
-    return np.stack([video.features.mean(axis=0) for video in found])
 
 
 def last_points(path: Path) -> dict[str, float]:

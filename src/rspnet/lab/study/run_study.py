@@ -15,6 +15,8 @@ from rspnet.core.files import write_json
 from rspnet.core.locks import LOCK, claimed, holding
 from rspnet.engine.stop import STOPPED_EXIT_CODE, Stopped
 from rspnet.features.linear_probe import require_sklearn
+from rspnet.lab.study.judge import Judge
+from rspnet.lab.study.judged import read_judged
 from rspnet.lab.study.oracle import ask_oracle
 from rspnet.lab.study.rows import finished, make_row, row_folder, row_protocol
 from rspnet.lab.study.sets import StudySet, read_study_set, write_list
@@ -23,6 +25,7 @@ from rspnet.lab.study.study_report import write_study_report
 
 TRAIN_LIST = "train.csv"
 ORACLE = "oracle.json"
+DRAWN = "drawn"
 _SMOKE_VIDEOS = 12
 
 
@@ -42,9 +45,11 @@ def study(config: StudyConfig) -> int:
         root, videos=plan.videos, labels=plan.labels, bins=plan.bins, most=_SMOKE_VIDEOS if config.smoke else None
     )
     write_list(out / TRAIN_LIST, videos.train)
+    sets = {task: read_judged(spec, root, drawn_to=out / DRAWN) for task, spec in plan.judged.items()}
+    judge = Judge(plan.view, videos, sets)
     wanted = list(rows_of(plan, only=config.only, seeds=config.seeds))
     try:
-        made = [_row(plan, run, seed, videos, root=root, out=out, console=console) for run, seed in wanted]
+        made = [_row(plan, run, seed, judge, root=root, out=out, console=console) for run, seed in wanted]
     except Stopped:
         console.print("stopped; the same command goes on from here", highlight=False)
         return STOPPED_EXIT_CODE
@@ -70,12 +75,12 @@ def rows_of(plan: Study, *, only: Sequence[str], seeds: Sequence[int]) -> Iterat
                 yield run, seed
 
 
-def _row(plan: Study, run: str, seed: int, videos: StudySet, *, root: Path, out: Path, console: Console) -> str:
+def _row(plan: Study, run: str, seed: int, judge: Judge, *, root: Path, out: Path, console: Console) -> str:
     """Make one row unless it is there or another process is at it; says which."""
     folder = row_folder(out, run, seed)
     options: dict[str, Any] = {"root": str(root), "listed": str(out / TRAIN_LIST), "out": str(folder)}
     config = row_config(plan, run, seed=seed, **options)
-    protocol = row_protocol(plan, config, run, videos)
+    protocol = row_protocol(plan, config, run, judge.videos)
     if finished(folder, protocol):
         return "there already"
     with claimed(folder / LOCK) as ours, holding():
@@ -84,7 +89,7 @@ def _row(plan: Study, run: str, seed: int, videos: StudySet, *, root: Path, out:
         if finished(folder, protocol):
             return "there already"
         console.rule(f"{plan.name}: {run}, seed {seed}")
-        row = make_row(plan, run, config, videos)
+        row = make_row(plan, run, config, judge)
     scores = {task: part["linear"] for task, part in row["scores"].items()}
     text = ", ".join(f"{task} {value:.3f}" for task, value in scores.items())
     spent = sum(part["cpu_seconds"] for part in row["spent"].values())

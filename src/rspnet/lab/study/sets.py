@@ -71,7 +71,9 @@ def read_study_set(
     Raises:
         RSPNetError: no such file, a column is missing, or a part of the split is empty.
     """
-    rows = _rows(root / LABEL_FILE, columns=[videos, "split", *(name for names in labels.values() for name in names)])
+    rows = read_rows(
+        root / LABEL_FILE, columns=[videos, "split", *(name for names in labels.values() for name in names)]
+    )
     parts = [[row for row in rows if row["split"] == split] for split in ("train", "test")]
     if not all(parts):
         raise RSPNetError(f"{str(root / LABEL_FILE)!r}: column split must hold both train and test")
@@ -95,7 +97,12 @@ def write_list(path: Path, records: Sequence[VideoRecord]) -> None:
     write_text(path, text.getvalue())
 
 
-def _rows(path: Path, *, columns: Sequence[str]) -> Rows:
+def read_rows(path: Path, *, columns: Sequence[str]) -> Rows:
+    """The rows of a table of videos and labels.
+
+    Raises:
+        RSPNetError: no such file, or a column is missing.
+    """
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError) as error:

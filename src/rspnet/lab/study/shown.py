@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rspnet.lab.study.row_scores import FINETUNED
+from rspnet.lab.study.row_scores import FINETUNED, WHOLE_LINEAR, WHOLE_RECALL1
 from rspnet.lab.study.spec import Study
 
 SCORES = {
@@ -10,18 +10,24 @@ SCORES = {
     "recall1": "R@1",
     "recall5": "R@5",
     "few": "5 labels a class",
+    WHOLE_LINEAR: "all channels: linear",
+    WHOLE_RECALL1: "all channels: R@1",
     FINETUNED: "fine-tuned",
 }
-"""On test videos; `FINETUNED` only of a study that fine-tunes."""
+"""On test videos; which of them a study has depends on its classifier and on whether it fine-tunes."""
+_LOGISTIC_ONLY = ("recall5", "few")
+_RIDGE_ONLY = (WHOLE_LINEAR, WHOLE_RECALL1)
 _TUNING_SCORES = {"linear_validation": "linear probe, validation", "recall1_validation": "R@1, validation"}
-_TABLES_ONLY = ("recall5", "few")
+_TABLES_ONLY = (*_LOGISTIC_ONLY, *_RIDGE_ONLY)
 
 
 def shown_scores(study: Study) -> dict[str, str]:
     """Score -> its name, of all in the tables; those on validation videos only where the study tunes."""
     if study.tuning:
         return _TUNING_SCORES
-    return SCORES if study.finetune else {score: name for score, name in SCORES.items() if score != FINETUNED}
+    absent = _LOGISTIC_ONLY if study.view.classifier == "ridge" else _RIDGE_ONLY
+    absent += () if study.finetune else (FINETUNED,)
+    return {score: name for score, name in SCORES.items() if score not in absent}
 
 
 def main_scores(study: Study) -> dict[str, str]:

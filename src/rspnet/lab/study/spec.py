@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -17,6 +17,9 @@ from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.config.training import EngineConfig, OptimConfig
 from rspnet.core.errors import ConfigError
 from rspnet.engine.checkpoint import LAST
+from rspnet.features.descriptor import Descriptor
+from rspnet.features.embedder import Stream
+from rspnet.lab.study.judged import JudgedSpec
 from rspnet.pretext.methods import choose_method
 from rspnet.recipes import recipe_path
 
@@ -32,10 +35,21 @@ SECTIONS: dict[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class StudyView:
-    """How every network looks at every video to judge it: evenly spaced clips of the training's size and frames."""
+    """How every network looks at every video to judge it: evenly spaced clips of the training's size and frames.
+
+    Attributes:
+        num_clips: of a video.
+        stride: frames of the video from one frame of a clip to the next.
+        descriptor: how the clips' vectors become one.
+        stream: of a two-stream network, the one whose features count.
+        classifier: "logistic", as `rspnet probe` fits it, with few labels, too, or the quick "ridge".
+    """
 
     num_clips: int = 3
     stride: int = 1
+    descriptor: Descriptor = "mean"
+    stream: Stream = "both"
+    classifier: Literal["logistic", "ridge"] = "logistic"
 
 
 @dataclass(frozen=True)
@@ -48,14 +62,15 @@ class Study:
         about: what is asked, for the report.
         recipe: recipe of `rspnet pretrain` that all runs start from.
         base: options of `rspnet pretrain` (nested) that all runs share, on top of the recipe.
-        runs: name -> options of that run on top of the base; `trained: false` judges the fresh network, and `recipe`
-            is a recipe of the run's own.
+        runs: name -> options of that run on top of the base; `trained: false` judges the fresh network,
+            `hand_made: true` motion energies instead of features, and `recipe` is a recipe of the run's own.
         seeds: of training and initial weights; the videos' split never changes.
         reference: the run that all others are compared with.
         labels: name of a task -> columns of clips.csv that together make its label.
         videos: column of clips.csv that names the video file.
         bins: numeric columns cut into this many equally filled classes.
         view: see `StudyView`.
+        judged: task -> a set that is judged besides, see `JudgedSpec`; only with the classifier "ridge".
         finetune: options of `rspnet finetune` (nested); every network is then also fine-tuned on every task, on clips
             of its own shape. None: frozen features only.
         oracle: speeds to ask of the mean frame difference alone; none: not asked.
@@ -75,10 +90,16 @@ class Study:
     videos: str = "file"
     bins: dict[str, int] = field(default_factory=dict)
     view: StudyView = StudyView()
+    judged: dict[str, JudgedSpec] = field(default_factory=dict)
     finetune: Options = field(default_factory=dict)
     oracle: tuple[int, ...] = ()
     tuning: bool = False
     x: str | None = None
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of all tasks: those of the labels, and the judged sets."""
+        return [*self.labels, *self.judged]
 
 
 def read_study(name: str) -> Study:
@@ -94,15 +115,18 @@ def read_study(name: str) -> Study:
         raise ConfigError(f"study {str(path)!r} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"study {str(path)!r} is no table of title, about, runs, labels and reference")
-    view = content.pop("view", {})
+    view, judged = content.pop("view", {}), content.pop("judged", {})
     listed: dict[str, Any] = {key: tuple(content.pop(key)) for key in ("seeds", "oracle") if key in content}
     try:
-        study = Study(name=path.stem, view=StudyView(**view), **content, **listed)
+        sets = {task: JudgedSpec(**entries) for task, entries in judged.items()}
+        study = Study(name=path.stem, view=StudyView(**view), judged=sets, **content, **listed)
     except TypeError as error:
         raise ConfigError(f"study {str(path)!r}: {error}") from error
     study = _filled(study)
     if study.reference not in study.runs:
         raise ConfigError(f"study {str(path)!r}: reference {study.reference!r} is none of its runs")
+    if study.judged and study.view.classifier != "ridge":
+        raise ConfigError(f"study {str(path)!r}: judged sets need the classifier ridge in view")
     for run in study.runs:
         config = row_config(study, run, seed=0, root="videos", listed="train.csv", out="run")
         if study.finetune:
@@ -117,7 +141,8 @@ def row_config(study: Study, run: str, *, seed: int, root: str, listed: str, out
         ConfigError: an option that does not exist, or options that contradict each other.
     """
     own = dict(study.runs[run])
-    own.pop("trained", None)
+    for name in ("trained", "hand_made"):
+        own.pop(name, None)
     recipe = yaml.safe_load(recipe_path(own.pop("recipe", study.recipe)).read_text(encoding="utf-8"))
     options = merged(merged(recipe, study.base), own)
     options = merged(options, {"data": {"root": root, "list": listed}, "out": out, "seed": seed, "resume": True})
@@ -172,7 +197,12 @@ def finetune_config(study: Study, run: str, config: PretrainConfig, *, out: str,
 
 def is_trained(study: Study, run: str) -> bool:
     """Whether a run pre-trains at all."""
-    return bool(study.runs[run].get("trained", True))
+    return bool(study.runs[run].get("trained", True)) and not is_hand_made(study, run)
+
+
+def is_hand_made(study: Study, run: str) -> bool:
+    """Whether a run judges motion energies instead of a network."""
+    return bool(study.runs[run].get("hand_made", False))
 
 
 def option(options: Mapping[str, Any], name: str) -> Any:
@@ -184,14 +214,15 @@ def option(options: Mapping[str, Any], name: str) -> Any:
 
 
 def smaller(study: Study) -> Study:
-    """The study as `--smoke` tries it: two steps of tiny clips, one seed."""
+    """The study as `--smoke` tries it: two steps of tiny clips, one seed, no judged set besides."""
     tiny: Options = {
         "data": {"num_frames": 4, "size": 32, "batch_size": 4, "num_workers": 0},
         "engine": {"log_every": 1, "device": "cpu", "precision": "fp32"},
         "max_steps": 2,
     }
     runs = {name: merged(merged(own, tiny), _kept(own)) for name, own in study.runs.items()}
-    changes: dict[str, Any] = {"runs": runs, "seeds": study.seeds[:1], "view": StudyView(num_clips=1)}
+    changes: dict[str, Any] = {"runs": runs, "seeds": study.seeds[:1], "view": replace(study.view, num_clips=1)}
+    changes["judged"] = {}
     if study.finetune:
         changes["finetune"] = merged(study.finetune, {"clips": {"batch_size": 4, "num_clips": 1}, "max_steps": 2})
     return Study(**{item.name: getattr(study, item.name) for item in fields(Study)} | changes)

@@ -85,7 +85,7 @@ def tables(study: Study, content: dict[str, Any]) -> str:
     lines = [f"**{study.title}.** {study.about.strip()}", "", _protocol(rows), ""]
     runs = [run for run in study.runs if any(row["run"] == run for row in rows)]
     shown = shown_scores(study)
-    for task in study.labels:
+    for task in study.tasks:
         lines += [f"*{task}* (%, mean and 95 % t-interval over seeds; chance {_chance(rows, task)}):", ""]
         lines += _table(["run", "seeds", *shown.values()], [_scores_row(rows, run, task, shown) for run in runs])
         lines.append("")
@@ -95,7 +95,7 @@ def tables(study: Study, content: dict[str, Any]) -> str:
             f"Each run minus *{study.reference}*, in points: over seeds (t), and over test videos (bootstrap).",
             "",
         ]
-        header = ["run", *(f"{task}, {name}" for task in study.labels for name in main_scores(study).values())]
+        header = ["run", *(f"{task}, {name}" for task in study.tasks for name in main_scores(study).values())]
         lines += _table(header, [_difference_row(study, rows, run) for run in compared])
         lines.append("")
     header = ["run", "steps", "pretext", "CPU s pre-training", "CPU s judging"]
@@ -134,9 +134,26 @@ def _protocol(rows: Rows) -> str:
     return (
         f"Protocol: {_trainings(rows)}; pre-trained on the {videos['train']} training videos without "
         f"labels, judged on {videos['test']} test videos by frozen features ({view['num_clips']} clips, stride "
-        f"{view['stride']}){_finetuning(rows)}. Settings may be tuned on {videos['validation']} of the training videos "
-        "only."
+        f"{view['stride']}{_judging(view)}){_finetuning(rows)}{_besides(rows)}. "
+        f"Settings may be tuned on {videos['validation']} of the training videos only."
     )
+
+
+def _judging(view: dict[str, Any]) -> str:
+    """What a view has that is not what it was when rows did not say."""
+    if view.get("classifier", "logistic") == "logistic":
+        return ""
+    return f", {view['descriptor']}, {view['stream']} stream, ridge classifier"
+
+
+def _besides(rows: Rows) -> str:
+    """The judged sets, with the number of videos that are asked."""
+    named = [
+        f"{task} ({len(rows[0]['hits'][task]['linear'])} videos, "
+        + (f"every {spec['groups']} left out once)" if spec["groups"] else "a part of its own for test)")
+        for task, spec in rows[0]["protocol"].get("judged", {}).items()
+    ]
+    return f"; never trained on: {', '.join(named)}" if named else ""
 
 
 def _finetuning(rows: Rows) -> str:
@@ -174,7 +191,7 @@ def _scores_row(rows: Rows, run: str, task: str, shown: Iterable[str]) -> list[s
 
 def _difference_row(study: Study, rows: Rows, run: str) -> list[str]:
     cells = [
-        comparison(rows, run, study.reference, task, score) for task in study.labels for score in main_scores(study)
+        comparison(rows, run, study.reference, task, score) for task in study.tasks for score in main_scores(study)
     ]
     return [run, *(_difference(cell) for cell in cells)]
 
