@@ -20,6 +20,8 @@ def fold_batch_norms(backbone: Backbone) -> Backbone:
     Which convolution a batch norm follows is found by watching a clip pass through on the meta device.
     """
     folded = copy.deepcopy(backbone).eval()
+    if not any(isinstance(module, nn.BatchNorm3d) for module in folded.modules()):
+        return folded.requires_grad_(False)
     for convolution, norm in _followers(folded).items():
         layers: tuple[Any, Any] = folded.get_submodule(convolution), folded.get_submodule(norm)
         fused = fuse_conv_bn_eval(*layers)

@@ -25,6 +25,7 @@ from rspnet.models.weights import (
 )
 from rspnet.pretext.bare import METHOD as BARE
 from rspnet.pretext.base import PretextModel
+from rspnet.pretext.outside import outside_file
 from rspnet.weights import shipped_file
 
 Model = TypeVar("Model", bound=PretextModel)
@@ -33,9 +34,13 @@ Model = TypeVar("Model", bound=PretextModel)
 def weights_file(path: str | os.PathLike[str]) -> Path:
     """The file with the weights.
 
-    The path itself; of a folder that `rspnet export` wrote `model.safetensors`; of a run folder the checkpoint that the
-    run reports; or, where there is neither file nor folder, the weights of that name that come with the package.
+    Of `torch:FILE` and `hf:FOLDER` the file that is meant; else the path itself; of a folder that `rspnet export` wrote
+    `model.safetensors`; of a run folder the checkpoint that the run reports; or, where there is neither file nor
+    folder, the weights of that name that come with the package.
     """
+    outside = outside_file(path)
+    if outside is not None:
+        return outside
     inside = Path(path) / WEIGHTS
     if inside.with_name(DESCRIPTION).is_file():
         return inside

@@ -24,7 +24,10 @@ from rspnet.pretext.opening import (
     restored,
     weights_file,
 )
+from rspnet.pretext.outside import PROGRAM, outside_place
+from rspnet.pretext.program import open_program
 from rspnet.pretext.rspnet import RSPNet
+from rspnet.pretext.transformer import open_transformer
 
 
 def load_pretrained(path: str | os.PathLike[str]) -> PretextModel:
@@ -33,7 +36,8 @@ def load_pretrained(path: str | os.PathLike[str]) -> PretextModel:
     `"rspnet-small"` names the weights that come with the package (docs/rspnet-small.md). Any other name is a file of
     weights: our checkpoints, folders that `rspnet export` wrote as safetensors, the paper's published pre-training
     files (`model_best_<arch>_<n>epoch.pth.tar`); and as a bare backbone: fine-tuned files (ours and the paper's), state
-    dicts of torchvision and of other programs (see `rspnet.models.foreign`). Code in a file is never executed.
+    dicts of torchvision and of other programs (see `rspnet.models.foreign`). `torch:FILE.pt2` is an encoder that any
+    program exported, `hf:FOLDER` a video or image model of transformers. Code in a file is never executed.
 
     Raises:
         CheckpointError: the file is missing, damaged, asks to run code, or fits none of our networks to 95 %.
@@ -43,6 +47,10 @@ def load_pretrained(path: str | os.PathLike[str]) -> PretextModel:
 
 def load_pretrained_with_report(path: str | os.PathLike[str]) -> tuple[PretextModel, LoadReport]:
     """`load_pretrained`, and what happened to every key of the file."""
+    if (outside := outside_place(path)) is not None:
+        prefix, place = outside
+        bare = open_program(place) if prefix == PROGRAM else open_transformer(place)
+        return bare.eval(), LoadReport(used=tuple(bare.state_dict()))
     file = weights_file(path)
     if file.name == WEIGHTS and file.with_name(DESCRIPTION).exists():
         return from_export(file.parent)

@@ -1,0 +1,82 @@
+"""Frozen encoders of other programs as backbones: `torch:FILE.pt2` and `hf:FOLDER`.
+
+They have no heads and no pretext task: all that probes, embeds, retrieves, classifies or indexes features takes them.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from rspnet.models.backbone import Backbone
+
+PROGRAM, TRANSFORMER = "torch:", "hf:"
+HF_WEIGHTS = "model.safetensors"
+
+
+def outside_place(name: str | os.PathLike[str]) -> tuple[str, Path] | None:
+    """The prefix and the path of an encoder of another program, or None for any other name of weights."""
+    text = os.fspath(name)
+    for prefix in (PROGRAM, TRANSFORMER):
+        if text.startswith(prefix):
+            return prefix, Path(text.removeprefix(prefix))
+    return None
+
+
+def outside_file(name: str | os.PathLike[str]) -> Path | None:
+    """The file with the weights of such an encoder, or None for any other name."""
+    place = outside_place(name)
+    if place is None:
+        return None
+    prefix, path = place
+    return path if prefix == PROGRAM else path / HF_WEIGHTS
+
+
+class OutsideBackbone(Backbone):
+    """An encoder of another program; its features are a feature map of one or more places.
+
+    Args:
+        name: how it was named.
+        num_features: channels of the features.
+        digest: hexadecimal hash of what the weights alone do not say (the program, the configuration): a buffer, so
+            that whatever is keyed by the weights is keyed by this, too.
+    """
+
+    keeps_precision: ClassVar[bool] = False
+    """Whether it computes in the precision it came with, whatever is asked for."""
+
+    def __init__(self, *, name: str, num_features: int, digest: str) -> None:
+        super().__init__(name=name, num_features=num_features, input="rgb")
+        self.register_buffer("digest", torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8))
+
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        """A single one."""
+        return [self.encoded]
+
+    @abstractmethod
+    def encoded(self, clips: Tensor) -> Tensor:
+        """Normalised clips [B, 3, T, H, W] to features [B, C, T', H', W']."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Moves tensors as `fn` does, but leaves their layout alone: `channels_last_3d` is not for pictures."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            told = fn(torch.empty(0, dtype=tensor.dtype, device=tensor.device))
+            return tensor.to(told.device, tensor.dtype if self.keeps_precision else told.dtype)
+
+        return super()._apply(moved, recurse)
+
+
+def as_map(features: Tensor) -> Tensor | None:
+    """Features [B, C], tokens [B, N, C] or a map [B, C, T', H', W'] as a map; None where they are none of these."""
+    if features.dim() == 2:
+        return features[:, :, None, None, None]
+    if features.dim() == 3:
+        return features.transpose(1, 2)[:, :, :, None, None]
+    return features if features.dim() == 5 else None
