@@ -14,10 +14,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rspnet.core.errors import CheckpointError
+from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.features.embedder import Embedder
+from rspnet.pretext.methods import fresh_twin, require_heads
 from rspnet.pretext.opening import weights_file
 from rspnet.pretext.pretrained import load_pretrained
+from rspnet.runs.classifiers import read_backbone
 
 CLIPS = torch.randint(0, 256, (3, 4, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
@@ -81,6 +83,15 @@ def test_equal_weights_in_another_program_are_told_apart(plain: Path, tmp_path: 
     own = load_pretrained(f"torch:{plain}").backbone.state_dict()
     assert torch.equal(own["program.conv.weight"], other["program.conv.weight"])
     assert not torch.equal(own["digest"], other["digest"])
+
+
+def test_what_builds_trains_or_writes_networks_refuses_them(plain: Path) -> None:
+    model = load_pretrained(f"torch:{plain}")
+    for task in (lambda: fresh_twin(model, seed=0), model.exported, lambda: read_backbone(f"torch:{plain}")):
+        with pytest.raises(ConfigError, match="an encoder of another program stays as it is"):
+            task()
+    with pytest.raises(CheckpointError, match="these weights hold a backbone only"):
+        require_heads(model, task="roi")
 
 
 def test_what_gives_no_features_or_takes_no_clips_is_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rspnet.features.descriptor import Descriptor, describe
 from rspnet.models.backbone import Backbone
 
 Vectors = NDArray[np.float32]
@@ -61,6 +62,18 @@ def window_spaces(found: tuple[Vectors, Vectors, Vectors], *, backbone: Backbone
     if clips > 1:
         moments.append(unit_rows(moving.std(axis=1)))
     return Spaces(unit_rows(np.concatenate(moments, axis=1)), unit_rows(looking.mean(axis=1)))
+
+
+def search_spaces(
+    found: tuple[Vectors, Vectors, Vectors], *, backbone: Backbone, clips: int, descriptor: Descriptor
+) -> Spaces:
+    """The same, and of a network without heads the descriptors of its features, made unit vectors, as both spaces."""
+    spaces = window_spaces(found, backbone=backbone, clips=clips)
+    if spaces.motion.shape[1]:
+        return spaces
+    windows = np.split(found[0], len(found[0]) // clips)
+    own = unit_rows(np.stack([describe(window, descriptor) for window in windows]))
+    return Spaces(own, own)
 
 
 def _unit_means(vectors: Vectors, clips: int) -> Vectors:

@@ -19,6 +19,7 @@ from rspnet.pretext.method import PretextMethod
 from rspnet.pretext.moco import MoCoMethod
 from rspnet.pretext.opening import without_heads
 from rspnet.pretext.order import OrderMethod
+from rspnet.pretext.outside import refuse_outside
 from rspnet.pretext.pace import PaceMethod
 from rspnet.pretext.rspnet import RSPNet, RSPNetMethod
 from rspnet.pretext.speednet import SpeedNetMethod
@@ -123,7 +124,12 @@ def create_method(config: Mapping[str, Any]) -> PretextModel:
 
 
 def fresh_twin(model: PretextModel, *, seed: int) -> PretextModel:
-    """A model of the same structure with the initial weights that the seed gives, in eval mode."""
+    """A model of the same structure with the initial weights that the seed gives, in eval mode.
+
+    Raises:
+        ConfigError: its network is another program's.
+    """
+    refuse_outside(model.backbone, "fresh weights")
     torch.manual_seed(derive_seed(seed, "initial weights"))
     return create_method(model.config).eval()
 

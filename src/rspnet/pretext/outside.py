@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from rspnet.core.errors import ConfigError
 from rspnet.models.backbone import Backbone
 
 PROGRAM, TRANSFORMER = "torch:", "hf:"
@@ -80,3 +81,12 @@ def as_map(features: Tensor) -> Tensor | None:
     if features.dim() == 3:
         return features.transpose(1, 2)[:, :, :, None, None]
     return features if features.dim() == 5 else None
+
+
+def refuse_outside(backbone: Backbone, task: str) -> None:
+    """Raise a ConfigError where a network is another program's: the task builds, trains or writes networks of ours."""
+    if isinstance(backbone, OutsideBackbone):
+        raise ConfigError(
+            f"{task} does not take {backbone.name}: an encoder of another program stays as it is; embed, probe, "
+            "retrieve, classify and index take it"
+        )

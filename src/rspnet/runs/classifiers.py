@@ -30,6 +30,7 @@ from rspnet.models.classifier import PUBLISHED_DROPOUT, Classifier, restore_clas
 from rspnet.models.exported import WEIGHTS
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.opening import open_export, weights_file
+from rspnet.pretext.outside import refuse_outside
 from rspnet.pretext.pretrained import load_pretrained
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -99,8 +100,11 @@ def read_backbone(path: str) -> Backbone:
 
     Raises:
         CheckpointError: the file is missing, damaged, of no known network or does not fit.
+        ConfigError: it is an encoder of another program.
     """
-    return load_pretrained(path).backbone
+    backbone = load_pretrained(path).backbone
+    refuse_outside(backbone, "a training")
+    return backbone
 
 
 def open_classifier(path: str) -> Trained:

@@ -27,11 +27,12 @@ from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
 from rspnet.features.descriptor import usual_descriptor
 from rspnet.features.embedder import Embedded, Embedder, Vectors, VideoFeatures
-from rspnet.features.spaces import usual_clips
+from rspnet.features.spaces import search_spaces, usual_clips
 from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.opening import weights_file
+from rspnet.pretext.outside import OutsideBackbone
 from rspnet.runs.verdict import Verdict
 from rspnet.search.index_cost import IndexCost, preview, sample_of
 from rspnet.search.library_tables import About, ClipRows, FileRow
@@ -62,14 +63,17 @@ def index(config: IndexConfig) -> None:
     """
     join_ranks(pick_device(config.device))
     embedder = open_embedder(config.weights, config, cluster=config.cluster())
-    require_heads(embedder.model, task="search")
+    if not isinstance(embedder.model.backbone, OutsideBackbone):
+        require_heads(embedder.model, task="search")
     clips = usual_clips(embedder.model.backbone) if config.num_clips is None else config.num_clips
     embedder.descriptor = usual_descriptor(clips)
+    lengths = embedder.vector_lengths(clips)
+    lengths = {"motion": lengths["features"], "appearance": lengths["features"]} | lengths
     about = About(
         model=config.weights,
         weights_sha256=sha256_of(weights_file(config.weights)),
         precision=embedder.precision,
-        **embedder.vector_lengths(clips),
+        **lengths,
         clip=ClipSettings(config.window_s, config.hop_s, clips, embedder.num_frames, embedder.stride, embedder.size),
     )
     paths = real_paths((record.path for record in read_folder(config.videos)), follow=False)
@@ -325,7 +329,13 @@ class _Writer:
     def _add(self, part: int, features: VideoFeatures) -> None:
         assert self._facts is not None
         try:
-            vectors = self._embedder.window_vectors(features, self._store.about.clip.clips)
+            clips, embedder = self._store.about.clip.clips, self._embedder
+            vectors = embedder.window_vectors(features, clips)
+            if not vectors["motion"].shape[1]:  # without heads
+                spaces = search_spaces(
+                    features.clip_vectors, backbone=embedder.model.backbone, clips=clips, descriptor=embedder.descriptor
+                )
+                vectors |= spaces._asdict()
             rows = _clip_rows(self._row.path, self._facts, part, vectors)
         except Exception as error:
             self._row = replace(self._row, reason=self._row.reason or fault_of_file(error))

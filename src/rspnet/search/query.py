@@ -21,7 +21,7 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.video_clips import VideoClips
 from rspnet.features.descriptor import usual_descriptor
 from rspnet.features.embedder import Vectors
-from rspnet.features.spaces import window_spaces
+from rspnet.features.spaces import search_spaces
 from rspnet.features.window_clips import CutVideo, WindowClips
 from rspnet.pretext.opening import weights_file
 from rspnet.search.align import best_alignment
@@ -209,7 +209,8 @@ class Library:
     def _query(self, cut: CutVideo, parts: Sequence[tuple[Vectors, Vectors, Vectors]], *, content: str) -> Query:
         features, appearance, motion = (np.concatenate(part) for part in zip(*parts, strict=True))
         backbone, clips = self.embedder.model.backbone, self.store.about.clip.clips
-        spaces = window_spaces((features, appearance, motion), backbone=backbone, clips=clips)
+        found, descriptor = (features, appearance, motion), self.embedder.descriptor
+        spaces = search_spaces(found, backbone=backbone, clips=clips, descriptor=descriptor)
         return Query(cut.start_s, cut.end_s, *spaces, content)
 
 
