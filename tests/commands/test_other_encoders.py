@@ -40,7 +40,16 @@ def test_an_exported_program_is_embedded_probed_indexed_and_searched(
     table = rspnet.read_features(tmp_path / "features")
     assert table.features.shape == (8, 24)
     assert (np.abs(table.features).sum(axis=1) > 0).all()
-    probe = ["probe", str(videos), f"--weights={weights}", f"--out={tmp_path / 'probe'}", "--few_labels=[1]", *CLIPS]
+    data = ["--data.kind=folders", "--data.test_share=0.5"]
+    probe = [
+        "probe",
+        str(videos),
+        *data,
+        f"--weights={weights}",
+        f"--out={tmp_path / 'probe'}",
+        "--few_labels=[]",
+        *CLIPS,
+    ]
     assert main([*probe, f"--cache={tmp_path / 'cache'}"]) == 0
     assert json.loads((tmp_path / "probe" / "result.json").read_text())["results"]["scores"]
     store = tmp_path / "library"
@@ -51,5 +60,8 @@ def test_an_exported_program_is_embedded_probed_indexed_and_searched(
     assert main(["search", str(store), str(query), "--top=1", f"--out={tmp_path / 'hits.json'}"]) == 0
     assert query.name in (tmp_path / "hits.json").read_text()
     assert rspnet.Library(str(store)).store.about.weights_sha256 == sha256_of(tmp_path / "enc.pt2")
-    assert main(["finetune", str(videos), f"--weights={weights}", f"--out={tmp_path / 'tuned'}", "--max_steps=1"]) == 2
+    assert (
+        main(["finetune", str(videos), *data, f"--weights={weights}", f"--out={tmp_path / 'tuned'}", "--max_steps=1"])
+        == 2
+    )
     assert "an encoder of another program stays as it is" in capsys.readouterr().err

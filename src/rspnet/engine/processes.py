@@ -13,6 +13,9 @@ from torch import nn
 
 from rspnet.engine.runtime import multiply_adds, pick_threads_and_workers
 
+_UNKNOWN_WORK = 10**15
+"""Multiply-adds of a clip where nobody knows: far more than reading it costs."""
+
 
 def launched_from_outside() -> bool:
     """Whether torchrun or SLURM started this process as one of several, or of one that may be joined by others."""
@@ -37,7 +40,7 @@ def processes(*, devices: int, num_nodes: int) -> tuple[int, int]:
 
 
 def share_cores(
-    network: nn.Module, clip_shape: tuple[int, int, int, int], *, device: torch.device, workers: int | None
+    network: nn.Module | None, clip_shape: tuple[int, int, int, int], *, device: torch.device, workers: int | None
 ) -> int:
     """Divide this process's cores between a network that only encodes and the readers of videos.
 
@@ -45,7 +48,7 @@ def share_cores(
     are to read.
 
     Args:
-        network: what encodes.
+        network: what encodes; None for one whose work is not known: then it gets all cores, and readers a quarter more.
         clip_shape: of a clip, [C, T, H, W].
         device: where.
         workers: processes asked for, or None for the rest of the cores.
@@ -55,7 +58,7 @@ def share_cores(
         workers=workers,
         device=device,
         processes=processes(devices=1, num_nodes=1)[0],
-        work=lambda: multiply_adds(network, clip_shape),
+        work=lambda: _UNKNOWN_WORK if network is None else multiply_adds(network, clip_shape),
     )
     torch.set_num_threads(threads)
     return readers

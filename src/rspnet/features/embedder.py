@@ -29,6 +29,7 @@ from rspnet.features.spaces import space_lengths, window_spaces
 from rspnet.models.fold import fold_batch_norms
 from rspnet.models.heads import Embeddings
 from rspnet.pretext.base import PretextModel
+from rspnet.pretext.outside import OutsideBackbone
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet
 
@@ -165,7 +166,8 @@ class Embedder:
             num_workers: readers, or None for the rest of the cores.
         """
         shape = (3, self.num_frames, self.size, self.size)
-        self.num_workers = share_cores(self.model.backbone, shape, device=self.device, workers=num_workers)
+        network = None if isinstance(self.model.backbone, OutsideBackbone) else self.model.backbone
+        self.num_workers = share_cores(network, shape, device=self.device, workers=num_workers)
 
     def _check(self) -> None:
         least = {"num_clips": 1, "num_frames": 2, "stride": 1, "size": 1, "batch_size": 1, "num_workers": 0}

@@ -54,7 +54,12 @@ class OutsideBackbone(Backbone):
 
     def __init__(self, *, name: str, num_features: int, digest: str) -> None:
         super().__init__(name=name, num_features=num_features, input="rgb")
+        self.digest: Tensor
         self.register_buffer("digest", torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8))
+
+    def forward_features(self, clips: Tensor) -> Tensor:
+        """See `encoded`."""
+        return self.encoded(clips)
 
     def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
         """A single one."""
@@ -71,7 +76,7 @@ class OutsideBackbone(Backbone):
             told = fn(torch.empty(0, dtype=tensor.dtype, device=tensor.device))
             return tensor.to(told.device, tensor.dtype if self.keeps_precision else told.dtype)
 
-        return super()._apply(moved, recurse)
+        return super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
 
 
 def as_map(features: Tensor) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import warnings
@@ -43,8 +44,13 @@ class ProgramBackbone(OutsideBackbone):
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ProgramBackbone:
-        """Itself: nothing in it ever changes but the device, and a program does not like to be copied."""
-        return self
+        """A copy; torch's own code warns of itself when programs are copied."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = copy.deepcopy(self.program, memo)
+        digest = bytes(self.digest.tolist()).hex()
+        known: dict[str, Any] = {"name": self.name, "num_features": self.num_features, "digest": digest}
+        return ProgramBackbone(program, batch=self.batch, **known)
 
     def encoded(self, clips: Tensor) -> Tensor:
         """See `OutsideBackbone`.
@@ -52,7 +58,7 @@ class ProgramBackbone(OutsideBackbone):
         Raises:
             CheckpointError: the program does not take such clips, or returns no features.
         """
-        parts = [clips.float()] if self.batch is None else list(clips.float().split(self.batch))
+        parts = [clips.float()] if self.batch is None else list(torch.split(clips.float(), self.batch))
         return torch.cat([self._whole(part)[: len(part)] for part in parts])
 
     def _whole(self, clips: Tensor) -> Tensor:

@@ -45,6 +45,8 @@ class TransformerBackbone(OutsideBackbone):
         size = getattr(config, "hidden_size", None) or getattr(config, "hidden_sizes", [0])[-1]
         super().__init__(name=name, num_features=int(size), digest=digest)
         self.network, self.video = network, video
+        self.scale: Tensor
+        self.shift: Tensor
         self.register_buffer("scale", torch.tensor(scale).view(3, 1, 1, 1), persistent=False)
         self.register_buffer("shift", torch.tensor(shift).view(3, 1, 1, 1), persistent=False)
 
@@ -68,6 +70,7 @@ class TransformerBackbone(OutsideBackbone):
             tokens = as_map(found)
             assert tokens is not None
             return tokens
+        vectors: Tensor
         if found.dim() == 4:
             vectors = found.mean(dim=(2, 3))
         else:

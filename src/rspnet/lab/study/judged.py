@@ -114,7 +114,7 @@ class JudgedVideos:
         if name not in self._clips:
             self._clips[name] = torch.stack([_clips(embedder, record) for record in records])
         clips = self._clips[name]
-        parts = [embedder.encode(part)[0] for part in clips.flatten(0, 1).split(embedder.batch_size)]
+        parts = [embedder.encode(part)[0] for part in torch.split(clips.flatten(0, 1), embedder.batch_size)]
         return np.concatenate(parts).reshape(*clips.shape[:2], -1)
 
     def energies(self, name: str, records: Sequence[VideoRecord]) -> Vectors:

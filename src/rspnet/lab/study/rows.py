@@ -182,7 +182,7 @@ def make_row(study: Study, run: str, config: PretrainConfig, judge: Judge) -> di
             found[name].add(FINETUNED, hits)
         spent["finetune"] = Spent.so_far().since(judged)
     with atomic_path(folder / "features.npz") as temporary, temporary.open("wb") as file:
-        np.savez(file, **{name: part.astype(np.float16) for name, part in features.items()})
+        np.savez(file, **{name: part.astype(np.float16) for name, part in features.items()})  # type: ignore[arg-type]
     row = {
         "study": study.name,
         "run": run,

@@ -25,7 +25,7 @@ def shown_scores(study: Study) -> dict[str, str]:
     """Score -> its name, of all in the tables; those on validation videos only where the study tunes."""
     if study.tuning:
         return _TUNING_SCORES
-    absent = _LOGISTIC_ONLY if study.view.classifier == "ridge" else _RIDGE_ONLY
+    absent: tuple[str, ...] = _LOGISTIC_ONLY if study.view.classifier == "ridge" else _RIDGE_ONLY
     absent += () if study.finetune else (FINETUNED,)
     return {score: name for score, name in SCORES.items() if score not in absent}
 
