@@ -76,7 +76,7 @@ class TransformerBackbone(OutsideBackbone):
         else:
             has_class = any(name.rsplit(".", 1)[-1] in ("cls_token", "class_embedding") for name in _names(network))
             vectors = found[:, 0] if has_class else found.mean(dim=1)
-        return vectors.unflatten(0, (-1, count)).transpose(1, 2)[:, :, :, None, None]
+        return vectors.reshape(len(clips), count, -1).transpose(1, 2)[:, :, :, None, None]
 
 
 def open_transformer(folder: Path) -> BareBackbone:
