@@ -1,10 +1,11 @@
 """Samples a second and seconds to the first batch from single files and from shards, on disk and on S3 with a delay.
 
-python benchmarks/shards.py [VIDEOS] [DELAY_MS]
+python benchmarks/shards.py [VIDEOS] [DELAY_MS] [NAMES] [BATCHES]
 
 Makes VIDEOS (2,000) short videos (50 different ones) in a temporary folder, packs them into 1, 10 and 100 shards, and
-reads 20 batches of 8 pairs by one worker process from each, in a process of its own; then the same from an S3 server on
-loopback (moto's) behind a proxy that waits DELAY_MS (20) before every request. Prints one line of JSON for each.
+reads BATCHES (20) of 8 pairs by one worker process from each, in a process of its own, and from NAMES (100,000) names
+of these videos on disk; then from an S3 server on loopback (moto's) behind a proxy that waits DELAY_MS (20) before
+every request. Prints one line of JSON for each.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from time import perf_counter
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-DIFFERENT, SHARDS, BATCHES, BATCH = 50, (1, 10, 100), 20, 8
+DIFFERENT, SHARDS, BATCH = 50, (1, 10, 100), 8
 
 
 def main() -> None:
@@ -29,17 +30,19 @@ def main() -> None:
     from helpers.stores import s3_server
 
     given = [int(word) for word in sys.argv[1:]]
-    count, delay_ms = [*given, *(2000, 20)[len(given) :]]
+    count, delay_ms, names, batches = [*given, *(2000, 20, 100_000, 20)[len(given) :]]
     with tempfile.TemporaryDirectory() as place:
         folders = make(Path(place), count)
         for name, folder in folders.items():
-            print(json.dumps({"from": name, "on": "disk", **apart(folder, os.environ)}), flush=True)
+            print(json.dumps({"from": name, "on": "disk", **apart(folder, batches, os.environ)}), flush=True)
+        linked = link(folders["files"], Path(place) / "names", names)
+        print(json.dumps({"from": "files", "on": "disk", **apart(linked, batches, os.environ)}), flush=True)
         with s3_server() as s3:
             urls = {name: s3.put("bench", files(folder, name)) + f"/{name}" for name, folder in folders.items()}
             s3.trouble.delay_s = delay_ms / 1e3
             for name, url in urls.items():
                 s3.trouble.seen.clear()
-                found = apart(url, os.environ | s3.environment)
+                found = apart(url, batches, os.environ | s3.environment)
                 found |= {"requests": len(s3.trouble.seen)}
                 print(json.dumps({"from": name, "on": f"S3, {delay_ms} ms", **found}), flush=True)
 
@@ -58,11 +61,15 @@ def make(place: Path, count: int) -> dict[str, Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     size = sum(path.stat().st_size for path in folders["files"].rglob("*.*"))
+    from rspnet.commands.pack import _MEMORY
     from rspnet.data import packing
 
     made = packing.Packer.__init__
     for shards in SHARDS:
         folder = folders[f"{shards} shards"] = place / f"shards-{shards}"
+        if shards != SHARDS[0]:  # videos are checked once
+            (folder / ".pack").mkdir(parents=True)
+            shutil.copyfile(place / f"shards-{SHARDS[0]}" / ".pack" / _MEMORY, folder / ".pack" / _MEMORY)
         limit = int(1.1 * size / shards) + 2**20 // shards
 
         def smaller(self: Any, *args: Any, limit: int = limit, **_: Any) -> None:
@@ -76,21 +83,32 @@ def make(place: Path, count: int) -> dict[str, Path]:
     return folders
 
 
+def link(folder: Path, target: Path, names: int) -> Path:
+    """A folder with so many names of the videos of another one."""
+    videos = sorted(path for path in folder.rglob("*.*") if path.is_file())
+    for number in range(names):
+        if number % 1000 == 0:
+            (target / f"{number // 1000:03d}").mkdir(parents=True)
+        source = videos[number % len(videos)]
+        os.link(source, target / f"{number // 1000:03d}" / f"{number:06d}{source.suffix}")
+    return target
+
+
 def files(folder: Path, name: str) -> dict[str, bytes]:
     """Objects to put."""
     found = (path for path in folder.rglob("*") if path.is_file() and ".pack" not in path.parts)
     return {f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in found}
 
 
-def apart(root: object, environment: Any) -> dict[str, Any]:
+def apart(root: object, batches: int, environment: Any) -> dict[str, Any]:
     """`measure` in a process of its own."""
-    words = [sys.executable, str(HERE / "shards.py"), "--measure", str(root)]
+    words = [sys.executable, str(HERE / "shards.py"), "--measure", str(root), str(batches)]
     alone = environment | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, env=alone, capture_output=True, text=True, check=True)  # noqa: S603 - ourselves
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def measure(root: str) -> dict[str, Any]:
+def measure(root: str, batches: int) -> dict[str, Any]:
     """Read batches of pairs of the videos of a folder."""
     from rspnet.data.annotations import read_folder
     from rspnet.data.datasets import ClipPairDataset
@@ -103,7 +121,7 @@ def measure(root: str) -> dict[str, Any]:
     listed = perf_counter()
     preset = augment_preset("published")
     dataset = ClipPairDataset(records, num_frames=16, speeds=[2], size=112, preset=preset, seed=0)
-    sampler = PairSampler(len(records), batch_size=BATCH, speeds=[2], seed=0, total_steps=BATCHES)
+    sampler = PairSampler(len(records), batch_size=BATCH, speeds=[2], seed=0, total_steps=batches)
     first = last = 0.0
     for _ in make_loader(dataset, sampler, num_workers=1):
         last = perf_counter()
@@ -112,12 +130,12 @@ def measure(root: str) -> dict[str, Any]:
         "videos": len(records),
         "listing_s": round(listed - started, 2),
         "first_batch_s": round(first - started, 2),
-        "samples_a_second": round((BATCHES - 1) * BATCH / (last - first), 1),
+        "samples_a_second": round((batches - 1) * BATCH / (last - first), 1),
     }
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
-        print(json.dumps(measure(sys.argv[2])))
+        print(json.dumps(measure(sys.argv[2], int(sys.argv[3]))))
     else:
         main()

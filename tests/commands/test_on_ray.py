@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import pickle
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.clips_on_disk import write_labelled_videos
+from helpers.crashing import plant_everywhere
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
@@ -23,6 +25,8 @@ from rspnet.data.checks.inspect_all import inspect_all
 from rspnet.data.checks.inspection import Inspector
 from rspnet.features import embedding_on_ray
 from rspnet.features.read import read_features
+from rspnet.features.timeline import Rule
+from rspnet.features.window_classifier import WindowClassifier
 
 LAST = "odd/5.avi"
 
@@ -93,6 +97,45 @@ def test_index_makes_the_same_library(
     assert "5 videos, " in capsys.readouterr().err
     assert main(words) == 0
     assert "1 videos, 6 unchanged" in capsys.readouterr().err
+
+
+def test_a_video_that_ends_its_decoder_costs_one_task(
+    model: Path, videos: Path, tmp_path: Path, clusters: list[RayCluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the command: the worker of the cluster lives on and does the other videos of its block."""
+    few = tmp_path / "few"
+    few.mkdir()
+    for name in ("a.avi", "abort.avi", "b.avi", "c.avi"):
+        shutil.copyfile(videos / LAST, few / name)
+    with monkeypatch.context() as planted:
+        plant_everywhere(planted)
+        for words, place in (
+            (["transcode", str(few), f"--out={tmp_path / 'small'}", "--short_side=32"], "small/.transcode"),
+            (["pack", str(few), f"--out={tmp_path / 'shards'}"], "shards/.pack"),
+        ):
+            assert main([*words, "--on=ray"]) == 1
+            assert reasons(tmp_path / place) == {"abort.avi": "the decoder crashed (SIGABRT)", "c.avi": LOST}
+    for root in ("small", "shards"):
+        assert [record.name for record in read_folder(tmp_path / root)] == ["a.avi", "b.avi"]
+    assert main([*words, "--num_workers=1"]) == 1  # does what was lost; the other one is known to be bad
+    assert [record.name for record in read_folder(tmp_path / "shards")] == ["a.avi", "b.avi", "c.avi"]
+
+
+def test_classifying_embeds_over_the_cluster(
+    model: Path, videos: Path, tmp_path: Path, clusters: list[RayCluster]
+) -> None:
+    embed(model, videos, tmp_path / "here")
+    here = read_features(tmp_path / "here")
+    assert here.stamp is not None
+    weights = np.zeros((2, here.stamp.vectors["features"]))
+    place = tmp_path / "classifier.npz"
+    WindowClassifier(("a", "b"), True, weights, np.zeros(2), (Rule(), Rule()), ("features",), here.stamp).save(place)
+    words = ["classify", "run", str(place), str(videos), f"--out={tmp_path / 'out'}", "--num_workers=0"]
+    assert main([*words, "--on=ray"]) == 0
+    assert clusters == [RayCluster(None, None, 1, 0)]
+    found = read_features(tmp_path / "out")
+    assert set(found.table["path"].to_pylist()) == set(here.table["path"].to_pylist()) - {str(videos / LAST)}
+    assert reasons(tmp_path / "out") == reasons(tmp_path / "here") | {Path(LAST).name: LOST}
 
 
 def test_inspecting_gives_the_same_reports_in_order(videos: Path, tmp_path: Path, clusters: list[RayCluster]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rspnet.core.ray_jobs import RayCluster
-from rspnet.core.workers import Death, Replace
+from rspnet.core.workers import Death, Replace, note
 from rspnet.data.reading import fault_of_file, read_here_or_on_ray
 from rspnet.data.skipped import Skip
 from rspnet.video.transcode import Transcoded, transcode_video
@@ -36,6 +36,7 @@ class Transcoder:
 
     def __call__(self, job: TranscodeJob) -> Transcoded | Skip:
         """The sizes before and after, or why there is no file."""
+        note(0)  # whatever ends this process from here on, opening the file too, is its fault
         try:
             return transcode_video(
                 job.source, job.target, short_side=self.short_side, key_every=self.key_every, crf=self.crf
