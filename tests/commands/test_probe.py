@@ -200,7 +200,7 @@ def test_one_readable_class_and_weights_that_are_not_finite(videos, tmp_path, ca
     next(iter(state.values()))[0] = torch.nan
     torch.save(state, tmp_path / "x.pth")
     for command in (["probe", *listed(videos)], ["retrieve", *listed(videos)], ["embed", str(videos)]):
-        assert main([command[0], str(tmp_path / "x.pth"), *command[1:], f"--out={tmp_path / 'run'}"]) == 2
+        assert main([command[0], f"--weights={tmp_path / 'x.pth'}", *command[1:], f"--out={tmp_path / 'run'}"]) == 2
         error = capsys.readouterr().err
         assert "1 tensors hold NaN or infinity" in error
         assert error.count("\n") == 1

@@ -80,7 +80,7 @@ def test_labelled_features(root, tmp_path, command):
     out = tmp_path / "out"
     options = [f"--out={out}", f"--cache={tmp_path / 'cache'}", "--num_clips=1", *READING]
     options += ["--few_labels=[1]"] if command == "probe" else []
-    assert main([*command.split(), str(root / "model.ckpt"), *listed(root), *options]) == 0
+    assert main([*command.split(), f"--weights={root / 'model.ckpt'}", *listed(root), *options]) == 0
     assert reasons(out / "skipped.csv") == {"abort.mp4": ABORT, "segv.mp4": SEGV}
 
 
