@@ -17,6 +17,7 @@ _MODEL = {"model": "weights"}
 _OPTIONS: Mapping[str, Mapping[str, str]] = {
     "pretrain": {"model.init": "weights"},
     "finetune": {
+        "init": "weights",  # of rspnet.finetune
         "model.init": "weights",
         "clips.test_clips": "clips.num_clips",
         "clips.test_crops": "clips.num_crops",

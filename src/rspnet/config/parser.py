@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import inspect
 import keyword
 import os
@@ -220,8 +221,17 @@ def _parsed(kind: type, parser: ArgumentParser, parse: Callable[[], Namespace], 
             if isinstance(cause, ConfigError):
                 raise cause from None
             cause = cause.__cause__ or cause.__context__
-        message = plainly(str(error), places=[item.name for item in _placed(kind)])
+        message = plainly(str(error), places=[item.name for item in _placed(kind)]) + _near(str(error), parser)
         raise ConfigError(f"{message} (rspnet {command} --help explains every option)") from None
+
+
+def _near(message: str, parser: ArgumentParser) -> str:
+    """The option that was meant, where an error says that there is none of a name; "" where none is near."""
+    unknown = re.search(r"[Uu]nrecognized arguments: (--[\w.]+)", message)
+    if unknown is None:
+        return ""
+    near = difflib.get_close_matches(unknown[1], parser._option_string_actions, n=1, cutoff=0.75)
+    return f": did you mean {near[0]}?" if near else ""
 
 
 def refuse_addresses(parsed: Any) -> None:
