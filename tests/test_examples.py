@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,16 +12,20 @@ import pytest
 import torch
 
 from rspnet.models import registry
+from rspnet.pretext import methods
+from rspnet.pretext.rspnet import RSPNet
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.fixture(autouse=True)
 def left_as_it_was() -> Iterator[None]:
-    """Threads, and the names of backbones."""
-    threads, names = torch.get_num_threads(), dict(registry._BUILDERS)
+    """Threads, and the names of backbones and methods."""
+    threads, names, known = torch.get_num_threads(), dict(registry._BUILDERS), dict(methods._METHODS)
     yield
     torch.set_num_threads(threads)
+    methods._METHODS.clear()
+    methods._METHODS.update(known)
     registry._BUILDERS.clear()
     registry._BUILDERS.update(names)
 
@@ -61,6 +66,16 @@ def test_my_own_backbone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     found = run("my_own_backbone", monkeypatch, tmp_path, videos=10)
     assert found["vectors"].shape == (4, 2 * 64)  # mean and spread
     assert found["run"].load().config["backbone"] == "two_layers"
+
+
+def test_my_own_rsp_loss(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = run("my_own_rsp_loss", monkeypatch, tmp_path, videos=10)
+    model = found["model"]
+    assert isinstance(model, RSPNet)
+    assert model.config["method"] == "soft_rsp"
+    query, same, other = torch.eye(3)[None, :1].repeat(3, 1, 1) * torch.tensor([1.0, 0.8, 0.6])[:, None, None]
+    by_hand = math.log1p(math.exp(-(0.8 - 0.6) / 0.07))
+    assert model.motion_loss(query, same, other).item() == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_every_example_is_run_here_and_named_in_the_documents() -> None:

@@ -27,6 +27,7 @@ def test_public_names_are_frozen_and_importable() -> None:
         "PretextModel",
         "RSPNet",
         "RSPNetError",
+        "RSPNetMethod",
         "SpeedPairs",
         "TooManySkippedError",
         "TrainingResult",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rspnet.pretext.method import PretextMethod
     from rspnet.pretext.methods import register_method
     from rspnet.pretext.pretrained import load_pretrained
-    from rspnet.pretext.rspnet import RSPNet
+    from rspnet.pretext.rspnet import RSPNet, RSPNetMethod
     from rspnet.search.query import ClipOf, Library
     from rspnet.video.reader import open_video
 
@@ -42,6 +42,7 @@ __all__ = [
     "PretextModel",
     "RSPNet",
     "RSPNetError",
+    "RSPNetMethod",
     "SpeedPairs",
     "TooManySkippedError",
     "TrainingResult",
@@ -70,6 +71,7 @@ _HOMES = {
     "PretextModel": "rspnet.pretext.base",
     "RSPNet": "rspnet.pretext.rspnet",
     "RSPNetError": "rspnet.core.errors",
+    "RSPNetMethod": "rspnet.pretext.rspnet",
     "SpeedPairs": "rspnet.data.clip_tasks",
     "TooManySkippedError": "rspnet.core.errors",
     "TrainingResult": "rspnet.api.train",

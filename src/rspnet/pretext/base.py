@@ -59,6 +59,10 @@ def check_ranges(values: Mapping[str, Any], *, text: str) -> None:
             raise ConfigError(text.format(name=name, value=values[name], rule=rule))
 
 
+DEFAULT_METHOD = "rspnet"
+"""The method of a `config` that names none."""
+
+
 class PretextModel(nn.Module):
     """Base of all pretext models; `config` rebuilds a model of the same structure (`methods.create_method`).
 
@@ -89,6 +93,11 @@ class PretextModel(nn.Module):
         from outside this package that are needed to build it (none: no such entry)."""
         needed = plugins_among(*self.plugins, *backbone_plugins(self._config["backbone"]))
         return {**self._config, "plugins": needed} if needed else dict(self._config)
+
+    def name_method(self, method: str) -> None:
+        """Note the method's name where the constructor did not (a subclass of RSPNet from outside this package)."""
+        if method != self._config.get("method", DEFAULT_METHOD):
+            self._config["method"] = method
 
     @property
     def virtual_ranks(self) -> int:

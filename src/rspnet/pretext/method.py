@@ -101,8 +101,9 @@ class PretextMethod:
 
     @classmethod
     def rebuild(cls, backbone: str, **arguments: Any) -> PretextModel:
-        """The model of `build`, which then knows the plug-in that it needs."""
+        """The model of `build`, which then knows its method's name and the plug-in that it needs."""
         model = cls.build(backbone, **arguments)
+        model.name_method(cls.method)
         model.plugins = tuple(plugins_among(cls.__module__))
         return model
 

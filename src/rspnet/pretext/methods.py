@@ -14,7 +14,7 @@ from rspnet.core.rng import derive_seed
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.bare import METHOD as BARE
 from rspnet.pretext.bare import BareBackbone
-from rspnet.pretext.base import PretextModel
+from rspnet.pretext.base import DEFAULT_METHOD, PretextModel
 from rspnet.pretext.method import PretextMethod
 from rspnet.pretext.moco import MoCoMethod
 from rspnet.pretext.opening import without_heads
@@ -88,7 +88,7 @@ def option_defaults() -> dict[str, Any]:
     return found
 
 
-def choose_method(method: str = "rspnet", **options: Any) -> PretextMethod:
+def choose_method(method: str = DEFAULT_METHOD, **options: Any) -> PretextMethod:
     """A method with values for its options; those of other methods do not count.
 
     Raises:
@@ -116,7 +116,7 @@ def create_method(config: Mapping[str, Any]) -> PretextModel:
     """
     settings = dict(config)
     require_plugins(settings.pop("plugins", ()))
-    method = settings.pop("method", RSPNetMethod.method)
+    method = settings.pop("method", DEFAULT_METHOD)
     if method == BARE:
         network = create_backbone(settings.pop("backbone", ""), input=settings.pop("input", "rgb"))
         return BareBackbone(network, **settings)

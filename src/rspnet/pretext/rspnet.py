@@ -19,7 +19,7 @@ from rspnet.models.backbone import InputKind
 from rspnet.models.exported import FeatureNet
 from rspnet.models.heads import Embeddings, HeadKind, StreamEncoder, StreamVectors, create_encoder
 from rspnet.models.registry import create_backbone
-from rspnet.pretext.base import PretextModel
+from rspnet.pretext.base import DEFAULT_METHOD, PretextModel
 from rspnet.pretext.contrast import ContrastMethod
 from rspnet.pretext.keys import encode_keys
 from rspnet.pretext.method import Panel
@@ -33,7 +33,7 @@ from rspnet.pretext.speed import SpeedViews
 class RSPNetMethod(ContrastMethod):
     """Relative speed perception and appearance-focused video instance discrimination (the paper)."""
 
-    method = "rspnet"
+    method = DEFAULT_METHOD
     summary = "RSP and A-VID (the paper), weighted below"
     shown: ClassVar[Mapping[str, str]] = {
         "loss": "loss",
@@ -252,6 +252,17 @@ class RSPNet(PretextModel):
         """Both losses and their metrics of one virtual rank."""
         return self._losses(encode(part.query), part.same, part.other, part.negatives)
 
+    def motion_loss(self, query: Tensor, same_speed: Tensor, other_speed: Tensor) -> Tensor:
+        """The RSP loss (paper, equation 3), 0-dim; a subclass may define another.
+
+        Args:
+            query: unit vectors [B, D] of the motion head.
+            same_speed: of the key clips that play at the query's speed.
+            other_speed: of the key clips that play at the other speed.
+        """
+        margin, temperature = self._config["margin"], self._config["temperature"]
+        return margin_ranking(query, same_speed, other_speed, margin=margin, temperature=temperature)
+
     def finish_step(self) -> None:
         """See `PretextModel.finish_step`; in training the other-speed keys are queued."""
         super().finish_step()
@@ -276,9 +287,7 @@ class RSPNet(PretextModel):
         appearance = same_term.loss + other_term.loss
         if "instance" in negatives:
             appearance = appearance + terms["instance", "same"].loss + terms["instance", "other"].loss
-        motion = margin_ranking(
-            query.motion, same.motion, other.motion, margin=self._config["margin"], temperature=temperature
-        )
+        motion = self.motion_loss(query.motion, same.motion, other.motion)
         return PretextOutput(
             loss=self._config["appearance_weight"] * appearance + self._config["motion_weight"] * motion,
             appearance_loss=appearance.detach(),
