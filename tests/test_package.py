@@ -20,8 +20,12 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "rspnet"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OF_OTHERS = {
+    "datasets": "mteb",
     "fastapi": "gradio",
+    "fiftyone": "rspnet.integrations works where it is installed",
     "huggingface_hub": "asked for only where it is installed",
+    "lightly_studio_serve": "rspnet.integrations works where it is installed",
+    "mteb": "rspnet.integrations works where it is installed",
     "scipy": "scikit-learn",
     "starlette": "gradio",
     "threadpoolctl": "scikit-learn",
