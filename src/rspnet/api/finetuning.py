@@ -101,7 +101,7 @@ def with_protocol(config: FinetuneConfig, *, has_validation: bool) -> FinetuneCo
 def carve_validation(
     records: list[VideoRecord], share: float, *, seed: int
 ) -> tuple[list[VideoRecord], list[VideoRecord]]:
-    """(training, validation): `share` of every class's videos by seed, whole UCF101 groups where names tell them.
+    """(training, validation): `share` of every class's videos by seed, whole UCF101 groups where the names show them.
 
     Raises:
         ConfigError: a class would be left without a training video.

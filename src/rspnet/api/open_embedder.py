@@ -39,7 +39,7 @@ def open_embedder(
 
     Raises:
         CheckpointError: the weights cannot be read.
-        ConfigError: no such device, a precision that it lacks, or a cluster beside several ranks.
+        ConfigError: no such device, a precision that it lacks, or a cluster together with several ranks.
     """
     embedder = Embedder(
         model,

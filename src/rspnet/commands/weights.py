@@ -57,11 +57,11 @@ def weights(config: WeightsConfig) -> None:
 def download_weights(entry: PublishedWeights, folder: Path) -> str:
     """Download the file unless it is there, check it, and say what was done.
 
-    Size and hash are noted beside the file at the first download; a file there, any later download into that folder,
+    Size and hash are noted next to the file at the first download; a file there, any later download into that folder,
     and every later reading of the file as weights must have both.
 
     Raises:
-        RSPNetError: no connection, or a file whose size or hash is another one.
+        RSPNetError: no connection, or a file of another size or hash.
     """
     file = folder / entry.file_name
     present = file.is_file()

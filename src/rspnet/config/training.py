@@ -66,7 +66,7 @@ class EngineConfig:
     threads: int | None = None
     """CPU threads of the training process; the default is its share of the cores by the work of a clip."""
     checkpoint_every: int | None = None
-    """Steps between checkpoints in addition to the one after every epoch."""
+    """Steps between checkpoints in addition to that after every epoch."""
     keep: int = 1
     """Numbered checkpoints of earlier epochs that are kept besides `last`; --resume falls back on them."""
     log_every: int = 10

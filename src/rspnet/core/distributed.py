@@ -105,7 +105,7 @@ def highest(value: int) -> int:
 
 
 def raise_together(failure: RSPNetError | None) -> None:
-    """End all ranks where any has failed (a collective call): the first of those tells, the others are silent.
+    """End all ranks where any has failed (a collective call): the first of those reports, the others are silent.
 
     Raises:
         RSPNetError: this rank's failure, where it is the first.

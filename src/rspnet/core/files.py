@@ -23,7 +23,7 @@ _HASHED_BYTES = 2**20
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success flush it to disk and rename it, on failure remove it.
+    """Give a temporary path next to `path`; on success flush it to disk and rename it, on failure remove it.
 
     Raises:
         RSPNetError: the folder cannot be written or the disk is full; `path` is then as it was before. Or it is the
@@ -71,7 +71,7 @@ def _flush(path: Path) -> None:
 
 
 def real_paths(paths: Iterable[str | os.PathLike[str]], *, follow: bool = True) -> list[str]:
-    """The real path of every file, links resolved: what tells files apart, whatever way they are named.
+    """The real path of every file, links resolved: two files differ where these differ, whatever their names.
 
     Costs one look at each file: folders are resolved once each.
 

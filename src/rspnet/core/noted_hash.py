@@ -17,7 +17,7 @@ def note_hash(file: Path) -> str:
 
 
 def fits_noted_hash(file: Path) -> bool:
-    """Whether there is a note beside the file, which then fits.
+    """Whether there is a note next to the file, which then fits.
 
     Raises:
         CheckpointError: the note cannot be read, or the file has changed since.

@@ -3,7 +3,7 @@
 A packed video is named by a URL, `pack://SHARDS!/NAME@SHARD:OFFSET:SIZE`, where SHARDS is the folder's path (as
 `file:/...`) or its URL with one slash (`s3:/...`); the part behind @ may be left out and is then looked up. Tar members
 lie uncompressed, so such a video is read by ranges of its shard, on disk and in object stores alike, and everything
-that takes a folder takes a folder of shards. Annotation lists lie beside the shards, where they lay in the folder of
+that takes a folder takes a folder of shards. Annotation lists lie next to the shards, where they lay in the folder of
 videos, and are seen there among the packed videos.
 """
 
@@ -86,7 +86,7 @@ def lists_below(folder: Path) -> list[str]:
 
 
 def copy_lists(source: Path, target: Path) -> None:
-    """Copy the annotation lists of a folder into another one, where they keep their places."""
+    """Copy the annotation lists of a folder into another folder, where they keep their places."""
     for name in lists_below(source):
         with atomic_path(target / name) as temporary:
             temporary.write_bytes((source / name).read_bytes())
@@ -97,7 +97,7 @@ class Index:
 
     Attributes:
         table: its rows, by `SCHEMA`.
-        lists: the names of the annotation lists that lie beside the shards.
+        lists: the names of the annotation lists that lie next to the shards.
     """
 
     def __init__(self, table: pa.Table, lists: Sequence[str] = ()) -> None:

@@ -158,11 +158,11 @@ class UrlPath(_PathLike):
         return self.with_name(self.stem + suffix)
 
     def is_relative_to(self, *other: Any) -> bool:
-        """Whether it lies below another one."""
+        """Whether it lies below another path."""
         return self.url.startswith(os.fspath(other[0]).rstrip("/") + "/")
 
     def relative_to(self, *other: Any) -> Any:
-        """The part of its name below another one's, as a path.
+        """The part of its name below another path's, as a path.
 
         Raises:
             ValueError: it does not lie there.
@@ -174,7 +174,7 @@ class UrlPath(_PathLike):
     # --- what is there ----------------------------------------------------------------------------------------------
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:  # noqa: ARG002 - Path's own
-        """Kind, size, and time of change; the time's digits below the second tell versions apart (`storage.Facts`).
+        """Kind, size, and time of change; the time's digits below the second distinguish versions (`storage.Facts`).
 
         Raises:
             OSError: there is no such object, or the store does not say.
@@ -371,7 +371,7 @@ def _copied(file: RangeFile, path: UrlPath, status: os.stat_result, folder: Path
 
 
 def content_of(path: Path) -> str:
-    """Tells a file's content from others: its SHA-256; of an object its tag and size, where its store has tags.
+    """Identifies a file's content: its SHA-256; of an object its tag and size, where its store has tags.
 
     Raises:
         OSError: it cannot be read.

@@ -36,7 +36,7 @@ _SPARED = 3
 """Workers given up where file handles run out, so that this process has some for its own files."""
 _GRACE_SECONDS = 5.0
 _FAILED_STARTS = 5
-_progress: Any = None  # in a worker: two shared numbers: how often it told of progress, and its last note
+_progress: Any = None  # in a worker: two shared numbers: how often it reported progress, and its last note
 
 
 LOST = "the cluster lost it"
@@ -47,7 +47,7 @@ class Death:
     """How a worker ended.
 
     Attributes:
-        note: what it last told by `note`, -1 if nothing since its task began.
+        note: what it last reported by `note`, -1 if nothing since its task began.
         signal: the signal that ended it, 0 if it left by itself.
         hung: it was ended from here because it made no progress.
         lost: its machine is gone, or whatever else made a cluster give up the task.
@@ -110,7 +110,7 @@ def ordered_map(
         tasks: drawn from lazily, two for each worker ahead of the results taken.
         workers: processes; 0 works in this process, where nothing can be contained. Fewer where the system's limit of
             open files (ulimit -n) does not allow so many.
-        after_death: what becomes of the task a worker died of: another task, or a result in its `Replace`.
+        after_death: what replaces the task that a worker died of: another task, or a result in its `Replace`.
         hang_seconds: a task that neither ends nor calls `note` or `alive` for so long is taken for hung.
         follow_up: further tasks that a task's result leads to, drawn lazily. Their results come right after it, before
             those of the next task; they have no follow-ups of their own.
@@ -303,7 +303,7 @@ class _Pool(Generic[Task, Result]):
                 if not worker.queue:
                     worker.seen, worker.since = worker.progress[0], monotonic()
                 worker.queue.append(slot)
-                with suppress(OSError):  # a dead worker is found, and its tasks given to another one, by `_wait`
+                with suppress(OSError):  # a dead worker is found, and its tasks given to another worker, by `_wait`
                     worker.pipe.send(slot.task)
 
     def _wait(self) -> None:

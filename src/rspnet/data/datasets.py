@@ -161,7 +161,7 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
     Args:
         records: the videos.
         num_frames: T, frames of a clip.
-        speeds: all speeds that requests may name besides 1; the largest sizes the window.
+        speeds: all speeds that requests may name in addition to 1; the largest sizes the window.
         size: S, height and width of the clips in pixels.
         preset: how crop, flip and colours are drawn.
         seed: the run's seed.

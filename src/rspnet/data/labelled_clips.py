@@ -134,7 +134,7 @@ class LabelledSample(NamedTuple):
 class LabelledClipDataset:
     """Random clips of labelled videos (METHOD section 4): a random window, crop and flip; no colour jitter.
 
-    A video that cannot be decoded is replaced by another one drawn from the request's seed, and named.
+    A video that cannot be decoded is replaced by another video drawn from the request's seed, and named.
 
     Args:
         records: videos with labels.
@@ -147,7 +147,7 @@ class LabelledClipDataset:
         self.records, self.shape, self.preset, self.seed = RecordTable(records), shape, preset, seed
 
     def sample(self, request: LabelledRequest, deadly: Mapping[int, str]) -> LabelledSample:
-        """A random clip of the video asked for, or of another one in its place.
+        """A random clip of the video asked for, or of another video in its place.
 
         Args:
             request: which video, and the place in the training that its draws depend on.

@@ -51,7 +51,7 @@ def attempt(
 
     Args:
         record: the video.
-        index: its number, told to the parent process in case the decoder ends this one.
+        index: its number, reported to the parent process in case the decoder ends this one.
         read: is given the open video.
         opened: opens it; by default `open_video`.
 
@@ -129,10 +129,10 @@ def read_in_workers(
     """`map(work, tasks)` in worker processes of one thread each, results in the order of the tasks.
 
     Args:
-        work: a picklable callable; tells by `note` (or `attempt`) which video it is at.
+        work: a picklable callable; reports by `note` (or `attempt`) which video it is at.
         tasks: drawn from lazily.
         workers: processes; 0 works in this process.
-        give_up: what becomes of a task during which the video `Death.note` ended the process: another task, or a
+        give_up: what replaces a task during which the video `Death.note` ended the process: another task, or a
             result in its `Replace`.
         follow_up: see `ordered_map`.
         hang_seconds: by default `HANG_SECONDS`.

@@ -81,7 +81,7 @@ class SkipLog:
         return Skip(*next(iter(self._reasons.items())))
 
     def state_dict(self) -> dict[str, str]:
-        """Reasons by name in the order of the names, which does not depend on when ranks told each other."""
+        """Reasons by name in the order of the names, which does not depend on when ranks exchanged them."""
         return dict(sorted(self._reasons.items()))
 
     def load_state_dict(self, state: dict[str, str]) -> None:

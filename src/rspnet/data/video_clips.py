@@ -89,7 +89,7 @@ class PartTask:
 
 
 class ClipReader:
-    """Reads parts of videos in a worker; a video stays open, with its layout, until a part of another one is wanted."""
+    """Reads parts of videos in a worker; a video stays open, with its layout, until another video's part is wanted."""
 
     def __init__(self, cutter: Cutter) -> None:
         self._cutter = cutter
@@ -145,7 +145,7 @@ def read_clips(clips: VideoClips, *, num_workers: int, places: Iterable[int] | N
     Args:
         clips: the videos, and what is read of them.
         num_workers: worker processes; 0 reads in this process.
-        places: which of the records, in which order; by default all in theirs.
+        places: which of the records, in which order; by default all, in their own order.
 
     Raises:
         RSPNetError: shared memory is short.

@@ -91,7 +91,7 @@ class CheckpointFolder:
         """The content of `last.ckpt`, or of the newest numbered checkpoint that is whole; None where there is none.
 
         Args:
-            tell: given one sentence for every damaged file that is passed over.
+            tell: called with a sentence for every damaged file that is passed over.
 
         Raises:
             CheckpointError: there are checkpoints, but not one that can be read.

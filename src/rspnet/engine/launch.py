@@ -61,7 +61,7 @@ def make_fabric(*, device: torch.device, precision: str, devices: int, num_nodes
 def _meet_at_this_attempt(backend: str) -> None:
     """Join the other ranks of torchrun's present attempt; Fabric then finds the process group there.
 
-    torchrun keeps one store over its restarts and torch (2.13) no longer tells the attempts apart in it: a restarted
+    torchrun keeps one store over its restarts and torch (2.13) no longer distinguishes the attempts in it: a restarted
     rank may read the address of a process that is gone. On several machines the attempts are counted apart, so there
     only torchrun itself can help (TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1, see docs/resume-and-clusters.md).
     """

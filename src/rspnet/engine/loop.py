@@ -32,7 +32,7 @@ class Loop:
 
     `train_step` leaves gradients behind; `save(step, epoch_ends)` starts writing a checkpoint, `poll` raises where that
     has failed, `failing` is called on every rank before the failure of any rank's batches is raised. Returns from `run`
-    tell whether training reached its end (True) or was asked to stop (False); in both cases the last step is saved.
+    say whether training reached its end (True) or was asked to stop (False); in both cases the last step is saved.
     """
 
     fabric: Fabric

@@ -66,7 +66,7 @@ def _on_gpu(batch: Any) -> Iterator[Tensor]:
 
 
 def one_ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """The same items, each drawn before the one before it is given out; an error in drawing one comes in its place."""
+    """The same items, each drawn before the previous item is given out; an error in drawing comes in its place."""
     source = iter(items)
     held = list(islice(source, 1))
     while held:

@@ -68,7 +68,7 @@ class Reporter:
             curves.close()
 
     def advance(self, step: int, *, waited: float, elapsed: float) -> None:
-        """Count a step that took `elapsed` seconds, `waited` of them for data; tell a log file now and then."""
+        """Count a step that took `elapsed` seconds, `waited` of them for data; write to a log file now and then."""
         self._steps += 1
         self._waited += waited
         self._elapsed += elapsed

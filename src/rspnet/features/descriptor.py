@@ -13,7 +13,7 @@ Descriptor = Literal["mean", "mean_std"]
 def describe(clips: NDArray[np.floating], descriptor: Descriptor) -> NDArray[np.float32]:
     """The descriptor of clip vectors [n, C]: float32 [C] for "mean" (the published protocol), [2 C] for "mean_std".
 
-    "mean_std" is the mean beside the standard deviation of each feature over the clips, divided by n: what a video
+    "mean_std" is the mean followed by the standard deviation of each feature over the clips, divided by n: what a video
     shows, and how much that changes within it (moments of features over time, arXiv 2602.09146). The order of the
     clips does not matter; a single clip has a deviation of 0.
     """

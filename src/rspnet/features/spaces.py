@@ -42,7 +42,7 @@ def space_lengths(backbone: Backbone, *, dim: int, clips: int) -> tuple[int, int
 def window_spaces(found: tuple[Vectors, Vectors, Vectors], *, backbone: Backbone, clips: int) -> Spaces:
     """Vectors of windows from those of their clips.
 
-    Of a network with two streams: motion is the mean of the motion stream's features over the clips beside their
+    Of a network with two streams: motion is the mean of the motion stream's features over the clips and their
     standard deviation, both made unit vectors first, so that its cosine is the mean of the two cosines; appearance is
     the mean of the other stream's features. (On the training videos of human-motion, one character's against the
     others', this finds the action in 49 of 100 searches, the mean vector of the RSP head in 35; how a look varies

@@ -213,7 +213,7 @@ class FeatureStore:
                 yield from file.iter_batches(rows, columns=None if columns is None else list(columns))
 
     def drop(self, paths: Sequence[str]) -> None:
-        """Forget files: parts that hold rows of theirs are written again without them, one atomic step a part."""
+        """Forget files: parts that hold their rows are written again without them, one atomic step a part."""
         gone = pa.array(sorted(set(paths)), pa.string())
         if not len(gone):
             return

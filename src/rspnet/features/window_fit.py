@@ -329,8 +329,8 @@ def choose_rules(videos: Sequence[LabelledVideo], names: Sequence[str], held_out
     """For each class the rule whose events fit the labels best: by segment F1 at the published overlaps.
 
     Each F1 counts as much as its overlap; with equal weights a single event from end to end could win in short videos.
-    Equal ones: the one nearest to the plain rule (half, no gap, no least length). A class without a label of a part of
-    a video keeps that one.
+    Of equally good rules the nearest to the plain rule (half, no gap, no least length) is taken, which a class
+    without a label of a part of a video keeps.
 
     Args:
         videos: with labels of parts, all of whose time is labelled or background.

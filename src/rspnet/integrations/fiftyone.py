@@ -28,7 +28,7 @@ def add_features(
     `fiftyone.brain.compute_visualization(dataset, embeddings="rspnet")`, `compute_similarity` likewise.
 
     Args:
-        dataset: of videos; files are told apart by their real path.
+        dataset: of videos; files are identified by their real path.
         features: what `rspnet.read_features` reads.
         kind: "features", "appearance" or "motion".
         field: the dataset's field, a list of float32 numbers.
@@ -62,7 +62,7 @@ def add_events(dataset: fiftyone.Dataset, events: str | Path, *, field: str = "e
     """Give the videos of a dataset the events that `rspnet classify run` found, as temporal detections.
 
     Args:
-        dataset: of videos; files are told apart by their real path.
+        dataset: of videos; files are identified by their real path.
         events: events.csv (columns path, label, start_s, end_s; probability becomes the confidence), or labels.
         field: the dataset's field, `fiftyone.TemporalDetections`.
 

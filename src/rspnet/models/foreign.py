@@ -27,7 +27,7 @@ LEAST_MATCHED = 0.95
 """Share of the network's weights a file must have, and of the file's (heads aside) the network must use."""
 _CONTAINERS = ("state_dict", "model", "model_state", "model_state_dict", "module")
 _DEEPEST_PREFIX = 4
-# Weights of what stands behind or beside the backbone. Batch norm's step counters do nothing; old files lack them.
+# Weights of what comes after or parallel to the backbone. Batch norm's step counters do nothing; old files lack them.
 _HEAD = re.compile(r"(^|\.)(fc\d*|linear|head|heads|classifier|cls_head|projector|projection|predictor|mlp)\.")
 _COUNTER = ".num_batches_tracked"
 _MOMENTUM = re.compile(r"(^|[._])(k|key|target|momentum|teacher|ema)(\.|$)")

@@ -14,7 +14,7 @@ from rspnet.models.pool import max_pool
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3x3 convolutions beside a shortcut."""
+    """Two 3x3x3 convolutions and a shortcut."""
 
     expansion = 1
     flat = False
@@ -38,13 +38,13 @@ class BasicBlock(nn.Module):
 
 
 class FlatBlock(BasicBlock):
-    """Two 1x3x3 convolutions beside a shortcut."""
+    """Two 1x3x3 convolutions and a shortcut."""
 
     flat = True
 
 
 class Bottleneck(nn.Module):
-    """1x1x1, 3x3x3 (strided) and 1x1x1 convolutions beside a shortcut; four times as many channels out as inside."""
+    """1x1x1, 3x3x3 (strided) and 1x1x1 convolutions and a shortcut; four times as many channels out as inside."""
 
     expansion = 4
 

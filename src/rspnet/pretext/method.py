@@ -89,7 +89,7 @@ class PretextMethod:
         raise NotImplementedError
 
     def arguments(self, speeds: Speeds) -> dict[str, Any]:  # noqa: ARG002
-        """The arguments of `build` besides those of every method; by default the method's own options."""
+        """The arguments of `build` in addition to those of every method; by default the method's own options."""
         shared = {item.name for item in fields(PretextMethod)}
         return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in shared}
 

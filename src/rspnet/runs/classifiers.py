@@ -78,7 +78,7 @@ def make_classifier(
         freeze: stages, from the input, that are not trained.
 
     Raises:
-        RSPNetError: a bad weights file, or a backbone other than the one asked for.
+        RSPNetError: a bad weights file, or another backbone than asked for.
     """
     torch.manual_seed(derive_seed(seed, "initial weights"))
     if init is None:

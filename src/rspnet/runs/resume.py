@@ -43,7 +43,7 @@ def training_settings(config: Any) -> dict[str, Any]:
 
 
 def refuse_other_settings(pairs: Iterable[tuple[str, Any, Any]]) -> None:
-    """Raise for the first option whose value at the start of the run differs from the one now.
+    """Raise for the first option whose value at the start of the run differs from its value now.
 
     Args:
         pairs: (option, value of the saved run, value now) of all that the result depends on.

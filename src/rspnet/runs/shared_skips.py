@@ -27,7 +27,7 @@ class SharedSkips:
         self._pending: list[Skip] = []
 
     def note(self, skipped: Iterable[Skip], step: int) -> None:
-        """Remember what this rank's batch skipped; every few steps tell all ranks.
+        """Remember what this rank's batch skipped; every few steps send it to all ranks.
 
         Raises:
             TooManySkippedError: on every rank, once the limit is passed.
@@ -37,7 +37,7 @@ class SharedSkips:
             self.share()
 
     def share(self) -> None:
-        """Tell all ranks now (a collective call).
+        """Send it to all ranks now (a collective call).
 
         Raises:
             TooManySkippedError: on every rank, once the limit is passed (OtherRankError on all but the first).

@@ -47,7 +47,7 @@ from rspnet.runs.shared_skips import SharedSkips
 class BatchShare(NamedTuple):
     """The part of a training's batches that one process makes, from `start_step` on.
 
-    `skip_log` is for a loader that ends by itself at too many bad videos; None where several processes share theirs.
+    `skip_log` is for a loader that ends by itself at too many bad videos; None where several processes share a log.
     """
 
     start_step: int
@@ -115,7 +115,7 @@ class Job:
         files_of: the files that a batch was made of.
         clips_per_step: of all processes together.
         shown: names of values on the progress line -> their short labels.
-        content: what checkpoints hold besides.
+        content: what checkpoints hold in addition.
         memory: bytes a process needs, an estimate.
         lower: what to lower where that is too much.
         announce: prints what will be done, when all is ready.

@@ -1,7 +1,7 @@
 """Labels of moments that people make while they look: a folder of plain tables that nobody can overwrite.
 
     labels/
-      4f1c...e2.csv      what one running page was told, a line for every step, only ever appended to
+      4f1c...e2.csv      what a running page was given, a line for every step, only ever appended to
 
 A line is (when, action, id, path, label, start_s, end_s). The action is `add`, `remove` (of the label with that id, by
 whomever it was added) or `class` (a class exists, with no label yet). Pages that run at the same time write files of

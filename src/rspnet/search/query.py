@@ -77,7 +77,7 @@ class Library:
         embedder: its network.
 
     Raises:
-        RSPNetError: there is no library, or its checkpoint is missing or another one.
+        RSPNetError: there is no library, or its checkpoint is missing or has changed.
 
     Example:
         >>> hits = rspnet.Library.open("library").search("query.mp4", alpha=0.8, k=5)

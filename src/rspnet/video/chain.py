@@ -66,8 +66,8 @@ def broken_steps(path: Path, container: str, places: Sequence[tuple[int | None, 
 def with_breaks(rows: Sequence[PacketInfo], broken: set[int], *, has_clock: bool) -> list[PacketInfo]:
     """The packet before a break may be damaged, and what refers to earlier ones behind it may miss some.
 
-    Where nothing but the order of packets tells the time, nobody knows how much is missing: another recording starts.
-    Where the clock says that another one does, that is why the chain breaks.
+    Where only the order of packets gives the time, nobody knows how much is missing: another recording starts.
+    Where the clock says that another recording does, that is why the chain breaks.
     """
     alone = not has_clock and all(row.is_key for row in rows)
     changed = list(rows)

@@ -30,14 +30,14 @@ _ROUNDING = 1e-6
 # What a step from frame to frame counts for at most when a video is resampled: usual steps, and ticks.
 _LONGEST_PAUSE = 10
 _MOST_TICKS = 16
-# Levels of 0..255 by which the pictures of a frozen video differ, and share of the change beside it of a repeated one.
+# Levels of 0..255 by which the pictures of a frozen video differ, and share of the next change of a repeated one.
 _NO_CHANGE = 0.02
 _SMALL_CHANGE = 0.1
 MAX_REPEATED = 0.29
 """A clip is refused where so large a share of the frames it is cut from repeats the previous frame: a false speed.
 
 With a smaller share the order of speeds is safe. What is seen then moves on at 0.71 to 1 times the speed named, and
-0.71 > 1 / sqrt(2): of two clips at speeds v and 2 v, the one at v is the nearer to any third one at v. A rate doubled
+0.71 > 1 / sqrt(2): of two clips at speeds v and 2 v, the clip at v is nearer to any third clip at v. A rate doubled
 by repeating every frame has a share of a half; film shown at video rates (24 to 30 frames a second) has a fifth.
 """
 
@@ -219,7 +219,7 @@ def draw_window(times: Seconds, *, length: int, rng: np.random.Generator, fps: f
         rate = "" if fps is None else f" at {fps:g} fps"
         raise RSPNetError(f"too short: {len(frames)} frames{rate}, a window needs {length}")
     start = int(rng.integers(num_starts))
-    # Most videos are even: looking at the one window drawn is cheaper than at all.
+    # Most videos are even: looking at the drawn window alone is cheaper than at all.
     sound = uniform_windows(times[start : start + length], length)[0] if fps is None else False
     if not sound:
         true = true_windows(times, length, fps)
@@ -259,7 +259,7 @@ def picture_changes(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
 def share_of_repeats(change: NDArray[np.float64]) -> float:
     """The share of steps that repeat a picture, by how much each step changes (see `picture_changes`).
 
-    A step is one if it changes next to nothing, or a tenth of what a step beside it changes: coding leaves small
+    A step is one if it changes next to nothing, or a tenth of what a neighbouring step changes: coding leaves small
     differences between two copies of one picture. A scene that rests for a while counts at its ends only.
     """
     if not len(change):

@@ -78,7 +78,7 @@ class FrameNumbers:
         return cut_at(rows, unless_usual(gaps, len(rows)))
 
     def _goes_on(self, unit: bytes) -> bool:
-        """Whether the picture of this slice is the one after the last one."""
+        """Whether the picture of this slice follows the last picture."""
         is_idr, is_reference = unit[0] & 0x1F == _IDR, bool(unit[0] & 0x60)
         bits = Bits(_plain(unit[1:_HEADER_BYTES]))
         try:

@@ -33,7 +33,7 @@ _PACKED = re.compile(rb"DivX\d+[bB]\d+p")
 _ONE_BYTE_IS_NOTHING = re.compile(rb"DivX\d|XviD\d")
 _LAYERS = range(0x20, 0x30)
 _HEADER_BYTES = 40
-# A clock to go by: more than this share of the packets tell a time, and of the steps between times are alike.
+# A clock to go by: more than this share of the packets carry a time, and of the steps between times are alike.
 _TRUSTED_SHARE = 0.5
 _MOST_REORDERED = 64  # packets from a reference picture to the next, at most
 
@@ -45,7 +45,7 @@ class Picture:
     Attributes:
         is_b: shown before the last picture that others refer to, and nothing refers to it.
         is_coded: False where the packet only holds the place of a picture that was left out.
-        seconds: whole seconds since the reference picture before it (of a B picture: since the one before that).
+        seconds: whole seconds since the reference picture before it (of a B picture: since the one before it).
         ticks: and so many ticks.
         group: seconds that a group header before it sets the clock to, or None.
     """
@@ -182,7 +182,7 @@ class Clock:
     def corrected(self, rows: Sequence[PacketInfo]) -> list[PacketInfo] | None:
         """The table's rows with times of the clock, in frames, and with what may need a missing picture marked as cut.
 
-        A packet that tells no time, or a time that was told before, shows nothing. None where the clock makes no
+        A packet without a time, or with a time that came before, shows nothing. None where the clock makes no
         sense.
         """
         times = _times(self._pictures, self._resolution)

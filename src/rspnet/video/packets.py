@@ -30,7 +30,7 @@ class PacketInfo(NamedTuple):
         is_shown: False for packets that an edit list discards or that hold a hidden frame.
         is_cut: the file ends within this packet.
         is_packed: it lay in one chunk of the file with the packet before it.
-        is_joint: the stream's clock starts anew with it; what comes before and behind are two recordings in one file.
+        is_joint: the stream's clock starts again with it; what comes before and after are two recordings in one file.
     """
 
     pts: int | None
@@ -73,7 +73,7 @@ def misplaced_packets(stamps: Sequence[int | None], *, joints: Sequence[int], sl
     Args:
         stamps: decoding time of every packet.
         joints: the packets with which another recording starts.
-        slack: so many usual steps may a time be off: demuxers work times out where a container tells only some.
+        slack: so many usual steps may a time be off: demuxers work times out where a container holds only some.
     """
     found: set[int] = set()
     for start, stop in pairwise([0, *joints, len(stamps)]):
@@ -184,7 +184,7 @@ class PacketTable:
         return keys
 
     def needs_scan(self) -> bool:
-        """True if the time stamps do not tell the display order, so that only decoding the whole stream does."""
+        """True if the time stamps do not give the display order, so that only decoding the whole stream does."""
         shown = [number for number, packet in enumerate(self.packets) if packet.is_shown]
         stamps = {(self.recording[number], self.packets[number].pts) for number in shown}
         if len(stamps) < len(shown) or any(self.packets[number].pts is None for number in shown):
@@ -237,7 +237,7 @@ class PacketTable:
     def _stamps(self) -> Ints | None:
         """Time stamp of every frame, None where one is missing or they fall.
 
-        A recording that is joined to another one starts a pause behind it that no window of even times spans.
+        A recording that is joined to another starts after a pause that no window of even times spans.
         """
         stamps = [self.packets[number].pts for number in self.packet_of_frame]
         if None in stamps:

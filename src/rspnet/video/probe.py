@@ -28,7 +28,7 @@ class Probe:
         is_interlaced: the first frame is made of two fields.
         pixel_aspect: width of a coded pixel by its height.
         streams: how many video streams there are, covers not counted.
-        stream: number of the one that is read among all streams of the container.
+        stream: number of the stream that is read, among all of the container.
     """
 
     codec: str

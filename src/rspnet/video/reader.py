@@ -318,7 +318,7 @@ class VideoReader:
                 break
             alive()
             frame = int(table.frame_of_packet[number])
-            # B-frames that nothing refers to are left out unless wanted; a decoder that cannot tell decodes them.
+            # B-frames that nothing refers to are left out unless wanted; a decoder in doubt decodes them.
             # The container has to say that it is one (it displays before an earlier packet): where damage makes a
             # P-frame's own header say so, leaving it out would hide the damage.
             skippable = self._has_stamps and bool(table.is_reordered[number]) and frame not in wanted

@@ -32,7 +32,7 @@ KEEP_BYTES = 64 * 2**20
 RUNNING_CLOCKS = {"mpegts", "mpeg", "flv"}
 _JOINT_SECONDS = 0.2
 
-# A stream with fewer frames than another by this factor is no film beside it.
+# A stream with fewer frames than another by this factor is no second film.
 _PREVIEW_SHARE = 10
 
 _NOT_VIDEO = ("tty", "ansi", "image2", "subviewer", "hls", "concat", "dash")
@@ -48,7 +48,7 @@ class PacketTag:
         position: the byte of the file at which it (or what the container puts before it) starts, if that is known.
         is_packed: it is not the first one in its chunk of a packed bitstream.
         is_shown: False for a picture of such a bitstream that the end of the file leaves without a place.
-        is_joint: the stream's clock starts anew with it.
+        is_joint: the stream's clock starts again with it.
     """
 
     __slots__ = ("is_joint", "is_packed", "is_shown", "number", "position")
@@ -98,7 +98,7 @@ def bytes_of(container: InputContainer) -> VideoBytes | None:
 
 
 def file_identity(path: Path, container: InputContainer | None = None) -> tuple[int, int, int, int]:
-    """Tells a file from another one that took its name, and from itself with other content.
+    """Distinguishes a file from another that took its name, and from itself with other content.
 
     Args:
         path: the file.
@@ -160,7 +160,7 @@ def _set_up(context: Any) -> None:
 
 
 def _film(container: InputContainer, streams: list[VideoStream]) -> VideoStream:
-    """FFmpeg's choice, if that is not the cover or preview of another stream: far fewer frames, where they are told.
+    """FFmpeg's choice, if that is not the cover or preview of another stream: far fewer frames, where known.
 
     NOTE: FFmpeg itself looks at the default mark first, which every writer of MP4 sets on the first stream.
     """
@@ -225,7 +225,7 @@ def _chunks(container: InputContainer, stream: VideoStream) -> Iterator[Packet[A
 
 
 class _Joints:
-    """Sees where the clock of a stream starts anew: decoding time falls by more than damage to a stamp or two would."""
+    """Sees where a stream's clock starts again: decoding time falls by more than damage to a stamp or two would."""
 
     def __init__(self, stream: VideoStream) -> None:
         self._most_back = _JOINT_SECONDS / (stream.time_base or 1)

@@ -15,7 +15,7 @@ _SAMPLES = 96  # a side
 class Watch:
     """Keeps a thin sample of some frames, as coded, on their way out of the decoder.
 
-    A clip at speed 2 shows every other frame only, so its pictures cannot tell a video whose every frame is doubled
+    A clip at speed 2 shows every other frame only, so its pictures cannot reveal a video whose every frame is doubled
     from a sound one; the frames between them can. A sample costs some ten microseconds.
 
     Args:

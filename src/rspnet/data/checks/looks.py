@@ -55,7 +55,7 @@ class Looks:
 
     @property
     def repeated(self) -> float:
-        """The share of pictures that only repeat the one before."""
+        """The share of pictures that only repeat the previous picture."""
         return share_of_repeats(np.concatenate(self._changes)) if self._changes else 0.0
 
     @property

@@ -1,6 +1,6 @@
 """Kinetics-400/600/700: folders `train*/CLASS/ID_000000_000010.mp4` and `val*`, or the makers' CSV files.
 
-With `train.csv` and `val.csv` beside the folders the CSV files say what belongs to the set (videos in class folders or
+With `train.csv` and `val.csv` next to the folders the CSV files say what belongs to the set (videos in class folders or
 all in one); without them the folders do. What is tested on is the validation split: the test labels are not public.
 """
 

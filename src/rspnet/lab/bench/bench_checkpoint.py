@@ -76,7 +76,7 @@ def bench_checkpoint(
 def _time_writes(
     step: Callable[[], float], content: Callable[[], dict[str, Any]], *, repeats: int
 ) -> tuple[dict[str, list[float]], float]:
-    """Seconds of steps with no writing (quiet) and beside it, of the training's wait for a write, and of writing alone.
+    """Seconds of steps with no writing (quiet) and during it, of the training's wait for a write, and of writing alone.
 
     The second value is a checkpoint's size in MB.
     """

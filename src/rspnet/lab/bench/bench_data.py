@@ -195,7 +195,7 @@ def _scene(width: int, height: int) -> Iterator[np.ndarray[Any, np.dtype[np.uint
 def encode_scene(
     kind: SceneFile, folder: Path, *, width: int | None = None, height: int | None = None, frames: int = SCENE_FRAMES
 ) -> Path:
-    """Write the scene as a file of this kind, in its own size or another one."""
+    """Write the scene as a file of this kind, in its own size or another size."""
     width, height = width or kind.width, height or kind.height
     path = folder / kind.name
     with av.open(str(path), "w") as container:

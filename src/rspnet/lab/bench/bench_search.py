@@ -41,7 +41,7 @@ def bench_search(
 
     Returns:
         {"rows": [{"alpha", "recall_at_10", "p50_ms", "p99_ms", "located_p50_ms"}], ...}: `p50_ms` is of the ten
-        nearest clips, `located_p50_ms` of ten aligned hits; beside them seconds to fill, index and open the library,
+        nearest clips, `located_p50_ms` of ten aligned hits; then seconds to fill, index and open the library,
         from a query's file to its hits (first and median), to add videos, and how many of the library's old data
         files that rewrote.
     """

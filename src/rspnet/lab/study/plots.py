@@ -47,7 +47,7 @@ def draw_study(path: Path, study: Study, rows: list[dict[str, Any]]) -> None:
 
 
 def draw_oracle(path: Path, oracle: dict[str, Any]) -> None:
-    """How far the energies of slow and fast clips overlap, and what they tell."""
+    """How far the energies of slow and fast clips overlap, and what they show."""
     figure = Figure(figsize=(5, 3.4), layout="constrained")
     axes = figure.subplots()
     slow, fast = (np.array(oracle["energies"][name]) for name in ("1", "fast"))

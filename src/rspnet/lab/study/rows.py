@@ -121,7 +121,7 @@ def training_seconds(rows: Sequence[dict[str, Any]]) -> float:
 
 
 def row_protocol(study: Study, config: PretrainConfig, run: str, videos: StudySet) -> dict[str, Any]:
-    """All that a row's scores depend on, besides seed and software."""
+    """All that a row's scores depend on, but for seed and software."""
     settings = plain(config)
     return {
         "steps": steps_of(config, videos) if is_trained(study, run) else 0,

@@ -91,7 +91,7 @@ class Film:
     Attributes:
         frames: uint8 [T, H, W, 3].
         seconds: that the clip lasts.
-        caption: lines below or beside it.
+        caption: lines below it or at its side.
         tone: colour of its frame: whether a neighbour shares the query's labels.
         exact: keep every pixel (PNG); otherwise a JPEG, a tenth of the bytes.
     """

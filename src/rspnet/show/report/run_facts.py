@@ -19,7 +19,7 @@ from rspnet.pretext.method import PretextMethod
 from rspnet.pretext.methods import find_method
 from rspnet.runs.run_folder import CONFIG, RESULT, section_from
 
-# Options that only one command has: how a run without a result.json (stopped, failed) is told.
+# Options that only one command has: how a run without a result.json (stopped, failed) is recognised.
 _TELLING = {"model.virtual_ranks": "pretrain", "validation_share": "finetune", "num_videos": "demo"}
 _DEMO_TRAINING = "run"
 _LABELLED = ("kind", "root", "fold", "list", "test_share", "allow_missing")
@@ -32,7 +32,7 @@ class RunFacts:
 
     Attributes:
         folder: where it is.
-        command: that made it; "unknown" for an unfinished run of a command that cannot be told.
+        command: that made it; "unknown" for an unfinished run of a command that cannot be recognised.
         config: resolved options.
         result: the content of result.json, empty for an unfinished run.
     """
