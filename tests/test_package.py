@@ -21,16 +21,13 @@ SOURCE = ROOT / "src" / "rspnet"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OF_OTHERS = {
     "datasets": "mteb",
-    "fastapi": "gradio",
     "fiftyone": "rspnet.integrations works where it is installed",
     "huggingface_hub": "asked for only where it is installed",
     "lightly_studio_serve": "rspnet.integrations works where it is installed",
     "mteb": "rspnet.integrations works where it is installed",
     "scipy": "scikit-learn",
-    "starlette": "gradio",
     "threadpoolctl": "scikit-learn",
     "umap": "used for the map only where it is installed",
-    "uvicorn": "gradio",
 }
 """Module -> the package that brings it, or why none must."""
 

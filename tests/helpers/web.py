@@ -11,9 +11,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 _FLAGS = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
 BROWSER_FLAGS = [f"--{flag}" for flag in (_FLAGS + "disable-component-update disable-sync").split()]
@@ -74,51 +75,58 @@ def ask(port: int, path: str, *, method: str = "GET", body: bytes | None = None,
 
 def upload(port: int, name: str, content: bytes) -> tuple[int, str]:
     """What the page's drop zone sends."""
-    status, body = ask(port, f"/upload?name={quote(name, safe='')}", method="POST", body=content)
+    path = f"/upload?name={quote(name, safe='')}"
+    status, body = ask(port, path, method="POST", body=content, x_rspnet_tab="byhand")
     return status, body.decode()
 
 
-def run_event(port: int, handler: str, data: list[Any], *, session: str, event_data: Any = None) -> dict[str, Any]:
-    """Send an event of the page by hand; the last message of its answer."""
-    config = json.loads(ask(port, "/config")[1])
-    number = next(item["id"] for item in config["dependencies"] if item["api_name"] == handler)
-    content = {"data": data, "fn_index": number, "session_hash": session, "event_data": event_data}
-    status, answer = ask(
-        port,
-        "/gradio_api/queue/join",
-        method="POST",
-        body=json.dumps(content).encode(),
-        content_type="application/json",
-    )
-    if status != 200:
-        return {"success": False, "output": answer.decode()}
-    _, stream = ask(port, f"/gradio_api/queue/data?session_hash={session}")
-    messages = [json.loads(line[5:]) for line in stream.decode().splitlines() if line.startswith("data:")]
-    return next(message for message in reversed(messages) if message["msg"] == "process_completed")
+def call(port: int, path: str, said: Any = None, **fields: Any) -> tuple[int, Any]:
+    """What the page's scripts send: status and value of the answer."""
+    query = f"?{urlencode(fields, doseq=True)}" if fields else ""
+    posted = {} if said is None else {"method": "POST", "body": json.dumps(said).encode()}
+    status, body = ask(port, f"/api/{path}{query}", x_rspnet_tab="byhand", **posted)
+    return status, json.loads(body)
 
 
 class Visit:
     """A user's page, and all that it asked for and complained of."""
 
-    def __init__(self, browser, server, *, width=1280, height=800):
-        self.context = browser.new_context(viewport={"width": width, "height": height})
+    def __init__(self, browser, server, *, width=1280, height=800, path="/", **context):
+        self.context = browser.new_context(viewport={"width": width, "height": height}, **context)
         self.context.set_default_timeout(SLOW_MS)
         self.page = self.context.new_page()
         self.asked: list[str] = []
         self.complaints: list[str] = []
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", lambda line: self.complaints.append(line.text) if line.type == "error" else None)
-        self.page.goto(server.address)
-        self.page.wait_for_selector("#drop input[type=file]", state="attached")
+        self.page.on("console", self._listen)
+        self.page.goto(server.address + path)
+        self.page.wait_for_selector("#cards[aria-busy=false] > *")
+
+    def _listen(self, line):
+        refused = "/api/" in line.location["url"] or "/upload" in line.location["url"]  # told of on the page
+        if line.type == "error" and not refused:
+            self.complaints.append(line.text)
 
     def drop(self, path):
-        self.page.set_input_files("#drop input[type=file]", str(path))
+        self.page.set_input_files("#file", str(path))
+
+    def pick(self, name):
+        self.page.fill("#pick", name)
+        self.page.press("#pick", "Enter")
+        self.wait_for(f"document.querySelector('.query .cut')?.title === {json.dumps(name)}")
 
     def wait_for(self, expression):
         self.page.wait_for_function(f"() => {expression}")
 
-    def scores(self):
-        """Of each hit: score, motion, appearance, as shown."""
-        script = "items => items.map(i => [...i.querySelectorAll('output, .bar em')].map(e => e.textContent))"
-        return self.page.eval_on_selector_all(".hit", script)
+    def names(self):
+        """Of each hit its name."""
+        return self.page.eval_on_selector_all(".hit", "items => items.map(item => item.dataset.name)")
+
+    def findings(self):
+        """What axe-core calls serious or critical in the page as it now stands."""
+        if not self.page.evaluate("Boolean(window.axe)"):
+            self.page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
+        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        grave = [rule for rule in found if rule["impact"] in ("serious", "critical")]
+        return [(rule["id"], node["html"][:160], node["failureSummary"]) for rule in grave for node in rule["nodes"]]

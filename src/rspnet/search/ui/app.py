@@ -1,8 +1,7 @@
-"""The web server around the page: which requests are answered at all, and the one route that serves files.
+"""The web server of the page: its files, what it is answered, and which requests are answered at all.
 
-Gradio's own server can do far more than this page needs: it serves any file of its folders by path, fetches addresses
-of other servers, takes recordings, edits code. Here only the routes that the page uses exist, files come and go by
-names that this process gave out, and the browser is told to load nothing from elsewhere.
+The page is a static one; all it asks for are values (`Answers`, `LabelSteps`) and files by names that this process gave
+out. The browser is told to load nothing from elsewhere and to run no script but the page's own.
 """
 
 from __future__ import annotations
@@ -10,41 +9,42 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
-import gradio
-from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, PlainTextResponse, Response
+from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rspnet.core.errors import RSPNetError
-from rspnet.search.ui.page import build_page, look_of_page
+from rspnet.search.ui.address import read_address
+from rspnet.search.ui.answers import Answer, Answers, Tab
+from rspnet.search.ui.label_steps import LabelSteps, Said
 from rspnet.search.ui.service import Service
 
-_PAGE = re.compile(
-    r"/|/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)/?|/(assets|static|svelte)/[^\\]*"
-    r"|/upload|/preview/[^/]*|/gradio_api/(info|startup-events|queue/join|queue/data|cancel|reset|heartbeat/\w+)/?"
-)
-_JOIN = "/gradio_api/queue/join"
-_LARGEST_EVENT = 2**20
+_FILES = ("page.js", "server.js", "films.js", "labels.js", "map.js", "style.css")
+_TAB = "x-rspnet-tab"
+"""A header that pages of other sites cannot send here: browsers ask first, and are not answered."""
+_LARGEST_STEP = 2**16
 _MADE_AT_ONCE = 2
 _POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; worker-src 'self' blob:; "
-    "connect-src 'self'; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; "
+    "base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 _HEADERS = (
     (b"content-security-policy", _POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Guard:
-    """Answers only what the page asks for, from the page itself.
+    """Answers only requests by a name of this machine, from the page itself.
 
     Args:
         app: what is guarded.
@@ -61,82 +61,120 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        refused = 403 if scope["type"] != "http" else self._refuses(scope)
-        if refused:
-            await _answer(send, refused)
-            return
-
-        if scope["path"].rstrip("/") == _JOIN:
-            body = await _body(receive)
-            if body is None or _names_a_file(body):
-                await _answer(send, 403)
-                return
-            receive = _replay(body, receive)
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
 
-        await self._app(scope, receive, send_on)
+        if scope["type"] != "http" or self._refuses(scope):
+            await PlainTextResponse("not here\n", status_code=403)(scope, receive, send_on)
+        else:
+            await self._app(scope, receive, send_on)
 
-    def _refuses(self, scope: Scope) -> int:
+    def _refuses(self, scope: Scope) -> bool:
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = re.sub(r":\d+$", "", headers.get(b"host", "")).strip("[]")
         if self._hosts and host not in self._hosts:
-            return 403
-        if headers.get(b"sec-fetch-site") == "cross-site" and scope["method"] != "GET":
-            return 403
-        path: str = scope["path"]
-        return 0 if _PAGE.fullmatch(path) and ".." not in path else 404
-
-
-async def _answer(send: Send, status: int) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [*_HEADERS]})
-    await send({"type": "http.response.body", "body": b"not here\n"})
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """The body of an event; None if it is too long to be one of this page."""
-    body: bytes = b""
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > _LARGEST_EVENT or message["type"] == "http.disconnect":
-            return None
-        if not message.get("more_body"):
-            return body
-
-
-def _names_a_file(body: bytes) -> bool:
-    """Whether an event hands over a file by path or address.
-
-    NOTE: Gradio copies such files into its own folder before any handler sees them, from the web too, and a mounted app
-    takes every path of the server for one it may read. This page has no use for them: it takes uploads by ticket.
-    """
-    try:
-        return "gradio.FileData" in json.dumps(json.loads(body))
-    except (ValueError, RecursionError):
-        return True
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    messages = iter([{"type": "http.request", "body": body, "more_body": False}])
-
-    async def replay() -> Message:
-        return next(messages, None) or await receive()
-
-    return replay
+            return True
+        is_page = scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
+        if headers.get(b"sec-fetch-site") == "cross-site" and not is_page:
+            return True
+        needs_tab = scope["path"].startswith("/api/") or scope["path"] == "/upload"
+        return needs_tab and not headers.get(_TAB.encode())
 
 
 def build_app(service: Service, *, upload_bytes: int, hosts: Sequence[str]) -> ASGIApp:
     """The whole server as one ASGI application."""
-    app = FastAPI(openapi_url=None)
+    answers = Answers(service, upload_mb=upload_bytes // 2**20)
+    steps = LabelSteps(answers)
+    reads: dict[str, Callable[[Tab, Mapping[str, str], Request], Answer]] = {
+        "alive": lambda _tab, _one, _request: {},
+        "about": lambda _tab, _one, _request: answers.about(),
+        "shelf": lambda _tab, one, _request: answers.shelf(_whole(one.get("first"))),
+        "map": lambda _tab, one, _request: answers.map(*(one.get(name, "") for name in ("space", "colour", "method"))),
+        "labels": lambda tab, _one, _request: answers.labels(tab),
+        "why": lambda tab, one, _request: answers.why(tab, _whole(one.get("index")), one.get("key")),
+        "search": lambda tab, one, request: answers.search(
+            tab, read_address(one, {name: request.query_params.getlist(name) for name in ("like", "unlike")})
+        ),
+    }
+    writes: dict[str, Callable[[Tab, Said], Answer]] = {
+        "mark": steps.mark,
+        "class": steps.new_class,
+        "undo": steps.undo,
+        "import": steps.take_in,
+        "train": steps.train,
+    }
+    here = Path(__file__).parent
+    routes = [
+        Route("/", _file(here / "index.html")),
+        *(Route(f"/{name}", _file(here / name)) for name in _FILES),
+        Route("/preview/{name}", _previews(service)),
+        Route("/video/{name}", _videos(service)),
+        Route("/upload", _uploads(service, upload_bytes=upload_bytes), methods=["POST"]),
+        *(Route(f"/api/{name}", _reading(answers, read)) for name, read in reads.items()),
+        *(Route(f"/api/{name}", _writing(answers, write), methods=["POST"]) for name, write in writes.items()),
+    ]
+    return Guard(Starlette(routes=routes), hosts=hosts)
 
+
+def _whole(text: str | None) -> int:
+    return int(text) if text and re.fullmatch(r"\d{1,9}", text) else -1
+
+
+def _file(path: Path) -> Endpoint:
+    async def endpoint(_request: Request) -> Response:
+        return FileResponse(path, headers={"Cache-Control": "no-cache"})
+
+    return endpoint
+
+
+def _reading(answers: Answers, read: Callable[[Tab, Mapping[str, str], Request], Answer]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        tab = answers.tab(request.headers[_TAB])
+        return await _told(partial(read, tab, request.query_params, request))
+
+    return endpoint
+
+
+def _writing(answers: Answers, write: Callable[[Tab, Said], Answer]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > _LARGEST_STEP:
+                return PlainTextResponse("too long", status_code=413, headers={"Connection": "close"})
+        try:
+            said = json.loads(body)
+        except (ValueError, RecursionError):
+            said = None
+        if not isinstance(said, dict):
+            return PlainTextResponse("a JSON object is needed", status_code=400)
+        tab = answers.tab(request.headers[_TAB])
+
+        def step() -> Answer:
+            with tab.lock:
+                return write(tab, said)
+
+        return await _told(step)
+
+    return endpoint
+
+
+async def _told(answer: Callable[[], Answer]) -> Response:
+    """An answer, or the error of the user's that stands in its place."""
+    try:
+        return JSONResponse(await run_in_threadpool(answer))
+    except RSPNetError as error:
+        return JSONResponse({"error": str(error)}, status_code=422)
+
+
+def _previews(service: Service) -> Endpoint:
     makers = asyncio.Semaphore(_MADE_AT_ONCE)
 
-    @app.get("/preview/{name}")
-    async def preview(name: str, request: Request) -> Response:
+    async def endpoint(request: Request) -> Response:
+        name = request.path_params["name"]
         if not service.previews.offers(name):
             return PlainTextResponse("no such preview", status_code=404)
         path = service.previews.made(name)
@@ -150,8 +188,25 @@ def build_app(service: Service, *, upload_bytes: int, hosts: Sequence[str]) -> A
                     return PlainTextResponse(str(error), status_code=410)
         return FileResponse(path, headers={"Cache-Control": "private, max-age=3600"})
 
-    @app.post("/upload")
-    async def upload(name: str, request: Request) -> Response:
+    return endpoint
+
+
+def _videos(service: Service) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        try:
+            path = await run_in_threadpool(service.offered_video, request.path_params["name"])
+        except RSPNetError as error:
+            return PlainTextResponse(str(error), status_code=410)
+        if path is None:
+            return PlainTextResponse("no such video", status_code=404)
+        return FileResponse(path, filename=path.name, content_disposition_type="inline")
+
+    return endpoint
+
+
+def _uploads(service: Service, *, upload_bytes: int) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        name = request.query_params.get("name", "")
         try:
             path = service.new_upload(name)
         except RSPNetError as error:
@@ -172,11 +227,4 @@ def build_app(service: Service, *, upload_bytes: int, hosts: Sequence[str]) -> A
         finally:
             service.forget_unfinished(path)
 
-    page = build_page(service, upload_bytes=upload_bytes)
-    page.has_launched = True  # else Gradio takes every path for an allowed one; mounting leaves it out
-    look: dict[str, Any] = look_of_page()
-    gradio.mount_gradio_app(
-        app, page, path="/", show_error=False, footer_links=[],
-        run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False, mcp_server=False, **look
-    )  # fmt: skip
-    return Guard(app, hosts=hosts)
+    return endpoint

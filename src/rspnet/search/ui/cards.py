@@ -1,13 +1,15 @@
-"""The page's own HTML: hits, the query's player, the explanation, the map. Every name in it is made harmless first."""
+"""The HTML that the page is sent: hits, the query's player, explanations. Every name in it is made harmless first."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rspnet.search.hits import ClassHit, Hit, Moment
 from rspnet.search.library_map import MapLayout
+from rspnet.search.standing import Place, Standing
 from rspnet.show.roi_picture import NOTE
 
 # Distinct for colour-blind readers too (after Tol's "muted" scheme and Okabe and Ito); the last is for all the rest.
@@ -16,14 +18,46 @@ _COLOURS = (
     "#cc6677", "#882255", "#aa4499", "#e69f00", "#0072b2", "#d55e00",
 )  # fmt: skip
 _REST = "#b8bcc2"
-_MAP_WIDTH, _MAP_HEIGHT, _MAP_EDGE = 900, 440, 14
+_TAIL = 12
+"""Last letters of a name that always show: there it says which of its kind it is."""
 MOST_POINTS = 5_000
 
 
+@dataclass(frozen=True)
+class Card:
+    """What a hit is shown by.
+
+    Attributes:
+        hit: what was found.
+        standing: where it stands in the library; None for a moment of a class.
+        key: says which part it is.
+        name: of its video.
+        preview: of its part.
+        video: name by which the whole video can be opened, None where it cannot.
+        duration_s: of its video.
+    """
+
+    hit: Moment
+    standing: Standing | None
+    key: str
+    name: str
+    preview: str
+    video: str | None
+    duration_s: float
+
+
 def escape(text: str) -> str:
-    """Text that stays text in HTML and in the template languages of Gradio ({{ }} and ${ })."""
-    safe = html.escape(text, quote=True)
-    return safe.replace("{", "&#123;").replace("}", "&#125;").replace("$", "&#36;").replace("`", "&#96;")
+    """Text that stays text in HTML."""
+    return html.escape(text, quote=True)
+
+
+def cut(name: str) -> str:
+    """A name that is cut in its middle where it does not fit, and read whole."""
+    first, last = name[:-_TAIL], name[-_TAIL:]
+    return (
+        f"<span class='cut' title='{escape(name)}'><span aria-hidden='true'><i>{escape(first)}</i><b>{escape(last)}</b>"
+        f"</span><span class='unseen'>{escape(name)}</span></span>"
+    )
 
 
 def seconds(value: float) -> str:
@@ -31,78 +65,72 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 60 else f"{int(value // 60)}:{value % 60:04.1f}"
 
 
-def header(name: str, *, videos: int, clips: int, duration_s: float, unreadable: int) -> str:
-    """The page's first line."""
+def facts(*, videos: int, clips: int, duration_s: float, unreadable: int) -> str:
+    """What the library holds, as text."""
     minutes = f"{duration_s / 60:.0f} min" if duration_s < 7200 else f"{duration_s / 3600:.1f} h"
     left_out = f" · {unreadable} unreadable" if unreadable else ""
-    facts = f"{videos:,} videos · {minutes} · {clips:,} clips{left_out}"
-    return f"<header class='top'><h1>{escape(name)}</h1><p>{facts}</p></header>"
-
-
-def notice(text: str) -> str:
-    """Something that went wrong, in place."""
-    return f"<p class='notice' role='alert'>{escape(text)}</p>" if text else ""
+    return f"{videos:,} videos · {minutes} · {clips:,} clips{left_out}"
 
 
 def empty(title: str, text: str) -> str:
-    """What stands where there is nothing yet."""
+    """What stands where there is nothing."""
     return f"<div class='empty'><strong>{escape(title)}</strong><p>{escape(text)}</p></div>"
 
 
-def drop_zone(limit_mb: int, suffixes: Sequence[str]) -> str:
-    """Where clips are dropped in; page.js does the rest."""
-    return (
-        f"<label class='drop'><input type='file' accept='{','.join(suffixes)}' data-limit='{limit_mb}'>"
-        f"<b>Drop a clip, or click to choose</b><span role='status'>up to {limit_mb} MB</span></label>"
-    )
+NOTHING_FOUND = empty("Nothing found", "No other video passes the filters: let more of them through.")
 
 
-def player(name: str, preview: str, *, key: str, start_s: float, end_s: float, duration_s: float) -> str:
+def shelf(names: Sequence[str], posters: Sequence[str]) -> str:
+    """Videos of the library as pictures, each a button that searches with it."""
+    items = [
+        f"<li><button type='button' data-do='open' data-name='{escape(name)}'>"
+        f"<img src='preview/{poster}' alt='' loading='lazy'>{cut(name)}</button></li>"
+        for name, poster in zip(names, posters, strict=True)
+    ]
+    return "".join(items)
+
+
+def player(name: str, preview: str, *, key: str, length: float) -> str:
     """The query, playing."""
     return (
         f"<figure class='query' data-key='{key}'>{_video(preview, f'the query {name}', autoplay=True)}"
-        f"<figcaption><b title='{escape(name)}'>{escape(name)}</b>"
-        f"<span>{seconds(start_s)} to {seconds(end_s)} of {seconds(duration_s)}</span></figcaption>"
-        f"<div class='mark'></div></figure>"
+        f"<figcaption>{cut(name)}<small>{seconds(length)} long</small><div class='mark'></div></figcaption></figure>"
     )
 
 
-def hit_cards(
-    hits: Sequence[Moment],
-    keys: Sequence[str],
-    names: Sequence[str],
-    previews: Sequence[str],
-    durations: Sequence[float],
-) -> str:
-    """The hits in order, each with its place in its video and its scores."""
-    rows = zip(hits, keys, names, previews, durations, strict=True)
-    cards = [_card(rank, *row) for rank, row in enumerate(rows)]
-    return f"<ol class='hits'>{''.join(cards)}</ol>"
+def hit_cards(cards: Sequence[Card]) -> str:
+    """The hits in order, each with its place in its video and in the library."""
+    return f"<ol class='hits'>{''.join(_card(rank, card) for rank, card in enumerate(cards))}</ol>"
 
 
-def _card(rank: int, hit: Moment, key: str, name: str, preview: str, duration_s: float) -> str:
-    left, width = (100 * part / max(duration_s, 1e-6) for part in (hit.start_s, hit.end_s - hit.start_s))
+def _card(rank: int, card: Card) -> str:
+    hit, name = card.hit, card.name
+    left, width = (100 * part / max(card.duration_s, 1e-6) for part in (hit.start_s, hit.end_s - hit.start_s))
     folder, file = Path(name).parent.as_posix(), Path(name).name
-    where = "" if folder == "." else f"<small>{escape(folder)}</small>"
+    where = "" if folder == "." else f"<small>{cut(folder)}</small>"
     buttons = [
-        _button("use", rank, "Use as query", "Search with this part"),
-        _button("like", rank, "+", "Search for what is like this, too"),
-        _button("unlike", rank, "\N{MINUS SIGN}", "Search for what is unlike this"),
+        _button("use", rank, "Search", f"Search with this part of {file}"),
+        _button("like", rank, "+", f"Search for what is like {file}, too"),
+        _button("unlike", rank, "\N{MINUS SIGN}", f"Search for what is unlike {file}"),
     ]
     scores = ""
     if isinstance(hit, Hit):
-        scores = _bar("motion", hit.motion) + _bar("appearance", hit.appearance)
-        buttons.insert(0, _button("explain", rank, "Why?", "Show where it is like the query"))
+        if card.standing is not None:
+            scores = _place("moves alike", card.standing.motion, hit.motion)
+            scores += _place("looks alike", card.standing.appearance, hit.appearance)
+        buttons.insert(0, _button("explain", rank, "Why?", f"Show where {file} is like the query"))
     elif isinstance(hit, ClassHit):
-        scores = _bar(hit.label, hit.score, kind="class")
+        scores = _bar("class", hit.label, hit.score, f"{hit.score:.2f}", "probability")
+    opened = f"<a href='video/{card.video}' target='_blank' rel='noopener'>Open</a>" if card.video else ""
     return (
-        f"<li class='hit' data-path='{escape(name)}' data-index='{rank}' data-key='{key}'>"
-        f"{_video(preview, f'hit {rank + 1}, {file}')}"
+        f"<li class='hit' data-name='{escape(name)}' data-index='{rank}' data-key='{card.key}' "
+        f"data-path='{escape(hit.path)}' data-start='{hit.start_s:.3f}' data-end='{hit.end_s:.3f}'>"
+        f"{_video(card.preview, f'hit {rank + 1}, {file}')}"
         f"<div class='place' title='where in the video'><i style='left:{left:.1f}%;width:{width:.1f}%'></i></div>"
-        f"<div class='name'><b>{rank + 1}</b><span title='{escape(name)}'>{escape(file)}{where}</span>"
-        f"<output title='score'>{hit.score:.2f}</output></div>"
-        f"<p class='time'>{seconds(hit.start_s)} to {seconds(hit.end_s)} of {seconds(duration_s)}</p>"
-        f"{scores}<div class='mark'></div><div class='do'>{''.join(buttons)}</div></li>"
+        f"<div class='name'><b>{rank + 1}</b><span>{cut(file)}{where}</span></div>"
+        f"<p class='time'>{seconds(hit.start_s)} to {seconds(hit.end_s)} of {seconds(card.duration_s)}</p>"
+        f"{scores}<div class='mark'></div><div class='do'>{''.join(buttons)}</div>"
+        f"<div class='do file'>{opened}{_button('copy', rank, 'Copy path', f'Copy the path of {file}')}</div></li>"
     )
 
 
@@ -111,22 +139,25 @@ def example_list(items: Sequence[tuple[bool, str, float, float]]) -> str:
     rows = []
     for index, (wanted, name, start, end) in enumerate(items):
         kind, sign = ("wanted", "+") if wanted else ("unwanted", "\N{MINUS SIGN}")
-        rows.append(
-            f"<li class='{kind}'><b>{sign}</b>"
-            f"<span>{escape(Path(name).name)}, {seconds(start)} to {seconds(end)}</span>"
-            f"{_button('leave', index, chr(0xD7), 'Search without it')}</li>"
-        )
+        part = f"{Path(name).name}, {seconds(start)} to {seconds(end)}"
+        leave = _button("leave", index, "\N{MULTIPLICATION SIGN}", f"Search without {part}")
+        rows.append(f"<li class='{kind}'><b>{sign}</b><span>{escape(part)}</span>{leave}</li>")
     return f"<ul class='examples' aria-label='Further clips of the search'>{''.join(rows)}</ul>" if rows else ""
 
 
 def _button(action: str, index: int, text: str, title: str) -> str:
-    return f"<button type='button' data-do='{action}' data-index='{index}' title='{title}'>{text}</button>"
+    spoken = title if title.startswith(text) else f"{text}: {title}"
+    named = f"title='{escape(title)}' aria-label='{escape(spoken)}'"
+    return f"<button type='button' data-do='{action}' data-index='{index}' {named}>{text}</button>"
 
 
-def _bar(name: str, value: float, *, kind: str = "") -> str:
-    share = 100 * min(1.0, max(0.0, value))
-    filled = f"<i><u style='width:{share:.0f}%'></u></i>"
-    return f"<div class='bar {kind or name}'><span>{escape(name)}</span>{filled}<em>{value:.2f}</em></div>"
+def _place(name: str, place: Place, cosine: float) -> str:
+    return _bar(name.partition(" ")[0], name, place.share, str(place), f"cosine {cosine:.3f}")
+
+
+def _bar(kind: str, name: str, share: float, text: str, title: str) -> str:
+    filled = f"<i><u style='width:{100 * min(1.0, max(0.0, share)):.0f}%'></u></i>"
+    return f"<div class='bar {kind}' title='{escape(title)}'><span>{escape(name)}</span>{filled}<em>{text}</em></div>"
 
 
 def _video(preview: str, label: str, *, autoplay: bool = False) -> str:
@@ -137,54 +168,34 @@ def _video(preview: str, label: str, *, autoplay: bool = False) -> str:
     )
 
 
-def explanation(hit: Hit, name: str, rank: int, strip: str, film: str) -> str:
-    """Where query and hit are alike: the film of the maps, and the strip of them over time."""
+def explanation(name: str, rank: int, shown: tuple[str, str]) -> str:
+    """Where query and hit are alike: the film of the maps, and the strip of them over time (`shown`: strip, film)."""
+    strip, film = shown
     return (
-        f"<section class='why' tabindex='-1'><h2>Why {escape(Path(name).name)} is hit {rank + 1}</h2>"
-        f"<button type='button' data-do='close' aria-label='Close the explanation'>Close</button>"
+        f"<h2 id='why-title'>Why {escape(Path(name).name)} is hit {rank + 1}</h2>"
         f"<div class='maps'><div class='film-of-maps'><span></span><span>clip</span><span>motion</span>"
         f"<span>appearance</span><span>query</span><span>hit</span><video src='preview/{film}' muted loop playsinline "
         f"autoplay aria-label='Similarity maps over query and hit, playing'></video></div>"
         f"<div class='reading'><p>Where the middles of query and hit are alike, for each of the two tasks the network "
-        f"was trained with.</p><p>{escape(NOTE[0].upper() + NOTE[1:])}.</p>"
-        f"{_bar('motion', hit.motion)}{_bar('appearance', hit.appearance)}<p>Scores of the whole parts.</p></div></div>"
+        f"was trained with.</p><p>{escape(NOTE[0].upper() + NOTE[1:])}.</p></div></div>"
         f"<details><summary>Over time</summary><a href='preview/{strip}' target='_blank'><img src='preview/{strip}' "
         f"loading='lazy' alt='Similarity maps over the frames of query and hit, by motion and by appearance'></a>"
-        f"</details></section>"
+        f"</details>"
     )
 
 
-def library_map(layout: MapLayout, names: Sequence[str], groups: Sequence[str]) -> str:
-    """The library as an SVG: a point a video, coloured by its group; a click asks with the video."""
-    shown = range(len(names)) if len(names) <= MOST_POINTS else range(0, len(names), -(-len(names) // MOST_POINTS))
+def map_legend(layout: MapLayout, groups: Sequence[str]) -> tuple[Container[int], list[tuple[str, str]], str]:
+    """Which points of the map are shown, the colours of its groups (the last may be for all others), and a note."""
+    count = len(groups)
+    shown = range(count) if count <= MOST_POINTS else range(0, count, -(-count // MOST_POINTS))
     counts: dict[str, int] = {}
     for group in groups:
         counts[group] = counts.get(group, 0) + 1
     ranked = sorted(counts, key=lambda group: (-counts[group], group))[: len(_COLOURS)]
-    colours = dict(zip(sorted(ranked), _COLOURS, strict=False))
-    points = []
-    for index in shown:
-        x = _MAP_EDGE + layout.points[index, 0] * (_MAP_WIDTH - 2 * _MAP_EDGE)
-        y = _MAP_EDGE + (1 - layout.points[index, 1]) * (_MAP_HEIGHT - 2 * _MAP_EDGE)
-        points.append(
-            f"<circle cx='{x:.1f}' cy='{y:.1f}' r='5.5' fill='{colours.get(groups[index], _REST)}' data-do='pick' "
-            f"data-index='{index}'><title>{escape(names[index])}</title></circle>"
-        )
-    legend = [f"<li><i style='background:{colour}'></i>{escape(group)}</li>" for group, colour in colours.items()]
+    colours = list(zip(sorted(ranked), _COLOURS, strict=False))
     if len(counts) > len(colours):
-        legend.append(f"<li><i style='background:{_REST}'></i>{len(counts) - len(colours)} more</li>")
-    notes = [f"{len(shown):,} of {len(names):,} videos shown"] if len(shown) < len(names) else []
+        colours.append((f"{len(counts) - len(colours)} more", _REST))
+    notes = [f"{len(shown):,} of {count:,} videos shown"] if len(shown) < count else []
     if layout.explained is not None:
         notes.append(f"the axes hold {layout.explained[0]:.0%} and {layout.explained[1]:.0%} of the variance")
-    notes.append("rings are the hits; click a point to search with it")
-    return (
-        f"<figure class='map'><svg viewBox='0 0 {_MAP_WIDTH} {_MAP_HEIGHT}' role='img' "
-        f"aria-label='Map of {len(names)} videos'>{''.join(points)}</svg>"
-        f"<figcaption><ul>{''.join(legend)}</ul><p>{' · '.join(notes)}</p></figcaption></figure>"
-    )
-
-
-def rings(indices: Sequence[int]) -> str:
-    """A style sheet that rings the hits on the map."""
-    chosen = ",".join(f".map circle[data-index='{index}']" for index in indices)
-    return f"<style>{chosen}{{stroke:var(--ring)!important;stroke-width:2.5!important;r:8}}</style>" if indices else ""
+    return shown, colours, " · ".join(notes)

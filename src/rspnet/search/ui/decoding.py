@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 from rspnet.core.errors import DecodeError
+from rspnet.core.files import atomic_path
 from rspnet.core.urls import content_of
 from rspnet.data import reading
 from rspnet.data.annotations import VideoRecord
@@ -33,6 +35,8 @@ Result = TypeVar("Result")
 _LIMIT_SECONDS = 60.0
 _SHOWN_SIDE = 240
 _SHOWN_FPS = 30.0
+_POSTER_SIDE = 120
+_STRIP_SIDE, _STRIP_FRAMES = 60, 12
 _FRAMES_AT_ONCE = 64
 
 
@@ -132,8 +136,28 @@ def write_preview(task: tuple[ClipPart, Path]) -> None:
         write_video(target, _pictures(video, shown), fps=fps)
 
 
-def _pictures(video: VideoReader, frames: list[int]) -> Iterator[NDArray[np.uint8]]:
-    scale = min(1.0, _SHOWN_SIDE / min(video.height, video.width))
+def write_poster(task: tuple[Path, Path]) -> None:
+    """Write a picture of a video's middle as a JPEG; raises as `write_preview`."""
+    source, target = task
+    with open_video(source) as video:
+        _write_jpeg(target, next(_pictures(video, [len(video) // 2], side=_POSTER_SIDE)))
+
+
+def write_film_strip(task: tuple[Path, Path]) -> None:
+    """Write pictures of a whole video, evenly over its time, side by side as a JPEG; raises as `write_preview`."""
+    source, target = task
+    with open_video(source) as video:
+        places = ((np.arange(_STRIP_FRAMES) + 0.5) * len(video) / _STRIP_FRAMES).astype(int).tolist()
+        _write_jpeg(target, np.concatenate(list(_pictures(video, places, side=_STRIP_SIDE)), axis=1))
+
+
+def _write_jpeg(target: Path, picture: NDArray[np.uint8]) -> None:
+    with atomic_path(target) as temporary:
+        imsave(temporary, np.ascontiguousarray(picture), format="jpeg", pil_kwargs={"quality": 80})
+
+
+def _pictures(video: VideoReader, frames: list[int], *, side: int = _SHOWN_SIDE) -> Iterator[NDArray[np.uint8]]:
+    scale = min(1.0, side / min(video.height, video.width))
     height, width = (max(2, 2 * round(side * scale / 2)) for side in (video.height, video.width))
     for first in range(0, len(frames), _FRAMES_AT_ONCE):
         yield from video.read_views([View(frames[first : first + _FRAMES_AT_ONCE], size=(height, width))])[0]

@@ -1,195 +1,317 @@
-// Runs once for every part of the page that has buttons or films; `element` and `trigger` come from Gradio.
-const actions = ['explain', 'use', 'like', 'unlike', 'leave', 'close', 'pick', 'mark', 'seek', 'train', 'retract'];
-// and 'dropped', 'newclass', 'imported'
-const touch = window.matchMedia('(hover: none)').matches;
+// The page: its address is all that makes a search, so Back, reload and a copied address show the same again.
+import { filmsOf, putBack, watchFilms } from './films.js';
+import { showMarks, step, watchLabels } from './labels.js';
+import { drawMap } from './map.js';
+import { $, attempt, call, send, tell, whenBack } from './server.js';
 
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('[data-do]');
-  if (button && actions.includes(button.dataset.do)) {
-    const number = (name) => (name in button.dataset ? Number(button.dataset[name]) : null);
-    const key = button.closest('[data-key]')?.dataset.key ?? null;
-    trigger(button.dataset.do, {
-      index: number('index'), label: number('label'), start: number('start'), end: number('end'), key,
-    });
-    return;
+const SHORTEST = 0.2;
+const WAIT_MS = 120;
+const SAME_STEP_MS = 1500;
+
+let address = new URLSearchParams(location.search);
+let about = null;
+let shown = { hits: [], query: null };
+let underway = null;
+let timer = null;
+let lastStep = { what: '', at: 0 };
+
+// --- the address
+
+// Changes fields of the address and shows what it then asks for; a moving slider makes one step of Back.
+function go(changes, { moving = '' } = {}) {
+  const next = new URLSearchParams(address);
+  for (const [name, value] of Object.entries(changes)) {
+    next.delete(name);
+    for (const one of [value].flat()) if (one !== null && one !== '') next.append(name, one);
   }
-  const bar = event.target.closest('[data-time]');
-  if (bar) {
-    const { length, duration } = bar.closest('.strip').dataset;
-    const box = bar.getBoundingClientRect();
-    const middle = (duration * (event.clientX - box.left)) / box.width;
-    const start = Math.max(0, Math.min(middle - length / 2, duration - length));
-    trigger('seek', { start, end: start + Number(length) });
-    return;
+  const goesOn = moving && lastStep.what === moving && Date.now() - lastStep.at < SAME_STEP_MS;
+  lastStep = { what: moving, at: Date.now() };
+  address = next;
+  history[goesOn ? 'replaceState' : 'pushState'](null, '', next.size ? `?${next}` : './');
+  clearTimeout(timer);
+  timer = setTimeout(run, moving ? WAIT_MS : 0);
+}
+go.at = (name) => address.get(name) ?? '';
+
+const ask = (name, part = {}) => go({ q: name, from: null, to: null, show: null, ...part });
+
+async function run() {
+  underway?.abort();
+  underway = new AbortController();
+  const { signal } = underway;
+  $('#cards').setAttribute('aria-busy', 'true');
+  await attempt(async () => {
+    about ??= meet(await call('about', { signal }));
+    showControls();
+    if (address.has('q') || address.has('show')) showSearch(await call('search', { fields: address, signal }));
+    else await showStart(signal);
+    if (address.get('view') === 'map') await showMap(signal);
+  });
+  if (!signal.aborted) $('#cards').setAttribute('aria-busy', 'false');
+}
+
+// --- what is shown
+
+function selectorOf(element) {
+  const data = Object.entries(element.dataset).filter(([name]) => ['do', 'index', 'label', 'name'].includes(name));
+  if (data.length) return data.map(([name, value]) => `[data-${name}="${CSS.escape(value)}"]`).join('');
+  const card = element.closest('.hit');
+  if (card && element.matches('video')) return `.hit[data-index="${card.dataset.index}"] video`;
+  return element.matches('input[type=text]') ? 'input[type=text]' : 'video';
+}
+
+// Fills a place anew; films that were in it stay loaded, and the focus stays where it was or goes to the news.
+function place(id, html) {
+  const holder = $(id);
+  const focus = holder.contains(document.activeElement) ? selectorOf(document.activeElement) : null;
+  const films = filmsOf(holder);
+  holder.innerHTML = html;
+  putBack(holder, films);
+  if (focus) (holder.querySelector(focus) ?? $('#news')).focus({ preventScroll: true });
+}
+
+function showSearch(answer) {
+  shown = answer;
+  document.body.classList.remove('starting');
+  document.title = `${answer.query?.name ?? 'labels'} · ${about.title}`;
+  place('#player', answer.player);
+  place('#also', answer.also);
+  place('#cards', answer.cards);
+  showTrim(answer.query);
+  showShows(answer);
+  $('#list').hidden = !answer.list;
+  if (answer.list) $('#list').href = `preview/${answer.list}`;
+  place('#labels', answer.panel);
+  place('#strip', answer.strip);
+  showMarks();
+  $('#news').textContent = answer.news;
+  if (document.activeElement === document.body && lastStep.at) $('#news').focus({ preventScroll: true });
+}
+
+async function showStart(signal) {
+  const [shelf, labels] = await Promise.all([call('shelf', { fields: { first: 0 }, signal }), call('labels', { signal })]);
+  shown = { hits: [], query: null };
+  document.body.classList.add('starting');
+  document.title = `${about.title} · rspnet`;
+  for (const id of ['#player', '#also', '#strip']) place(id, '');
+  showTrim(null);
+  place('#labels', labels.panel);
+  $('#list').hidden = true;
+  $('#shows').hidden = true;
+  $('#cards').innerHTML = '<ol class="shelf"></ol><button type="button" data-do="further" hidden>Show more</button>';
+  showShelf(shelf);
+}
+
+function showShelf({ cards, next }) {
+  $('.shelf').insertAdjacentHTML('beforeend', cards);
+  const more = $('[data-do=further]');
+  more.hidden = next === null;
+  more.dataset.first = next;
+  $('#news').textContent = `Choose a video to search with, or drop in a clip. ${$('.shelf').children.length} of ${about.names.length} shown`;
+}
+
+const seconds = (value) => (value < 60 ? `${value.toFixed(1)} s` : `${Math.floor(value / 60)}:${(value % 60).toFixed(1).padStart(4, '0')}`);
+
+function showTrim(query) {
+  $('#trim').hidden = !query;
+  if (!query) return;
+  const last = Math.ceil(query.duration * 10) / 10;
+  for (const [id, value] of [['#from', query.start], ['#to', query.end]]) {
+    $(id).max = last;
+    if (document.activeElement !== $(id) || !timer) $(id).value = value;
   }
-  const video = event.target.closest('.film video');
-  if (video) hold(video, !('held' in video.dataset) && (video.paused || hovers(video)));
+  const source = `preview/${query.frames}`;
+  if ($('#frames').getAttribute('src') !== source) $('#frames').src = source;
+  showPart();
+}
+
+function showPart() {
+  const [from, to] = [$('#from'), $('#to')];
+  const share = (value) => (100 * value) / from.max;
+  $('#off-left').style.width = `${share(from.value)}%`;
+  $('#off-right').style.width = `${100 - share(to.value)}%`;
+  $('#part').textContent = `${seconds(Number(from.value))} to ${seconds(Number(to.value))} of ${seconds(Number(from.max))}`;
+  for (const end of [from, to]) end.setAttribute('aria-valuetext', seconds(Number(end.value)));
+}
+
+function showShows({ shows, query }) {
+  const holder = $('#shows div');
+  const choices = [...(query ? [['', 'like the query']] : []), ...shows];
+  $('#shows').hidden = shows.length === 0;
+  holder.replaceChildren(...choices.map(([value, text]) => {
+    const label = document.createElement('label');
+    const input = Object.assign(document.createElement('input'), { type: 'radio', name: 'show', value, checked: value === go.at('show') });
+    label.append(input, text);
+    return label;
+  }));
+}
+
+function showControls() {
+  const defaults = { mix: 0.5, folder: '', min: '', max: '', n: 12, space: 'both', colour: about.colours[0], method: about.methods[0] };
+  for (const [name, usual] of Object.entries(defaults)) $(`#${name}`).value = address.get(name) ?? usual;
+  $('#own').checked = address.get('own') === '1';
+  $('#pick').value = about.names.includes(go.at('q')) ? go.at('q') : '';
+  showMix();
+  const isMap = address.get('view') === 'map';
+  $('#map').hidden = !isMap;
+  $('.answers').classList.toggle('with-map', isMap);
+  $('#map-button').setAttribute('aria-pressed', isMap);
+  $('#mixing').hidden = !address.has('q') || address.has('show');
+}
+
+function showMix() {
+  const value = Number($('#mix').value);
+  const words = { 0: 'looks alike only', 0.5: 'both alike', 1: 'moves alike only' };
+  $('#mix').setAttribute('aria-valuetext', words[value] ?? `${Math.round(100 * value)} % moves alike`);
+  for (const button of document.querySelectorAll('[data-mix]')) button.setAttribute('aria-pressed', Number(button.dataset.mix) === value);
+}
+
+async function showMap(signal) {
+  const fields = Object.fromEntries(['space', 'colour', 'method'].map((name) => [name, $(`#${name}`).value]));
+  const answer = await call('map', { fields, signal });
+  const inMap = $('#plot').contains(document.activeElement);
+  drawMap($('#plot'), answer, { query: shown.query?.name, hits: shown.hits, pick: (name) => ask(name) });
+  if (inMap) $('#plot [tabindex="0"]')?.focus({ preventScroll: true });
+}
+
+// Fills the choices that depend on the library.
+function meet(facts) {
+  $('#title').textContent = facts.title;
+  $('#facts').textContent = facts.facts;
+  $('#file').accept = facts.suffixes.join();
+  const option = (value) => Object.assign(document.createElement('option'), { value, textContent: value });
+  $('#names').replaceChildren(...facts.names.map((value) => Object.assign(document.createElement('option'), { value })));
+  $('#folder').append(...facts.folders.map(option));
+  $('#colour').replaceChildren(...facts.colours.map(option));
+  $('#method').replaceChildren(...facts.methods.map(option));
+  for (const id of ['#colour', '#method']) $(id).parentElement.hidden = $(id).options.length < 2;
+  return facts;
+}
+
+// --- what is done
+
+const partOf = (hit) => ({ from: hit.dataset.start, to: hit.dataset.end });
+const written = (hit) => `${hit.dataset.name}@${hit.dataset.start}-${hit.dataset.end}`;
+
+async function explain(button, hit) {
+  button.setAttribute('aria-busy', 'true');
+  await attempt(async () => {
+    const { html } = await call('why', { fields: { index: hit.dataset.index, key: hit.dataset.key } });
+    $('#why div').innerHTML = html;
+    $('#why').showModal();
+  });
+  button.removeAttribute('aria-busy');
+}
+
+async function copy(button, hit) {
+  await navigator.clipboard.writeText(hit.dataset.path).then(
+    () => { button.textContent = 'Copied'; $('#news').textContent = `Copied: ${hit.dataset.path}`; },
+    () => { window.prompt('The path:', hit.dataset.path); },
+  );
+}
+
+function another(kind, hit) {
+  if (kind === 'like' && !address.has('q')) ask(hit.dataset.name, partOf(hit));
+  else if (!address.has('q')) tell('choose what to search for first');
+  else go({ [kind]: [...address.getAll(kind), written(hit)], show: null });
+}
+
+function leave(index) {
+  const [like, unlike] = [address.getAll('like'), address.getAll('unlike')];
+  const [list, place_] = index < like.length ? [like, index] : [unlike, index - like.length];
+  list.splice(place_, 1);
+  go({ like, unlike });
+}
+
+const actions = {
+  explain,
+  copy,
+  use: (_button, hit) => ask(hit.dataset.name, partOf(hit)),
+  like: (_button, hit) => another('like', hit),
+  unlike: (_button, hit) => another('unlike', hit),
+  leave: (button) => leave(Number(button.dataset.index)),
+  open: (button) => ask(button.dataset.name),
+  further: (button) => attempt(async () => {
+    const old = $('.shelf').children.length;
+    showShelf(await call('shelf', { fields: { first: button.dataset.first } }));
+    $('.shelf').children[old]?.firstElementChild.focus();
+  }),
+  seek: (button) => go({ from: button.dataset.start, to: button.dataset.end, show: null }),
+  train: () => step('train'),
+  retract: () => step('undo'),
+  mark: (button, hit) => {
+    const key = (hit ?? button.closest('.query')).dataset.key;
+    step('mark', { index: hit ? Number(hit.dataset.index) : null, label: Number(button.dataset.label), key });
+  },
+};
+
+document.addEventListener('click', ({ target }) => {
+  const button = target.closest('[data-do], [data-mix], #map-button');
+  if (!button) return;
+  if (button.id === 'map-button') go({ view: address.get('view') === 'map' ? null : 'map' });
+  else if (button.dataset.mix) go({ mix: button.dataset.mix });
+  else actions[button.dataset.do]?.(button, button.closest('.hit'));
 });
 
-// A film that only plays while the pointer is over it goes on after a click, until the next one.
-function hold(video, on) {
-  if (on) video.dataset.held = '';
-  else delete video.dataset.held;
-  if (on) video.play().catch(() => {});
-  else video.pause();
+for (const name of ['folder', 'min', 'max', 'n', 'space', 'colour', 'method']) {
+  $(`#${name}`).addEventListener('change', ({ target }) => go({ [name]: target.value }));
+}
+$('#own').addEventListener('change', ({ target }) => go({ own: target.checked ? '1' : null }));
+$('#shows').addEventListener('change', ({ target }) => go({ show: target.value }));
+$('#mix').addEventListener('input', ({ target }) => {
+  showMix();
+  go({ mix: target.value }, { moving: 'mix' });
+});
+$('#pick').addEventListener('change', ({ target }) => {
+  if (about.names.includes(target.value)) ask(target.value);
+  else if (target.value) tell(`the library has no video ${target.value}`);
+});
+for (const id of ['from', 'to']) {
+  $(`#${id}`).addEventListener('input', () => {
+    const [from, to] = [Number($('#from').value), Number($('#to').value)];
+    const least = id === 'from' ? Math.max(0, to - about.longestQuery) : from + SHORTEST;
+    const most = id === 'from' ? to - SHORTEST : from + about.longestQuery;
+    $(`#${id}`).value = Math.min(Math.max(id === 'from' ? from : to, least), most).toFixed(1);
+    showPart();
+    go({ from: $('#from').value, to: $('#to').value, show: null }, { moving: 'part' });
+  });
 }
 
-function hovers(video) {
-  return !touch && video.closest('.hit') !== null;
+document.addEventListener('keydown', (event) => {
+  if (event.key !== 'Escape' || $('dialog[open]') || !$('#map').contains(event.target)) return;
+  $('#map-button').focus();
+  go({ view: null });
+});
+$('#why').addEventListener('close', () => { $('#why div').innerHTML = ''; });
+
+// --- a clip that is dropped in
+
+const zone = $('.drop');
+const progress = (text) => { $('#sending').textContent = text; };
+
+function take(file) {
+  if (!file) return;
+  if (file.size > about.uploadMB * 2 ** 20) tell(`${file.name} is larger than ${about.uploadMB} MB`);
+  else send(file, progress, (ticket) => ask(`upload:${ticket}:${file.name}`));
 }
 
-element.addEventListener('keydown', (event) => {
-  if ((event.key === 'Enter' || event.key === ' ') && event.target.matches('.film video')) {
+$('#file').addEventListener('change', ({ target }) => {
+  take(target.files[0]);
+  target.value = '';
+});
+for (const kind of ['dragenter', 'dragover', 'dragleave', 'drop']) {
+  document.addEventListener(kind, (event) => {
     event.preventDefault();
-    event.target.click();
-  }
+    zone.classList.toggle('over', kind === 'dragenter' || kind === 'dragover');
+    if (kind === 'drop') take(event.dataTransfer.files[0]);
+  });
+}
+
+window.addEventListener('popstate', () => {
+  address = new URLSearchParams(location.search);
+  run();
 });
-
-if (!touch) {
-  element.addEventListener('pointerover', (event) => {
-    const video = event.target.closest('.hit .film')?.querySelector('video');
-    if (video) video.play().catch(() => {});
-  });
-  element.addEventListener('pointerout', (event) => {
-    const film = event.target.closest('.hit .film');
-    const video = film?.querySelector('video');
-    if (video && !('held' in video.dataset) && !film.contains(event.relatedTarget)) video.pause();
-  });
-}
-
-// What a film says of itself, told from the film: Gradio may give a new class to the place around an old one.
-function showFilm(video) {
-  const { classList } = video.closest('.film');
-  classList.toggle('playing', !video.paused);
-  classList.toggle('broken', video.error !== null);
-  classList.toggle('ready', video.error !== null || video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA);
-}
-
-const showFilms = () => element.querySelectorAll('.film video').forEach(showFilm);
-for (const kind of ['loadeddata', 'play', 'pause', 'error', 'emptied']) {
-  // These do not bubble, so they are caught on the way down.
-  element.addEventListener(kind, (event) => {
-    if (event.target.matches?.('.film video')) showFilm(event.target);
-  }, true);
-}
-watch('value', showFilms);
-
-// --- labels
-
-// What the panel says of every card becomes its buttons: a key's number, and the name where the class holds.
-function showMarks() {
-  const panel = document.querySelector('#classes .classes');
-  if (!panel) return;
-  const state = JSON.parse(panel.dataset.state);
-  const places = [...document.querySelectorAll('.hit')].map((hit, index) => [hit, state.cards[index], index]);
-  places.push([document.querySelector('.query'), state.query, null]);
-  for (const [place, marks, index] of places) {
-    const holder = place?.querySelector('.mark');
-    if (!holder) continue;
-    const wanted = marks ? state.classes : [];
-    while (holder.children.length > wanted.length) holder.lastChild.remove();
-    wanted.forEach((name, label) => {
-      const button = holder.children[label] ?? holder.appendChild(document.createElement('button'));
-      const on = marks.includes(label);
-      Object.assign(button, { type: 'button', title: name, textContent: on ? `${label + 1} ${name}` : label + 1 });
-      Object.assign(button.dataset, { do: 'mark', label }, index === null ? {} : { index });
-      button.style.setProperty('--class', state.colours[label]);
-      button.setAttribute('aria-pressed', on);
-      button.setAttribute('aria-label', on ? `${name}: take back` : `mark as ${name}`);
-    });
-  }
-}
-
-if (!window.rspnetKeys) {
-  window.rspnetKeys = true;
-  const typed = 'input:not([type=range]):not([type=radio]):not([type=checkbox]), textarea, select';
-  document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches(typed)) return;
-    const own = event.target.closest('.hit, .query');
-    const place = own ?? document.querySelector('.hit:hover, .query:hover');
-    if (/^[1-9]$/.test(event.key) && place) {
-      place.querySelector(`[data-do=mark][data-label="${event.key - 1}"]`)?.click();
-      own?.nextElementSibling?.querySelector('.film video')?.focus();
-    } else if (event.key === 'u' || event.key === 't') {
-      document.querySelector(`#classes [data-do=${event.key === 'u' ? 'retract' : 'train'}]`)?.click();
-    } else if (own && (event.key === 'ArrowRight' || event.key === 'ArrowLeft')) {
-      const next = event.key === 'ArrowRight' ? own.nextElementSibling : own.previousElementSibling;
-      next?.querySelector('.film video')?.focus();
-      event.preventDefault();
-    }
-  });
-}
-
-element.addEventListener('submit', (event) => {
-  event.preventDefault();
-  const input = event.target.querySelector('input');
-  trigger('newclass', { name: input.value });
-  input.value = '';
-});
-
-element.addEventListener('change', (event) => {
-  if (!event.target.matches('.files input[type=file]')) return;
-  const file = event.target.files[0];
-  const tell = (text) => { element.querySelector('[role=status]').textContent = text; };
-  if (file) post(file, (ticket) => trigger('imported', { ticket, name: file.name }), tell);
-});
-
-showMarks();
-watch('value', showMarks);
-
-// A new explanation or notice comes into view, also for who does not see it appear.
-watch('value', () => {
-  const news = element.querySelector('.why, .notice');
-  if (!news) return;
-  news.scrollIntoView({ block: 'nearest', behavior: 'smooth' });
-  news.focus({ preventScroll: true });
-});
-
-function post(file, done, tell) {
-  const request = new XMLHttpRequest();
-  request.open('POST', `upload?name=${encodeURIComponent(file.name)}`);
-  request.upload.onprogress = (event) => tell(`sending, ${Math.round((100 * event.loaded) / event.total)} %`, false);
-  request.onerror = () => tell('the server cannot be reached', true);
-  request.onload = () => (request.status === 200 ? done(request.responseText) : tell(request.responseText, true));
-  request.send(file);
-}
-
-const zone = element.querySelector('.drop');
-if (zone) {
-  const input = zone.querySelector('input');
-  const state = zone.querySelector('[role=status]');
-  const idle = state.textContent;
-  const tell = (text, wrong) => {
-    state.textContent = text;
-    zone.classList.toggle('wrong', Boolean(wrong));
-  };
-
-  const send = (file) => {
-    if (!file) return;
-    if (file.size > input.dataset.limit * 2 ** 20) {
-      tell(`${file.name} is larger than ${input.dataset.limit} MB`, true);
-      return;
-    }
-    post(file, (ticket) => {
-      tell(idle);
-      trigger('dropped', { ticket, name: file.name });
-    }, tell);
-  };
-
-  input.addEventListener('change', () => {
-    send(input.files[0]);
-    input.value = '';
-  });
-  for (const kind of ['dragenter', 'dragover']) {
-    zone.addEventListener(kind, (event) => {
-      event.preventDefault();
-      zone.classList.add('over');
-    });
-  }
-  zone.addEventListener('dragleave', () => zone.classList.remove('over'));
-  zone.addEventListener('drop', (event) => {
-    event.preventDefault();
-    zone.classList.remove('over');
-    send(event.dataTransfer.files[0]);
-  });
-}
+whenBack(run);
+watchFilms();
+watchLabels(place, go);
+run();

@@ -56,9 +56,13 @@ class Previews:
         self._offers: OrderedDict[str, Callable[[Path], None]] = OrderedDict()
         self._lock = threading.Lock()
 
+    def name_of(self, what: object, suffix: str) -> str:
+        """The name of `what` (anything with a telling repr)."""
+        return hmac.new(self._key, repr(what).encode(), hashlib.sha256).hexdigest()[:32] + suffix
+
     def offer(self, what: object, suffix: str, make: Callable[[Path], None]) -> str:
-        """The name of a preview of `what` (anything with a telling repr), which `make` will write when it is needed."""
-        name = hmac.new(self._key, repr(what).encode(), hashlib.sha256).hexdigest()[:32] + suffix
+        """The name of a preview of `what`, which `make` will write when it is needed."""
+        name = self.name_of(what, suffix)
         with self._lock:
             self._offers[name] = make
             self._offers.move_to_end(name)

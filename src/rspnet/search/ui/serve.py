@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import signal
 import socket
 import tempfile
@@ -29,18 +28,16 @@ def serve(config: ServeConfig) -> None:
     """Run the command.
 
     Raises:
-        ConfigError: Gradio is not installed, or the address cannot be used.
+        ConfigError: the extra is not installed, or the address cannot be used.
         RSPNetError: no such library, or its checkpoint is missing.
     """
-    if importlib.util.find_spec("gradio") is None:
-        raise ConfigError("the page needs Gradio: install the extra, pip install 'rspnet[ui]'")
+    if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):
+        raise ConfigError("the page needs Starlette and Uvicorn: install the extra, pip install 'rspnet[ui]'")
     signal.signal(signal.SIGTERM, _interrupt)
     with (
         _listen(config.host, config.port) as listening,
         tempfile.TemporaryDirectory(prefix="rspnet-serve-", ignore_cleanup_errors=True) as folder,
     ):
-        # Read by Gradio when it is imported: nothing is told to anyone, and its files lie where they are removed.
-        os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=f"{folder}/gradio")
         _run(config, Path(folder), listening)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, Literal
 
 import torch
 
-from rspnet.core.errors import RSPNetError
+from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.files import write_text
 from rspnet.core.urls import as_path, is_url
 from rspnet.features.roi_maps import Pair
@@ -27,6 +28,7 @@ from rspnet.search.library_map import MapLayout, Method, lay_out
 from rspnet.search.library_tables import FileRow
 from rspnet.search.query import Library, Query, search
 from rspnet.search.search_command import explain_clips, slowness
+from rspnet.search.standing import Standing, Yardstick
 from rspnet.search.ui.decoding import (
     ClipFacts,
     ClipPart,
@@ -34,6 +36,8 @@ from rspnet.search.ui.decoding import (
     read_explained,
     read_query,
     within_limit,
+    write_film_strip,
+    write_poster,
     write_preview,
 )
 from rspnet.search.ui.labelling import Judged, Labelling
@@ -76,14 +80,6 @@ class Asked:
     start_s: float
     end_s: float
     query: Query
-
-
-@dataclass(frozen=True)
-class Example:
-    """A further clip of a search, wanted or not."""
-
-    asked: Asked
-    wanted: bool
 
 
 @dataclass(frozen=True)
@@ -139,6 +135,8 @@ class Service:
         self._model = threading.Lock()
         self.paths, self._means = library.store.video_means()
         self.layout = cache(self._layout)
+        self._yardstick = Yardstick(library.store, self.files)
+        self._offered: dict[str, str] = {}
         if marks is None and not is_url(library.store.uri):
             marks = Path(library.store.uri) / LABELS
         self.labelling = Labelling(library, self.names, marks)
@@ -185,7 +183,8 @@ class Service:
         path = self._uploads.find(ticket)
         if path is None:
             raise _gone(name)
-        return Clip(name, path, None, within_limit(look_at, path, path))
+        with _called(name):
+            return Clip(name, path, None, within_limit(look_at, path, path))
 
     def uploaded_table(self, ticket: str, name: str) -> Path:
         """An uploaded table of labels; raises RSPNetError where there is none (any more)."""
@@ -209,7 +208,9 @@ class Service:
             RSPNetError: the library has no such video, or its file is not what was indexed.
         """
         row = self._indexed(path)
-        return Clip(self.shown_name(path), as_path(path), row, within_limit(look_at, as_path(path), as_path(path)))
+        with _called(self.shown_name(path)):
+            facts = within_limit(look_at, as_path(path), as_path(path))
+        return Clip(self.shown_name(path), as_path(path), row, facts)
 
     def ask(self, clip: Clip, start_s: float, end_s: float) -> Asked:
         """Turn a part of a clip into vectors.
@@ -222,8 +223,9 @@ class Service:
             raise RSPNetError(f"the part from {start_s:.1f} s to {end_s:.1f} s is empty: let it end after it starts")
         if end_s - start_s > LONGEST_QUERY_S + 1e-6:
             raise RSPNetError(f"the part is {end_s - start_s:.0f} s long: choose {LONGEST_QUERY_S:.0f} s or less")
-        part = ClipPart(self._still_there(clip), start_s, end_s)
-        read = within_limit(read_query, (part, self.library.store.about.clip), part.path)
+        part = ClipPart(self.require(clip), start_s, end_s)
+        with _called(clip.name):
+            read = within_limit(read_query, (part, self.library.store.about.clip), part.path)
         with self._model:
             query = self.library.embed_clips(read.video, torch.from_numpy(read.clips), content=read.content)
         return Asked(clip, start_s, end_s, query)
@@ -231,14 +233,13 @@ class Service:
     # --- the answers ------------------------------------------------------------------------------------------------
 
     def hits(
-        self, asked: Asked, filters: Filters, *, alpha: float, k: int, examples: Sequence[Example] = ()
-    ) -> list[Hit]:
-        """The k best videos that pass the filters."""
-        store, own = self.library.store, filters.other_videos
-        wanted = [asked.query, *(example.asked.query for example in examples if example.wanted)]
-        unwanted = [example.asked.query for example in examples if not example.wanted]
-        within = self.within(filters)
-        return search(store, wanted, unlike=unwanted, alpha=alpha, k=k, not_same_video=own, within=within)
+        self, like: Sequence[Asked], filters: Filters, *, alpha: float, k: int, unlike: Sequence[Asked] = ()
+    ) -> tuple[list[Hit], list[Standing]]:
+        """The k best videos that pass the filters, and where they stand among all videos of the library."""
+        wanted, unwanted = ([asked.query for asked in parts] for parts in (like, unlike))
+        how: dict[str, Any] = {"unlike": unwanted, "alpha": alpha, "not_same_video": filters.other_videos}
+        hits = search(self.library.store, wanted, k=k, within=self.within(filters), **how)
+        return hits, self._yardstick.standings(hits, wanted, **how)
 
     def within(self, filters: Filters) -> list[str] | None:
         """The videos that pass the filters; None where all do."""
@@ -255,6 +256,31 @@ class Service:
         facts = ClipFacts(row.duration_s, hit.fps, 0, 0)
         return self.preview(Clip(hit.path, as_path(hit.path), row, facts), hit.start_s, hit.end_s)
 
+    def poster(self, path: str) -> str:
+        """The name of a picture of a video of the library."""
+        return self.previews.offer(("poster", path), ".jpg", partial(self._poster, path))
+
+    def film_strip(self, clip: Clip) -> str:
+        """The name of a row of pictures of a whole clip."""
+        return self.previews.offer(("strip", clip.path), ".jpg", partial(self._strip, clip))
+
+    def offer_video(self, path: str) -> str | None:
+        """A name by which a video of the library can be opened as it is; None for one that is not on this machine."""
+        if is_url(path):
+            return None
+        name = self.previews.name_of(("video", path), Path(path).suffix)
+        self._offered[name] = path
+        return name
+
+    def offered_video(self, name: str) -> Path | None:
+        """The video of such a name; None where none was given out.
+
+        Raises:
+            RSPNetError: its file is not what was indexed.
+        """
+        path = self._offered.get(name)
+        return None if path is None else as_path(self._indexed(path).path)
+
     def explain(self, asked: Asked, hit: Hit) -> tuple[str, str]:
         """The names of a picture (made when it is looked at) and a film of where query and hit are alike.
 
@@ -270,8 +296,9 @@ class Service:
 
     def _draw(self, asked: Asked, hit: Hit, draw: Callable[[Path, Pair, Any], None], target: Path) -> None:
         self._indexed(hit.path)
-        part = ClipPart(self._still_there(asked.clip), asked.start_s, asked.end_s)
-        first, second = within_limit(read_explained, (part, hit, self.library.store.about.clip), part.path)
+        part = ClipPart(self.require(asked.clip), asked.start_s, asked.end_s)
+        with _called(f"{asked.clip.name} or {self.shown_name(hit.path)}"):
+            first, second = within_limit(read_explained, (part, hit, self.library.store.about.clip), part.path)
         clips = (replace(first, path=Path(asked.clip.name)), second)  # an upload's file has a made-up name
         with self._model:
             draw(target, clips, explain_clips(self.library, clips))
@@ -318,7 +345,12 @@ class Service:
             )
         return row
 
-    def _still_there(self, clip: Clip) -> Path:
+    def require(self, clip: Clip) -> Path:
+        """The file of a clip that was opened before.
+
+        Raises:
+            RSPNetError: it has gone or changed since.
+        """
         if clip.row is not None:
             self._indexed(clip.row.path)
         elif self._uploads.find(clip.path.name) is None:
@@ -326,8 +358,24 @@ class Service:
         return clip.path
 
     def _cut(self, clip: Clip, part: ClipPart, target: Path) -> None:
-        self._still_there(clip)
+        self.require(clip)
         within_limit(write_preview, (part, target), part.path)
+
+    def _poster(self, path: str, target: Path) -> None:
+        video = as_path(self._indexed(path).path)
+        within_limit(write_poster, (video, target), video)
+
+    def _strip(self, clip: Clip, target: Path) -> None:
+        within_limit(write_film_strip, (self.require(clip), target), clip.path)
+
+
+@contextmanager
+def _called(name: str) -> Iterator[None]:
+    """What a decoder says of a file, under the name that the user knows the file by."""
+    try:
+        yield
+    except DecodeError as error:
+        raise RSPNetError(f"{name} cannot be read: {error.why}") from error
 
 
 def _gone(name: str) -> RSPNetError:

@@ -1,0 +1,76 @@
+"""The steps of labelling, as a tab takes them: marking, undoing, taking in a table, training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+from rspnet.core.errors import RSPNetError
+from rspnet.search.hits import Moment
+from rspnet.search.ui.answers import Answer, Answers, Tab, hit_meant, moment_of, shows_of
+from rspnet.search.ui.label_cards import key_of
+
+_STEPS_KEPT = 200
+Said = Mapping[str, Any]
+"""What a browser sent, of which nothing is believed."""
+
+
+class LabelSteps:
+    """What is done at each step; every one answers with the labels as they then are."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers, self._service, self._labelling = answers, answers.service, answers.service.labelling
+
+    def mark(self, tab: Tab, said: Said) -> Answer:
+        """A class was said of a hit, or (without `index`) of the query's part."""
+        moment = self._meant(tab, said)
+        classes, label = self._labelling.read().classes, said.get("label")
+        if not isinstance(label, int) or not 0 <= label < len(classes):
+            raise RSPNetError("there is no such class any more")
+        change = self._labelling.mark(moment.path, moment.start_s, moment.end_s, classes[label])
+        note = f"{classes[label]}: {self._service.shown_name(moment.path)}" if change.added else "taken back"
+        tab.history = [*tab.history, change][-_STEPS_KEPT:]
+        return self._answers.labels(tab, note=note)
+
+    def _meant(self, tab: Tab, said: Said) -> Moment:
+        if said.get("index") is not None:
+            return hit_meant(tab, said["index"], said.get("key"))
+        if tab.asked is None or said.get("key") != key_of(moment_of(tab.asked)):
+            raise RSPNetError("that is no longer there: search again")
+        return moment_of(tab.asked)
+
+    def new_class(self, tab: Tab, said: Said) -> Answer:
+        """A class was named."""
+        self._labelling.add_class(str(said.get("name", ""))[:40])
+        return self._answers.labels(tab)
+
+    def undo(self, tab: Tab, _said: Said) -> Answer:
+        """The last step of this tab is to be taken back."""
+        if not tab.history:
+            return self._answers.labels(tab, note="nothing of yours to undo")
+        self._labelling.undo(tab.history.pop())
+        return self._answers.labels(tab, note="undone")
+
+    def take_in(self, tab: Tab, said: Said) -> Answer:
+        """A table of labels was sent."""
+        ticket, name = (str(said.get(part, "")) for part in ("ticket", "name"))
+        file = self._service.uploaded_table(ticket, name)
+        try:
+            change, count = self._labelling.import_table(file)
+        except RSPNetError as error:
+            text = str(error).replace(repr(str(file)), name)
+            raise RSPNetError(text if text.startswith(name) else f"{name}: {text}") from error
+        if count:
+            tab.history = [*tab.history, change][-_STEPS_KEPT:]
+        note = f"{count} labels taken in from {name}" if count else f"nothing new in {name}"
+        return self._answers.labels(tab, note=note)
+
+    def train(self, tab: Tab, _said: Said) -> Answer:
+        """The classes are to be learned."""
+        started = perf_counter()
+        tab.judged = judged = self._labelling.train()
+        note = f"trained on {len(judged.labels.marks)} labels in {perf_counter() - started:.1f} s"
+        if not judged.grouped_by:
+            note += "; probabilities are rough: label each class in more than one place"
+        return {**self._answers.labels(tab, note=note), "shows": shows_of(judged)}
