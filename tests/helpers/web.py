@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 _FLAGS = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
 BROWSER_FLAGS = [f"--{flag}" for flag in (_FLAGS + "disable-component-update disable-sync").split()]
 _START_SECONDS = 200
-SLOW_MS = 60_000
+SLOW_MS = 120_000
 
 
 @dataclass

@@ -271,9 +271,8 @@ def test_what_goes_wrong_is_told_in_place_and_one_at_a_time(visit, root, tmp_pat
     page = visit.page
     (tmp_path / "broken.mp4").write_bytes(b"no video at all")
     visit.drop(tmp_path / "broken.mp4")
-    visit.wait_for(
-        "document.querySelector('#notice').textContent.startsWith('broken.mp4 cannot be read: not a readable')"
-    )
+    told = "document.querySelector('#notice').textContent"
+    visit.wait_for(f"{told}.startsWith('broken.mp4 cannot be read: not a readable')")
     assert visit.findings() == []
     (tmp_path / "large.mp4").write_bytes(bytes(2**20 + 4096))
     visit.drop(tmp_path / "large.mp4")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import signal
 import socket
 
@@ -13,15 +12,14 @@ from rspnet.cli import main
 from rspnet.search.ui.serve import announce
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
-if importlib.util.find_spec("gradio") is None:  # importing it takes seconds
+if importlib.util.find_spec("uvicorn") is None:
     pytest.skip("the extra rspnet[ui] is not installed", allow_module_level=True)
 
 
 @pytest.fixture(autouse=True)
-def as_it_was(monkeypatch):
-    """The command sets a signal handler and two environment variables for its process."""
+def as_it_was():
+    """The command sets a signal handler for its process."""
     handler = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(os, "environ", os.environ.copy())
     yield
     signal.signal(signal.SIGTERM, handler)
 
@@ -29,7 +27,7 @@ def as_it_was(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["nowhere"], "'nowhere' is no library of videos: make one with rspnet index DIR --store nowhere"),
+        (["nowhere"], "'nowhere' is no library of videos: make one with rspnet index DIR --out nowhere"),
         (["nowhere", "--port=99999"], "--port 99999: must be from 0 to 65535"),
         (["nowhere", "--max_upload_mb=0"], "--max_upload_mb 0: must be at least 1"),
         (["nowhere", "--host=no.such.name.invalid"], "cannot listen at --host no.such.name.invalid --port 7860"),
@@ -54,7 +52,7 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert main(["serve", str(tmp_path)]) == 2
     assert capsys.readouterr().err == (
-        "rspnet: error: the page needs Gradio: install the extra, pip install 'rspnet[ui]'\n"
+        "rspnet: error: the page needs Starlette and Uvicorn: install the extra, pip install 'rspnet[ui]'\n"
     )
 
 

@@ -111,18 +111,23 @@ def render_act(clip: ActClip) -> NDArray[np.uint8]:
     """The video's pixels: uint8 RGB [T, H, W, 3]."""
     rng = numpy_rng("acts-picture", clip.seed)
     _, frames = background(rng, num_frames=clip.num_frames, size=clip.size, colours=PLACES[clip.place])
-    shirt, trousers = OUTFITS[clip.outfit]
-    skin = Paint(_SKIN[rng.integers(len(_SKIN))], (0, 0, 0))
-    body = {
-        0: Paint(shirt, trousers, "along" if clip.outfit == "striped shirt" else "plain", wave=9.0),
-        1: skin,
-        2: Paint(trousers, shirt),
-        3: skin,
-    }
+    body = act_paints(clip.outfit, rng)
     for part in act_parts(clip):
         draw_part(frames, part, offset=np.zeros((clip.num_frames, 2)), paint=body[part.paint])
     frames += 0.01 * rng.standard_normal(frames.shape, dtype=np.float32)
     return np.asarray((np.clip(frames, 0, 1) * 255 + 0.5).astype(np.uint8))
+
+
+def act_paints(outfit: str, rng: np.random.Generator) -> dict[int, Paint]:
+    """How the parts of a figure in an outfit look; the skin is drawn."""
+    shirt, trousers = OUTFITS[outfit]
+    skin = Paint(_SKIN[rng.integers(len(_SKIN))], (0, 0, 0))
+    return {
+        0: Paint(shirt, trousers, "along" if outfit == "striped shirt" else "plain", wave=9.0),
+        1: skin,
+        2: Paint(trousers, shirt),
+        3: skin,
+    }
 
 
 def act_parts(clip: ActClip) -> list[Part]:
