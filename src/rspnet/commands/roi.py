@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from rspnet.config.roi import RoiConfig
+from rspnet.config.rules import DEFAULT_WEIGHTS
 from rspnet.core.console import PlainConsole
 from rspnet.core.files import sha256_of
+from rspnet.core.progress import print_note
 from rspnet.core.urls import as_path
 from rspnet.engine.runtime import pick_device
-from rspnet.features.roi_maps import explain, read_clip
+from rspnet.features.roi_maps import WORTH, explain, read_clip
 from rspnet.pretext.methods import require_heads
 from rspnet.pretext.opening import weights_file
 from rspnet.pretext.pretrained import load_pretrained
@@ -19,7 +21,7 @@ def roi(config: RoiConfig) -> None:
     """Run the command.
 
     Raises:
-        RSPNetError: an unreadable video, a bad checkpoint, or one whose heads are not linear.
+        RSPNetError: an unreadable video, a bad checkpoint, or one without the two heads.
     """
     model = require_heads(load_pretrained(config.weights), task="roi").to(pick_device(config.device))
     num_frames, size = config.num_frames or model.config["num_frames"], config.size or model.config["size"]
@@ -40,7 +42,10 @@ def roi(config: RoiConfig) -> None:
             "motion_similarity": own.motion_similarity,
             "appearance_similarity": own.appearance_similarity,
             "files": ["roi.png", "roi.mp4"],
+            "worth": f"Of such maps by the weights {DEFAULT_WEIGHTS}: {WORTH}",
         },
     )
     text = f"motion {own.motion_similarity:.3f}, appearance {own.appearance_similarity:.3f}: {folder / 'roi.png'}"
-    PlainConsole(stderr=True).print(text, highlight=False, soft_wrap=True)
+    console = PlainConsole(stderr=True)
+    console.print(text, highlight=False, soft_wrap=True)
+    print_note(console, f"of such maps by the weights {DEFAULT_WEIGHTS}: {WORTH}")

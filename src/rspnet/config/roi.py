@@ -11,6 +11,8 @@ from rspnet.config.rules import DEFAULT_WEIGHTS, Device, positional, require, re
 class RoiConfig:
     """Show where two clips are similar, in motion and in appearance: a picture and a video.
 
+    Compared are overlapping crops of a quarter of a clip's side; a map says where, not when.
+
     Example: rspnet roi a.mp4 b.mp4 --out roi
     """
 
@@ -25,11 +27,11 @@ class RoiConfig:
     second_start: float | None = None
     """Second at which the second clip starts; the default takes it from the middle."""
     num_frames: int | None = None
-    """Frames of a clip; the default is what the network was trained with. More give a finer map in time."""
+    """Frames of a clip; the default is what the network was trained with."""
     stride: int | None = None
     """Frames from one frame of a clip to the next; the default is the slow speed that the network was trained with."""
     size: int | None = None
-    """Height and width of a clip in pixels; the default is what the network was trained with. More give a finer map."""
+    """Height and width of a clip and of its crops in pixels; the default is what the network was trained with."""
     device: Device = "auto"
     """Where to run."""
 

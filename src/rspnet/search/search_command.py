@@ -192,7 +192,7 @@ def explain_clips(library: Library, clips: Pair) -> tuple[Explanation, Explanati
     """Where two clips are alike, by the RoI maps of both heads.
 
     Raises:
-        RSPNetError: the library's model has heads that are not linear.
+        RSPNetError: the library's model has not the two heads.
     """
     return explain(require_heads(library.embedder.model, task="search"), *clips)
 

@@ -17,9 +17,9 @@ from rspnet.video.writer import write_video
 
 Frames = NDArray[np.uint8]
 Row = tuple[str, Frames, Mapping[str, NDArray[np.float32]]]
-"""A clip's title, its frames uint8 [T, H, W, 3], and its maps [T, H, W] by name."""
+"""A clip's title, its frames uint8 [T, H, W, 3], and its maps [H, W] by name."""
 
-NOTE = "colour = adds to the similarity (blue a little, red most); no colour = adds nothing or takes away"
+NOTE = "colour = stands out in its clip and is alike a place of the other (blue a little, red most)"
 """How to read the maps."""
 _COLUMNS = 8
 _TILE_INCHES, _LEFT_INCHES, _TOP_INCHES, _TITLE_INCHES = 1.15, 1.25, 0.5, 0.3
@@ -29,10 +29,10 @@ _MIN_FILM_SECONDS = 3.0
 
 
 def overlay(frames: Frames, heat: NDArray[np.float32]) -> Frames:
-    """Frames [T, H, W, 3] under a map [T, H, W]: the stronger the map, the more of its colour.
+    """Frames [T, H, W, 3] under a map [H, W]: the stronger the map, the more of its colour.
 
-    Only what adds to the similarity is shown, on one scale for the whole clip (99.5th percentile); where the map is
-    zero or negative the pixels are the video's own.
+    Only what lies above zero is shown, on a scale that ends at the 99.5th percentile; where the map is zero or negative
+    the pixels are the video's own.
     """
     positive = np.maximum(heat, 0)
     share = np.clip(positive / max(float(np.percentile(positive, 99.5)), 1e-12), 0, 1)

@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rspnet.features.roi_maps import WORTH
 from rspnet.search.hits import ClassHit, Hit, Moment
 from rspnet.search.library_map import MapLayout
 from rspnet.search.standing import Place, Standing
@@ -177,9 +178,10 @@ def explanation(name: str, rank: int, shown: tuple[str, str]) -> str:
         f"<span>appearance</span><span>query</span><span>hit</span><video src='preview/{film}' muted loop playsinline "
         f"autoplay aria-label='Similarity maps over query and hit, playing'></video></div>"
         f"<div class='reading'><p>Where the middles of query and hit are alike, for each of the two tasks the network "
-        f"was trained with.</p><p>{escape(NOTE[0].upper() + NOTE[1:])}.</p></div></div>"
-        f"<details><summary>Over time</summary><a href='preview/{strip}' target='_blank'><img src='preview/{strip}' "
-        f"loading='lazy' alt='Similarity maps over the frames of query and hit, by motion and by appearance'></a>"
+        f"was trained with: {escape(NOTE)}.</p><p>Of the weights rspnet-small: {escape(WORTH)}</p></div></div>"
+        f"<details><summary>Frame by frame</summary><a href='preview/{strip}' target='_blank'>"
+        f"<img src='preview/{strip}' loading='lazy' alt='Similarity maps over the frames of query and hit, by motion "
+        f"and by appearance'></a>"
         f"</details>"
     )
 

@@ -285,7 +285,7 @@ class Service:
         """The names of a picture (made when it is looked at) and a film of where query and hit are alike.
 
         Raises:
-            RSPNetError: a file has gone, or the library's model has no linear heads.
+            RSPNetError: a file has gone, or the library's model has not the two heads.
         """
         what = (asked.clip.path, asked.start_s, asked.end_s, hit)
         strip = self.previews.offer(what, ".png", partial(self._draw, asked, hit, write_strip))

@@ -15,12 +15,12 @@ from rspnet.data.augment import centre_square
 from rspnet.data.skipped import Skip
 from rspnet.features.embedder import Embedder
 from rspnet.features.neighbours import top_k
-from rspnet.features.roi_maps import RoiClip, explain, read_clip
+from rspnet.features.roi_maps import WORTH, RoiClip, explain, read_clip
 from rspnet.features.video_stream import embedded_videos
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import require_heads
 from rspnet.show.report.report_page import Film, Films, NeighbourRows, Section, Text, Tone
-from rspnet.show.roi_picture import overlay
+from rspnet.show.roi_picture import NOTE, overlay
 from rspnet.video.clips import even_clips
 from rspnet.video.reader import View, open_video
 
@@ -157,9 +157,8 @@ def _roi_section(title: str, embedder: Embedder, query: Item, nearest: Item) -> 
     except RSPNetError as error:
         return Section(title, note=f"No similarity maps: {error}")
     text = (
-        "The first query and its nearest neighbour by motion. Colour marks what adds to their likeness (paper, "
-        f"RoI maps), blue a little, red most. Cosines: motion {own.motion_similarity:.3f}, appearance "
-        f"{own.appearance_similarity:.3f}."
+        f"The first query and its nearest neighbour by motion; {NOTE}. Cosines: motion {own.motion_similarity:.3f}, "
+        f"appearance {own.appearance_similarity:.3f}. Of such maps by the weights rspnet-small: {WORTH}"
     )
     parts = [
         _roi_films(item, clip, {"motion (RSP)": maps.motion, "appearance (A-VID)": maps.appearance})
