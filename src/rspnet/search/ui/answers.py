@@ -37,12 +37,13 @@ Answer = dict[str, Any]
 
 @dataclass
 class Tab:
-    """What is kept of one tab; `lock` lets its steps follow one another."""
+    """What is kept of one tab; `note` is what came of its last step, `lock` lets its steps follow one another."""
 
     asked: Asked | None = None
     hits: Sequence[Moment] = ()
     judged: Judged | None = None
     history: list[Change] = field(default_factory=list)
+    note: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -253,7 +254,7 @@ class Answers:
 
     # --- labels, as the page shows them -----------------------------------------------------------------------------
 
-    def labels(self, tab: Tab, *, note: str = "") -> Answer:
+    def labels(self, tab: Tab) -> Answer:
         """The classes, which of them the cards have, and the query's video in time."""
         service, asked, judged = self.service, tab.asked, tab.judged
         labels = service.labelling.read()
@@ -269,7 +270,7 @@ class Answers:
             part = asked.start_s, asked.end_s
             if marked or events:
                 in_time = strip(labels, marked, events, part, asked.clip.facts.duration_s)
-        return {"panel": classes_panel(labels, marks, own, note=note, downloads=downloads), "strip": in_time}
+        return {"panel": classes_panel(labels, marks, own, note=tab.note, downloads=downloads), "strip": in_time}
 
 
 def shows_of(judged: Judged) -> list[tuple[str, str]]:

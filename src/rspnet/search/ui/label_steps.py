@@ -29,9 +29,9 @@ class LabelSteps:
         if not isinstance(label, int) or not 0 <= label < len(classes):
             raise RSPNetError("there is no such class any more")
         change = self._labelling.mark(moment.path, moment.start_s, moment.end_s, classes[label])
-        note = f"{classes[label]}: {self._service.shown_name(moment.path)}" if change.added else "taken back"
+        tab.note = f"{classes[label]}: {self._service.shown_name(moment.path)}" if change.added else "taken back"
         tab.history = [*tab.history, change][-_STEPS_KEPT:]
-        return self._answers.labels(tab, note=note)
+        return self._answers.labels(tab)
 
     def _meant(self, tab: Tab, said: Said) -> Moment:
         if said.get("index") is not None:
@@ -43,14 +43,15 @@ class LabelSteps:
     def new_class(self, tab: Tab, said: Said) -> Answer:
         """A class was named."""
         self._labelling.add_class(str(said.get("name", ""))[:40])
+        tab.note = ""
         return self._answers.labels(tab)
 
     def undo(self, tab: Tab, _said: Said) -> Answer:
         """The last step of this tab is to be taken back."""
-        if not tab.history:
-            return self._answers.labels(tab, note="nothing of yours to undo")
-        self._labelling.undo(tab.history.pop())
-        return self._answers.labels(tab, note="undone")
+        tab.note = "undone" if tab.history else "nothing of yours to undo"
+        if tab.history:
+            self._labelling.undo(tab.history.pop())
+        return self._answers.labels(tab)
 
     def take_in(self, tab: Tab, said: Said) -> Answer:
         """A table of labels was sent."""
@@ -63,14 +64,14 @@ class LabelSteps:
             raise RSPNetError(text if text.startswith(name) else f"{name}: {text}") from error
         if count:
             tab.history = [*tab.history, change][-_STEPS_KEPT:]
-        note = f"{count} labels taken in from {name}" if count else f"nothing new in {name}"
-        return self._answers.labels(tab, note=note)
+        tab.note = f"{count} labels taken in from {name}" if count else f"nothing new in {name}"
+        return self._answers.labels(tab)
 
     def train(self, tab: Tab, _said: Said) -> Answer:
         """The classes are to be learned."""
         started = perf_counter()
         tab.judged = judged = self._labelling.train()
-        note = f"trained on {len(judged.labels.marks)} labels in {perf_counter() - started:.1f} s"
+        tab.note = f"trained on {len(judged.labels.marks)} labels in {perf_counter() - started:.1f} s"
         if not judged.grouped_by:
-            note += "; probabilities are rough: label each class in more than one place"
-        return {**self._answers.labels(tab, note=note), "shows": shows_of(judged)}
+            tab.note += "; probabilities are rough: label each class in more than one place"
+        return {**self._answers.labels(tab), "shows": shows_of(judged)}

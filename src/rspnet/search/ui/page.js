@@ -36,6 +36,7 @@ go.at = (name) => address.get(name) ?? '';
 const ask = (name, part = {}) => go({ q: name, from: null, to: null, show: null, ...part });
 
 async function run() {
+  timer = null;
   underway?.abort();
   underway = new AbortController();
   const { signal } = underway;
@@ -137,6 +138,7 @@ function showPart() {
 function showShows({ shows, query }) {
   const holder = $('#shows div');
   const choices = [...(query ? [['', 'like the query']] : []), ...shows];
+  const inside = holder.contains(document.activeElement);
   $('#shows').hidden = shows.length === 0;
   holder.replaceChildren(...choices.map(([value, text]) => {
     const label = document.createElement('label');
@@ -144,6 +146,7 @@ function showShows({ shows, query }) {
     label.append(input, text);
     return label;
   }));
+  if (inside) holder.querySelector('input:checked')?.focus({ preventScroll: true });
 }
 
 function showControls() {
