@@ -50,7 +50,7 @@ def crop_maps(own: Tensor, other: Tensor) -> Tensor:
     lengths = [part.norm(dim=1, keepdim=True) for part in parts]
     middle = torch.cat(lengths).median().clamp_min(1e-12)
     mine, theirs = (part / (length + middle) for part, length in zip(parts, lengths, strict=True))
-    best = (mine @ theirs.T).amax(dim=1)
+    best: Tensor = (mine @ theirs.T).amax(dim=1)
     return best - best.mean()
 
 
@@ -170,11 +170,9 @@ def explain(model: RSPNet, first: RoiClip, second: RoiClip) -> tuple[Explanation
     similarities = [float((a * b).sum()) for a, b in ((one.motion, two.motion), (one.appearance, two.appearance))]
     crops = [crop_vectors(encoder, torch.from_numpy(clip.detail).to(device)) for clip in (first, second)]
     found = []
-    for own, partner, clip in ((*crops, first), (*crops[::-1], second)):
-        motion, appearance = (
-            _to_frame(crop_maps(getattr(own, kind), getattr(partner, kind)), clip.shown.shape[1])
-            for kind in ("motion", "appearance")
-        )
+    for own, partner, clip in ((crops[0], crops[1], first), (crops[1], crops[0], second)):
+        pairs = (own.motion, partner.motion), (own.appearance, partner.appearance)
+        motion, appearance = (_to_frame(crop_maps(*pair), clip.shown.shape[1]) for pair in pairs)
         found.append(Explanation(motion, appearance, *similarities))
     return found[0], found[1]
 

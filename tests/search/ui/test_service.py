@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib.image
 import numpy as np
 import pytest
 from helpers import tasks_for_workers
@@ -160,6 +161,18 @@ def test_previews_are_short_cuts_that_browsers_play(service):
         assert np.abs(shown - meant).mean() < 8
 
 
+def test_pictures_of_a_video_show_its_middle_and_its_whole_length(service):
+    path = path_of(service, "second/long.mp4")
+    poster = matplotlib.image.imread(service.previews.get(service.poster(path))).astype(int)
+    strip = matplotlib.image.imread(service.previews.get(service.film_strip(service.open_library(path)))).astype(int)
+    with open_video(Path(path)) as whole:
+        frames = whole.frames_at([48, *range(4, 96, 8)]).astype(int)
+    assert np.abs(poster - frames[0]).mean() < 8
+    assert np.abs(strip - np.concatenate(list(frames[1:]), axis=1)).mean() < 8
+    assert service.offered_video(service.offer_video(path)) == Path(path)
+    assert service.offered_video("0" * 32 + ".mp4") is None
+
+
 def test_only_files_that_are_what_was_indexed_are_opened(root, tmp_path):
     """Another file in the place of an indexed one, a link to one, and one that has gone."""
     secret = copy_of(root / "videos" / "second" / "long.mp4", tmp_path / "elsewhere" / "secret.mp4")
@@ -181,6 +194,9 @@ def test_only_files_that_are_what_was_indexed_are_opened(root, tmp_path):
             lambda: service.ask(clip, 0, 1),
             lambda: service.previews.get(service.preview(clip, 0, 1)),
             lambda: service.previews.get(service.preview_hit(hit)),
+            lambda: service.previews.get(service.poster(victim)),
+            lambda: service.previews.get(service.film_strip(clip)),
+            lambda: service.offered_video(service.offer_video(victim)),
             lambda: service.explain(asked, hit),
         ):
             with pytest.raises(RSPNetError, match=r"a\.mp4 has changed or gone since it was indexed"):

@@ -107,7 +107,7 @@ class Answers:
         service = self.service
         if space not in ("motion", "appearance", "both") or colour not in service.groups or method not in methods():
             raise RSPNetError(f"there is no map {space!r} coloured by {colour!r}, drawn by {method!r}")
-        layout = service.layout(space, method)  # type: ignore[arg-type]
+        layout = service.layout(space, method)
         groups = [service.groups[colour](path) for path in service.paths]
         names = [service.shown_name(path) for path in service.paths]
         shown, colours, note = cards.map_legend(layout, groups)
