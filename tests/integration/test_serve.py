@@ -181,7 +181,7 @@ def test_from_the_first_picture_to_a_saved_list(visit, browser, server, root):
 
     page.focus("#from")
     page.keyboard.press("End")  # no further than the end of the part allows
-    visit.wait_for("new URLSearchParams(location.search).get('from') === '3.0'")
+    visit.wait_for("Number(new URLSearchParams(location.search).get('from')) === 3")
     page.keyboard.press("Home")
     visit.wait_for("document.querySelector('#part').textContent.startsWith('0.0 s to 3.2 s')")
     visit.wait_for("document.querySelector('#cards').ariaBusy === 'false'")
