@@ -98,7 +98,7 @@ def test_the_hottest_place_is_on_the_figure_that_both_clips_share():
     """By the shipped weights; of 100 pairs 88 % and 95 %, by chance 20 % (benchmarks/roi_places.py)."""
     model = load_pretrained("rspnet-small").eval()
     inside = {"motion": [], "appearance": []}
-    for number in range(3):
+    for number in range(2):
         pair = planted_pair(number, shared="act and outfit", another=False, seed=0, size=CROP * model.config["size"])
         crops = [crop_vectors(model.encoder_q, torch.from_numpy(clip.frames[::2])) for clip in pair]
         for kind, hits in inside.items():
@@ -106,5 +106,5 @@ def test_the_hottest_place_is_on_the_figure_that_both_clips_share():
                 hottest = int(crop_maps(getattr(own, kind), getattr(other, kind)).argmax())
                 row, column = (crop_centres()[hottest] * clip.boxes.shape[1]).astype(int)
                 hits.append(bool(clip.boxes[0][row, column]))
-    assert sum(inside["motion"]) >= 4, inside  # of 6; by chance in one of 60 such tests
-    assert sum(inside["appearance"]) >= 5, inside
+    assert sum(inside["motion"]) >= 3, inside  # of 4; by chance in one of 37 such tests
+    assert sum(inside["appearance"]) >= 4, inside
