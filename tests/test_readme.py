@@ -30,9 +30,23 @@ def test_every_command_has_a_row_and_every_row_a_command() -> None:
     assert sorted(rows) == sorted(COMMANDS)
 
 
-def test_linked_files_and_pictures_exist() -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", README)
-    assert all((ROOT / link).exists() for link in links if not link.startswith("http"))
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_linked_files_pictures_and_headings_exist(name: str) -> None:
+    """Of the files that are not part of the site, whose own links `make docs` checks."""
+    links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / name).read_text(encoding="utf-8"))
+    for link in links:
+        path, _, heading = link.partition("#")
+        if path.startswith("http"):
+            continue
+        target = ROOT / (path or name)
+        assert target.exists(), link
+        assert not heading or heading in headings(target), link
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MkDocs make them."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in found}
 
 
 def test_make_goals_of_the_readme_exist() -> None:

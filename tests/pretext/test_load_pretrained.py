@@ -153,10 +153,11 @@ def test_foreign_files_are_read_as_a_bare_backbone_with_the_report_of_convert(tm
 def test_a_fine_tuned_classifier_of_ours_gives_its_backbone(tmp_path: Path) -> None:
     model = Classifier(create_backbone("r3d_10_slim", input="difference"), num_classes=3, dropout=0.2)
     content: dict[str, Any] = {"task": "finetune", "model": model.state_dict(), "model_config": model.config}
-    content |= {"format": "rspnet", "schema": 1, "config": {"clips": {"num_frames": 8, "size": 64}}}
+    content |= {"format": "rspnet", "schema": 1, "config": {"clips": {"num_frames": 8, "size": 64, "stride": 2}}}
     torch.save(content, tmp_path / "last.ckpt")
     loaded, report = load_pretrained_with_report(tmp_path / "last.ckpt")
     assert (loaded.config["input"], loaded.config["num_frames"], loaded.config["size"]) == ("difference", 8, 64)
+    assert loaded.config["stride"] == 2
     assert report.skipped == dict.fromkeys(("linear.weight", "linear.bias"), "the classifier behind the backbone")
     assert all(torch.equal(v, loaded.backbone.state_dict()[k]) for k, v in model.backbone.state_dict().items())
 
