@@ -11,7 +11,7 @@ import html
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,35 @@ from rspnet.cli import COMMANDS, overview, resolve  # noqa: E402
 from rspnet.config.parser import make_parser  # noqa: E402
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+TABLES = sorted((ROOT / "docs" / "evidence").glob("*.md"))
 
 
 def on_config(config: MkDocsConfig) -> None:
-    """Fill the sections Examples and Commands of the navigation."""
-    sections: dict[str, list[Any]] = {
-        "Examples": [{title_of(path): f"examples/{path.stem}.md"} for path in EXAMPLES],
-        "Commands": ["commands/index.md", *({command: page_of(command)} for command in COMMANDS)],
-    }
+    """Fill the sections of the navigation that are left empty there."""
     assert config.nav is not None
-    for entry in config.nav:
-        for name, pages in sections.items():
-            if name in entry:
-                entry[name] = pages
+    fill(
+        config.nav,
+        {
+            "Examples": [{title_of(path): f"examples/{path.stem}.md"} for path in EXAMPLES],
+            "Commands": ["commands/index.md", *({command: page_of(command)} for command in COMMANDS)],
+            "Tables of the studies": [{in_words(path): f"evidence/{path.name}"} for path in TABLES],
+        },
+    )
+
+
+def fill(nav: list[Any], sections: Mapping[str, list[Any]]) -> None:
+    """Give sections their pages, at any depth."""
+    for entry in nav:
+        for name in entry if isinstance(entry, dict) else ():
+            if name in sections:
+                entry[name] = sections[name]
+            elif isinstance(entry[name], list):
+                fill(entry[name], sections)
+
+
+def in_words(path: Path) -> str:
+    """A file's name as a title."""
+    return path.stem.replace("-", " ").capitalize()
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

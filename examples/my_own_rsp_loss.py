@@ -10,6 +10,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn.functional import softplus
@@ -45,7 +46,11 @@ class SoftRSPMethod(rspnet.RSPNetMethod):
 
     method = "soft_rsp"
     summary = "RSP with a logistic loss, and A-VID"
-    build = SoftRSP
+
+    @classmethod
+    def build(cls, backbone: str, **arguments: Any) -> SoftRSP:
+        """The model; the arguments are those of RSPNet."""
+        return SoftRSP(backbone, **arguments)
 
 
 # %% [markdown]
