@@ -34,6 +34,7 @@ from rspnet.features.feature_cache import default_cache_folder
 from rspnet.features.labelled_features import FeatureMaker, embedder_view
 from rspnet.features.neighbours import average_precisions, bootstrap_interval, hits_at_k
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.runs.verdict import Verdict, report_command, score_line
 from rspnet.video.reader import VideoReader
 
 KS = (1, 5, 10, 20, 50)
@@ -249,7 +250,10 @@ def _write(
         stamp["official_batch"] = config.official_batch
     counts = {"gallery_videos": len(gallery.records), "queries": len(queries.records)}
     counts |= {"skipped": len(maker.log), "features_from_cache": maker.from_cache}
-    write_result(folder, command="retrieve", protocol=stamp, results={**figures, **counts, "per_class": PER_CLASS})
+    line = score_line("recall@1", figures["recall@1"], classes=len(names), videos=len(queries.records))
+    verdict = Verdict([line], [report_command(folder)])
+    results = {**figures, **counts, "per_class": PER_CLASS}
+    write_result(folder, command="retrieve", protocol=stamp, results=results, ending=verdict.as_ending())
     shown = Table(
         "", "score %", "95 % interval", title=f"{counts['queries']} queries, {counts['gallery_videos']} videos"
     )
@@ -258,3 +262,4 @@ def _write(
     console = PlainConsole(stderr=True)
     console.print(shown)
     console.print(f"{counts['skipped']} skipped; details: {folder}", highlight=False, soft_wrap=True)
+    verdict.print_to(console)
