@@ -65,6 +65,6 @@ def preview(cost: IndexCost, parts: Callable[[], Iterable[Embedded]]) -> str:
     """What all of it costs, from some seconds of the parts of a sample; nothing is written."""
     for embedded in parts():
         cost.take(embedded)
-        if cost.meter.seconds > SAMPLE_SECONDS:
+        if cost.meter.seconds > SAMPLE_SECONDS and cost.meter.whole() is not None:
             break
     return cost.whole()
