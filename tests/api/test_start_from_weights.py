@@ -67,7 +67,7 @@ def test_network_and_clips_are_those_of_the_weights_unless_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chosen_options, "find_videos", lambda root, _list: [VideoRecord(Path(root), "v")] * 40)
-    monkeypatch.setattr(chosen_options, "short_length", lambda *_args, **_options: 30)
+    monkeypatch.setattr(chosen_options, "short_length", lambda *_args, **_options: 300)
     weights = f"--weights={save_tiny_checkpoint(tmp_path / 'tiny.ckpt')}"
     tiny = load_pretrained(tmp_path / "tiny.ckpt").config
     config = chosen(["videos", weights, "--max_steps=7", "--engine.device=cpu"])
