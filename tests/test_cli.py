@@ -54,7 +54,7 @@ def test_help_is_quick_and_imports_no_torch() -> None:
     [
         (["fly"], "unknown command 'fly': one of demo,"),
         (["pretrain", "--out", "run"], "name a folder or a list of videos: rspnet pretrain VIDEOS"),
-        ([*PRETRAIN, "--data.sise", "3"], "unrecognized arguments: --data.sise 3: did you mean --data.size?"),
+        ([*PRETRAIN, "--data.sise", "3"], "did you mean --data.size? (rspnet pretrain --help"),
         ([*PRETRAIN, "--data.size", "3"], "--data.size 3: must be at least 16 pixels"),
         ([*PRETRAIN, "--data.size", "large"], "--data.size 'large': must be a whole number (rspnet pretrain --help"),
         ([*PRETRAIN, "--data.fps", "nan"], "--data.fps 'nan': must be a number (rspnet"),
