@@ -204,10 +204,13 @@ def crop_centres() -> NDArray[np.float64]:
 
 
 def _to_frame(maps: Tensor, side: int) -> NDArray[np.float32]:
-    """A map of crops [PLACES^2] at every pixel [P, P]: linear between the middles of crops, level beyond the last."""
+    """A map of crops [PLACES^2] at every pixel [P, P]: linear between the middles of crops, fading to the borders."""
     inner = round(side * (1 - 1 / CROP))
     square = maps.reshape(1, 1, PLACES, PLACES).float()
     whole = F.interpolate(square, size=(inner, inner), mode="bilinear", align_corners=True)
     before = (side - inner) // 2
     edges = (before, side - inner - before)
-    return np.asarray(F.pad(whole, (*edges, *edges), mode="replicate")[0, 0].cpu().numpy(), np.float32)
+    level = F.pad(whole, (*edges, *edges), mode="replicate")[0, 0].cpu().numpy()
+    to_border = np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5) / max(before, 1)
+    fade = np.minimum(to_border, 1)
+    return np.asarray(level * fade[:, None] * fade, np.float32)
