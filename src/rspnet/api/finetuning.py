@@ -16,6 +16,7 @@ from rspnet.api.training_options import make_schedule, optimizer_of
 from rspnet.config.finetune import FinetuneConfig
 from rspnet.config.old_words import in_new_settings
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK
+from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
 from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
@@ -217,14 +218,14 @@ class Finetuning:
         if self.config.protocol == "official":
             print_note(console, "--protocol official picks the epoch on the test split")
 
-    def preview(self, console: Console) -> None:
+    def preview(self, console: PlainConsole) -> None:
         """Print the plan, every warning, and what it will take in memory, disk and time; nothing is written.
 
         Raises:
             ConfigError: a batch larger than the data set.
         """
         job, device, clips = self.job(), self.engine.device, self.config.clips
-        job.announce(console)  # type: ignore[arg-type]
+        job.announce(console)
         console.print(f"memory: about {self.memory() / 2**30:.1f} GiB a process")
         console.print(f"disk: about {disk_of(job, keep=self.engine.keep)} of checkpoints")
         if not can_measure(device):

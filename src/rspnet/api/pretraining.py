@@ -212,7 +212,8 @@ class Pretraining:
     def verdict(self) -> Verdict:
         """How the training went, from its curves and the vectors that it left in the queue, and what comes next."""
         config, folder = self.config, Path(self.config.out)
-        lines, videos = [], shlex.quote(str(config.data.list or config.data.root))
+        lines: list[str] = []
+        videos = shlex.quote(str(config.data.list or config.data.root))
         rows = read_curves(folder / METRICS) if "csv" in config.engine.loggers else []
         last = [row for row in rows if int(row["step"]) > self.plan.total_steps - self.plan.steps_per_epoch]
         told = [float(row["motion_accuracy"]) for row in last if "motion_accuracy" in row]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
+from typing import cast
 
 import torch
 from rich.console import Console
+from torch import nn
 
 from rspnet.core.cost import as_bytes, as_time
 from rspnet.engine.launch import make_fabric
@@ -46,8 +48,9 @@ def measure(job: Job, engine: Engine) -> ClipSeconds | None:
     layout = torch.channels_last_3d if engine.channels_last else torch.contiguous_format
     job.model.to(engine.device, memory_format=layout)  # type: ignore[call-overload]
     job.model.train()
-    process = TrainingProcess(fabric, fabric.setup_module(job.trained))  # type: ignore[arg-type]
-    loads, steps = [], []
+    process = TrainingProcess(fabric, cast(nn.Module, fabric.setup_module(job.trained)))
+    loads: list[float] = []
+    steps: list[float] = []
     batches, started = iter(job.batches(BatchShare(0, 0, 1, None))), perf_counter()
     while len(steps) < _STEPS or perf_counter() - started < SECONDS:
         began = perf_counter()

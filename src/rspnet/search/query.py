@@ -178,8 +178,15 @@ class Library:
             [self.embed(clip.video, start_s=clip.start_s, end_s=clip.end_s) for clip in clips]
             for clips in (like, unlike)
         )
-        without = {"not_same_video": not_same_video, "not_same_part": not_same_part}
-        return search(self.store, wanted, unlike=unwanted, alpha=alpha, k=k, **without)
+        return search(
+            self.store,
+            wanted,
+            unlike=unwanted,
+            alpha=alpha,
+            k=k,
+            not_same_video=not_same_video,
+            not_same_part=not_same_part,
+        )
 
     def embed(self, video: str | os.PathLike[str], *, start_s: float = 0.0, end_s: float | None = None) -> Query:
         """The windows of a query; raises as `search`."""
