@@ -53,8 +53,9 @@ def test_float32_without_tf32_is_near_float64(name: str) -> None:
             features = backbone(clips.to(DEVICE, dtype).contiguous(memory_format=torch.channels_last_3d))
             features.square().mean().backward()
         found[dtype] = features, next(backbone.parameters()).grad
-    for exact, rounded in zip(*found.values(), strict=True):
-        assert (rounded.double() - exact).norm() < 1e-4 * exact.norm()
+    # A value near 0 may fall on the other side of a ReLU, which gradients see: up to 3e-3 on a CPU, too. TF32: 3e-4.
+    for exact, rounded, tolerance in zip(*found.values(), (2e-5, 1e-2), strict=True):
+        assert float((rounded.double() - exact).norm() / exact.norm()) < tolerance
 
 
 @needs_gpu

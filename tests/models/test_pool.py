@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from rspnet.models.pool import halve_time_pool, max_pool
+from rspnet.models.pool import _RepeatablePool, halve_time_pool, max_pool
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 7, 6), (1, 2, 1, 3, 3), (2, 3, 2, 1, 5)])
@@ -25,6 +25,21 @@ def test_gradients_are_those_of_the_stock_pool() -> None:
         assert torch.equal(found, expected)
         gradients = [torch.autograd.grad(out.square().sum(), x)[0] for out in (found, expected)]
         assert torch.equal(*gradients)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 7, 6), (1, 2, 1, 2, 2), (2, 3, 2, 1, 5)])
+def test_the_repeatable_gradient_is_that_of_the_stock_pool(shape: tuple[int, ...]) -> None:
+    x = torch.randint(3, shape).double().requires_grad_()  # with ties
+    for kernel, stride, padding in (
+        ((3, 3, 3), (1, 1, 1), (1, 1, 1)),
+        ((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+        ((3, 3, 3), (2, 2, 2), (1, 1, 1)),
+    ):
+        found, expected = _RepeatablePool.apply(x, kernel, stride, padding), F.max_pool3d(x, kernel, stride, padding)
+        assert torch.equal(found, expected)
+        weights = torch.randn_like(found)
+        gradients = [torch.autograd.grad((out * weights).sum(), x)[0] for out in (found, expected)]
+        torch.testing.assert_close(*gradients)
 
 
 def test_autocast_keeps_the_precision_of_the_clip_and_goes_on_after_it() -> None:

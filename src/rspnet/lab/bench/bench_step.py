@@ -10,15 +10,13 @@ from typing import Any
 import torch
 
 from rspnet.api.pretraining_plan import FORWARDS_PER_STEP
-from rspnet.engine.optim import make_optimizer
 from rspnet.engine.runtime import has_native_bf16, multiply_adds
+from rspnet.lab.bench.our_step import DECAY, LR, OurStep, random_views
 from rspnet.lab.bench.plain import plain_copy, plain_step, use_stock_convolutions
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.rspnet import RSPNet
-from rspnet.pretext.speed import SpeedViews
 
 _MATMUL_SIZE = 4096
-_LR, _DECAY = 1e-3, 1e-4
 _CPU = torch.device("cpu")
 
 
@@ -91,32 +89,12 @@ def multiply_adds_per_clip(backbone: str, *, num_frames: int, size: int) -> int:
 
 def _routes(backbone: str, *, batch_size: int, num_frames: int, size: int) -> dict[str, Callable[[], object]]:
     """What is timed, by name."""
-    generator = torch.Generator().manual_seed(0)
-    shape = (batch_size, 3, num_frames, size, size)
-    views = SpeedViews(*(torch.randn(shape, generator=generator) for _ in SpeedViews._fields))
-    our_views = SpeedViews(*(view.contiguous(memory_format=torch.channels_last_3d) for view in views))
+    views = random_views(batch_size, num_frames=num_frames, size=size)
     model = RSPNet(backbone)
     plain = plain_copy(model)
-    ours = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch types 4-d formats only
-    plain_optimizer = torch.optim.SGD(
-        plain.encoder_q.parameters(), lr=_LR, momentum=0.9, weight_decay=_DECAY, foreach=False
-    )
-    our_optimizer = make_optimizer(ours.encoder_q.parameters(), name="sgd", lr=_LR, weight_decay=_DECAY)
     native = has_native_bf16(_CPU)
+    ours = OurStep(model, views, _CPU, halved=native)
+    optimizer = torch.optim.SGD(plain.encoder_q.parameters(), lr=LR, momentum=0.9, weight_decay=DECAY, foreach=False)
     kind = torch.bfloat16 if native else torch.float32
-    left, right = (torch.randn(_MATMUL_SIZE, _MATMUL_SIZE, generator=generator).to(kind) for _ in range(2))
-
-    def our_step() -> None:
-        our_optimizer.zero_grad()
-        outputs = ours.group_outputs(our_views, step_seed=0)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=native):
-            output = next(outputs)
-        output.loss.backward()
-        ours.finish_step()
-        our_optimizer.step()
-
-    return {
-        "plain": lambda: plain_step(plain, views, plain_optimizer),
-        "ours": our_step,
-        "matmul": lambda: left @ right,
-    }
+    left, right = (torch.randn(_MATMUL_SIZE, _MATMUL_SIZE).to(kind) for _ in range(2))
+    return {"plain": lambda: plain_step(plain, views, optimizer), "ours": ours, "matmul": lambda: left @ right}
