@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.hooks import RemovableHandle
 
 from rspnet.models.backbone import Backbone
 
@@ -17,7 +18,8 @@ _SHORTEST_CLIP = (1, 3, 5, 32, 32)
 def fold_batch_norms(backbone: Backbone) -> Backbone:
     """A copy in eval mode that computes the same function (to rounding) without batch norms, for inference only.
 
-    Which convolution a batch norm follows is found by watching a clip pass through on the meta device.
+    Which convolution a batch norm follows is found by watching a short clip pass through. (Not on the meta device:
+    torch computes shapes of sums there in Python, and imports its compiler for that, which takes longer.)
     """
     folded = copy.deepcopy(backbone).eval()
     if not any(isinstance(module, nn.BatchNorm3d) for module in folded.modules()):
@@ -32,22 +34,23 @@ def fold_batch_norms(backbone: Backbone) -> Backbone:
 
 def _followers(backbone: Backbone) -> dict[str, str]:
     """Names of convolutions, and of the batch norms that take just their outputs."""
-    shadow = copy.deepcopy(backbone).to("meta")
     makers: dict[int, tuple[str, Tensor]] = {}  # the tensors are kept: an id is reused once its object is gone
     found: dict[str, str] = {}
 
-    def watch(name: str, module: nn.Module) -> None:
+    def watch(name: str, module: nn.Module) -> RemovableHandle:
         def after(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             if isinstance(module, nn.Conv3d):
                 makers[id(output)] = name, output
             else:
                 found[makers[id(inputs[0])][0]] = name
 
-        module.register_forward_hook(after)
+        return module.register_forward_hook(after)
 
-    for name, module in shadow.named_modules():
-        if isinstance(module, nn.Conv3d | nn.BatchNorm3d):
-            watch(name, module)
+    watched = (item for item in backbone.named_modules() if isinstance(item[1], nn.Conv3d | nn.BatchNorm3d))
+    hooks = [watch(name, module) for name, module in watched]
+    weights = next(backbone.parameters())
     with torch.no_grad():
-        shadow(torch.empty(_SHORTEST_CLIP, device="meta"))
+        backbone(weights.new_zeros(_SHORTEST_CLIP))
+    for hook in hooks:
+        hook.remove()
     return found

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.features.read import matrix
 from rspnet.features.windows import ClipSettings
+from rspnet.search.lance import import_lancedb
 from rspnet.search.library_tables import About, ClipRows, FileRow, Vectors, clip_table, conditions, file_table
 
 if TYPE_CHECKING:
@@ -315,7 +316,7 @@ def _is_old(made: datetime) -> bool:
 def _connect(uri: str) -> Any:
     os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings are about its own interfaces
     try:
-        import lancedb
+        lancedb = import_lancedb()
     except ModuleNotFoundError as error:
         raise ConfigError("libraries need LanceDB: install the extra, pip install 'rspnet[search]'") from error
     if "://" not in uri and Path(uri).exists() and not Path(uri).is_dir():
