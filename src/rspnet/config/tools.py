@@ -46,11 +46,14 @@ class BenchConfig:
     Example: rspnet bench step --backbone s3dg
     """
 
-    name: Literal["step", "data", "train", "embed", "memory", "search", "scaling", "checkpoint", "growth"] = positional(
-        "step: a whole pre-training step; data: video file to augmented clips; train: video files to updated weights; "
-        "embed: video files to features; memory: of training and loader; search: a library of 200,000 clips; "
-        "scaling: steps on one process, virtual and real ranks; checkpoint: what writing one costs a training; "
-        "growth: what steps cost by the number of videos, exit code 1 where one grows faster than that number."
+    name: Literal["step", "data", "train", "embed", "memory", "search", "scaling", "checkpoint", "growth", "waits"] = (
+        positional(
+            "step: a whole pre-training step; data: video file to augmented clips; train: files to updated weights; "
+            "embed: video files to features; memory: of training and loader; search: a library of 200,000 clips; "
+            "scaling: steps on one process, virtual and real ranks; checkpoint: what writing one costs a training; "
+            "growth: what steps cost by the number of videos, exit code 1 where one grows faster than that number; "
+            "waits: index, embed and search as whole processes against decoding alone."
+        )
     )
     backbone: str = "r3d_18"
     """Network of all benches but data and search (the names: see pretrain --help)."""
@@ -64,6 +67,8 @@ class BenchConfig:
     """Loader processes of the bench train; with any the clock counts."""
     videos: list[str] = field(default_factory=list)
     """Videos for the benches data and embed, which make four kinds themselves without them; a folder for train."""
+    short_videos: int = 16
+    """Videos of the bench waits, which makes them itself."""
     loader_videos: int = 10_000
     """Videos that the bench memory reads; growth counts after 1,000, and up to that nothing is read."""
     growth_videos: list[int] = field(default_factory=lambda: [1000, 10_000, 100_000, 1_000_000])
@@ -74,6 +79,7 @@ class BenchConfig:
     def __post_init__(self) -> None:
         require_backbone(self.backbone, option="backbone")
         require(self.name != "train" or len(self.videos) == 1, "bench train needs --videos FOLDER, one folder")
+        require(self.short_videos >= 2, f"--short_videos {self.short_videos}: must be at least 2")
         for name in ("repeats", "threads"):
             require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
         require(self.batch_size >= 2, f"--batch_size {self.batch_size}: must be at least 2, batch norm needs two")

@@ -59,6 +59,10 @@ def run_bench(config: BenchConfig) -> dict[str, Any]:
             from rspnet.lab.bench.bench_scaling import bench_scaling
 
             return bench_scaling(backbone=config.backbone, batch_size=config.batch_size, repeats=config.repeats)
+        case "waits":
+            from rspnet.lab.bench.bench_waits import bench_waits
+
+            return bench_waits(videos=config.short_videos)
         case "search":
             from rspnet.lab.bench.bench_search import bench_search
 
