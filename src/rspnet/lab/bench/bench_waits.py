@@ -15,7 +15,6 @@ from rspnet.core.errors import RSPNetError
 from rspnet.data.synthetic.procedural import plan_clips, render_frames, write_set
 from rspnet.video.writer import write_video
 
-MODEL = "rspnet-small"
 _DECODE = """
 import sys
 import av
@@ -52,12 +51,10 @@ def bench_waits(*, videos: int) -> dict[str, Any]:
         for folder in ("single", "short", "film"):
             files = [str(path) for path in (short if folder == "short" else [work / folder / "film.mp4"])]
             rows.append(_row(f"decode {folder}", [sys.executable, "-c", _DECODE, *files]))
-            for command, options in (("index", ["--store"]), ("embed", ["--out"])):
-                named = [str(work / folder)] if command == "index" else [MODEL, str(work / folder)]
-                target = str(work / f"{command} {folder}")
-                own = [*_rspnet(command), *named, *options, target, "--num_workers", "0"]
-                rows.append(_row(f"{command} {folder}", own))
-        again = [*_rspnet("index"), str(work / "short"), "--store", str(work / "index short"), "--num_workers", "0"]
+            for command in ("index", "embed"):
+                own = [*_rspnet(command), str(work / folder), "--out", str(work / f"{command} {folder}")]
+                rows.append(_row(f"{command} {folder}", [*own, "--num_workers", "0"]))
+        again = [*_rspnet("index"), str(work / "short"), "--out", str(work / "index short"), "--num_workers", "0"]
         rows.append(_row("index short again", again))
         rows.append(_row("search short", [*_rspnet("search"), str(work / "index short"), str(short[0])]))
     return {"rows": _against_decoding(rows), "videos": videos}
