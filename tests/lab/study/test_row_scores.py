@@ -68,7 +68,7 @@ def test_a_small_part_keeps_several_videos_of_three_classes(labelled: Path) -> N
 
 
 def test_sets_that_do_not_serve_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RSPNetError, match=r"cannot read .*--root is a folder"):
+    with pytest.raises(RSPNetError, match=r"cannot read .*the data set is a folder"):
         read(tmp_path)
     with pytest.raises(RSPNetError, match="has no column 'who', which the study asks for"):
         read(write_csv(tmp_path, ["a,red,train,1"], "file,class,split,size"))

@@ -33,7 +33,7 @@ class JudgedSpec:
     """A set besides the one that is trained on; its task has its name.
 
     Attributes:
-        folder: with clips.csv, seen from the study's --root.
+        folder: with clips.csv, seen from the study's data set.
         drawn: instead of a folder, so many procedural videos of this package, a third of them for test.
         videos: column of the video's path below the folder.
         label: column of the class.

@@ -106,7 +106,7 @@ def read_rows(path: Path, *, columns: Sequence[str]) -> Rows:
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError) as error:
-        raise RSPNetError(f"cannot read {str(path)!r}: {error}; --root is a folder with clips.csv") from error
+        raise RSPNetError(f"cannot read {str(path)!r}: {error}; the data set is a folder with clips.csv") from error
     missing = [name for name in columns if not rows or name not in rows[0]]
     if missing:
         raise RSPNetError(f"{str(path)!r} has no column {missing[0]!r}, which the study asks for")
