@@ -63,8 +63,8 @@ def index() -> dict[str, Any]:
     from rspnet.features.windows import ClipSettings
     from rspnet.lab.bench.bench_search import random_checkpoint
     from rspnet.search.index import update
+    from rspnet.search.library_store import Store
     from rspnet.search.library_tables import About
-    from rspnet.search.store import Store
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(prefix="rspnet-bench-") as name:

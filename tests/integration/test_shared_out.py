@@ -95,7 +95,7 @@ def test_scores(folder: Path, command: str, ranks: int) -> None:
 
 @pytest.mark.parametrize("ranks", RANKS[1:])
 def test_index(folder: Path, ranks: int) -> None:
-    from rspnet.search.store import Store
+    from rspnet.search.library_store import Store
 
     one, several = (Store(str(folder / f"index-{count}")) for count in (1, ranks))
     assert len(one) > 14

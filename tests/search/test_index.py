@@ -24,8 +24,8 @@ from rspnet.data.cuts import Cut
 from rspnet.data.synthetic.procedural import plan_clips, render_frames
 from rspnet.search import Hit, Library
 from rspnet.search import index as index_module
+from rspnet.search.library_store import Store
 from rspnet.search.library_tables import FileRow
-from rspnet.search.store import Store
 from rspnet.video.reader import VideoReader
 from rspnet.video.writer import write_video
 

@@ -8,9 +8,9 @@ from helpers.libraries import about, clip_rows, file_row
 from reference.align_reference import several
 
 from rspnet.core.errors import RSPNetError
+from rspnet.search.library_store import Store
 from rspnet.search.query import Query, locate, search, without_parts
 from rspnet.search.search_command import below_one_folder, clip_of
-from rspnet.search.store import Store
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
 

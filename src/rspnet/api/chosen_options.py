@@ -75,7 +75,8 @@ def choose_finetuning(config: FinetuneConfig, names: Sequence[str]) -> dict[str,
 
 
 def _window(data: Mapping[str, Any]) -> int:
-    return int(data.get("num_frames", 16)) * max(data.get("speeds", [2]))
+    frames, speeds = int(data.get("num_frames", 16)), [int(speed) for speed in data.get("speeds", [2])]
+    return frames * max(speeds)
 
 
 def _of_weights(model: PretextModel) -> dict[str, Any]:

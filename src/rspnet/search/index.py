@@ -35,8 +35,8 @@ from rspnet.pretext.opening import weights_file
 from rspnet.pretext.outside import OutsideBackbone
 from rspnet.runs.verdict import Verdict
 from rspnet.search.index_cost import IndexCost, preview, sample_of
+from rspnet.search.library_store import Store
 from rspnet.search.library_tables import About, ClipRows, FileRow
-from rspnet.search.store import Store
 from rspnet.video.reader import VideoReader
 
 _BATCH_VIDEOS, _BATCH_WINDOWS = 64, 512

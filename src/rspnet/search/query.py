@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -26,8 +26,8 @@ from rspnet.features.window_clips import CutVideo, WindowClips
 from rspnet.pretext.opening import weights_file
 from rspnet.search.align import best_alignment
 from rspnet.search.hits import Hit
+from rspnet.search.library_store import Store
 from rspnet.search.library_tables import ClipRows, joined
-from rspnet.search.store import Store
 
 _CANDIDATES_PER_HIT = 8
 _MIN_CANDIDATES = 64
@@ -254,7 +254,7 @@ def search(
     for query in wanted:
         paths.update(dict.fromkeys(_candidates(store, query, alpha=alpha, k=found, not_content=own, within=within)))
     hop = store.about.clip.hop_s
-    videos = store.clips_of(list(paths))
+    videos: Iterable[ClipRows] = store.clips_of(list(paths))
     if not_same_part:
         videos = [rest for video in videos if len((rest := without_parts(video, wanted)).window)]
     hits = [locate(wanted, video, unlike=unlike, alpha=alpha, hop_s=hop) for video in videos]

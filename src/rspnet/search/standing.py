@@ -10,9 +10,9 @@ import numpy as np
 
 from rspnet.core.rng import numpy_rng
 from rspnet.search.hits import Hit
+from rspnet.search.library_store import Store
 from rspnet.search.library_tables import ClipRows, FileRow
 from rspnet.search.query import Query, locate
-from rspnet.search.store import Store
 
 _MOST_VIDEOS = 300
 _MOST_WINDOWS = 20_000

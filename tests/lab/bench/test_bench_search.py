@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from rspnet.lab.bench.bench_search import bench_search
-from rspnet.search import store
+from rspnet.search import library_store
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
 
 
 def test_an_indexed_library_finds_what_an_exact_search_finds(monkeypatch):
-    monkeypatch.setattr(store, "ANN_FROM_CLIPS", 3000)
+    monkeypatch.setattr(library_store, "ANN_FROM_CLIPS", 3000)
     result = bench_search(num_clips=4000, queries=10, added_videos=20, backbone="r3d_10_slim")
     assert result["clips"] == 4000
     assert [row["alpha"] for row in result["rows"]] == [0.0, 0.5, 1.0]

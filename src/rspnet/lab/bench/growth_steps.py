@@ -32,9 +32,9 @@ from rspnet.lab.bench.bench_search import random_checkpoint
 from rspnet.runs.embed_run import Embedding, run_embedding
 from rspnet.runs.resume import videos_sha256
 from rspnet.search.index import update
+from rspnet.search.library_store import Store
 from rspnet.search.library_tables import About
 from rspnet.search.query import Query, search
-from rspnet.search.store import Store
 from rspnet.video.reader import VideoReader
 
 BACKBONE = "r3d_10_slim"

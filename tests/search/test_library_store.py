@@ -12,11 +12,11 @@ import pytest
 from helpers.libraries import about, clip_rows, file_row, unit_rows
 
 from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.search import library_store as module
 from rspnet.search import query as query_module
-from rspnet.search import store as module
+from rspnet.search.library_store import Store
 from rspnet.search.library_tables import joined
 from rspnet.search.query import Query, search
-from rspnet.search.store import Store
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
 
