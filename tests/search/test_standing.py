@@ -9,7 +9,7 @@ from helpers.libraries import about, clip_rows, file_row
 
 from rspnet.search import standing
 from rspnet.search.query import Query, locate
-from rspnet.search.standing import Place, Yardstick
+from rspnet.search.standing import Rank, Yardstick
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def test_a_rank_is_one_more_than_the_videos_that_are_more_alike(library):
     hits = [locate([query], rows, alpha=0.3, hop_s=1.0) for rows in videos.values()]
     found = yardstick.standings(hits, [query], alpha=0.3, not_same_video=False)
     for hit, place in zip(hits, found, strict=True):
-        assert place.motion == Place(1 + sum(other.motion > hit.motion + 1e-9 for other in hits), 23, True)
-        assert place.appearance == Place(1 + sum(other.appearance > hit.appearance + 1e-9 for other in hits), 23, True)
+        assert place.motion == Rank(1 + sum(other.motion > hit.motion + 1e-9 for other in hits), 23, True)
+        assert place.appearance == Rank(1 + sum(other.appearance > hit.appearance + 1e-9 for other in hits), 23, True)
     assert str(found[5].motion) == "1st of 23"
     others = yardstick.standings(hits[:5], [query], alpha=0.3, not_same_video=True)
     assert {place.motion.of for place in others} == {22}  # without the query's own video
@@ -56,10 +56,10 @@ def test_a_large_library_is_held_against_a_sample(library, monkeypatch):
     ],
 )
 def test_ranks_in_words(rank, of, text):
-    assert str(Place(rank, of, True)) == text
+    assert str(Rank(rank, of, True)) == text
 
 
 def test_the_share_falls_by_ratios():
-    shares = [Place(rank, 1000, True).share for rank in (1, 10, 100, 1000)]
+    shares = [Rank(rank, 1000, True).share for rank in (1, 10, 100, 1000)]
     assert shares == pytest.approx([1, 2 / 3, 1 / 3, 0])
-    assert Place(1, 1, True).share == 1
+    assert Rank(1, 1, True).share == 1

@@ -43,7 +43,14 @@ from rspnet.runs.resume import training_settings
 from rspnet.runs.run_folder import plain
 from rspnet.runs.scoring import NOT_OF_THE_WEIGHTS, finetune_stamp, write_scores
 from rspnet.runs.training import BatchShare, Engine, Job, Outcome, TrainingProcess, train
-from rspnet.runs.training_preview import CLIPS_OF_A_GROUP, NOT_MEASURED, can_measure, disk_of, measure, say_cost
+from rspnet.runs.training_preview import (
+    CLIPS_OF_A_GROUP,
+    NOT_MEASURED,
+    can_measure,
+    disk_of,
+    measure_training,
+    say_cost,
+)
 
 SHOWN = {"loss": "loss", "top1": "top-1"}
 _SELECTED_ON = {"last": None, "validation": "validation", "official": "test"}
@@ -235,7 +242,7 @@ class Finetuning:
         few = replace(clips, batch_size=min(CLIPS_OF_A_GROUP, clips.batch_size))
         engine = replace(self.config.engine, devices=1, num_nodes=1)
         tried = replace(self, config=replace(self.config, clips=few, engine=engine), workers=0)
-        found = measure(tried.job(), self.engine)
+        found = measure_training(tried.job(), self.engine)
         share, steps = clips.batch_size // (local * nodes), job.schedule.total_steps
         say_cost(console, found, clips=share, steps=steps, workers=self.workers, device=device)
         console.print("then the test videos are scored", highlight=False)

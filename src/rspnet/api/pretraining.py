@@ -44,7 +44,14 @@ from rspnet.runs.pretraining_data import PretrainingClips, pretraining_batches, 
 from rspnet.runs.resume import training_settings
 from rspnet.runs.run_folder import plain, write_result
 from rspnet.runs.training import BatchShare, Engine, Job, Outcome, TrainingProcess, train
-from rspnet.runs.training_preview import CLIPS_OF_A_GROUP, NOT_MEASURED, can_measure, disk_of, measure, say_cost
+from rspnet.runs.training_preview import (
+    CLIPS_OF_A_GROUP,
+    NOT_MEASURED,
+    can_measure,
+    disk_of,
+    measure_training,
+    say_cost,
+)
 from rspnet.runs.verdict import Verdict, rank_line, report_command, rsp_line
 
 
@@ -104,7 +111,7 @@ class Pretraining:
         engine = replace(self.config.engine, devices=1, num_nodes=1)
         small = replace(self.config, data=replace(data, batch_size=clips), engine=engine)
         tried = replace(self, config=small, plan=replace(self.plan, workers=0, world_size=1))
-        found = measure(tried.job(), tried.engine())
+        found = measure_training(tried.job(), tried.engine())
         share = data.batch_size // self.plan.world_size
         say_cost(console, found, clips=share, steps=self.plan.total_steps, workers=self.plan.workers, device=device)
 

@@ -29,7 +29,7 @@ exit $code
 
 
 @dataclass(frozen=True)
-class Step:
+class PlanStep:
     """One command of the chain.
 
     Attributes:
@@ -67,7 +67,7 @@ def plan_cell(config: PlanConfig) -> None:
     print(f"\n# on SLURM:\nsbatch --dependency=afterok:$(sbatch --parsable {first}) {second}")
 
 
-def chain(config: PlanConfig, cell: Cell) -> list[Step]:
+def chain(config: PlanConfig, cell: Cell) -> list[PlanStep]:
     """The commands: pre-train, fine-tune, evaluate, compare."""
     gpus = cell.gpus if config.gpus is None else config.gpus
     tuned = CLIPS_A_GPU.get(cell.name, _batch(f"finetune/{cell.name}", "clips")) * gpus
@@ -76,22 +76,22 @@ def chain(config: PlanConfig, cell: Cell) -> list[Step]:
     longer = f" --epochs {cell.epochs}" if cell.epochs != _recipe(f"pretrain/k400-{cell.network}")["epochs"] else ""
     many = f" --engine.devices {gpus}" if gpus > 1 else ""
     return [
-        Step(
+        PlanStep(
             "pretrain",
             f"rspnet pretrain {shlex.quote(config.videos)} --recipe pretrain/k400-{cell.network}{longer}{many} "
             f"--out {before} --engine.checkpoint_every 500 --resume",
             _pretraining_time(config, cell, gpus),
             gpus,
         ),
-        Step(
+        PlanStep(
             "finetune",
             f"rspnet finetune {shlex.quote(config.dataset)} --recipe finetune/{cell.name} --weights {before}{many} "
             f"--clips.batch_size {tuned} --protocol official --out {after} --resume",
             _finetuning_time(config, cell),
             gpus,
         ),
-        Step("evaluate", f"rspnet evaluate {after} --out {after}/evaluate", "minutes on one GPU; the same view again"),
-        Step("compare", f"rspnet compare {after}", f"seconds; ends in: published {cell.top1}, yours ..."),
+        PlanStep("evaluate", f"rspnet evaluate {after} --out {after}/evaluate", "minutes on one GPU; same view again"),
+        PlanStep("compare", f"rspnet compare {after}", f"seconds; ends in: published {cell.top1}, yours ..."),
     ]
 
 

@@ -36,7 +36,7 @@ class ClipSeconds:
         return max(self.step, self.load / workers) if workers else self.step + self.load
 
 
-def measure(job: Job, engine: Engine) -> ClipSeconds | None:
+def measure_training(job: Job, engine: Engine) -> ClipSeconds | None:
     """Do a few steps of a job without its optimiser; None where it has too few batches.
 
     Args:

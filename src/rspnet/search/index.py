@@ -34,7 +34,7 @@ from rspnet.pretext.methods import require_heads
 from rspnet.pretext.opening import weights_file
 from rspnet.pretext.outside import OutsideBackbone
 from rspnet.runs.verdict import Verdict
-from rspnet.search.index_cost import IndexCost, preview, sample_of
+from rspnet.search.index_cost import IndexCost, preview_index, sample_of
 from rspnet.search.library_store import Store
 from rspnet.search.library_tables import About, ClipRows, FileRow
 from rspnet.video.reader import VideoReader
@@ -105,7 +105,7 @@ def _preview(uri: str, about: About, embedder: Embedder, paths: Sequence[str]) -
     clips = VideoClips(
         [VideoRecord(as_path(path), path) for path in sample_of(list(todo))], LibraryClips(WindowClips(about.clip), {})
     )
-    text = preview(cost, lambda: embedder.stream_parts(clips)) if todo else "nothing to do"
+    text = preview_index(cost, lambda: embedder.stream_parts(clips)) if todo else "nothing to do"
     counts = f"{len(todo)} videos to do, {len(paths) - len(todo)} unchanged"
     PlainConsole(quiet=rank() > 0).print(f"{counts}: {text}", soft_wrap=True)
 

@@ -61,7 +61,7 @@ def sample_of(paths: Sequence[str]) -> list[str]:
     return [paths[place] for place in dict.fromkeys(places)]
 
 
-def preview(cost: IndexCost, parts: Callable[[], Iterable[Embedded]]) -> str:
+def preview_index(cost: IndexCost, parts: Callable[[], Iterable[Embedded]]) -> str:
     """What all of it costs, from some seconds of the parts of a sample; nothing is written."""
     for embedded in parts():
         cost.take(embedded)

@@ -19,7 +19,7 @@ _MOST_WINDOWS = 20_000
 
 
 @dataclass(frozen=True)
-class Place:
+class Rank:
     """A place among the videos of a library, or among a sample of them.
 
     Attributes:
@@ -48,8 +48,8 @@ class Place:
 class Standing:
     """A hit's place by motion, and by look."""
 
-    motion: Place
-    appearance: Place
+    motion: Rank
+    appearance: Rank
 
 
 class Yardstick:
@@ -103,6 +103,6 @@ class Yardstick:
             for kind in ("motion", "appearance"):
                 scores = np.array([getattr(other, kind) for other in others])[there]
                 better = int((scores > getattr(hit, kind) + 1e-9).sum())
-                places.append(Place(better + 1, len(scores) + 1, self._is_exact))
+                places.append(Rank(better + 1, len(scores) + 1, self._is_exact))
             found.append(Standing(*places))
         return found

@@ -9,8 +9,8 @@ import pytest
 from rspnet.cli import main
 from rspnet.core.errors import RSPNetError
 from rspnet.lab.bench import bench_growth
-from rspnet.lab.bench.bench_growth import Cost, cost_of, exponent, judged
-from rspnet.lab.bench.growth_steps import STEPS, Place, make_place
+from rspnet.lab.bench.bench_growth import StepCost, cost_of, exponent, judged
+from rspnet.lab.bench.growth_steps import STEPS, GrowthPlace, make_place
 
 pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
 pytest.importorskip("sklearn", reason="the extra rspnet[probe] is not installed")
@@ -28,9 +28,9 @@ def test_a_step_fails_by_its_growth_to_the_largest_number(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = {
-        "fine": {1000: Cost(1, 1, 100), 10_000: Cost(30, 1, 100), 100_000: Cost(300, 1, 1000)},
-        "slow": {1000: Cost(1, 1, 100), 10_000: Cost(10, 1, 100), 100_000: Cost(1000, 1, 100)},
-        "large": {1000: Cost(1, 1, 100), 10_000: Cost(10, 1, 100), 100_000: Cost(100, 1, 3000)},
+        "fine": {1000: StepCost(1, 1, 100), 10_000: StepCost(30, 1, 100), 100_000: StepCost(300, 1, 1000)},
+        "slow": {1000: StepCost(1, 1, 100), 10_000: StepCost(10, 1, 100), 100_000: StepCost(1000, 1, 100)},
+        "large": {1000: StepCost(1, 1, 100), 10_000: StepCost(10, 1, 100), 100_000: StepCost(100, 1, 3000)},
     }
     result = judged(found)
     assert result["failed"] == [
@@ -47,7 +47,7 @@ def test_a_step_fails_by_its_growth_to_the_largest_number(
 
 
 def test_no_step_grows_faster_than_the_number_of_videos(tmp_path: Path) -> None:
-    found: dict[str, dict[int, Cost]] = {name: {} for name in STEPS}
+    found: dict[str, dict[int, StepCost]] = {name: {} for name in STEPS}
     for count in (100, 400):
         place = make_place(tmp_path, count)
         for name, step in STEPS.items():
@@ -57,6 +57,6 @@ def test_no_step_grows_faster_than_the_number_of_videos(tmp_path: Path) -> None:
 
 
 def test_a_step_that_fails_is_named(tmp_path: Path) -> None:
-    place = Place(tmp_path / "model.ckpt", tmp_path, 100)
+    place = GrowthPlace(tmp_path / "model.ckpt", tmp_path, 100)
     with pytest.raises(RSPNetError, match=r"listing with 100 videos: RSPNetError: .* does not exist"):
         bench_growth._in_fresh_process("listing", STEPS["listing"], place)

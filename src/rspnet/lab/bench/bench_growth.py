@@ -18,18 +18,18 @@ import torch
 
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
-from rspnet.lab.bench.growth_steps import STEPS, Place, Workers, make_place, status_mib
+from rspnet.lab.bench.growth_steps import STEPS, GrowthPlace, Workers, make_place, status_mib
 
 STEEPEST = 1.3
 """The greatest exponent b of cost = c * N^b that still counts as linear: N log N has 1.08 from 100,000 to a million,
 and CPU seconds of a busy machine scatter by a fifth or so."""
 FLOOR_S, FLOOR_MIB = 0.2, 64.0
 """Costs below these count as these: what they grow by is chance, or what a library keeps anyway."""
-Step = Callable[[Place], Callable[[], Workers | None]]
+Step = Callable[[GrowthPlace], Callable[[], Workers | None]]
 
 
 @dataclass(frozen=True)
-class Cost:
+class StepCost:
     """What a step took at one number of videos.
 
     Attributes:
@@ -57,7 +57,7 @@ def bench_growth(*, sizes: Sequence[int], steps: Mapping[str, Step] = STEPS) -> 
         {"rows": [{"step", "videos", "CPU s", "s", "peak MiB", "CPU ~ N^", "MiB ~ N^"}], "failed": [sentences]}: the
         exponents are those from one number to the next; a step fails by those to the largest number.
     """
-    found: dict[str, dict[int, Cost]] = {name: {} for name in steps}
+    found: dict[str, dict[int, StepCost]] = {name: {} for name in steps}
     console = PlainConsole(stderr=True)
     with tempfile.TemporaryDirectory(prefix="rspnet-bench-") as root:
         for count in sorted(set(sizes)):
@@ -70,11 +70,11 @@ def bench_growth(*, sizes: Sequence[int], steps: Mapping[str, Step] = STEPS) -> 
     return judged(found)
 
 
-def judged(found: Mapping[str, Mapping[int, Cost]]) -> dict[str, Any]:
+def judged(found: Mapping[str, Mapping[int, StepCost]]) -> dict[str, Any]:
     """Rows and failures, see `bench_growth`, of the costs of steps by the number of videos (ascending)."""
     rows, failed = [], []
     for name, costs in found.items():
-        before: tuple[int, Cost] | None = None
+        before: tuple[int, StepCost] | None = None
         for count, cost in costs.items():
             laws = {"CPU ~ N^": "", "MiB ~ N^": ""}
             if before is not None:
@@ -97,7 +97,7 @@ def exponent(before: float, after: float, *, ratio: float, floor: float) -> floa
     return math.log(max(after, floor) / max(before, floor)) / math.log(ratio)
 
 
-def _in_fresh_process(name: str, step: Step, place: Place) -> Cost:
+def _in_fresh_process(name: str, step: Step, place: GrowthPlace) -> StepCost:
     """The cost of a step.
 
     Raises:
@@ -114,13 +114,13 @@ def _in_fresh_process(name: str, step: Step, place: Place) -> Cost:
     except EOFError:
         answer = None
     process.join()
-    if not isinstance(answer, Cost):
+    if not isinstance(answer, StepCost):
         why = answer or f"its process ended with {process.exitcode}: out of memory?"
         raise RSPNetError(f"bench growth: {name} with {place.count} videos: {why}")
     return answer
 
 
-def _measure(step: Step, place: Place, pipe: Connection) -> None:
+def _measure(step: Step, place: GrowthPlace, pipe: Connection) -> None:
     torch.set_num_threads(1)
     try:
         pipe.send(cost_of(step, place))
@@ -129,7 +129,7 @@ def _measure(step: Step, place: Place, pipe: Connection) -> None:
         raise
 
 
-def cost_of(step: Step, place: Place) -> Cost:
+def cost_of(step: Step, place: GrowthPlace) -> StepCost:
     """Prepare a step, do it in this process, and say what that took."""
     work = step(place)
     gc.collect()
@@ -137,4 +137,4 @@ def cost_of(step: Step, place: Place) -> Cost:
     before, cpu, clock = status_mib("VmRSS"), time.process_time(), time.perf_counter()
     workers = work() or Workers()
     cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
-    return Cost(cpu + workers.cpu_s, clock, status_mib("VmHWM") - before + workers.mib)
+    return StepCost(cpu + workers.cpu_s, clock, status_mib("VmHWM") - before + workers.mib)

@@ -52,7 +52,7 @@ class Workers(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Place:
+class GrowthPlace:
     """Where a set of videos is, and what steps make of it.
 
     Attributes:
@@ -78,9 +78,9 @@ class Place:
         return embedder
 
 
-def make_place(root: Path, count: int) -> Place:
+def make_place(root: Path, count: int) -> GrowthPlace:
     """Write a model and one small video, and give it `count` names."""
-    place = Place(root / "model.ckpt", root / str(count), count)
+    place = GrowthPlace(root / "model.ckpt", root / str(count), count)
     random_checkpoint(place.model, BACKBONE)
     (clip,) = plan_clips(num_videos=1, seed=0, num_frames=_FRAMES, size=64, test_fraction=0.0)
     write_clip(root / "video.mp4", clip)
@@ -134,14 +134,14 @@ def _unit(rng: np.random.Generator, count: int, length: int) -> NDArray[np.float
 # --- the steps: each prepares, and returns what is measured -----------------------------------------------------------
 
 
-def _listing(place: Place) -> Callable[[], None]:
+def _listing(place: GrowthPlace) -> Callable[[], None]:
     def work() -> None:
         assert len(read_folder(place.folder / "videos")) == place.count
 
     return work
 
 
-def _sampler(place: Place) -> Callable[[], None]:
+def _sampler(place: GrowthPlace) -> Callable[[], None]:
     def work() -> None:
         """The first and last batch of three epochs: an order is drawn for each."""
         steps = place.count // _BATCH
@@ -153,7 +153,7 @@ def _sampler(place: Place) -> Callable[[], None]:
     return work
 
 
-def _pretrain(place: Place) -> Callable[[], Workers]:
+def _pretrain(place: GrowthPlace) -> Callable[[], Workers]:
     records = place.records()
 
     def work() -> Workers:
@@ -184,7 +184,7 @@ def status_mib(name: str, *, process: str = "self") -> float:
     return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name}:")) / 1024
 
 
-def _embed(place: Place) -> Callable[[], None]:
+def _embed(place: GrowthPlace) -> Callable[[], None]:
     embedder, records = place.embedder(), place.records()
     view = sliding_view(embedder, window_s=_WINDOW_S, hop_s=_WINDOW_S, clips=1, fps=None)
     stamp = stamp_for(embedder, view, model=str(place.model), dtype="float32")
@@ -197,7 +197,7 @@ def _embed(place: Place) -> Callable[[], None]:
     return work
 
 
-def _index(place: Place) -> Callable[[], None]:
+def _index(place: GrowthPlace) -> Callable[[], None]:
     embedder = place.embedder()
     paths = [str(record.path) for record in place.records()]
     clip = ClipSettings(_WINDOW_S, _WINDOW_S, 1, embedder.num_frames, embedder.stride, embedder.size)
@@ -211,7 +211,7 @@ def _index(place: Place) -> Callable[[], None]:
     return work
 
 
-def _search(place: Place) -> Callable[[], None]:
+def _search(place: GrowthPlace) -> Callable[[], None]:
     def work() -> None:
         store, rng = Store(str(place.folder / "library")), numpy_rng("bench growth", "queries")
         for _ in range(_QUERIES):
@@ -222,7 +222,7 @@ def _search(place: Place) -> Callable[[], None]:
     return work
 
 
-def _probe(place: Place) -> Callable[[], None]:
+def _probe(place: GrowthPlace) -> Callable[[], None]:
     embedder, records = place.embedder(), place.records()
     log = SkipLog(place.folder / SKIPPED, num_videos=place.count)
     maker = FeatureMaker(embedder, cache_folder=place.folder / "cache", log=log)
@@ -240,7 +240,7 @@ def _probe(place: Place) -> Callable[[], None]:
     return work
 
 
-STEPS: dict[str, Callable[[Place], Callable[[], Workers | None]]] = {
+STEPS: dict[str, Callable[[GrowthPlace], Callable[[], Workers | None]]] = {
     "listing": _listing,
     "sampler": _sampler,
     "start of pre-training": _pretrain,

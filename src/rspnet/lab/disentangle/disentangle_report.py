@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from rspnet.core.files import atomic_path
 from rspnet.lab.disentangle.binomial import Share
 from rspnet.lab.disentangle.factor_probes import SPACES, FactorProbe
-from rspnet.lab.disentangle.shortcuts import Verdict
+from rspnet.lab.disentangle.shortcuts import ShortcutLine
 
 _COLOURS = {"pass": "#1a9641", "fail": "#d7301f", "moot": "#8a8f98", "undecided": "#8a8f98"}
 _SPACE_COLOURS = ("#4c566a", "#2b83ba", "#f0a30a")
@@ -23,7 +23,7 @@ def report_text(
     model: str,
     protocol: Mapping[str, Any],
     probes: Sequence[FactorProbe],
-    lines: Sequence[Verdict],
+    lines: Sequence[ShortcutLine],
     *,
     energy: float,
     picture: str,
@@ -69,7 +69,7 @@ def _probe_table(probes: Sequence[FactorProbe]) -> list[str]:
     return rows
 
 
-def _shortcut_table(lines: Sequence[Verdict]) -> list[str]:
+def _shortcut_table(lines: Sequence[ShortcutLine]) -> list[str]:
     rows = ["| test | accuracy | ties | verdict | holds if |", "|---|---|---|---|---|"]
     for line in lines:
         cells = f"{_with_interval(line.share)} | {line.share.ties} | **{line.verdict}** | {line.rule}"
@@ -83,7 +83,7 @@ def _with_interval(share: Share) -> str:
     return f"{100 * share.value:.1f} [{100 * share.low:.1f}, {100 * share.high:.1f}]"
 
 
-def draw_report(path: Path, probes: Sequence[FactorProbe], lines: Sequence[Verdict]) -> None:
+def draw_report(path: Path, probes: Sequence[FactorProbe], lines: Sequence[ShortcutLine]) -> None:
     """Probes as bars on the left, shortcut tests as points with intervals on the right."""
     figure = Figure(figsize=(13, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -109,7 +109,7 @@ def _draw_probes(axes: Axes, probes: Sequence[FactorProbe]) -> None:
     axes.legend(fontsize=8)
 
 
-def _draw_lines(axes: Axes, lines: Sequence[Verdict]) -> None:
+def _draw_lines(axes: Axes, lines: Sequence[ShortcutLine]) -> None:
     for place, line in enumerate(lines):
         share, colour = line.share, _COLOURS[line.verdict]
         axes.plot([share.low, share.high], [place, place], color=colour)

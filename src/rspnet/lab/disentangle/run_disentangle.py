@@ -30,7 +30,7 @@ from rspnet.lab.disentangle.copies import Source, write_all_copies
 from rspnet.lab.disentangle.disentangle_report import draw_report, report_text
 from rspnet.lab.disentangle.factor_probes import FactorProbe, probe_factors, video_spaces
 from rspnet.lab.disentangle.factor_set import plan_factor_set, write_factor_set
-from rspnet.lab.disentangle.shortcuts import SpeedTest, Verdict, as_row, shortcut_lines
+from rspnet.lab.disentangle.shortcuts import ShortcutLine, SpeedTest, as_row, shortcut_lines
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import fresh_twin, require_heads
 from rspnet.pretext.pretrained import load_pretrained
@@ -109,7 +109,7 @@ def _probes(config: DisentangleConfig, embedder: Embedder) -> list[FactorProbe]:
 
 def _shortcuts(
     config: DisentangleConfig, embedder: Embedder, records: Sequence[VideoRecord] | None
-) -> tuple[list[Verdict], float, int]:
+) -> tuple[list[ShortcutLine], float, int]:
     """The lines, what motion energy alone gets right, and the number of videos; `records` are the user's own."""
     window = config.speed * embedder.num_frames
     if records is None:

@@ -34,7 +34,7 @@ P_VALUE = 0.05
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ShortcutLine:
     """One line of the report.
 
     Attributes:
@@ -151,13 +151,13 @@ def shuffled(views: Views, *, seed: int) -> Views:
     return query, same, other
 
 
-def shortcut_lines(test: SpeedTest) -> tuple[list[Verdict], float]:
+def shortcut_lines(test: SpeedTest) -> tuple[list[ShortcutLine], float]:
     """All shortcut tests: a line for each, and what motion energy alone gets right."""
     original = test.answers(ORIGINAL)
     base = share_of(original.hits)
     knows = base.low > 0.5
     told = "pass" if knows else "fail"
-    lines = [Verdict("original videos", base, "lower bound above 0.5: the head recognises relative speed", told)]
+    lines = [ShortcutLine("original videos", base, "lower bound above 0.5: the head recognises relative speed", told)]
     rule = f"not lower than on the originals by more than {LARGEST_DROP:.2f} with p < {P_VALUE} (exact McNemar test)"
     copied = {COPIES[kind].title: kind for kind in ("lossless", "x264", "x264-strong", "mpeg4-b", "mpeg4")}
     found = {title: test.answers(kind).hits for title, kind in copied.items()}
@@ -166,12 +166,12 @@ def shortcut_lines(test: SpeedTest) -> tuple[list[Verdict], float]:
     for title, hits in found.items():
         share = share_of(hits)
         falls = base.value - share.value > LARGEST_DROP and better_p_value(original.hits, hits) < P_VALUE
-        lines.append(Verdict(title, share, rule, _verdict(not falls, knows)))
+        lines.append(ShortcutLine(title, share, rule, _verdict(not falls, knows)))
     for kind in ("frozen-lossless", "frozen-x264", "frozen-mpeg4-b"):
         share = share_of(test.answers(kind).hits)
         chance = share.low <= 0.5 <= share.high
         lines.append(
-            Verdict(
+            ShortcutLine(
                 COPIES[kind].title, share, "0.5 inside the interval: coding noise carries no speed", _verdict(chance)
             )
         )
@@ -179,27 +179,27 @@ def shortcut_lines(test: SpeedTest) -> tuple[list[Verdict], float]:
     mixed = test.answers(ORIGINAL, lambda views: shuffled(views, seed=test.seed)).hits
     ordered = better_p_value(original.hits, mixed) < P_VALUE
     rule = f"lower than on the originals with p < {P_VALUE}: the order of the frames counts"
-    lines.append(Verdict("frames shuffled", share_of(mixed), rule, _verdict(ordered, knows)))
+    lines.append(ShortcutLine("frames shuffled", share_of(mixed), rule, _verdict(ordered, knows)))
     energy_lines, energy = _energy_lines(test, original.hits, knows)
     return lines + energy_lines, energy
 
 
-def _rate_line(test: SpeedTest) -> Verdict:
+def _rate_line(test: SpeedTest) -> ShortcutLine:
     """The same pictures in a file that claims another rate: not one bit may change."""
     same, claimed = test.answers("lossless"), test.answers("rate")
     change = float(np.abs(same.vectors - claimed.vectors).max())
     rule = f"motion vectors equal to the last bit (largest change {change:g})"
-    return Verdict(COPIES["rate"].title, share_of(claimed.hits), rule, _verdict(change == 0))
+    return ShortcutLine(COPIES["rate"].title, share_of(claimed.hits), rule, _verdict(change == 0))
 
 
-def _energy_lines(test: SpeedTest, hits: Hits, knows: bool) -> tuple[list[Verdict], float]:
+def _energy_lines(test: SpeedTest, hits: Hits, knows: bool) -> tuple[list[ShortcutLine], float]:
     rule = "lower bound above 0.5: the amount of change is not all it goes by"
     matched = share_of(test.answers(ORIGINAL, energy_matched).hits)
     by_energy = np.concatenate([_energy_hits(views) for views in test.views(ORIGINAL)])
     misled = share_of(hits[by_energy == 0])
     lines = [
-        Verdict("motion energy matched by contrast", matched, rule, _verdict(matched.low > 0.5, knows)),
-        Verdict("triples whose motion energy misleads", misled, rule, _verdict(misled.low > 0.5, knows)),
+        ShortcutLine("motion energy matched by contrast", matched, rule, _verdict(matched.low > 0.5, knows)),
+        ShortcutLine("triples whose motion energy misleads", misled, rule, _verdict(misled.low > 0.5, knows)),
     ]
     return lines, share_of(by_energy).value
 
@@ -215,7 +215,7 @@ def _verdict(holds: bool, knows: bool = True) -> str:
     return ("pass" if holds else "fail") if knows else "moot"
 
 
-def as_row(line: Verdict) -> dict[str, object]:
+def as_row(line: ShortcutLine) -> dict[str, object]:
     """A line as plain values."""
     share = {"value": line.share.value, "low": line.share.low, "high": line.share.high}
     counts = {"decided": line.share.decided, "ties": line.share.ties}

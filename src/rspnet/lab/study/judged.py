@@ -19,7 +19,7 @@ from rspnet.data.synthetic.labelled_set import LABEL_FILE
 from rspnet.data.synthetic.procedural import plan_clips, write_set
 from rspnet.data.video_clips import read_clips
 from rspnet.features.embedder import Embedder
-from rspnet.lab.study.sets import read_rows
+from rspnet.lab.study.sets import read_table
 from rspnet.video.reader import View, open_video
 
 Places = NDArray[np.int64]
@@ -78,7 +78,7 @@ def read_judged(spec: JudgedSpec, root: Path, *, drawn_to: Path) -> JudgedSet:
     if spec.drawn and not (folder / LABEL_FILE).exists():
         write_set(folder, plan_clips(num_videos=spec.drawn, seed=_DRAWN_SEED, test_fraction=1 / 3))
     division = spec.groups or "split"
-    rows = read_rows(folder / LABEL_FILE, columns=[spec.videos, spec.label, division])
+    rows = read_table(folder / LABEL_FILE, columns=[spec.videos, spec.label, division])
     _, labels = np.unique([row[spec.label] for row in rows], return_inverse=True)
     parts = np.array([row[division] for row in rows])
     tested = np.unique(parts) if spec.groups else np.array(["test"])

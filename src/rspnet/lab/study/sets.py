@@ -71,7 +71,7 @@ def read_study_set(
     Raises:
         RSPNetError: no such file, a column is missing, or a part of the split is empty.
     """
-    rows = read_rows(
+    rows = read_table(
         root / LABEL_FILE, columns=[videos, "split", *(name for names in labels.values() for name in names)]
     )
     parts = [[row for row in rows if row["split"] == split] for split in ("train", "test")]
@@ -97,7 +97,7 @@ def write_list(path: Path, records: Sequence[VideoRecord]) -> None:
     write_text(path, text.getvalue())
 
 
-def read_rows(path: Path, *, columns: Sequence[str]) -> Rows:
+def read_table(path: Path, *, columns: Sequence[str]) -> Rows:
     """The rows of a table of videos and labels.
 
     Raises:

@@ -47,7 +47,7 @@ class Tab:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class Answers:
+class PageAnswers:
     """Answers for the page's requests.
 
     Args:
@@ -78,7 +78,7 @@ class Answers:
         service = self.service
         return {
             "title": service.root.name or "library",
-            "facts": cards.facts(
+            "facts": cards.library_facts(
                 videos=len(service.files),
                 clips=len(service.library.store),
                 duration_s=sum(row.duration_s for row in service.files.values()),

@@ -1,7 +1,7 @@
 """The web server of the page: its files, what it is answered, and which requests are answered at all.
 
-The page is a static one; all it asks for are values (`Answers`, `LabelSteps`) and files by names that this process gave
-out. The browser is told to load nothing from elsewhere and to run no script but the page's own.
+The page is a static one; all it asks for are values (`PageAnswers`, `LabelSteps`) and files by names that this process
+gave out. The browser is told to load nothing from elsewhere and to run no script but the page's own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rspnet.core.errors import RSPNetError
 from rspnet.search.ui.address import read_address
-from rspnet.search.ui.answers import Answer, Answers, Tab
+from rspnet.search.ui.answers import Answer, PageAnswers, Tab
 from rspnet.search.ui.label_steps import LabelSteps, Said
 from rspnet.search.ui.service import Service
 
@@ -86,7 +86,7 @@ class Guard:
 
 def build_app(service: Service, *, upload_bytes: int, hosts: Sequence[str]) -> ASGIApp:
     """The whole server as one ASGI application."""
-    answers = Answers(service, upload_mb=upload_bytes // 2**20)
+    answers = PageAnswers(service, upload_mb=upload_bytes // 2**20)
     steps = LabelSteps(answers)
     reads: dict[str, Callable[[Tab, Mapping[str, str], Request], Answer]] = {
         "alive": lambda _tab, _one, _request: {},
@@ -130,7 +130,7 @@ def _file(path: Path) -> Endpoint:
     return endpoint
 
 
-def _reading(answers: Answers, read: Callable[[Tab, Mapping[str, str], Request], Answer]) -> Endpoint:
+def _reading(answers: PageAnswers, read: Callable[[Tab, Mapping[str, str], Request], Answer]) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         tab = answers.tab(request.headers[_TAB])
         return await _told(partial(read, tab, request.query_params, request))
@@ -138,7 +138,7 @@ def _reading(answers: Answers, read: Callable[[Tab, Mapping[str, str], Request],
     return endpoint
 
 
-def _writing(answers: Answers, write: Callable[[Tab, Said], Answer]) -> Endpoint:
+def _writing(answers: PageAnswers, write: Callable[[Tab, Said], Answer]) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         body = b""
         async for part in request.stream():

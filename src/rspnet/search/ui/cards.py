@@ -10,7 +10,7 @@ from pathlib import Path
 from rspnet.features.roi_maps import WORTH
 from rspnet.search.hits import ClassHit, Hit, Moment
 from rspnet.search.library_map import MapLayout
-from rspnet.search.standing import Place, Standing
+from rspnet.search.standing import Rank, Standing
 from rspnet.show.roi_picture import NOTE
 
 # Distinct for colour-blind readers too (after Tol's "muted" scheme and Okabe and Ito); the last is for all the rest.
@@ -66,7 +66,7 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 60 else f"{int(value // 60)}:{value % 60:04.1f}"
 
 
-def facts(*, videos: int, clips: int, duration_s: float, unreadable: int) -> str:
+def library_facts(*, videos: int, clips: int, duration_s: float, unreadable: int) -> str:
     """What the library holds, as text."""
     minutes = f"{duration_s / 60:.0f} min" if duration_s < 7200 else f"{duration_s / 3600:.1f} h"
     left_out = f" · {unreadable} unreadable" if unreadable else ""
@@ -152,7 +152,7 @@ def _button(action: str, index: int, text: str, title: str) -> str:
     return f"<button type='button' data-do='{action}' data-index='{index}' {named}>{text}</button>"
 
 
-def _place(name: str, place: Place, cosine: float) -> str:
+def _place(name: str, place: Rank, cosine: float) -> str:
     return _bar(name.partition(" ")[0], name, place.share, str(place), f"cosine {cosine:.3f}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from rspnet.core.errors import RSPNetError
 from rspnet.search.hits import Moment
-from rspnet.search.ui.answers import Answer, Answers, Tab, hit_meant, moment_of, shows_of
+from rspnet.search.ui.answers import Answer, PageAnswers, Tab, hit_meant, moment_of, shows_of
 from rspnet.search.ui.label_cards import key_of
 
 _STEPS_KEPT = 200
@@ -19,7 +19,7 @@ Said = Mapping[str, Any]
 class LabelSteps:
     """What is done at each step; every one answers with the labels as they then are."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: PageAnswers) -> None:
         self._answers, self._service, self._labelling = answers, answers.service, answers.service.labelling
 
     def mark(self, tab: Tab, said: Said) -> Answer:
