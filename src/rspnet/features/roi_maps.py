@@ -23,10 +23,10 @@ CROP = 4
 PLACES = 13
 """Crops along each side of a clip."""
 WORTH = (
-    "In pairs of drawn scenes that share one figure the reddest place is on it in 88 % by motion and 95 % by look "
-    "(chance 20 %). Where another figure stands in each clip, too, it is on the shared one in 48 % and 65 %, on the "
-    "other in 27 % and 25 %. So a map says where to look, not when, and it has a reddest place even where nothing is "
-    "alike."
+    "In pairs of drawn scenes that share one figure the reddest place is on it in 88 % by motion and 95 % by "
+    "appearance (chance 20 %). Where another figure stands in each clip, too, it is on the shared one in 48 % and "
+    "65 %, on the other in 27 % and 25 %. So a map says where to look, not when, and it has a reddest place even where "
+    "nothing is alike."
 )
 """How far the maps of `explain` go, for rspnet-small: benchmarks/roi_places.py, seed 0, 100 pairs of each kind."""
 
