@@ -154,7 +154,7 @@ def test_npz_holds_the_same_clip_vectors_as_parquet(checkpoint: Path, videos: Pa
 def test_windows_have_their_times_and_vectors(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
     """A twin that reads the frames each window names and runs the backbone by hand."""
     out = tmp_path / "windows"
-    options = ["--window_s=0.2", "--hop_s=0.1", "--dtype=float16"]
+    options = ["--window_s=0.2", "--hop_s=0.1", "--num_clips=1", "--dtype=float16"]
     assert embed(checkpoint, str(videos), "--out", str(out), *options) == 0
     found = rspnet.read_features(out)
     model = rspnet.load_pretrained(checkpoint)
@@ -221,7 +221,7 @@ def test_other_weights_and_views_are_refused_by_name(
         (checkpoint, ["--window_s=0.3"], "was made with hop_s 0.1, not 0.15"),
         (checkpoint, ["--window_s=0.2", "--fps=12"], "was made with fps None, not 12"),
         (checkpoint, ["--window_s=0.2", "--dtype=float16"], "was made with dtype float32, not float16"),
-        (checkpoint, [], "was made with clips 1, not None"),
+        (checkpoint, [], "was made with clips 3, not None"),
         (other, ["--window_s=0.2"], "was made with weights_sha256"),
     ):
         assert embed(model, *words, *options) == 2
@@ -332,7 +332,7 @@ def test_the_cores_are_shared_by_network_and_readers_as_in_pre_training(
 
 
 def test_the_descriptor_of_a_row_is_that_of_its_clips(checkpoint: Path, videos: Path, tmp_path: Path) -> None:
-    words = [str(videos), "--window_s=0.4", "--clips=3", "--hop_s=0.2"]
+    words = [str(videos), "--window_s=0.4", "--num_clips=3", "--hop_s=0.2"]
     assert embed(checkpoint, *words, "--out", str(tmp_path / "both")) == 0
     assert embed(checkpoint, *words, "--out", str(tmp_path / "mean"), "--descriptor=mean") == 0
     both, mean = (rspnet.read_features(tmp_path / name).features for name in ("both", "mean"))

@@ -194,7 +194,7 @@ def test_a_killed_run_is_completed_by_the_next(material, videos, step):
     program = f"""
 import os, signal, sys
 from rspnet.cli import main
-from rspnet.search import index, store
+from rspnet.search import index, library_store as store
 index._BATCH_VIDEOS = 2
 replace, count = store.Store.replace, 0
 def fatal(self, files, clips, **options):
