@@ -164,9 +164,9 @@ def train(
             output = model(views, step_seed=step)
             loss = output.loss
             if variant.symmetric:
-                loss = loss - model.motion_loss / 2 + model.mirrored_loss(views) / 2
+                loss = loss - model.last_motion_loss / 2 + model.mirrored_loss(views) / 2
             if third is not None:
-                loss = loss - model.motion_loss / 2 + model.third_loss(make_views(third)[2]) / 2
+                loss = loss - model.last_motion_loss / 2 + model.third_loss(make_views(third)[2]) / 2
             if teacher is not None:
                 loss = loss + variant.distill * model.distance_to(teacher, views)
         if step in LOOKS:
@@ -198,9 +198,9 @@ def disturbed(views: SpeedViews, variant: Variant, *, seed: int, step: int) -> S
 def look(model: StudyNet, loss: Tensor, variant: Variant) -> dict[str, float]:
     """Diagnostics of the step whose graph is still there."""
     query, same, other = (model.embeddings[name].motion for name in ("query", "same", "other"))
-    losses = {"motion": model.motion_loss}
+    losses = {"motion": model.last_motion_loss}
     if variant.appearance_weight:
-        losses["appearance"] = loss - model.motion_loss
+        losses["appearance"] = loss - model.last_motion_loss
     return {
         **ranking_state(query, same, other, margin=2.0, temperature=0.07),
         **{f"motion_{name}": value for name, value in vector_spread(query).items()},

@@ -126,7 +126,7 @@ class StudyNet(RSPNet):
             for encoder in (self.encoder_q, self.encoder_k):
                 encoder.motion_head = nn.Sequential(encoder.motion_head, nn.BatchNorm1d(128, affine=False))
         self.embeddings: dict[str, Embeddings] = {}
-        self.motion_loss: Tensor
+        self.last_motion_loss: Tensor
         if variant.standardised:
             for encoder in (self.encoder_q, self.encoder_k):
                 standardise(encoder.backbone)
@@ -135,7 +135,7 @@ class StudyNet(RSPNet):
         output = super()._losses(query, same, other, negatives)
         self.embeddings = {"query": query, "same": same, "other": other}
         motion = self._rank(query.motion, same.motion, other.motion)
-        self.motion_loss = motion
+        self.last_motion_loss = motion
         appearance = output.loss - self._config["motion_weight"] * self._hinge(query, same, other)
         return replace(output, loss=appearance + motion, motion_loss=motion.detach())
 

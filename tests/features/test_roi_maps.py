@@ -97,7 +97,7 @@ def test_crops_lie_where_they_are_said_to_lie():
 def test_the_hottest_place_is_on_the_figure_that_both_clips_share():
     """By the shipped weights; of 100 pairs 88 % and 95 %, by chance 20 % (benchmarks/roi_places.py)."""
     model = load_pretrained("rspnet-small").eval()
-    inside = {"motion": [], "appearance": []}
+    inside: dict[str, list[bool]] = {"motion": [], "appearance": []}
     for number in range(2):
         pair = planted_pair(number, shared="act and outfit", another=False, seed=0, size=CROP * model.config["size"])
         crops = [crop_vectors(model.encoder_q, torch.from_numpy(clip.frames[::2])) for clip in pair]
