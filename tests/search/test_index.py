@@ -381,7 +381,7 @@ def test_files_that_are_none_are_named_and_the_others_done(material, videos, cap
 
 
 def test_a_dry_run_says_what_it_costs_and_writes_nothing(material, videos, capsys, monkeypatch):
-    monkeypatch.setattr("rspnet.search.index_cost.SAMPLE_SECONDS", 0.0)
+    monkeypatch.setattr("rspnet.core.cost.SAMPLE_SECONDS", 0.0)
     library = videos.parent / "library"
     words = ["index", str(videos), f"--out={library}", f"--weights={material / 'model.ckpt'}", "--num_workers=0"]
     assert main([*words, "--dry_run"]) == 0

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from time import perf_counter
 
+import numpy as np
+
 SAMPLE_SECONDS = 5.0
+_SAMPLED = 16
+TOO_FEW = "too few to tell the cost"
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class CostMeter:
     def __init__(self, total: float, *, bytes_per_item: float) -> None:
         self.total, self.bytes_per_item = total, bytes_per_item
         self.done, self.items = 0.0, 0.0
+        self._foretold = False
         self._first: tuple[float, float] | None = None
 
     def add(self, done: float, items: float) -> None:
@@ -52,6 +57,18 @@ class CostMeter:
     def seconds(self) -> float:
         """Since the first item."""
         return 0.0 if self._first is None else perf_counter() - self._first[0]
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether enough has been seen to tell."""
+        return self.seconds > SAMPLE_SECONDS and self.left() is not None
+
+    def foretold(self) -> Cost | None:
+        """What is left, once: as soon as enough has been seen to tell; None before and after."""
+        if self._foretold or not self.is_sampled:
+            return None
+        self._foretold = True
+        return self.left()
 
     def left(self) -> Cost | None:
         """What is left; None before the second item."""
@@ -67,6 +84,11 @@ class CostMeter:
         rate = self.seconds / (self.done - self._first[1])
         items = self.items / self.done * amount
         return Cost(rate * amount, items, items * self.bytes_per_item)
+
+
+def sampled_places(count: int) -> list[int]:
+    """A few places of a list of `count` items, from all over it."""
+    return list(dict.fromkeys(np.linspace(0, count - 1, min(_SAMPLED, count)).round().astype(int).tolist()))
 
 
 def as_time(seconds: float) -> str:

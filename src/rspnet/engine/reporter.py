@@ -10,7 +10,7 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from rspnet.core.console import PlainConsole
-from rspnet.core.cost import SAMPLE_SECONDS, CostMeter, as_time
+from rspnet.core.cost import CostMeter, as_time
 from rspnet.core.progress import print_note
 from rspnet.engine.curves import CURVES
 
@@ -52,7 +52,6 @@ class Reporter:
         )  # fmt: skip
         self._task = self._progress.add_task("training", total=total_steps, completed=step, line="", eta="...")
         self._cost = CostMeter(total_steps - step, bytes_per_item=0)
-        self._foretold = False
         self._curves = [CURVES[name](folder, step) for name in loggers] if active else []
         self._steps, self._waited, self._elapsed = 0, 0.0, 0.0
         self._told = perf_counter()
@@ -75,9 +74,8 @@ class Reporter:
         self._cost.add(1, 1)
         left = self._cost.left()
         self._progress.update(self._task, completed=step, eta=as_time(left.seconds) if left else "...")
-        if left and not self._foretold and self._cost.seconds > SAMPLE_SECONDS:
-            self._foretold = True
-            print_note(self._console, f"still to do: {self._total - step:,} steps, about {as_time(left.seconds)}")
+        if cost := self._cost.foretold():
+            print_note(self._console, f"still to do: {self._total - step:,} steps, about {as_time(cost.seconds)}")
         if perf_counter() - self._told > _HEARTBEAT_SECONDS:
             self._tell(step, "")
 

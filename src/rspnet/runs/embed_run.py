@@ -7,10 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from rspnet.core.console import PlainConsole
-from rspnet.core.cost import SAMPLE_SECONDS, CostMeter
+from rspnet.core.cost import TOO_FEW, CostMeter, sampled_places
 from rspnet.core.distributed import gather_objects, rank, world_size
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note, track
@@ -24,7 +22,6 @@ from rspnet.features.embedding import EmbedPlan, EmbedView, embed_parts, plan_em
 from rspnet.features.missing_windows import EvenWindows
 from rspnet.features.store import FeatureStore, SourceFile, Stamp
 
-_SAMPLED_VIDEOS = 16
 _ROW_BYTES = 40
 """Of a row on disk without its vectors."""
 
@@ -87,7 +84,6 @@ def run_embedding(job: Embedding, records: Sequence[VideoRecord], *, skipped: Pa
     meter = _meter(job, plan)
     console = PlainConsole(stderr=True, quiet=rank() > 0)
     own = len(range(rank(), len(plan.todo), world_size()))
-    told = False
     with StopRequest() as stop, job.store.writer(job.stamp, rank=rank()) as writer:
         with closing(embed_parts(plan, job.embedder, job.view, writer)) as parts:
             for step in track(parts, total=own, what="videos", share=lambda step: step.share):
@@ -96,8 +92,7 @@ def run_embedding(job: Embedding, records: Sequence[VideoRecord], *, skipped: Pa
                     own_skips.append(step.skip)
                     log.add([step.skip])
                 finished += step.is_last
-                if not told and meter.seconds > SAMPLE_SECONDS and (cost := meter.left()):
-                    told = True
+                if cost := meter.foretold():
                     text = cost.as_text(what="vectors", where=device_in_words(job.embedder.device), ranks=world_size())
                     print_note(console, f"still to do: {text}")
                 if stop.received:
@@ -124,20 +119,18 @@ def preview(job: Embedding, records: Sequence[VideoRecord], *, drop_gone: bool =
     """Say what embedding what is missing would cost: a few seconds of videos from all over the list, nothing stored."""
     plan = plan_embedding(job.store, records, drop_gone=drop_gone, forget=False)
     meter = _meter(job, plan)
-    count = min(_SAMPLED_VIDEOS, len(plan.todo))
-    places = np.linspace(0, len(plan.todo) - 1, count).round().astype(int).tolist()
-    sample = replace(plan, todo=[plan.todo[place] for place in dict.fromkeys(places)])
+    sample = replace(plan, todo=[plan.todo[place] for place in sampled_places(len(plan.todo))])
     with closing(embed_parts(sample, job.embedder, job.view, None)) as parts:
         for step in parts:
             meter.add(step.share * _weight(job.view, step.source), step.rows)
-            if meter.seconds > SAMPLE_SECONDS:
+            if meter.is_sampled:
                 break
     counts = f"{len(plan.todo)} videos to do, {plan.unchanged} unchanged, {plan.dropped} to forget"
     whole = meter.whole()
     cost = (
         whole.as_text(what="vectors", where=device_in_words(job.embedder.device), ranks=world_size())
         if whole
-        else "too few to tell the cost"
+        else TOO_FEW
     )
     PlainConsole(quiet=rank() > 0).print(f"{counts}: {cost}", soft_wrap=True)
 

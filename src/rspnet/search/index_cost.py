@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import numpy as np
 from rich.console import Console
 
-from rspnet.core.cost import SAMPLE_SECONDS, CostMeter
+from rspnet.core.cost import TOO_FEW, CostMeter, sampled_places
 from rspnet.core.distributed import world_size
 from rspnet.core.progress import print_note
 from rspnet.engine.runtime import device_in_words
 from rspnet.features.embedder import Embedded, Embedder
 from rspnet.search.library_tables import About
 
-_SAMPLED_VIDEOS = 16
 _ROW_BYTES = 100
 """Of a window on disk without its vectors."""
 
@@ -34,7 +32,6 @@ class IndexCost:
         total = sum(max(1, size) for size in sizes.values())
         self.meter = CostMeter(total, bytes_per_item=_ROW_BYTES + 4 * lengths)
         self._where = device_in_words(embedder.device)
-        self._told = False
 
     def take(self, embedded: Embedded) -> None:
         """Count a part of a video."""
@@ -44,27 +41,25 @@ class IndexCost:
 
     def tell_once(self, console: Console) -> None:
         """Say what is left, as soon as that can be told."""
-        if not self._told and self.meter.seconds > SAMPLE_SECONDS and (cost := self.meter.left()):
-            self._told = True
+        if cost := self.meter.foretold():
             # All ranks take in all parts, so their time together is the library's.
             print_note(console, f"still to do: {cost.as_text(what='windows', where=self._where, ranks=world_size())}")
 
     def whole(self) -> str:
         """All of it, in words."""
         cost = self.meter.whole()
-        return cost.as_text(what="windows", where=self._where) if cost else "too few to tell the cost"
+        return cost.as_text(what="windows", where=self._where) if cost else TOO_FEW
 
 
 def sample_of(paths: Sequence[str]) -> list[str]:
     """A few of the videos, from all over the list."""
-    places = np.linspace(0, len(paths) - 1, min(_SAMPLED_VIDEOS, len(paths))).round().astype(int).tolist()
-    return [paths[place] for place in dict.fromkeys(places)]
+    return [paths[place] for place in sampled_places(len(paths))]
 
 
 def preview_index(cost: IndexCost, parts: Callable[[], Iterable[Embedded]]) -> str:
     """What all of it costs, from some seconds of the parts of a sample; nothing is written."""
     for embedded in parts():
         cost.take(embedded)
-        if cost.meter.seconds > SAMPLE_SECONDS and cost.meter.whole() is not None:
+        if cost.meter.is_sampled:
             break
     return cost.whole()
