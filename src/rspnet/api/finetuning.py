@@ -43,14 +43,7 @@ from rspnet.runs.resume import training_settings
 from rspnet.runs.run_folder import plain
 from rspnet.runs.scoring import NOT_OF_THE_WEIGHTS, finetune_stamp, write_scores
 from rspnet.runs.training import BatchShare, Engine, Job, Outcome, TrainingProcess, train
-from rspnet.runs.training_preview import (
-    CLIPS_OF_A_GROUP,
-    NOT_MEASURED,
-    can_measure,
-    disk_of,
-    measure_training,
-    say_cost,
-)
+from rspnet.runs.training_preview import CLIPS_OF_A_GROUP, disk_of, say_time
 
 SHOWN = {"loss": "loss", "top1": "top-1"}
 _SELECTED_ON = {"last": None, "validation": "validation", "official": "test"}
@@ -231,20 +224,20 @@ class Finetuning:
         Raises:
             ConfigError: a batch larger than the data set.
         """
-        job, device, clips = self.job(), self.engine.device, self.config.clips
+        job, clips = self.job(), self.config.clips
         job.announce(console)
         console.print(f"memory: about {self.memory() / 2**30:.1f} GiB a process")
         console.print(f"disk: about {disk_of(job, keep=self.engine.keep)} of checkpoints")
-        if not can_measure(device):
-            print_note(console, NOT_MEASURED)
-            return
         local, nodes = processes(devices=self.engine.devices, num_nodes=self.engine.num_nodes)
         few = replace(clips, batch_size=min(CLIPS_OF_A_GROUP, clips.batch_size))
         engine = replace(self.config.engine, devices=1, num_nodes=1)
         tried = replace(self, config=replace(self.config, clips=few, engine=engine), workers=0)
-        found = measure_training(tried.job(), self.engine)
-        share, steps = clips.batch_size // (local * nodes), job.schedule.total_steps
-        say_cost(console, found, clips=share, steps=steps, workers=self.workers, device=device)
+        size = {
+            "clips": clips.batch_size // (local * nodes),
+            "steps": job.schedule.total_steps,
+            "workers": self.workers,
+        }
+        say_time(console, lambda: (tried.job(), self.engine), **size, device=self.engine.device)
         console.print("then the test videos are scored", highlight=False)
 
     def memory(self) -> int:

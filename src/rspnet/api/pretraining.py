@@ -44,14 +44,7 @@ from rspnet.runs.pretraining_data import PretrainingClips, pretraining_batches, 
 from rspnet.runs.resume import training_settings
 from rspnet.runs.run_folder import plain, write_result
 from rspnet.runs.training import BatchShare, Engine, Job, Outcome, TrainingProcess, train
-from rspnet.runs.training_preview import (
-    CLIPS_OF_A_GROUP,
-    NOT_MEASURED,
-    can_measure,
-    disk_of,
-    measure_training,
-    say_cost,
-)
+from rspnet.runs.training_preview import CLIPS_OF_A_GROUP, disk_of, say_time
 from rspnet.runs.verdict import Verdict, rank_line, report_command, rsp_line
 
 
@@ -99,21 +92,18 @@ class Pretraining:
             ConfigError: the run could not start with so few videos; the plan is printed before.
         """
         self.announce(console)
-        device, data = self.plan.device, self.config.data
+        plan, data = self.plan, self.config.data
         console.print(f"disk: about {disk_of(self.job(), keep=self.config.engine.keep)} of checkpoints")
         if fault := too_few_videos(self.config, len(self.records)):
             raise ConfigError(fault)
-        if not can_measure(device):
-            print_note(console, NOT_MEASURED)
-            return
         groups = self.config.model.virtual_ranks
         clips = groups * min(CLIPS_OF_A_GROUP, data.batch_size // groups)
         engine = replace(self.config.engine, devices=1, num_nodes=1)
         small = replace(self.config, data=replace(data, batch_size=clips), engine=engine)
-        tried = replace(self, config=small, plan=replace(self.plan, workers=0, world_size=1))
-        found = measure_training(tried.job(), tried.engine())
-        share = data.batch_size // self.plan.world_size
-        say_cost(console, found, clips=share, steps=self.plan.total_steps, workers=self.plan.workers, device=device)
+        tried = replace(self, config=small, plan=replace(plan, workers=0, world_size=1))
+        share = data.batch_size // plan.world_size
+        size = {"clips": share, "steps": plan.total_steps, "workers": plan.workers}
+        say_time(console, lambda: (tried.job(), tried.engine()), **size, device=plan.device)
 
     def job(self) -> Job:
         """The training, described whole."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,12 +83,7 @@ def pretrain(
     """
     named = PretrainConfig.BY_PLACE.option(os.fspath(videos)).removeprefix("data.")
     given = merged(_basis(out, resume) | {"data": {named: os.fspath(videos)}}, plain_options(options))
-    config: PretrainConfig = parse_options(PretrainConfig, given, command="pretrain", recipe=recipe)
-    names = [*dotted_names(given), *([] if recipe is None else ["recipe"])]
-    if chosen := choose_pretraining(config, names):
-        config = parse_options(PretrainConfig, given, command="pretrain", recipe=recipe, defaults=chosen)
-    if config.dry_run:
-        raise ConfigError("dry_run is of the command line: rspnet pretrain --dry_run")
+    config: PretrainConfig = _options(PretrainConfig, "pretrain", given, recipe, choose_pretraining)
     return _run(lambda: run_pretraining(config, second_stop="interrupt"), config)
 
 
@@ -124,12 +119,29 @@ def finetune(
     if weights is not None:
         given["weights"] = os.fspath(weights)
     given = merged(given, plain_options(options))
-    config: FinetuneConfig = parse_options(FinetuneConfig, given, command="finetune", recipe=recipe)
-    if chosen := choose_finetuning(config, dotted_names(given)):
-        config = parse_options(FinetuneConfig, given, command="finetune", recipe=recipe, defaults=chosen)
-    if config.dry_run:
-        raise ConfigError("dry_run is of the command line: rspnet finetune --dry_run")
+    config: FinetuneConfig = _options(FinetuneConfig, "finetune", given, recipe, choose_finetuning)
     return _run(lambda: run_finetuning(config, second_stop="interrupt"), config)
+
+
+def _options(
+    kind: type[Any],
+    command: str,
+    given: Mapping[str, Any],
+    recipe: str | None,
+    choose: Callable[[Any, Sequence[str]], dict[str, Any]],
+) -> Any:
+    """The options of a command as `rspnet COMMAND` has them: what is given, a recipe, and what `choose` finds for both.
+
+    Raises:
+        ConfigError: a bad option, or `dry_run`, which prints and is of the command line.
+    """
+    config = parse_options(kind, given, command=command, recipe=recipe)
+    names = [*dotted_names(given), *([] if recipe is None else ["recipe"])]
+    if chosen := choose(config, names):
+        config = parse_options(kind, given, command=command, recipe=recipe, defaults=chosen)
+    if config.dry_run:
+        raise ConfigError(f"dry_run is of the command line: rspnet {command} --dry_run")
+    return config
 
 
 def _basis(out: AnyPath | None, resume: bool) -> dict[str, Any]:

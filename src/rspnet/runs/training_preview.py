@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import cast
@@ -11,6 +12,7 @@ from rich.console import Console
 from torch import nn
 
 from rspnet.core.cost import as_bytes, as_time
+from rspnet.core.progress import print_note
 from rspnet.engine.launch import make_fabric
 from rspnet.engine.processes import launched_from_outside
 from rspnet.engine.runtime import device_in_words
@@ -20,7 +22,7 @@ SECONDS = 3.0
 """How long is measured, at least three steps."""
 CLIPS_OF_A_GROUP = 4
 """Clips that are measured of a group which normalises together, at most."""
-NOT_MEASURED = "no estimate of the time: the machine it is for is not this one; the same command there measures it"
+_NOT_MEASURED = "no estimate of the time: the machine it is for is not this one; the same command there measures it"
 _STEPS = 3
 
 
@@ -70,19 +72,30 @@ def measure_training(job: Job, engine: Engine) -> ClipSeconds | None:
     return ClipSeconds(sum(steps[1:]) / clips, sum(loads[1:]) / clips)
 
 
-def say_cost(
-    console: Console, found: ClipSeconds | None, *, clips: int, steps: int, workers: int, device: torch.device
+def say_time(
+    console: Console,
+    tried: Callable[[], tuple[Job, Engine]],
+    *,
+    clips: int,
+    steps: int,
+    workers: int,
+    device: torch.device,
 ) -> None:
-    """Print how long a training will take.
+    """Try a few steps and print how long a training will take; or why that cannot be told here.
 
     Args:
         console: where to.
-        found: what was measured.
+        tried: gives what is tried: the training with fewer clips a step, on one process that reads by itself.
         clips: of a step, of one process.
         steps: of the training.
         workers: processes that read for each process.
         device: where it trains.
     """
+    # A device that is not there, or other ranks that wait.
+    if launched_from_outside() or (device.type == "cuda" and not torch.cuda.is_available()):
+        print_note(console, _NOT_MEASURED)
+        return
+    found = measure_training(*tried())
     if found is None:
         console.print("time: too few videos to measure", highlight=False)
         return
@@ -91,11 +104,6 @@ def say_cost(
     if workers and found.load / workers > 1.2 * found.step:
         text += f"; reading is the slower part: {found.load / found.step:.1f} readers for each process would keep up"
     console.print(text, highlight=False, soft_wrap=True)
-
-
-def can_measure(device: torch.device) -> bool:
-    """Whether steps can be tried here: the device is there, and no other ranks wait."""
-    return not launched_from_outside() and (device.type != "cuda" or torch.cuda.is_available())
 
 
 def disk_of(job: Job, *, keep: int) -> str:
