@@ -10,8 +10,9 @@ from rspnet.core.distributed import world_size
 from rspnet.core.errors import ConfigError
 from rspnet.core.ray_jobs import RayCluster
 from rspnet.features.descriptor import Descriptor
-from rspnet.features.embedder import Embedder, Stream
+from rspnet.features.embedder import Embedder
 from rspnet.features.embedding_on_ray import embed_on_ray
+from rspnet.features.spaces import Stream
 from rspnet.pretext.base import PretextModel
 
 

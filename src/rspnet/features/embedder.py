@@ -25,7 +25,7 @@ from rspnet.data.video_clips import EvalSample, VideoClips, read_clips
 from rspnet.engine.processes import share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.features.descriptor import Descriptor, describe, descriptor_length, usual_descriptor
-from rspnet.features.spaces import space_lengths, window_spaces
+from rspnet.features.spaces import Stream, space_lengths, stream_channels, window_spaces
 from rspnet.models.fold import fold_batch_norms
 from rspnet.models.heads import Embeddings
 from rspnet.pretext.base import PretextModel
@@ -34,7 +34,6 @@ from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet
 
 Vectors = NDArray[np.float32]
-Stream = Literal["motion", "appearance", "both"]
 _ROUND = 32
 """Parts of videos of each rank after which ranks exchange what they have."""
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -226,15 +225,22 @@ class Embedder:
             rows["motion"].append(spaces.motion)
             rows["appearance"].append(spaces.appearance)
         lengths = {"motion": 0, "appearance": 0, **self.vector_lengths(self.num_clips)}
-        lengths["features"] = len(self.describe(np.zeros((1, self.model.backbone.num_features), np.float32)))
         whole = {kind: np.concatenate([np.zeros((0, lengths[kind]), np.float32), *own]) for kind, own in rows.items()}
         return whole["features"] if on_error == "raise" else VideoVectors(names, **whole, skipped=skipped)
 
     def describe(self, features: Vectors) -> Vectors:
         """The descriptor of a video from its clips' features [n, C]: float32 [D]."""
-        backbone = self.model.backbone
-        channels = {"motion": backbone.motion_channels, "appearance": backbone.appearance_channels}
-        return describe(features[:, channels.get(self.stream_described, slice(None))], self.descriptor)
+        return describe(features[:, self._described], self.descriptor)
+
+    @property
+    def num_features(self) -> int:
+        """D, the length of what `embed` and `describe` return."""
+        channels = range(*self._described.indices(self.model.backbone.num_features))
+        return descriptor_length(len(channels), self.descriptor)
+
+    @property
+    def _described(self) -> slice:
+        return stream_channels(self.model.backbone, self.stream_described)
 
     def stream(self, records: Sequence[VideoRecord]) -> Iterator[VideoFeatures | Skip]:
         """Features of every video in turn, or why there are none."""
@@ -243,7 +249,7 @@ class Embedder:
     def vector_lengths(self, clips: int) -> dict[str, int]:
         """Lengths of `window_vectors`, by kind; without the kinds that this network has no heads for."""
         backbone = self.model.backbone
-        lengths = {"features": descriptor_length(backbone.num_features, self.descriptor)}
+        lengths = {"features": self.num_features}
         if isinstance(self.model, RSPNet):
             motion, appearance = space_lengths(backbone, dim=int(self.model.config["feature_dim"]), clips=clips)
             lengths |= {"appearance": appearance, "motion": motion}
@@ -253,7 +259,7 @@ class Embedder:
         """Vectors of windows of `clips` clips each, [n, length]: descriptors of the features, and both spaces."""
         windows = np.split(found.features, len(found.features) // clips)
         spaces = window_spaces(found.clip_vectors, backbone=self.model.backbone, clips=clips)
-        features = np.stack([describe(own, self.descriptor) for own in windows])
+        features = np.stack([self.describe(own) for own in windows])
         return {"features": features, "appearance": spaces.appearance, "motion": spaces.motion}
 
     def clips(self, records: Sequence[VideoRecord]) -> VideoClips:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from rspnet.features.descriptor import Descriptor, comparable
 from rspnet.features.linear_probe import fitting
+from rspnet.features.spaces import unit_rows
 
 PENALTY = 100.0
 """Of the ridge classifier, on standardised vectors; it was never tuned."""
@@ -39,6 +40,5 @@ def ridge_and_nearest(
     gallery, queries = comparable(train, test, descriptor)
     with fitting():
         linear = RidgeClassifier(alpha=PENALTY).fit(gallery, labels).predict(queries) == wanted
-    unit = [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-9) for part in (gallery, queries)]
-    near = labels[(unit[1] @ unit[0].T).argmax(axis=1)] == wanted
+    near = labels[(unit_rows(queries) @ unit_rows(gallery).T).argmax(axis=1)] == wanted
     return np.asarray(linear, np.bool_), np.asarray(near, np.bool_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from rspnet.features.descriptor import Descriptor, describe
 from rspnet.models.backbone import Backbone
 
 Vectors = NDArray[np.float32]
+Stream = Literal["motion", "appearance", "both"]
 _SEVERAL_CLIPS = 3
 
 
@@ -87,6 +88,12 @@ def _by_window(vectors: Vectors, clips: int) -> NDArray[np.float64]:
 
 def _channels(backbone: Backbone) -> tuple[slice, slice]:
     return backbone.motion_channels, backbone.appearance_channels
+
+
+def stream_channels(backbone: Backbone, stream: Stream) -> slice:
+    """Which of the backbone's channels a stream is; all of them for "both"."""
+    motion, appearance = _channels(backbone)
+    return {"motion": motion, "appearance": appearance, "both": slice(0, backbone.num_features)}[stream]
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> Vectors:

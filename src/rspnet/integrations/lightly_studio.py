@@ -35,9 +35,7 @@ class RSPNetEmbedder(VideoPathEmbedder):
 
     def embedding_space_spec(self) -> EmbeddingSpaceSpec:
         """Name and length of the vectors."""
-        return EmbeddingSpaceSpec(
-            space_key=self._name, dimension=self._embedder.vector_lengths(self._embedder.num_clips)["features"]
-        )
+        return EmbeddingSpaceSpec(space_key=self._name, dimension=self._embedder.num_features)
 
     def embed_videos(self, paths: list[str]) -> EmbeddingResult:
         """Vectors [n, D] of the videos that could be read, and which of `paths` those are."""

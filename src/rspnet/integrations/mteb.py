@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
 from rspnet.features.embedder import Embedder
+from rspnet.features.spaces import unit_rows
 
 
 class MTEBEncoder:
@@ -38,9 +39,8 @@ class MTEBEncoder:
 
     def __init__(self, model: str | os.PathLike[str] = "rspnet-small", **options: Any) -> None:
         self.embedder = Embedder(model, **options)
-        length = self.embedder.vector_lengths(self.embedder.num_clips)["features"]
-        name = f"rspnet/{Path(model).name}"
-        self.mteb_model_meta = ModelMeta.create_empty({"name": name, "embed_dim": length, "modalities": ["video"]})
+        known = {"name": f"rspnet/{Path(model).name}", "embed_dim": self.embedder.num_features, "modalities": ["video"]}
+        self.mteb_model_meta = ModelMeta.create_empty(known)
 
     def encode(self, inputs: Any, **_: Any) -> NDArray[np.float32]:
         """Descriptors [N, D] of the N videos of a DataLoader's dataset.
@@ -57,12 +57,12 @@ class MTEBEncoder:
 
     def similarity(self, first: Any, second: Any) -> NDArray[np.float32]:
         """Cosine of every row [N, D] with every row [M, D]: [N, M]."""
-        cosines: NDArray[np.float32] = _unit(first) @ _unit(second).T
+        cosines: NDArray[np.float32] = unit_rows(np.asarray(first)) @ unit_rows(np.asarray(second)).T
         return cosines
 
     def similarity_pairwise(self, first: Any, second: Any) -> NDArray[np.float32]:
         """Cosine of each row [N, D] with the same row of the other: [N]."""
-        cosines: NDArray[np.float32] = np.sum(_unit(first) * _unit(second), axis=1)
+        cosines: NDArray[np.float32] = np.sum(unit_rows(np.asarray(first)) * unit_rows(np.asarray(second)), axis=1)
         return cosines
 
     def _of_file(self, video: dict[str, Any]) -> NDArray[np.float32]:
@@ -72,9 +72,3 @@ class MTEBEncoder:
             file = Path(folder) / (Path(video["path"] or "video.mp4").name)
             file.write_bytes(video["bytes"])
             return self.embedder.embed([file])
-
-
-def _unit(vectors: Any) -> NDArray[np.float32]:
-    rows: NDArray[np.float32] = np.asarray(vectors, np.float32)
-    unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit

@@ -26,6 +26,7 @@ from rspnet.features.embedding import sliding_view, stamp_for
 from rspnet.features.labelled_features import FeatureMaker
 from rspnet.features.linear_probe import fit_linear, nearest_scores
 from rspnet.features.read import STORE
+from rspnet.features.spaces import unit_rows
 from rspnet.features.store import FeatureStore
 from rspnet.features.windows import ClipSettings
 from rspnet.lab.bench.bench_search import random_checkpoint
@@ -127,8 +128,7 @@ def without_decoding(embedder: Embedder, clips: VideoClips) -> Iterator[Embedded
 
 
 def _unit(rng: np.random.Generator, count: int, length: int) -> NDArray[np.float32]:
-    vectors = rng.standard_normal((count, length), np.float32)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+    return unit_rows(rng.standard_normal((count, length), np.float32))
 
 
 # --- the steps: each prepares, and returns what is measured -----------------------------------------------------------

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from rspnet.features.descriptor import describe
 from rspnet.features.embedder import Embedder
+from rspnet.features.spaces import stream_channels
 from rspnet.lab.study.judged import JudgedSet, JudgedVideos
 from rspnet.lab.study.row_scores import WHOLE_LINEAR, WHOLE_RECALL1, TaskScores, ridge_hits, ridge_scores, score_all
 from rspnet.lab.study.sets import StudySet
@@ -53,12 +54,7 @@ class Judge:
             features = {name: self._seen.energies(name, records) for name, records in lists.items()}
         else:
             features = {name: self._seen.features(embedder, name, records) for name, records in lists.items()}
-        channels = slice(None)
-        if embedder is not None and self.view.stream != "both":
-            backbone = embedder.model.backbone
-            channels = {"motion": backbone.motion_channels, "appearance": backbone.appearance_channels}[
-                self.view.stream
-            ]
+        channels = slice(None) if embedder is None else stream_channels(embedder.model.backbone, self.view.stream)
         return features, self._scores(features, channels, seed=seed)
 
     def _scores(self, features: Mapping[str, Vectors], channels: slice, *, seed: int) -> dict[str, TaskScores]:

@@ -18,7 +18,7 @@ from rspnet.config.training import EngineConfig, OptimConfig
 from rspnet.core.errors import ConfigError
 from rspnet.engine.checkpoint import LAST
 from rspnet.features.descriptor import Descriptor
-from rspnet.features.embedder import Stream
+from rspnet.features.spaces import Stream
 from rspnet.lab.study.judged import JudgedSpec
 from rspnet.pretext.methods import choose_method
 from rspnet.recipes import recipe_path
