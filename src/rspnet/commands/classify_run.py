@@ -82,9 +82,9 @@ def _job(config: ClassifyRunConfig, stamp: Stamp, store: FeatureStore) -> Embedd
     """Embedding as the classifier's features were made."""
     model = config.weights or stamp.model
     if not weights_file(model).exists():
-        raise CheckpointError(f"the classifier's checkpoint {model!r} is not there: name where it is with --model")
+        raise CheckpointError(f"the classifier's checkpoint {model!r} is not there: name where it is with --weights")
     if sha256_of(weights_file(model)) != stamp.weights_sha256:
-        raise CheckpointError(f"--model {model!r}: the classifier was fitted to features of another checkpoint")
+        raise CheckpointError(f"--weights {model!r}: the classifier was fitted to features of another checkpoint")
     view = stamp.view
     options = EvenViewConfig(
         num_clips=view["num_clips"] or 1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -70,7 +71,7 @@ def plan_cell(config: PlanConfig) -> None:
 def chain(config: PlanConfig, cell: Cell) -> list[PlanStep]:
     """The commands: pre-train, fine-tune, evaluate, compare."""
     gpus = cell.gpus if config.gpus is None else config.gpus
-    tuned = CLIPS_A_GPU.get(cell.name, _batch(f"finetune/{cell.name}", "clips")) * gpus
+    tuned = CLIPS_A_GPU.get(cell.name, _recipe(f"finetune/{cell.name}")["clips"]["batch_size"]) * gpus
     runs = f"{config.runs}/{cell.network}", f"{config.runs}/{cell.name}"
     before, after = (shlex.quote(run) for run in runs)
     longer = f" --epochs {cell.epochs}" if cell.epochs != _recipe(f"pretrain/k400-{cell.network}")["epochs"] else ""
@@ -113,11 +114,6 @@ def _finetuning_time(config: PlanConfig, cell: Cell) -> str:
     return f"{clips:,} clips; for the time give --finetune_speed, the clips/s that rspnet finetune shows"
 
 
-def _recipe(name: str) -> dict[str, int]:
-    content: dict[str, int] = yaml.safe_load(recipe_path(name).read_text(encoding="utf-8"))
+def _recipe(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(recipe_path(name).read_text(encoding="utf-8"))
     return content
-
-
-def _batch(name: str, section: str) -> int:
-    """Clips a GPU of a recipe."""
-    return int(yaml.safe_load(recipe_path(name).read_text(encoding="utf-8"))[section]["batch_size"])

@@ -74,6 +74,20 @@ def in_new_words(command: str, words: Sequence[str]) -> list[str]:
 
 def in_new_options(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Nested options of a file or of Python with today's names; says what was replaced."""
+    new, replaced = _renamed(command, options)
+    for old, name in replaced:
+        advise(f"{old} is called {name} now")
+    return new
+
+
+def in_new_settings(command: str, saved: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a checkpoint of any version holds, with today's names; says nothing."""
+    return _renamed(command, saved)[0]
+
+
+def _renamed(command: str, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Nested options with today's names, and the (old, new) names of those that were replaced."""
+    replaced = []
     new = {name: dict(value) if isinstance(value, Mapping) else value for name, value in options.items()}
     for old, name in old_options(command).items():
         section, _, last = old.rpartition(".")
@@ -81,29 +95,15 @@ def in_new_options(command: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(holder, dict) or last not in holder:
             continue
         value = holder.pop(last)
-        advise(f"{old} is called {name} now")
+        replaced.append((old, name))
         to, _, last = name.rpartition(".")
         (new.setdefault(to, {}) if to else new).setdefault(last, value)
-    return new
-
-
-def in_new_settings(command: str, saved: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a checkpoint of any version holds, with today's names; says nothing."""
-    global _quiet
-    _quiet, before = True, _quiet
-    try:
-        return in_new_options(command, saved)
-    finally:
-        _quiet = before
-
-
-_quiet = False
+    return new, replaced
 
 
 def advise(text: str) -> None:
     """One line on stderr."""
-    if not _quiet:
-        print(f"rspnet: note: {text}; the old name goes with the next version", file=sys.stderr)
+    print(f"rspnet: note: {text}; the old name goes with the next version", file=sys.stderr)
 
 
 def _places(command: str, words: list[str]) -> list[str]:

@@ -46,9 +46,11 @@ def read_foreign(file: Path) -> Foreign:
     if not {"video", "label"} < set(columns) or not rows:
         raise RSPNetError(f"{str(file)!r}: must be {FORM}")
     videos = [row["video"] for row in rows]
+    seen: set[str] = set()
     for line, row in enumerate(rows, start=2):
-        if None in row or None in row.values() or videos.index(row["video"]) != line - 2:
+        if None in row or None in row.values() or row["video"] in seen:
             raise RSPNetError(f"{str(file)!r} line {line}: a row of other length, or a video that was there before")
+        seen.add(row["video"])
     if "prediction" in columns:
         return _of_predictions(videos, [row["label"] for row in rows], [row["prediction"] for row in rows])
     return _of_scores(file, videos, rows, [name for name in columns if name not in ("video", "label")])

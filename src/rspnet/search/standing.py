@@ -46,7 +46,7 @@ class Rank:
 
 @dataclass(frozen=True)
 class Standing:
-    """A hit's place by motion, and by look."""
+    """A hit's place by motion, and by appearance."""
 
     motion: Rank
     appearance: Rank
@@ -96,13 +96,11 @@ class Yardstick:
         compared = [video for video in self._videos if video.content not in own]
         others = [locate(like, video, unlike=unlike, alpha=alpha, hop_s=self._hop_s) for video in compared]
         paths = np.array([hit.path for hit in others], dtype=object)
+        scores = {kind: np.array([getattr(other, kind) for other in others]) for kind in ("motion", "appearance")}
         found = []
         for hit in hits:
             there = paths != hit.path
-            places = []
-            for kind in ("motion", "appearance"):
-                scores = np.array([getattr(other, kind) for other in others])[there]
-                better = int((scores > getattr(hit, kind) + 1e-9).sum())
-                places.append(Rank(better + 1, len(scores) + 1, self._is_exact))
-            found.append(Standing(*places))
+            better = {kind: int((own[there] > getattr(hit, kind) + 1e-9).sum()) for kind, own in scores.items()}
+            ranks = {kind: Rank(more + 1, int(there.sum()) + 1, self._is_exact) for kind, more in better.items()}
+            found.append(Standing(**ranks))
         return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from rspnet.data.presets import augment_preset
 from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import Skip
 from rspnet.data.synthetic.procedural import plan_clips, write_set
-from rspnet.engine.curves import METRICS
+from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.prefetch import prefetched
 from rspnet.engine.runtime import available_cores
 from rspnet.features.embedder import Embedder
@@ -178,6 +177,5 @@ def recipe_rows(device: torch.device, scale: Scale, work: Path, *, seconds: floa
         run.send_signal(signal.SIGINT)
         run.wait(60)
     yield {"what": "recipe", "exit_code": run.returncode, "authors_clips_per_s_a_v100": 24}
-    with (work / "run" / METRICS).open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            yield {name: float(value) for name, value in row.items()}
+    for row in read_curves(work / "run" / METRICS):
+        yield {name: float(value) for name, value in row.items()}

@@ -35,7 +35,7 @@ class Address:
         query: name of a video of the library, or `upload:TICKET:NAME`; empty for none.
         start_s: where the query's part starts; None for the first seconds.
         end_s: where it ends.
-        alpha: 1 by motion, 0 by look.
+        alpha: 1 by motion, 0 by appearance.
         filters: which videos may be found.
         count: hits.
         examples: what is wanted too, and what is not.

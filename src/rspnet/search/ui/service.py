@@ -123,8 +123,9 @@ class Service:
         marks: Path | None = None,
     ) -> None:
         self.library = library
-        self.files = {path: row for path, row in library.store.files().items() if row.clips}
-        self.unreadable = len(library.store.files()) - len(self.files)
+        known = library.store.files()
+        self.files = {path: row for path, row in known.items() if row.clips}
+        self.unreadable = len(known) - len(self.files)
         self.root = _common_folder(self.files)
         self.names = {self.shown_name(path): path for path in sorted(self.files)}
         self._shown = {path: name for name, path in self.names.items()}  # a filter asks for all of them
