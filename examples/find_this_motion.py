@@ -30,15 +30,16 @@ if rspnet_command(["index", str(videos), f"--store={store}", "--num_workers=0"])
 library = rspnet.Library.open(store)
 
 # %% [markdown]
-# `alpha` 1 asks for the same motion, 0 for the same look. A hit names the part of the video that is like the query.
+# `alpha` 1 asks for the same motion, 0 for the same appearance. A hit names the part of the video that is like the
+# query.
 
 # %%
 drawn = sorted(path for path in videos.rglob("*") if path.suffix in (".mp4", ".avi"))
 query = Path(os.environ.get("MY_QUERY", drawn[0]))
 print(f"query: {query.name}")
 by_motion = library.search(query, alpha=1, k=3, not_same_video=True)
-by_look = library.search(query, alpha=0, k=3, not_same_video=True)
-for asked, hits in (("motion", by_motion), ("look", by_look)):
+by_appearance = library.search(query, alpha=0, k=3, not_same_video=True)
+for asked, hits in (("motion", by_motion), ("appearance", by_appearance)):
     for hit in hits:
         print(f"by {asked}: {Path(hit.path).name} {hit.start_s:.1f} to {hit.end_s:.1f} s, score {hit.score:.2f}")
 

@@ -48,7 +48,7 @@ def test_features_of_my_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def test_find_this_motion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("lancedb", reason="the extra search is not installed")
     found = run("find_this_motion", monkeypatch, tmp_path, videos=4)
-    for hits in (found["by_motion"], found["by_look"]):
+    for hits in (found["by_motion"], found["by_appearance"]):
         assert len(hits) == 3
         assert str(found["query"].resolve()) not in {hit.path for hit in hits}
     assert len(found["better"]) == 3

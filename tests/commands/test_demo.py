@@ -18,12 +18,12 @@ def test_demo_runs_to_its_picture(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["demo", "--out", str(out), "--max_steps", "4", "--num_videos", "64"]) == 0
     results = json.loads((out / "result.json").read_text())["results"]
     columns = [results[name] for name in ("untrained", "pre-trained here", "rspnet-small")]
-    names = {f"{label} by {space}" for label in ("act", "outfit", "place") for space in ("motion", "look")}
+    names = {f"{label} by {space}" for label in ("act", "outfit", "place") for space in ("motion", "appearance")}
     assert all(set(column) == names | {"RSP accuracy"} for column in columns)
     assert all(0 <= value <= 1 for column in columns for value in column.values())
     assert columns[0] != columns[1]
-    assert columns[2]["act by motion"] > columns[2]["act by look"] + 0.2  # the shipped spaces are apart
-    assert columns[2]["place by look"] > columns[2]["place by motion"] + 0.2
+    assert columns[2]["act by motion"] > columns[2]["act by appearance"] + 0.2  # the shipped spaces are apart
+    assert columns[2]["place by appearance"] > columns[2]["place by motion"] + 0.2
     assert (out / "neighbours.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "run" / "last.ckpt").exists()
     page = (out / "report.html").read_text()

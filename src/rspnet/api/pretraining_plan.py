@@ -103,8 +103,8 @@ def _multiply_adds_per_clip(config: PretrainConfig) -> int:
 
 def print_plan(plan: Plan, config: PretrainConfig, model: PretextModel, console: Console) -> None:
     """Print the plan as a table."""
-    slow, *fast = config.model.clips(config.data.played).speeds
-    speeds = f"speeds {slow} and {fast}" if fast else f"speed {slow}"
+    played = config.model.clips(config.data.played).speeds
+    speeds = f"speed{'s' * (len(played) > 1)} {' and '.join(map(str, played))}"
     rows = {
         "videos": f"{plan.num_videos:,}",
         "clip": f"{config.data.num_frames} frames x {config.data.size}², {speeds}",

@@ -37,9 +37,8 @@ from rspnet.show.contact_sheet import SheetClip, SheetRow, contact_sheet
 from rspnet.show.report.write_report import write_report
 from rspnet.weights import DEFAULT
 
-SPACES = {"motion": "motion", "look": "appearance"}
 COUNTED = {"motion": (0,), "appearance": (1, 2)}
-"""Places of the labels that a space should find."""
+"""Spaces -> the places of the labels that each should find."""
 WINDOW_FRAMES, WINDOW_STRIDE = 64, 16
 SHEET = "neighbours.png"
 CLIPS_PER_VIDEO = 4
@@ -127,7 +126,7 @@ def training(folder: Path, config: DemoConfig) -> PretrainConfig:
 def measure(model: RSPNet, records: Sequence[ActRecord], settings: PretrainConfig) -> tuple[dict[str, float], Seen]:
     """RSP accuracy on held-out videos, and how often a held-out video's nearest training video shares its labels.
 
-    Nearest by motion and by look: in the two spaces of `rspnet search`.
+    Nearest by motion and by appearance: in the two spaces of `rspnet search`.
     """
     test, train = split_records(records, "test"), split_records(records, "train")
     embedder = Embedder(model, num_clips=CLIPS_PER_VIDEO)
@@ -142,9 +141,9 @@ def measure(model: RSPNet, records: Sequence[ActRecord], settings: PretrainConfi
     )
     result = {"RSP accuracy": accuracy}
     for label in LABELS:
-        for name, space in SPACES.items():
+        for space in COUNTED:
             sides = getattr(seen.test, space), getattr(seen.train, space)
-            result[f"{label} by {name}"] = recall_at_1(
+            result[f"{label} by {space}"] = recall_at_1(
                 *sides, labels_by_name(test, label), labels_by_name(train, label)
             )
     return result, seen
@@ -154,14 +153,14 @@ def neighbour_rows(own: Seen, records: Sequence[ActRecord]) -> list[SheetRow]:
     """The first held-out video of every second act and its nearest training videos by motion."""
     test = split_records(records, "test")
     chosen = [next((k for k, record in enumerate(test) if record.clip.act == act), None) for act in SHEET_ACTS]
-    return [_row(own, records, k, SPACES["motion"], "the demo's network, by motion") for k in chosen if k is not None]
+    return [_row(own, records, k, "motion", "the demo's network, by motion") for k in chosen if k is not None]
 
 
 def search_rows(ready: Seen, records: Sequence[ActRecord]) -> list[SheetRow]:
-    """One query by motion and by look, with the weights that come with the package."""
+    """One query by motion and by appearance, with the weights that come with the package."""
     test = split_records(records, "test")
     chosen = next((k for k, record in enumerate(test) if record.clip.act == SEARCHED_ACT), 0)
-    return [_row(ready, records, chosen, space, f"{DEFAULT}, by {name}") for name, space in SPACES.items()]
+    return [_row(ready, records, chosen, space, f"{DEFAULT}, by {space}") for space in COUNTED]
 
 
 def film_rows(model: RSPNet, folder: Path) -> list[SheetRow]:
