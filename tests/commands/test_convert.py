@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.official import fine_tuned, golden, needs_official, published_file
+from helpers.official import filled_state, fine_tuned, golden, needs_official, published_file
 from helpers.tiny_model import save_tiny_checkpoint
 from helpers.torchvision_layout import torchvision_state
 
@@ -16,7 +16,7 @@ from rspnet.core.errors import CheckpointError
 from rspnet.models.backbone import Backbone
 from rspnet.models.foreign import find_backbone
 from rspnet.models.registry import create_backbone
-from rspnet.models.weights import PUBLISHED_BACKBONES
+from rspnet.models.weights import PUBLISHED_BACKBONES, convert_published
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.classifiers import read_backbone
 
@@ -40,13 +40,18 @@ def has_golden_features(backbone: Backbone, arch: str) -> None:
 
 @needs_official
 @pytest.mark.parametrize("arch", PUBLISHED_BACKBONES)
-def test_fine_tuned_published_files_give_their_golden_features(arch):
-    content = fine_tuned(published_file(arch))
+def test_fine_tuned_published_files_give_the_weights_of_the_golden_numbers(arch):
+    """tests/pretext/test_golden_official.py computes features with these under these names."""
+    state = filled_state(arch, prefix="encoder_q.encoder.")
+    content = fine_tuned({"arch": arch, "model": state})
     backbone, report = find_backbone(content, source="x")
     assert backbone.name == PUBLISHED_BACKBONES[arch]
     assert len(report.used) + len(report.skipped) == len(content["model"])
     assert not report.missing
-    has_golden_features(backbone, arch)
+    golden_weights, _ = convert_published(arch, state)
+    assert {f"encoder_q.backbone.{key}" for key in backbone.state_dict()} == golden_weights.keys()
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value, golden_weights[f"encoder_q.backbone.{key}"].to(value.dtype)), key
 
 
 @needs_official

@@ -28,14 +28,15 @@ def layout(arch: str) -> list[tuple[str, list[int], str]]:
     return json.loads((OFFICIAL / f"layout_{arch}.json").read_text())["model"]
 
 
-def filled_state(arch: str, *, queue_size: int = 64) -> dict[str, torch.Tensor]:
-    """The `model` entry of a published file with the golden numbers' weights, float64."""
+def filled_state(arch: str, *, queue_size: int = 64, prefix: str = "") -> dict[str, torch.Tensor]:
+    """The `model` entry of a published file with the golden numbers' weights, float64; of it what has a prefix."""
     spec = importlib.util.spec_from_file_location("official_fill", OFFICIAL / "fill.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    arrays = module.fill_state(layout(arch), 0, queue_size=queue_size)
+    entries = [entry for entry in layout(arch) if entry[0].startswith(prefix)]
+    arrays = module.fill_state(entries, 0, queue_size=queue_size)
     return {key: torch.from_numpy(np.array(value)) for key, value in arrays.items()}
 
 

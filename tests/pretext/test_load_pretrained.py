@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.official import OFFICIAL, fine_tuned, needs_official, published_file
+from helpers.official import OFFICIAL, filled_state, fine_tuned, needs_official, published_file
 from helpers.torchvision_layout import torchvision_state
 
 from rspnet.cli import main
@@ -49,15 +49,15 @@ def test_own_checkpoint_round_trip(tmp_path: Path) -> None:
 @needs_official
 @pytest.mark.parametrize("legacy", [False, True])
 def test_published_file(tmp_path: Path, legacy: bool) -> None:
-    path = tmp_path / "model_best_resnet18_200epoch.pth.tar"
-    content = published_file("resnet18", queue_size=64)
+    path = tmp_path / "model_best_s3dg_200epoch.pth.tar"
+    content = published_file("s3dg", queue_size=64)
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     model, report = load_pretrained_with_report(path)
-    assert model.config["backbone"] == "r3d_18"
+    assert model.config["backbone"] == "s3dg"
     assert model.config["queue_size"] == 64
     assert len(report.skipped) == 4
-    expected = content["model"]["encoder_q.encoder.layer2.0.downsample.0.weight"]
-    assert torch.equal(model.backbone.get_parameter("layer2.0.downsample.0.weight"), expected)
+    expected = content["model"]["encoder_q.encoder.feature.sepConv1.sep_conv.0.conv3d.weight"]
+    assert torch.equal(model.backbone.get_parameter("stem.spatial.conv.weight"), expected)
     assert torch.equal(model.queue.keys, content["model"]["queue"].T)
 
 
@@ -111,9 +111,10 @@ def nearly(share: float) -> dict[str, Any]:
 
 
 FOREIGN = {
-    "fine-tuned of the paper's code": lambda: fine_tuned(published_file("resnet18")),
+    "fine-tuned of the paper's code": lambda: fine_tuned(
+        {"arch": "s3dg", "model": filled_state("s3dg", prefix="encoder_q.encoder.")}
+    ),
     "torchvision r2plus1d_18": lambda: torchvision_state("r2plus1d_18"),
-    "torchvision r3d_18": lambda: torchvision_state("r3d_18"),
     "MoCo": lambda: {
         "state_dict": {
             f"module.{encoder}.{key}": value
