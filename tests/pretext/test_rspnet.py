@@ -171,7 +171,8 @@ def test_a_step_broken_off_leaves_the_statistics() -> None:
 
 def test_autocast_channels_last() -> None:
     model = make_model(virtual_ranks=2).to(memory_format=torch.channels_last_3d)
-    views = SpeedViews(*(view.contiguous(memory_format=torch.channels_last_3d) for view in make_views()))
+    small = (view[:, :, :4, :16, :16] for view in make_views())  # bf16 is slow where it is emulated
+    views = SpeedViews(*(view.contiguous(memory_format=torch.channels_last_3d) for view in small))
     seen: list[Tensor] = []
     model.encoder_k.backbone.layer1[0].conv1.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0]))
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -1,0 +1,23 @@
+"""Short backbones, for tests of what is done to blocks, whatever their number."""
+
+import pytest
+from torch import nn
+
+from rspnet.models import s3dg
+from rspnet.models.backbone import Backbone
+from rspnet.models.registry import backbone_names, create_backbone
+
+_BUILT_ALIKE = {"r3d_18": "r3d_10_slim", "r3d_34": "r3d_10_slim"}
+DISTINCT = [name for name in backbone_names() if name not in _BUILT_ALIKE]
+"""Networks whose blocks differ: the others have those of `r3d_10_slim`, wider and more of them."""
+
+
+def short_backbone(name: str, monkeypatch: pytest.MonkeyPatch) -> Backbone:
+    """A backbone with one block a stage, and two in the first: every kind of block, stride and shortcut is there."""
+    for stage in ("3c", "4c", "4d", "4e", "4f", "5c"):
+        monkeypatch.delitem(s3dg._INCEPTIONS, stage, raising=False)  # pools stand before 4b and 5b
+    backbone = create_backbone(name)
+    for stage, blocks in [*backbone.named_children()]:
+        if stage.startswith("layer") and isinstance(blocks, nn.Sequential):
+            setattr(backbone, stage, blocks[: 2 if stage == "layer1" else 1])
+    return backbone
