@@ -1,16 +1,10 @@
-"""Kills runs at seeded moments, resumes them until they are done, and compares them with an undisturbed run.
-
-Run as a script: `python -m helpers.killing FOLDER SEED CASES`, CASES a JSON list of objects with `name`, `words` (a
-command line without --out and --resume), `ranks` and `faults` (how many). Prints one JSON object a case.
-"""
+"""Kills runs in certain places, resumes them until they are done, beside an undisturbed run (see `helpers.forking`)."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import sys
 import threading
 import time
 from functools import partial
@@ -18,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from helpers.forking import be_a_mother, start
+from helpers.forking import start
 
 import rspnet.api.finetuning
 import rspnet.api.pretraining  # noqa: F401
@@ -74,9 +68,8 @@ class Fault(NamedTuple):
     seconds: float
 
 
-def draw_fault(rng: random.Random, *, number: int) -> Fault:
-    """Every second fault comes some time into a step, the others at any place."""
-    name = "some time into a step" if number % 2 == 0 else rng.choice(sorted(PLACES))
+def draw_fault(rng: random.Random, name: str) -> Fault:
+    """At which call of a place, and how long after it."""
     place = PLACES[name]
     return Fault(name, rng.randint(place.first, place.last), rng.uniform(0.0, 0.1))
 
@@ -100,9 +93,15 @@ def arm(fault: Fault) -> None:
     setattr(owner, name, counted)
 
 
-def run_case(case: dict[str, Any], folder: Path, rng: random.Random) -> dict[str, Any]:
-    """The undisturbed run in `straight`, the disturbed one in `killed`, both under the same relative --out."""
-    ranks, words = case["ranks"], [*case["words"], "--out=run"]
+def run_case(case: dict[str, Any], base: str) -> dict[str, Any]:
+    """The undisturbed run in `straight`, the disturbed one in `killed`, both under the same relative --out.
+
+    Args:
+        case: `name`, `words` (a command line without --out and --resume), `ranks` and `places` (keys of PLACES).
+        base: a folder; the case gets one in it.
+    """
+    ranks, words, folder = case["ranks"], [*case["words"], "--out=run"], Path(base) / case["name"]
+    rng = random.Random(case["name"])
     for name in ("straight", "killed"):
         (folder / name).mkdir(parents=True)
     os.chdir(folder / "straight")
@@ -110,25 +109,13 @@ def run_case(case: dict[str, Any], folder: Path, rng: random.Random) -> dict[str
     assert codes == [0] * ranks, (folder / "log.txt").read_text()
     os.chdir(folder / "killed")
     kills: list[str] = []
-    for number in range(case["faults"]):
-        fault = draw_fault(rng, number=number)
+    for name in case["places"]:
+        fault = draw_fault(rng, name)
         # Only rank 0 writes; any rank may be lost in a step.
-        rank = rng.randrange(ranks) if PLACES[fault.place].owner is Loop else 0
+        rank = rng.randrange(ranks) if PLACES[name].owner is Loop else 0
         log, before = folder / "log.txt", {rank: partial(arm, fault)}
         if start([*words, "--resume"], ranks=ranks, log=log, before=before)[rank] == -signal.SIGKILL:
-            kills.append(f"rank {rank}: {fault}")
+            kills.append(name)
     codes = start([*words, "--resume"], ranks=ranks, log=folder / "log.txt")
     assert codes == [0] * ranks, (folder / "log.txt").read_text()
-    return {"name": case["name"], "kills": kills, "folder": str(folder)}
-
-
-def serve(folder: Path, seed: int, cases: list[dict[str, Any]]) -> None:
-    """Run the cases one after the other."""
-    be_a_mother()
-    for case in cases:
-        result = run_case(case, folder / case["name"], random.Random(f"{seed} {case['name']}"))
-        print(json.dumps(result), flush=True)
-
-
-if __name__ == "__main__":
-    serve(Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3]))
+    return {"kills": kills, "folder": str(folder)}

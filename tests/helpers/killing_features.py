@@ -1,22 +1,15 @@
-"""Kills commands that write features at seeded moments and runs them again until they are done.
-
-Run as a script: `python -m helpers.killing_features FOLDER SEED FAULTS WORDS`, WORDS a JSON list of a command line
-without --out. The undisturbed run is in FOLDER/straight, the other in FOLDER/killed; prints the faults that killed.
-"""
+"""Kills commands that write features in certain places and runs them again until they are done."""
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from helpers.forking import be_a_mother, start
+from helpers.forking import start
 from helpers.killing import die, die_soon
 
 from rspnet.core import files
@@ -60,13 +53,21 @@ def both(*steps: Callable[[], None]) -> None:
         step()
 
 
-def main(folder: Path, rng: random.Random, faults: int, words: list[str]) -> None:
-    be_a_mother()
-    log = folder / "log.txt"
-    assert start([*words, f"--out={folder / 'straight'}"], ranks=1, log=log, before={0: small_parts}) == [0], (
+def run_and_kill(folder: str, seed: int, faults: int, words: list[str]) -> list[str]:
+    """The undisturbed run in `straight`, the other in `killed`, below `folder`; the faults that killed it.
+
+    Args:
+        folder: where both are, and what they say.
+        seed: of the calls at which the command dies; the places follow one after the other.
+        faults: how many times it is to die.
+        words: a command line without --out.
+    """
+    base, rng = Path(folder), random.Random(seed)
+    log = base / "log.txt"
+    assert start([*words, f"--out={base / 'straight'}"], ranks=1, log=log, before={0: small_parts}) == [0], (
         log.read_text()
     )
-    killed = [*words, f"--out={folder / 'killed'}"]
+    killed = [*words, f"--out={base / 'killed'}"]
     deaths = []
     for number in range(faults):
         place = sorted(PLACES)[number % len(PLACES)]
@@ -75,9 +76,4 @@ def main(folder: Path, rng: random.Random, faults: int, words: list[str]) -> Non
         if start(killed, ranks=1, log=log, before=before) == [-signal.SIGKILL]:
             deaths.append(str(fault))
     assert start(killed, ranks=1, log=log, before={0: small_parts}) == [0], log.read_text()
-    print(json.dumps(deaths))
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main(Path(sys.argv[1]), random.Random(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4]))
+    return deaths

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.clips_on_disk import TINY, write_videos
+from helpers.forking import Mother
 
 from rspnet.engine.checkpoint import LAST, load_checkpoint
 from rspnet.engine.curves import METRICS, read_curves
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.timeout(900)
 TESTS = Path(__file__).resolve().parents[1]
 STEPS = 10
 SGD = [f"--max_steps={STEPS}", "--optim.name=sgd", "--optim.lr=0.01", "--engine.log_every=1", "--data.batch_size=8"]
+OFTEN = ["--engine.checkpoint_every=1", "--resume"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 
 
@@ -42,15 +44,12 @@ def words(videos: Path, out: Path, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def layouts(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def layouts(mother: Mother, videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same training as R ranks of V virtual ones each, in R-V."""
     base = tmp_path_factory.mktemp("layouts")
-    runs = [
-        {"words": words(videos, base / f"{ranks}-{virtual}", f"--model.virtual_ranks={virtual}"), "ranks": ranks}
-        for ranks, virtual in ((1, 1), (1, 2), (2, 1))
-    ]
-    arguments = [str(base / "log.txt"), json.dumps(runs)]
-    subprocess.run([sys.executable, "-m", "helpers.forking", *arguments], check=True, timeout=850, env=environment())
+    for ranks, virtual in ((1, 1), (1, 2), (2, 1)):
+        run = words(videos, base / f"{ranks}-{virtual}", f"--model.virtual_ranks={virtual}", *OFTEN)
+        mother.run(run, ranks=ranks, log=base / "log.txt")
     return base
 
 
@@ -98,28 +97,21 @@ def test_torchrun_restarts_a_run_that_lost_a_worker(videos: Path, layouts: Path,
 
     No rank leaves a thread of its process group behind.
     """
-    often = ["--engine.checkpoint_every=1", "--resume"]
-    straight, hit = tmp_path / "straight", tmp_path / "hit"
-    launch = [*TORCHRUN, "--standalone", "--nproc_per_node=2"]
     (tmp_path / "sitecustomize.py").write_text(THREADS_AT_THE_END)
     noting = environment()
     noting["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
-    alone = subprocess.run(
-        [*launch, "-m", "rspnet", *words(videos, straight, *often)], check=False, timeout=400, env=noting,
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert alone.returncode == 0, alone.stderr
-    assert_same_training(straight, layouts / "1-2")
-    for rank in range(2):  # a thread of the process group that outlives Python may end the rank by SIGABRT
-        assert "gloo" not in (tmp_path / f"threads{rank}").read_text()
-    elastic = [*launch, "--max-restarts=1", "--monitor-interval=0.1", "-m", "rspnet", *words(videos, hit, *often)]
-    with subprocess.Popen(elastic, env=environment(), stderr=subprocess.PIPE, text=True) as process:
+    hit = tmp_path / "hit"
+    elastic = [*TORCHRUN, "--standalone", "--nproc_per_node=2", "--max-restarts=1", "--monitor-interval=0.1"]
+    elastic += ["-m", "rspnet", *words(videos, hit, "--model.virtual_ranks=1", *OFTEN)]
+    with subprocess.Popen(elastic, env=noting, stderr=subprocess.PIPE, text=True) as process:
         victim = wait_for_worker(process, hit, after_step=3)
         os.kill(victim, signal.SIGKILL)
         _, error = process.communicate(timeout=400)
     assert process.returncode == 0, error
     assert "resuming at step" in error
-    assert (hit / LAST).read_bytes() == (straight / LAST).read_bytes()
+    assert (hit / LAST).read_bytes() == (layouts / "2-1" / LAST).read_bytes()
+    for rank in range(2):  # a thread of the process group that outlives Python may end the rank by SIGABRT
+        assert "gloo" not in (tmp_path / f"threads{rank}").read_text()
 
 
 def wait_for_worker(process: subprocess.Popen[str], out: Path, *, after_step: int) -> int:
@@ -167,26 +159,12 @@ def hosts() -> Iterator[list[tuple[str, str, str]]]:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
-def test_two_hosts(hosts: list[tuple[str, str, str]], videos: Path, layouts: Path, tmp_path: Path) -> None:
-    """`torchrun --nnodes 2` over a network of its own computes what two virtual ranks do."""
-    processes = []
-    for number, (host, cable, _) in enumerate(hosts):
-        launch = [*TORCHRUN, "--nnodes=2", "--nproc_per_node=1", f"--node_rank={number}"]
-        launch += [
-            f"--master_addr={hosts[0][2]}",
-            "--master_port=29411",
-            "-m",
-            "rspnet",
-            *words(videos, tmp_path / "run"),
-        ]
-        processes.append(
-            subprocess.Popen(
-                ["ip", "netns", "exec", host, *launch], env=environment() | {"GLOO_SOCKET_IFNAME": cable},
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            )
-        )  # fmt: skip
-    errors = [process.communicate(timeout=400)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
+def test_two_hosts(
+    mother: Mother, hosts: list[tuple[str, str, str]], videos: Path, layouts: Path, tmp_path: Path
+) -> None:
+    """One rank on each, over a network of its own, with what torchrun says in its environment."""
+    run = words(videos, tmp_path / "run")
+    mother.call("helpers.forking:run_on_hosts", run, hosts, str(tmp_path / "log.txt"))
     assert json.loads((tmp_path / "run" / "result.json").read_text())["protocol"]["ranks"] == 2
     assert_same_training(tmp_path / "run", layouts / "1-2")
 
@@ -211,15 +189,19 @@ def test_ranks_that_find_no_usable_video_end_together_and_name_them(tmp_path: Pa
     assert all("not a readable video" in row["reason"] for row in rows)
 
 
-def test_a_killed_rank_of_fabrics_launcher_ends_all(videos: Path, tmp_path: Path) -> None:
+def test_a_killed_rank_of_fabrics_launcher_ends_all_and_the_run_goes_on(
+    videos: Path, layouts: Path, tmp_path: Path
+) -> None:
+    """To what two virtual ranks compute."""
     out = tmp_path / "run"
-    options = words(videos, out, "--engine.devices=2", "--engine.checkpoint_every=1", "--max_steps=4000")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rspnet", *options], env=environment(), stderr=subprocess.PIPE, text=True
-    )
-    victim = wait_for_worker(process, out, after_step=1)
-    os.kill(victim, signal.SIGKILL)
-    _, error = process.communicate(timeout=60)
+    command = [sys.executable, "-m", "rspnet", *words(videos, out, "--engine.devices=2", *OFTEN)]
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as process:
+        victim = wait_for_worker(process, out, after_step=1)
+        os.kill(victim, signal.SIGKILL)
+        _, error = process.communicate(timeout=60)
     assert process.returncode != 0
     assert not Path(f"/proc/{victim}").exists()
-    assert load_checkpoint(out / LAST)["step"] >= 1, error
+    assert 1 <= load_checkpoint(out / LAST)["step"] < STEPS, error
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert_same_training(out, layouts / "1-2")

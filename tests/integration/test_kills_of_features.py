@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from helpers.clips_on_disk import write_videos
+from helpers.extras import need
+from helpers.forking import Mother
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
 from rspnet.data.annotations import read_folder
 from rspnet.features.read import read_features
 
-TESTS = Path(__file__).resolve().parents[1]
 OPTIONS = ["--num_workers=0", "--precision=fp32"]
 
 
@@ -28,27 +25,24 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def killed(folder: Path, words: list[str], *, seed: int, faults: int) -> list[str]:
+def killed(mother: Mother, folder: Path, words: list[str], *, faults: int) -> list[str]:
     """Run the command straight and killed, below `folder`; the faults that killed it."""
-    command = [sys.executable, "-m", "helpers.killing_features", str(folder), str(seed), str(faults), json.dumps(words)]
-    environment = os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
-    found = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout.splitlines()[-1])
+    found: list[str] = mother.call("helpers.killing_features:run_and_kill", str(folder), 1, faults, words)
+    return found
 
 
-def test_embed_goes_on_to_the_same_table(material: Path, tmp_path: Path) -> None:
+def test_embed_goes_on_to_the_same_table(mother: Mother, material: Path, tmp_path: Path) -> None:
     words = ["embed", f"--weights={material / 'model.ckpt'}", str(material / "videos"), "--window_s=0.05", *OPTIONS]
-    deaths = killed(tmp_path, words, seed=1, faults=12)
-    assert len(deaths) >= 6, deaths
+    deaths = killed(mother, tmp_path, words, faults=8)
+    assert len(deaths) >= 5, deaths
     one, other = (read_features(tmp_path / name).table for name in ("straight", "killed"))
     assert len(one) > 60
     assert one.equals(other)
     assert not [path for path in (tmp_path / "killed" / "features.parquet").iterdir() if path.suffix == ".tmp"]
 
 
-def test_classify_run_goes_on_to_the_same_files(material: Path, tmp_path: Path) -> None:
-    pytest.importorskip("sklearn", reason="the extra probe is not installed")
+def test_classify_run_goes_on_to_the_same_files(mother: Mother, material: Path, tmp_path: Path) -> None:
+    need("sklearn")
     names = [record.name for record in read_folder(material / "videos")]
     rows = [f"videos/{name},{'ab'[number % 2]},0,0.3" for number, name in enumerate(names)]
     (material / "labels.csv").write_text("\n".join(["path,label,start_s,end_s", *rows]))
@@ -62,7 +56,7 @@ def test_classify_run_goes_on_to_the_same_files(material: Path, tmp_path: Path) 
     fit = ["classify", "fit", str(material / "labels.csv"), f"--features={tmp_path / 'features'}", "--background"]
     assert main([*fit, f"--out={tmp_path / 'classifier'}"]) == 0
     words = ["classify", "run", str(tmp_path / "classifier"), str(material / "videos"), "--num_workers=0"]
-    deaths = killed(tmp_path, words, seed=2, faults=8)
-    assert len(deaths) >= 4, deaths
+    deaths = killed(mother, tmp_path, words, faults=4)
+    assert len(deaths) >= 3, deaths
     for name in ("windows.parquet", "events.csv", "events.parquet", "boris.tsv"):
         assert (tmp_path / "straight" / name).read_bytes() == (tmp_path / "killed" / name).read_bytes(), name

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.clips_on_disk import write_labelled_videos
+from helpers.extras import need
+from helpers.forking import Mother
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.features.read import read_features
 
-TESTS = Path(__file__).resolve().parents[1]
 RANKS = (1, 2)
 pytestmark = pytest.mark.timeout(900)
 READING = ["--num_workers=0", "--device=cpu", "--precision=fp32"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(mother: Mother, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All commands run on one and on two ranks; FOLDER/COMMAND-RANKS is what they left."""
-    pytest.importorskip("sklearn")
-    pytest.importorskip("lancedb")
+    need("sklearn", "lancedb")
     base = tmp_path_factory.mktemp("shared")
     videos = write_labelled_videos(base, count=14)
     (videos / "even" / "broken.mp4").write_bytes(b"no video")
     model = str(save_tiny_checkpoint(base / "model.ckpt"))
     labelled = [f"--data.root={videos}", "--data.kind=folders", "--data.test_share=0.5", "--num_clips=2", *READING]
-    runs = []
     for ranks in RANKS:
         outs = {name: base / f"{name}-{ranks}" for name in ("embed", "probe", "retrieve", "index")}
         probing = ["--few_labels=[1]", f"--cache={base / f'cache-{ranks}'}"]
@@ -55,12 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 *READING,
             ],
         ]
-        runs += [{"words": words, "ranks": ranks} for words in commands]
-    paths = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
-    subprocess.run(
-        [sys.executable, "-m", "helpers.forking", str(base / "log.txt"), json.dumps(runs)],
-        check=True, timeout=850, env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        for words in commands:
+            mother.run(words, ranks=ranks, log=base / "log.txt")
     return base
 
 
