@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.extras import need
 
 from rspnet.models import registry
 from rspnet.pretext import methods
@@ -46,7 +47,7 @@ def test_features_of_my_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 def test_find_this_motion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("lancedb", reason="the extra search is not installed")
+    need("lancedb")
     found = run("find_this_motion", monkeypatch, tmp_path, videos=4)
     for hits in (found["by_motion"], found["by_appearance"]):
         assert len(hits) == 3
@@ -55,7 +56,7 @@ def test_find_this_motion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 
 def test_ten_labels_to_a_timeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    pytest.importorskip("sklearn", reason="the extra probe is not installed")
+    need("sklearn")
     found = run("ten_labels_to_a_timeline", monkeypatch, tmp_path, videos=2)
     assert len(found["labels"]) == 4
     assert {row["label"] for row in found["events"]} <= {"bow", "jumping jack"}

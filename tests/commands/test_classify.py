@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from helpers.extras import need
 from helpers.tiny_model import save_tiny_checkpoint
 
 import rspnet
@@ -22,7 +23,7 @@ from rspnet.features.timeline_scores import segment_counts
 from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
 from rspnet.video.writer import write_video
 
-pytest.importorskip("sklearn", reason="the extra probe is not installed")
+need("sklearn")
 FPS, SIDE, LABELLED = 10, 48, 5
 WINDOW = ["--window_s=1", "--hop_s=0.5"]
 

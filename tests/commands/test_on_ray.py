@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from helpers.clips_on_disk import write_labelled_videos
 from helpers.crashing import plant_everywhere
+from helpers.extras import need
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
@@ -90,7 +91,7 @@ def test_embed_stores_the_same_rows_and_names_what_was_lost(
 def test_index_makes_the_same_library(
     model: Path, videos: Path, tmp_path: Path, clusters: list[RayCluster], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+    need("lancedb")
     words = ["index", str(videos), f"--out={tmp_path / 'library'}", f"--weights={model}", "--num_workers=0"]
     words += ["--window_s=0.4", "--hop_s=0.2", "--precision=fp32"]
     assert main([*words, "--on=ray", "--num_gpus=0"]) == 0

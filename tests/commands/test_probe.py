@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.clips_on_disk import listed, write_listed_videos
+from helpers.extras import need
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
@@ -27,7 +28,7 @@ from rspnet.features.linear_probe import (
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.predictions import read_predictions
 
-pytest.importorskip("sklearn", reason="the extra `probe` is not installed")
+need("sklearn")
 
 
 def blobs(per_class: int, *, classes: int = 3, spread: float = 0.3, seed: int = 0):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.extras import need
 
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.features import window_fit
@@ -16,7 +17,7 @@ from rspnet.features.window_classifier import WindowClassifier, chances
 from rspnet.features.window_fit import LabelledVideo, calibrate, choose_rules, fit_windows, linear_map, log_loss
 from rspnet.features.window_scores import class_scores, segment_scores, too_little
 
-pytest.importorskip("sklearn", reason="the extra probe is not installed")
+need("sklearn")
 STAMP = Stamp("ab", {"window_s": 2.0}, {"features": 8})
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import crashing
 from helpers.clips_on_disk import TINY_FINETUNE, listed, write_listed_videos
+from helpers.extras import need
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
@@ -85,7 +86,7 @@ def test_labelled_features(root, tmp_path, command):
 
 
 def test_index_and_search(root, tmp_path, capsys):
-    pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+    need("lancedb")
     folder, library = tmp_path / "videos", tmp_path / "library"
     shutil.copytree(root / "few", folder)
     words = ["index", str(folder), f"--out={library}", f"--weights={root / 'model.ckpt'}", *READING]
@@ -99,7 +100,7 @@ def test_index_and_search(root, tmp_path, capsys):
 
 
 def test_a_hit_that_cannot_be_shown_is_named(root, tmp_path, capsys, monkeypatch):
-    pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+    need("lancedb")
     folder, library, sheet = tmp_path / "videos", tmp_path / "library", tmp_path / "sheet.png"
     shutil.copytree(root / "few", folder)
     (folder / "abort.mp4").rename(folder / "segv.mp4")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.clips_on_disk import TINY, TINY_FINETUNE, write_labelled_videos
+from helpers.extras import need
 from helpers.stores import S3, files_below, forget_blocks, s3_server
 from helpers.tiny_model import save_tiny_checkpoint
 
@@ -20,8 +21,7 @@ from rspnet.core.urls import as_path
 from rspnet.data.annotations import read_folder, read_list, read_videos
 from rspnet.engine.checkpoint import LAST, load_checkpoint
 
-pytest.importorskip("moto", reason="moto, of the extra rspnet[dev], is not installed")
-pytest.importorskip("s3fs", reason="the extra rspnet[remote] is not installed")
+need("moto", "s3fs")
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +197,7 @@ def test_transcode(s3: S3, videos: Path, bucket: str, tmp_path: Path) -> None:
 def test_index_and_search(
     s3: S3, videos: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+    need("lancedb")
     content = files_below(videos)
     names = [record.name for record in read_folder(videos) if "bad" not in record.name][:4]
     own = s3.put("library", {name: content[name] for name in names})

@@ -9,13 +9,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from helpers.extras import need
 from helpers.served import NASTY, copy_of, make_library
 from helpers.web import BROWSER_FLAGS, Visit, ask, call, start_server, upload
 
 from rspnet.features.event_labels import read_labels
 from rspnet.features.window_classifier import WindowClassifier
 
-pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+need("lancedb")
 if importlib.util.find_spec("uvicorn") is None:
     pytest.skip("the extra rspnet[ui] is not installed", allow_module_level=True)
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 import matplotlib.image
 import numpy as np
 import pytest
+from helpers.extras import need
 from helpers.served import make_library
 
 from rspnet.cli import main
@@ -20,8 +21,7 @@ from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
 from rspnet.search.class_search import class_hits, library_windows, open_window_classifier, stamp_of_library
 from rspnet.search.query import Library
 
-pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
-pytest.importorskip("sklearn", reason="the extra probe is not installed")
+need("lancedb", "sklearn")
 
 
 @pytest.fixture(scope="module")

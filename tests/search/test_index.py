@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import matplotlib.image
 import numpy as np
 import pytest
+from helpers.extras import need
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
@@ -29,7 +30,7 @@ from rspnet.search.library_tables import FileRow
 from rspnet.video.reader import VideoReader
 from rspnet.video.writer import write_video
 
-pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+need("lancedb")
 
 FPS = 10
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from helpers.extras import need
 from helpers.libraries import about, clip_rows, file_row, unit_rows
 
 from rspnet.core.errors import ConfigError, RSPNetError
@@ -18,7 +19,7 @@ from rspnet.search.library_store import Store
 from rspnet.search.library_tables import joined
 from rspnet.search.query import Query, search
 
-pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+need("lancedb")
 
 
 def filled(tmp_path, *, videos=12, windows=5, dim=8):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.extras import need
 from helpers.libraries import about, clip_rows, file_row
 from reference.align_reference import several
 
@@ -12,7 +13,7 @@ from rspnet.search.library_store import Store
 from rspnet.search.query import Query, locate, search, without_parts
 from rspnet.search.search_command import below_one_folder, clip_of
 
-pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+need("lancedb")
 
 
 @pytest.fixture(scope="module")

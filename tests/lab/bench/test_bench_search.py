@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import pytest
+from helpers.extras import need
 
 from rspnet.lab.bench.bench_search import bench_search
 from rspnet.search import library_store
 
-pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+need("lancedb")
 
 
 def test_an_indexed_library_finds_what_an_exact_search_finds(monkeypatch):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.extras import need
 
 from rspnet.lab.disentangle.binomial import better_p_value, share_of
 
-pytest.importorskip("scipy")
+need("scipy")
 
 
 def test_share_leaves_ties_out_and_has_wilsons_interval() -> None:

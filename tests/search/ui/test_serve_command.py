@@ -7,11 +7,12 @@ import signal
 import socket
 
 import pytest
+from helpers.extras import need
 
 from rspnet.cli import main
 from rspnet.search.ui.serve import announce
 
-pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+need("lancedb")
 if importlib.util.find_spec("uvicorn") is None:
     pytest.skip("the extra rspnet[ui] is not installed", allow_module_level=True)
 

@@ -12,6 +12,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 from helpers import tasks_for_workers
+from helpers.extras import need
 from helpers.served import FPS, NASTY, copy_of, make_library
 
 from rspnet.core.errors import DecodeError, RSPNetError
@@ -24,7 +25,7 @@ from rspnet.search.ui.decoding import within_limit
 from rspnet.search.ui.service import Filters, Service
 from rspnet.video.reader import open_video
 
-pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
+need("lancedb")
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +317,7 @@ def test_tables_of_boris_and_csv_are_taken_in_once(labelling, root, tmp_path):
 
 
 def test_what_is_trained_ranks_the_library_as_the_command_does(labelling, service, library, tmp_path):
-    pytest.importorskip("sklearn", reason="the extra probe is not installed")
+    need("sklearn")
     with pytest.raises(RSPNetError, match="there are no labels yet"):
         labelling.train()
     for name, label in (("second/d.mp4", "turn"), ("first/c.mp4", "turn"), ("second/long.mp4", "wave")):
