@@ -18,7 +18,7 @@ from helpers.extras import need
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
-from rspnet.core.ray_jobs import Lost, RayCluster, in_order, ray_map
+from rspnet.core.ray_jobs import Lost, RayCluster, in_order, ray_map, root_cause
 from rspnet.core.workers import LOST
 from rspnet.data import reading
 from rspnet.data.annotations import read_folder
@@ -178,3 +178,15 @@ def test_ray_is_named_where_it_is_missing(
     assert main(["embed", f"--weights={model}", str(videos), f"--out={tmp_path}", "--on=ray"]) == 2
     assert "pip install 'rspnet[ray]'" in capsys.readouterr().err
     assert list(ray_map(list, [], RayCluster())) == []  # which needs no Ray
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("\x1b[36mray::Worker\x1b[39m died\n  File x\nImportError: no module\nSee the log", "ImportError: no module"),
+        ("Traceback\nray.exceptions.RaySystemError: first\ntraceback: Traceback\nValueError: last", "ValueError: last"),
+        ("the node\n  is gone", "the node is gone"),
+    ],
+)
+def test_an_error_of_ray_is_told_by_its_root_cause(text: str, cause: str) -> None:
+    assert root_cause(text) == cause

@@ -1,8 +1,11 @@
-"""Embedding over a real Ray cluster on this machine, whose head, nodes and workers die on the way."""
+"""Commands over a real Ray cluster on this machine, whose head, nodes and workers die on the way."""
 
 from __future__ import annotations
 
+import csv
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.csv
 import pytest
 from helpers.clips_on_disk import write_labelled_videos
 from helpers.ray_nodes import ray_nodes
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
+from rspnet.data.annotations import read_folder
 from rspnet.features.read import read_features
+from rspnet.features.store import Stamp
+from rspnet.features.timeline import Rule
+from rspnet.features.window_classifier import WindowClassifier
 
 if find_spec("ray") is None:
     pytest.skip("the extra rspnet[ray] is not installed", allow_module_level=True)
@@ -76,30 +84,82 @@ def workers(address: str) -> list[int]:
     return found
 
 
+def run_commands(address: str, videos: Path, classifier: Path, out: Path) -> list[int]:
+    """Exit codes of all other commands that take videos to the cluster."""
+    commands = [
+        ["doctor", str(videos), f"--out={out / 'doctor'}", "--num_frames=4"],
+        ["transcode", str(videos), f"--out={out / 'small'}", "--short_side=32"],
+        ["pack", str(videos), f"--out={out / 'shards'}"],
+        ["classify", "run", str(classifier), str(videos), f"--out={out / 'timeline'}", "--num_workers=0"],
+    ]
+    words = [sys.executable, "-W", "ignore", "-m", "helpers.ray_commands", address, json.dumps(commands)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(words, env=environment, text=True, capture_output=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout.splitlines()[-1]))
+
+
+def reasons(table: Path) -> dict[str, str]:
+    with table.open(newline="") as file:
+        return {row["name"]: row["reason"] for row in csv.DictReader(file)}
+
+
+def no_classifier(path: Path, stamp: Stamp) -> Path:
+    """A classifier that finds both of its classes as likely everywhere."""
+    weights = np.zeros((2, stamp.vectors["features"]))
+    WindowClassifier(("a", "b"), True, weights, np.zeros(2), (Rule(), Rule()), ("features",), stamp).save(path)
+    return path
+
+
 def test_the_rows_are_those_of_one_machine_whatever_dies(tmp_path: Path) -> None:
+    """One cluster serves all commands; on the way it loses a worker, a node, and at last its head."""
     videos = write_labelled_videos(tmp_path / "videos", count=24)
     model = save_tiny_checkpoint(tmp_path / "model.ckpt")
     assert main(["embed", f"--weights={model}", str(videos), f"--out={tmp_path / 'here'}", *OPTIONS]) == 0
-    parts = tmp_path / "ray" / "features.parquet"
+    here = read_features(tmp_path / "here")
+    few = tmp_path / "few"
+    few.mkdir()
+    for name, place in (("a.mp4", 0), ("abort.mp4", 1), ("b.avi", -1)):
+        path = sorted(videos.rglob(f"*{Path(name).suffix}"))[place]
+        shutil.copyfile(path, few / name)
+    classifier = no_classifier(tmp_path / "classifier.npz", here.stamp)
 
-    with ray_nodes(1) as cluster, embedding(model, videos, tmp_path / "ray", cluster.address) as first:
-        until(lambda: list(parts.glob("part-*.parquet")), of=first)
-        cluster.kill("head")
-        told = first.communicate(timeout=300)
-    assert first.returncode != 0, told
-    stored = len(read_features(parts).table)
+    with ray_nodes(2) as cluster:
+        assert run_commands(cluster.address, few, classifier, tmp_path) == [1, 1, 1, 0]  # a crash costs one video
+        for table in ("small/.transcode/skipped.csv", "shards/.pack/skipped.csv"):
+            assert {name: "crashed" in why for name, why in reasons(tmp_path / table).items()} == {"abort.mp4": True}
+        assert {path.name for path in (tmp_path / "small").glob("?.*")} == {"a.mp4", "b.avi"}
+        assert len(set(pyarrow.csv.read_csv(tmp_path / "timeline" / "events.csv")["path"].to_pylist())) == 3
+        with embedding(model, videos, tmp_path / "ray", cluster.address) as first:
+            # As the system does when memory is short.
+            os.kill(until(lambda: workers(cluster.address), of=first)[0], signal.SIGKILL)
+            until(lambda: list((tmp_path / "ray").glob("features.parquet/part-*.parquet")), of=first)
+            cluster.kill("node")
+            told = first.communicate(timeout=400)
+        assert first.returncode == 0, told
+        assert "24 videos, 0 unchanged, 0 skipped" in told[1]
+        with embedding(model, videos, tmp_path / "lost", cluster.address) as second:
+            until(lambda: list((tmp_path / "lost").glob("features.parquet/part-*.parquet")), of=second)
+            for worker in workers(cluster.address):
+                os.kill(worker, signal.SIGSTOP)  # so that the rest is not done before the head is dead
+            cluster.kill("head")
+            told = second.communicate(timeout=300)
+    assert second.returncode != 0, told
+    stored = len(read_features(tmp_path / "lost").table)
     assert 0 < stored < 24
+    assert main(["embed", f"--weights={model}", str(videos), f"--out={tmp_path / 'lost'}", *OPTIONS]) == 0
+    own = np.argsort(here.table["path"].to_pylist())
+    for name in ("ray", "lost"):
+        found = read_features(tmp_path / name)
+        other = np.argsort(found.table["path"].to_pylist())
+        assert found.table.drop_columns("name").column_names == here.table.drop_columns("name").column_names
+        for kind in ("features", "motion", "appearance"):
+            np.testing.assert_array_equal(getattr(here, kind)[own], getattr(found, kind)[other])
 
-    with ray_nodes(2) as cluster, embedding(model, videos, tmp_path / "ray", cluster.address) as second:
-        # As the system does when memory is short.
-        os.kill(until(lambda: workers(cluster.address), of=second)[0], signal.SIGKILL)
-        until(lambda: len(list(parts.glob("part-*.parquet"))) > stored, of=second)
-        cluster.kill("node")
-        told = second.communicate(timeout=400)
-    assert second.returncode == 0, told
-    assert f"{24 - stored} videos, {stored} unchanged, 0 skipped" in told[1]
-    here, ray = (read_features(tmp_path / name / "features.parquet") for name in ("here", "ray"))
-    own, other = (np.argsort(found.table["path"].to_pylist()) for found in (here, ray))
-    assert ray.table.drop_columns("name").column_names == here.table.drop_columns("name").column_names
-    for kind in ("features", "motion", "appearance"):
-        np.testing.assert_array_equal(getattr(here, kind)[own], getattr(ray, kind)[other])
+    crashed = {"abort.mp4": "the decoder crashed (SIGABRT)"}  # one task is lost, not the job
+    assert "SIGABRT" in (tmp_path / "doctor" / "report.csv").read_text()
+    assert reasons(tmp_path / "small" / ".transcode" / "skipped.csv") == crashed
+    assert reasons(tmp_path / "shards" / ".pack" / "skipped.csv") == crashed
+    assert sorted(record.name for record in read_folder(tmp_path / "small")) == ["a.mp4", "b.avi"]
+    assert [record.name for record in read_folder(tmp_path / "shards")] == ["a.mp4", "b.avi"]
+    assert len(read_features(tmp_path / "timeline").table) == 3  # here nothing is planted

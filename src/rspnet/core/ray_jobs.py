@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -80,9 +81,8 @@ def ray_map(
                 del left[row["number"]]
                 yield row["number"], result
         except (ray.exceptions.RayError, ConnectionError) as error:
-            why = " ".join(str(error).split())[-300:]
             raise RSPNetError(
-                f"the Ray cluster failed: {why}; what is done is stored: run it again to go on"
+                f"the Ray cluster failed: {root_cause(str(error))}; what is done is stored: run it again to go on"
             ) from error
     yield from ((number, Lost(task)) for number, task in left.items())
 
@@ -96,6 +96,13 @@ def in_order(results: Iterable[tuple[int, Result]]) -> Iterator[Result]:
         while following in waiting:
             yield waiting.pop(following)
             following += 1
+
+
+def root_cause(text: str, longest: int = 300) -> str:
+    """The exception in which the tracebacks of a Ray error end, as one line; without one, how the text begins."""
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    ends = re.findall(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt)\b.*$", plain, re.MULTILINE)
+    return " ".join((ends[-1] if ends else plain).split())[:longest]
 
 
 class _Failure:
