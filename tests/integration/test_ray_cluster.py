@@ -84,12 +84,13 @@ def workers(address: str) -> list[int]:
     return found
 
 
-def run_commands(address: str, videos: Path, classifier: Path, out: Path) -> list[int]:
+def run_commands(address: str, videos: Path, model: Path, classifier: Path, out: Path) -> list[int]:
     """Exit codes of all other commands that take videos to the cluster."""
     commands = [
         ["doctor", str(videos), f"--out={out / 'doctor'}", "--num_frames=4"],
         ["transcode", str(videos), f"--out={out / 'small'}", "--short_side=32"],
         ["pack", str(videos), f"--out={out / 'shards'}"],
+        ["index", str(videos), f"--weights={model}", f"--store={out / 'library'}", "--num_workers=0"],
         ["classify", "run", str(classifier), str(videos), f"--out={out / 'timeline'}", "--num_workers=0"],
     ]
     words = [sys.executable, "-W", "ignore", "-m", "helpers.ray_commands", address, json.dumps(commands)]
@@ -111,7 +112,7 @@ def no_classifier(path: Path, stamp: Stamp) -> Path:
     return path
 
 
-def test_the_rows_are_those_of_one_machine_whatever_dies(tmp_path: Path) -> None:
+def test_the_rows_are_those_of_one_machine_whatever_dies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One cluster serves all commands; on the way it loses a worker, a node, and at last its head."""
     videos = write_labelled_videos(tmp_path / "videos", count=24)
     model = save_tiny_checkpoint(tmp_path / "model.ckpt")
@@ -125,10 +126,18 @@ def test_the_rows_are_those_of_one_machine_whatever_dies(tmp_path: Path) -> None
     classifier = no_classifier(tmp_path / "classifier.npz", here.stamp)
 
     with ray_nodes(2) as cluster:
-        assert run_commands(cluster.address, few, classifier, tmp_path) == [1, 1, 1, 0]  # a crash costs one video
+        assert run_commands(cluster.address, few, model, classifier, tmp_path) == [
+            1,
+            1,
+            1,
+            0,
+            0,
+        ]  # a crash costs one video
         for table in ("small/.transcode/skipped.csv", "shards/.pack/skipped.csv"):
             assert {name: "crashed" in why for name, why in reasons(tmp_path / table).items()} == {"abort.mp4": True}
         assert {path.name for path in (tmp_path / "small").glob("?.*")} == {"a.mp4", "b.avi"}
+        assert main(["search", str(tmp_path / "library"), str(few / "a.mp4"), "--json", "--k=9"]) == 0
+        assert {Path(hit["path"]).name for hit in json.loads(capsys.readouterr().out)["hits"]} == {"abort.mp4", "b.avi"}
         assert len(set(pyarrow.csv.read_csv(tmp_path / "timeline" / "events.csv")["path"].to_pylist())) == 3
         with embedding(model, videos, tmp_path / "ray", cluster.address) as first:
             # As the system does when memory is short.
