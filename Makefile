@@ -51,7 +51,7 @@ corpus: .venv/installed-dev
 	PYTHONPATH=tests $(BIN)/python -m helpers.corpus $(or $(DIR),corpus)
 
 clean:
-	rm -rf .venv demo-run corpus runs site dist
+	rm -rf .venv .venv-lowest demo-run corpus runs site dist
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
