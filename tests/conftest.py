@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
 
+import docstring_parser
 import pytest
 import torch
 
 torch.set_num_threads(1)
 
 _WORKED_FROM = ["rspnet.data.loader", "rspnet.data.labelled_clips", "rspnet.data.checks.inspection"]
-_WORKED_FROM += ["rspnet.video.transcode", "rspnet.search.ui.decoding"]
+_WORKED_FROM += ["rspnet.video.transcode", "rspnet.search.ui.decoding", "rspnet.pretext.methods"]
 _set_preload = forkserver.set_forkserver_preload
 # One fork server serves all tests of a process; a command's own has imported what that command needs.
-forkserver.set_forkserver_preload = lambda _names: _set_preload(_WORKED_FROM)
+_set_preload(_WORKED_FROM)
+forkserver.set_forkserver_preload = lambda _names: None
+
+# Every command of a test makes its parser, whose options are explained by docstrings: each is read once a process.
+docstring_parser.parse_from_object = cache(docstring_parser.parse_from_object)
 
 SLOW_ROOMS = ("commands", "integration", "lab")
 """Folders of tests that run whole commands or several processes."""

@@ -1,4 +1,4 @@
-"""A short training run in one of several gloo processes; importable by spawned children."""
+"""A short training run in one of several gloo processes; importable by children."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from rspnet.pretext.methods import create_method
 from rspnet.pretext.shuffle import global_permutation, shuffle, unshuffle
 from rspnet.pretext.speed import ClipViews, SpeedViews
 
-STEPS, BATCH = 10, 16
+STEPS, BATCH = 4, 16
 CONTRAST = {"queue_size": 50, "feature_dim": 16, "momentum": 0.9}
 CONFIGS: dict[str, dict[str, Any]] = {
     "rspnet": CONTRAST,

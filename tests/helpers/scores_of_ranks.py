@@ -1,4 +1,4 @@
-"""Test scores computed in one of several gloo processes; importable by spawned children."""
+"""Test scores computed in one of several gloo processes; importable by children."""
 
 from __future__ import annotations
 

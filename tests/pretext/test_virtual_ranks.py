@@ -1,22 +1,14 @@
-"""N virtual ranks in one process are N gloo processes: losses, weights, statistics and queue after 10 SGD steps."""
+"""N virtual ranks in one process are N gloo processes: losses, weights, statistics and queue after some SGD steps."""
 
-import multiprocessing
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
+from helpers.fresh import start_processes
 from helpers.ranks import BATCH, STEPS, train, train_baselines
 
 pytestmark = pytest.mark.timeout(900)  # processes that wait for each other are slow on a busy machine
-
-
-def fork(job: Callable[..., None], world: int, virtual: int, folder: str) -> None:
-    """The job on every rank, in children of a fork server that imports torch once."""
-    multiprocessing.set_forkserver_preload(["helpers.ranks"])
-    mp.start_processes(job, args=(world, virtual, folder), nprocs=world, start_method="forkserver")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +19,7 @@ def runs() -> dict[str, dict]:
         for world, virtual in ((1, 2), (1, 4), (1, 1)):
             train(0, world, virtual, folder)
         for world, virtual in ((2, 1), (2, 2), (4, 1)):
-            fork(train, world, virtual, folder)
+            start_processes(train, (world, virtual, folder), world)
         torch.set_num_threads(threads)
         return {path.stem: torch.load(path) for path in Path(folder).glob("*.pt")}
 
@@ -45,7 +37,7 @@ def test_baselines_are_equal_too(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     train_baselines(0, 1, 2, str(tmp_path))
     torch.set_num_threads(threads)
-    fork(train_baselines, 2, 1, str(tmp_path))
+    start_processes(train_baselines, (2, 1, str(tmp_path)), 2)
     for method in ("moco", "order"):
         alone = torch.load(tmp_path / f"{method}-1-2-0.pt")
         for rank in (0, 1):

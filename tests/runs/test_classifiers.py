@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import torch
-import torch.multiprocessing as mp
 from helpers.clips_on_disk import write_videos
+from helpers.fresh import start_processes
 from helpers.scores_of_ranks import save_scores
 from helpers.tiny_model import save_tiny_checkpoint
 
@@ -16,7 +16,7 @@ def test_ranks_score_every_video_once(tmp_path):
     (videos / "broken.mp4").write_bytes(b"no video")
     threads = torch.get_num_threads()
     save_scores(0, 1, str(videos), str(tmp_path))
-    mp.spawn(save_scores, args=(2, str(videos), str(tmp_path)), nprocs=2)
+    start_processes(save_scores, (2, str(videos), str(tmp_path)), 2)
     torch.set_num_threads(threads)
     alone, *both = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("1-0", "2-0", "2-1"))
     assert len(alone["names"]) == 6

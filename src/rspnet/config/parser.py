@@ -132,8 +132,9 @@ def make_parser(kind: type, *, command: str) -> ArgumentParser:
     _spell_keywords(parser)
     for name in chosen:
         add_method_options(parser, name)
+    sections = {*sections_of(kind), *chosen}
     for action in parser._actions:
-        if action.dest in (*sections_of(kind), *chosen):  # a whole section from a file: --config does that
+        if action.dest in sections:  # a whole section from a file: --config does that
             action.help = argparse.SUPPRESS
     parser.usage = _usage(parser)
     return parser

@@ -1,10 +1,17 @@
 """The memory bench measures each thing in a process of its own."""
 
-from rspnet.lab.bench.bench_memory import bench_memory
+import multiprocessing
+from types import SimpleNamespace
+
+import pytest
+
+from rspnet.lab.bench import bench_memory as module
 
 
-def test_rows() -> None:
-    result = bench_memory(backbone="r3d_10_slim", batch_size=2, videos=0)
+def test_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = multiprocessing.get_context("forkserver")  # torch is imported there
+    monkeypatch.setattr(module, "multiprocessing", SimpleNamespace(get_context=lambda _: context))
+    result = module.bench_memory(backbone="r3d_10_slim", batch_size=1, videos=0)
     plain, saving = result["rows"]
     assert (plain["activation_checkpointing"], saving["activation_checkpointing"]) == (False, True)
     for row in result["rows"]:

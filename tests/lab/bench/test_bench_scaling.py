@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from helpers.fresh import start_processes
 
+from rspnet.lab.bench import bench_scaling as module
 from rspnet.lab.bench.bench_checkpoint import bench_checkpoint
 from rspnet.lab.bench.bench_scaling import LAYOUTS, bench_scaling
 
 
-def test_every_layout_is_measured() -> None:
+def test_every_layout_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.mp, "spawn", start_processes)
     results = bench_scaling(backbone="r3d_10_slim", batch_size=4, num_frames=4, size=32, repeats=1)
     assert [row["layout"] for row in results["rows"]] == [layout.name for layout in LAYOUTS]
     for row in results["rows"]:
