@@ -7,10 +7,12 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+import torch
 from helpers.videos import barcode_picture, write_barcode_video, write_video
 
 from rspnet.cli import main
@@ -22,6 +24,7 @@ from rspnet.data.annotations import read_list
 from rspnet.data.checks.inspect_all import inspect_all
 from rspnet.data.checks.inspection import Inspector, Report
 from rspnet.recipes import recipe_path
+from rspnet.runs import machine
 from rspnet.runs.machine import recommended
 
 SIZE = (64, 64)
@@ -283,7 +286,16 @@ def test_no_usable_video_writes_no_list(videos: Path, tmp_path: Path) -> None:
         doctor_module.write_usable(tmp_path / "list.csv", [], [])
 
 
-def test_system(capsys: pytest.CaptureFixture[str]) -> None:
+def test_system(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With steps of clips so small that the speeds mean nothing."""
+    asked, measure = {}, machine.step_rate
+
+    def small_step_rate(device: torch.device, backbone: str, **shape: Any) -> float:
+        asked[backbone] = (shape["num_frames"], shape["size"])
+        return measure(device, backbone, **shape | {"num_frames": 4, "size": 32, "batch_size": 2})
+
+    monkeypatch.setattr(machine, "step_rate", small_step_rate)
+    monkeypatch.setattr(machine, "_SIDE", 256)
     assert main(["doctor", "--system"]) == 0
     text = capsys.readouterr().out
     for word in (
@@ -299,6 +311,7 @@ def test_system(capsys: pytest.CaptureFixture[str]) -> None:
         "recommended",
     ):
         assert word in text
+    assert asked == {"r3d_18": (16, 112), "two_stream_slim": (16, 48)}
 
 
 def test_the_recipe_recommended_follows_from_the_speed() -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from helpers.clips_on_disk import write_videos
+from helpers.extras import need
 from helpers.official import needs_official, published_file
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
 from rspnet.config.disentangle import DisentangleConfig
 from rspnet.data.synthetic.procedural import plan_clips, render_frames
+from rspnet.lab.disentangle import run_disentangle
 from rspnet.lab.disentangle.copies import Source, write_all_copies
 from rspnet.lab.disentangle.factor_probes import SPACES, probe_factors
 from rspnet.lab.disentangle.factor_set import plan_factor_set
@@ -22,7 +24,7 @@ from rspnet.lab.disentangle.run_disentangle import _embedder
 from rspnet.lab.disentangle.shortcuts import SpeedTest, energies, energy_matched, shortcut_lines, shuffled
 from rspnet.models.heads import Embeddings
 
-pytest.importorskip("sklearn")
+need("sklearn")
 
 
 class StandIn:
@@ -120,7 +122,13 @@ def test_probes_find_planted_factors_in_the_right_space():
     assert probes["direction"].train + probes["direction"].test == 48
 
 
-def test_the_command_writes_report_picture_and_result(tmp_path):
+def test_the_command_writes_report_picture_and_result(tmp_path, monkeypatch):
+    """Probes are fitted in the first of two runs, on small videos."""
+    fit, fitted = run_disentangle._probes, []
+    monkeypatch.setattr(run_disentangle, "FOLDS", 2)
+    monkeypatch.setattr(run_disentangle, "_LEAST_FRAMES", 24)
+    monkeypatch.setattr(run_disentangle, "_LEAST_SIDE", 48)
+    monkeypatch.setattr(run_disentangle, "_probes", lambda *given: fitted or fitted.extend(fit(*given)) or fitted)
     checkpoint = save_tiny_checkpoint(tmp_path / "m.ckpt")
     words = [f"--weights={checkpoint}", f"--cache={tmp_path / 'cache'}", "--num_videos=48", "--shortcut_videos=8"]
     words += ["--num_clips=1", "--precision=fp32"]
@@ -160,10 +168,10 @@ def test_bad_input_is_one_line(tmp_path, capsys, words, message):
 
 @needs_official
 def test_a_published_file_is_asked_as_our_own_checkpoints_are(tmp_path):
-    torch.save(published_file("resnet18"), tmp_path / "published.pth.tar")
+    torch.save(published_file("s3dg"), tmp_path / "published.pth.tar")
     embedder = _embedder(DisentangleConfig(weights=str(tmp_path / "published.pth.tar"), precision="fp32"))
-    assert (embedder.model.backbone.name, embedder.model.backbone.input) == ("r3d_18", "rgb")
-    assert (embedder.num_frames, embedder.size) == (16, 112)
+    assert (embedder.model.backbone.name, embedder.model.backbone.input) == ("s3dg", "rgb")
+    assert (embedder.num_frames, embedder.size) == (16, 224)
     motion = embedder.encode_views(torch.randn(2, 3, 16, 32, 32)).motion
     assert motion.shape == (2, 128)
     torch.testing.assert_close(motion.norm(dim=1), torch.ones(2, dtype=motion.dtype))

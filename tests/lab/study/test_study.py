@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from helpers.stopping import stop_after
 from rspnet.cli import main
 from rspnet.core.locks import LOCK, claimed
 from rspnet.data.annotations import VideoRecord
+from rspnet.lab.study import row_scores
 from rspnet.lab.study import rows as rows_module
 from rspnet.lab.study.finetuned import hits_in_order, labels_csv
 from rspnet.lab.study.plots import draw_study
@@ -41,6 +43,14 @@ SPEC: dict[str, Any] = {
     "base": {"model": {"queue_size": 8}, "engine": {"loggers": ["csv"]}},
     "runs": {"random": {"trained": False}, "joint": None, "order": {"model": {"method": "order"}}},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_draws() -> Iterator[None]:
+    """Few labels are drawn twice, not five times: most of what a row costs are the classifiers of these draws."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_scores, "DRAWS", 2)
+        yield
 
 
 @pytest.fixture(scope="module")
