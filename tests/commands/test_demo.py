@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 
 from rspnet.cli import main
+from rspnet.commands import demo
+from rspnet.data.synthetic.acts import plan_acts
 from rspnet.features.snapshot import recall_at_1, speed_accuracy
 
 
 @pytest.mark.timeout(280)
-def test_demo_runs_to_its_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_demo_runs_to_its_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With fewer looks at fewer videos than it would take (a batch is 32), and fewer windows of real ones."""
+    for name, value in {"CLIPS_PER_VIDEO": 2, "SPEED_ROUNDS": 1, "WINDOW_STRIDE": 48, "REPORT_VIDEOS": 16}.items():
+        monkeypatch.setattr(demo, name, value)
+    monkeypatch.setattr(demo, "plan_acts", lambda *, num_videos, seed: plan_acts(num_videos=44, seed=seed))
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out), "--max_steps", "4", "--num_videos", "64"]) == 0
     results = json.loads((out / "result.json").read_text())["results"]
@@ -31,7 +39,7 @@ def test_demo_runs_to_its_picture(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert page.count("<svg") == 6
     assert {path.suffix for path in (out / "videos" / "train").rglob("*.*")} == {".mp4", ".avi"}
     text = " ".join(capsys.readouterr().err.split())
-    assert "64 drawn videos" in text
+    assert "44 drawn videos" in text
     assert "chance" in text
 
 

@@ -12,15 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.extras import need
 
 from rspnet.cli import main
 from rspnet.data.synthetic.procedural import ProceduralRecord, plan_clips, read_set, write_set
-
-pytest.importorskip("lancedb", reason="the extra rspnet[search] is not installed")
-
 from rspnet.search import Library
 from rspnet.search.query import search
 
+need("lancedb")
 pytestmark = pytest.mark.timeout(900)  # half a minute on a quiet core, many times that on a busy one
 QUERIES = 60
 Label = Callable[[ProceduralRecord], object]
