@@ -9,11 +9,11 @@ demo: .venv/installed
 
 # Three workers on two cores: a quarter of the time of the tests is waiting (kills, ranks, browsers).
 test: .venv/installed-dev
-	$(BIN)/pytest -n 3 --dist loadfile --durations=20
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=20
 
-# Without the tests marked slow: whole commands, real processes, kills, browsers.
+# Without the tests marked slow: whole commands, real processes, kills, browsers, and all that takes over a second.
 test-fast: .venv/installed-dev
-	$(BIN)/pytest -n 3 --dist loadfile -m "not slow" --durations=10
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --durations=10
 
 # The lowest versions that pyproject.toml promises, in an environment of their own. (Old libraries on new ones of others
 # warn of what is deprecated: no error here.)
