@@ -40,6 +40,20 @@ def run(*words: str | os.PathLike[str], at: Path) -> str:
     return done.stdout
 
 
+def test_the_lowest_versions_are_the_lower_ends_of_the_ranges() -> None:
+    """Others cannot be installed: `make test-lowest` would end before its first test."""
+
+    def lowest(lines: list[str]) -> dict[str, str]:
+        return dict(re.findall(r"^([\w-]+)(?:\[.*\])?[>=]=([\d.]+)", "\n".join(lines), flags=re.MULTILINE))
+
+    pins = dict(line.split("==") for line in (ROOT / "constraints-lowest.txt").read_text(encoding="utf-8").split())
+    needed = lowest(PROJECT["dependencies"])
+    extras = lowest([line for extra in PROJECT["optional-dependencies"].values() for line in extra])
+    assert needed.keys() <= pins.keys()
+    for name, pin in pins.items():
+        assert f"{pin}.".startswith(f"{(needed | extras)[name]}."), name
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with both, as `make package` builds them."""
