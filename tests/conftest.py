@@ -34,10 +34,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     here = Path(__file__).parent
     turns: dict[str, dict[Path, int]] = {room: {} for room in SLOW_ROOMS}
+    last = len(items)
 
     def turn(item: pytest.Item) -> int:
         files = turns.get(item.path.relative_to(here).parts[0])
-        return len(items) if files is None else files.setdefault(item.path, len(files))
+        return last if files is None else files.setdefault(item.path, len(files))
 
     for item in items:
         if item.path.relative_to(here).parts[0] in SLOW_ROOMS:
