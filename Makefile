@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-fast test-lowest check docs package bench fuzz corpus clean
+.PHONY: demo test test-fast test-lowest check types style docs package bench fuzz corpus clean
 
 demo: .venv/installed
 	$(BIN)/rspnet demo --out demo-run
@@ -22,13 +22,18 @@ test-lowest:
 	.venv-lowest/bin/pip install --quiet --disable-pip-version-check -c constraints-lowest.txt -e '.[demo,probe]' pytest pytest-timeout pytest-xdist hypothesis
 	.venv-lowest/bin/pytest -n 2 --dist loadfile -W default::DeprecationWarning tests/core tests/video tests/data tests/models tests/losses tests/pretext tests/engine
 
+# Two at a time: types take as long as the rest.
 check: .venv/installed-dev
+	$(MAKE) --jobs=2 --output-sync=target types style docs
+
+# One run for all code: strict rules for the package, lenient ones for tests and benchmarks (see pyproject.toml).
+types: .venv/installed-dev
+	$(BIN)/mypy
+
+style: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/mypy --config-file mypy-tests.ini tests benchmarks examples docs/site_hooks.py
 	$(BIN)/lint-imports
-	$(MAKE) docs
 
 # The site, in site/index.html. Fails on a broken link, anchor or reference of the API (--quiet would not: it hides warnings).
 docs: .venv/installed-dev

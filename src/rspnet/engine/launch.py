@@ -16,7 +16,7 @@ import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.launchers.subprocess_script import _ChildProcessObserver, _SubprocessScriptLauncher
-from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # public in torch's documentation
+from torch.distributed import PrefixStore, TCPStore
 from torch.distributed.rendezvous import rendezvous
 
 from rspnet.core.leaving import leave_in_order

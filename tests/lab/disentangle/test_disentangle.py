@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,11 +125,17 @@ def test_probes_find_planted_factors_in_the_right_space():
 
 def test_the_command_writes_report_picture_and_result(tmp_path, monkeypatch):
     """Probes are fitted in the first of two runs, on small videos."""
-    fit, fitted = run_disentangle._probes, []
+    fit, fitted = run_disentangle._probes, list[Any]()
+
+    def fit_once(*given):
+        if not fitted:
+            fitted.extend(fit(*given))
+        return fitted
+
     monkeypatch.setattr(run_disentangle, "FOLDS", 2)
     monkeypatch.setattr(run_disentangle, "_LEAST_FRAMES", 24)
     monkeypatch.setattr(run_disentangle, "_LEAST_SIDE", 48)
-    monkeypatch.setattr(run_disentangle, "_probes", lambda *given: fitted or fitted.extend(fit(*given)) or fitted)
+    monkeypatch.setattr(run_disentangle, "_probes", fit_once)
     checkpoint = save_tiny_checkpoint(tmp_path / "m.ckpt")
     words = [f"--weights={checkpoint}", f"--cache={tmp_path / 'cache'}", "--num_videos=48", "--shortcut_videos=8"]
     words += ["--num_clips=1", "--precision=fp32"]

@@ -58,7 +58,7 @@ def bench_scaling(
     for layout in LAYOUTS:
         with tempfile.TemporaryDirectory() as folder:
             arguments = (layout, backbone, batch_size, num_frames, size, repeats, folder)
-            mp.spawn(_measure, args=arguments, nprocs=layout.processes)  # type: ignore[attr-defined,no-untyped-call]
+            mp.spawn(_measure, args=arguments, nprocs=layout.processes)  # type: ignore[no-untyped-call]
             found = [json.loads(path.read_text(encoding="utf-8")) for path in Path(folder).glob("*.json")]
         seconds[layout.name] = statistics.median(max(times) for times in zip(*found, strict=True))
     first = seconds[LAYOUTS[0].name]
