@@ -2,8 +2,8 @@
 
     python benchmarks/weights_on_sets.py --data SHARED/data --out figures.json [--model rspnet-small] [--sets utd-mhad]
 
-Every video becomes the mean and spread of its clips' vectors, standardised over the training videos (head vectors:
-their mean as it is; search by motion and by look: the vectors of rspnet search, the video as one window); then a ridge
+Every video becomes the descriptor of its clips' vectors, standardised over the training videos (head vectors: their
+mean as it is; search by motion and by look: the vectors of rspnet search, the video as one window); then a ridge
 classifier (penalty 100) and the nearest training video by cosine. human-motion has its own test split; of the real sets
 every group (a person, a sequence) is left out once. Baselines: the same network with fresh weights, and motion energy
 (absolute differences of 24 x 24 grey pictures in three stretches of time).
@@ -16,6 +16,7 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.features.descriptor import Descriptor, describe
 from rspnet.features.embedder import Embedder, VideoFeatures
 from rspnet.features.ridge_probe import ridge_and_nearest
-from rspnet.features.spaces import window_spaces
+from rspnet.features.spaces import Stream, stream_channels, window_spaces
 from rspnet.lab.study.judged import motion_energy
 from rspnet.pretext.methods import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
@@ -63,7 +64,7 @@ def main() -> None:
                 spaces = described(Embedder(model, num_clips=options.num_clips), paths)
             for space, vectors in spaces.items():
                 figures[f"{name} {kind} {space}"] = scores(
-                    vectors, rows, "mean" if space in HEADS + SEARCHED else "mean_std"
+                    vectors, rows, "mean" if space in HEADS + SEARCHED else "mean_std_change"
                 )
                 print(name, kind, space, figures[f"{name} {kind} {space}"], flush=True)
             options.out.write_text(json.dumps(figures, indent=1))
@@ -72,21 +73,22 @@ def main() -> None:
 def described(embedder: Embedder, paths: list[Path]) -> dict[str, Vectors]:
     """Descriptors of all videos in each space of the network: [N, D]."""
     backbone = embedder.model.backbone
-    names = ("motion stream", "appearance stream", "both streams", "motion stream, mean alone", *HEADS, *SEARCHED)
-    spaces: dict[str, list[Vectors]] = {name: [] for name in names}
+    streams = {f"{name} stream{'s' * (name == 'both')}": name for name in get_args(Stream)}
+    older = {f"motion stream, {kind}": kind for kind in ("mean", "mean_std")}
+    spaces: dict[str, list[Vectors]] = {name: [] for name in (*streams, *older, *HEADS, *SEARCHED)}
     for found in embedder.stream([VideoRecord(path, path.name) for path in paths]):
         assert isinstance(found, VideoFeatures), found
-        motion = found.features[:, backbone.motion_channels]
-        spaces["motion stream"].append(describe(motion, "mean_std"))
-        spaces["motion stream, mean alone"].append(describe(motion, "mean"))
-        spaces["appearance stream"].append(describe(found.features[:, backbone.appearance_channels], "mean_std"))
+        for name, stream in streams.items():
+            own = found.features[:, stream_channels(backbone, stream, early=True)]
+            spaces[name].append(describe(own, "mean_std_change"))
+        for name, kind in older.items():
+            spaces[name].append(describe(found.features[:, backbone.motion_channels], kind))
         for name, vectors in zip(
             SEARCHED, window_spaces(found.clip_vectors, backbone=backbone, clips=len(found.features)), strict=True
         ):
             spaces[name].append(vectors[0])
         for head in HEADS:
             spaces[head].append(describe(getattr(found, head.split()[0]), "mean"))
-        spaces["both streams"].append(describe(found.features, "mean_std"))
     return {name: np.stack(vectors) for name, vectors in spaces.items()}
 
 

@@ -76,7 +76,7 @@ def test_embedder_names_a_video_it_cannot_read(checkpoint: Path, videos: Path, t
     broken.write_bytes(b"no video")
     with pytest.raises(rspnet.DecodeError, match=r"broken\.mp4"):
         rspnet.Embedder(checkpoint, num_clips=1).embed([broken])
-    assert rspnet.Embedder(checkpoint).embed([]).shape == (0, 512)
+    assert rspnet.Embedder(checkpoint).embed([]).shape == (0, 768)
     with pytest.raises(rspnet.ConfigError, match=r"a list of paths, not one path: embed\(\['a\.mp4'\]\)"):
         rspnet.Embedder(checkpoint).embed("a.mp4")
 
@@ -95,7 +95,7 @@ def test_embedder_goes_on_past_a_video_it_cannot_read(checkpoint: Path, videos: 
         unit = np.stack([head / np.linalg.norm(head) for head in heads])
         np.testing.assert_allclose(getattr(found, name), unit, rtol=1e-5, atol=1e-6)
     nothing = embedder.embed([broken], on_error="skip")
-    assert (nothing.features.shape, nothing.motion.shape, nothing.appearance.shape) == ((0, 512), (0, 128), (0, 128))
+    assert (nothing.features.shape, nothing.motion.shape, nothing.appearance.shape) == ((0, 768), (0, 128), (0, 128))
     with pytest.raises(rspnet.ConfigError, match="unknown on_error 'ignore'; choose one of raise, skip"):
         embedder.embed([first], on_error="ignore")
 
@@ -336,7 +336,7 @@ def test_the_descriptor_of_a_row_is_that_of_its_clips(checkpoint: Path, videos: 
     assert embed(checkpoint, *words, "--out", str(tmp_path / "both")) == 0
     assert embed(checkpoint, *words, "--out", str(tmp_path / "mean"), "--descriptor=mean") == 0
     both, mean = (rspnet.read_features(tmp_path / name).features for name in ("both", "mean"))
-    np.testing.assert_array_equal(both[:, :256], mean)
-    assert both.shape[1] == 512
+    np.testing.assert_array_equal(both[:, :256], mean)  # and their deviation and change
+    assert both.shape[1] == 768
     assert both[:, 256:].std(axis=1).min() > 0
     assert embed(checkpoint, str(videos), "--level", "clip", "--descriptor=mean_std") == 2

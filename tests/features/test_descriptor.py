@@ -6,26 +6,32 @@ from reference.descriptor_reference import described, standardised
 
 from rspnet.features.descriptor import comparable, describe, descriptor_length
 
+KINDS = ["mean", "mean_std", "mean_std_change"]
 CLIPS = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32) * 3 + 1
 
 
-@pytest.mark.parametrize("descriptor", ["mean", "mean_std"])
+@pytest.mark.parametrize("descriptor", KINDS)
 def test_twin(descriptor: str) -> None:
     found = describe(CLIPS, descriptor)
     assert found.dtype == np.float32
     assert len(found) == descriptor_length(5, descriptor)
     np.testing.assert_allclose(found, described(CLIPS.tolist(), descriptor), rtol=1e-6)
+    one = describe(CLIPS[:1], descriptor)
+    np.testing.assert_array_equal(one, np.float32(described(CLIPS[:1].tolist(), descriptor)))
 
 
-@pytest.mark.parametrize("descriptor", ["mean", "mean_std"])
-def test_order_does_not_matter_and_scale_passes_through(descriptor: str) -> None:
-    shuffled = CLIPS[np.random.default_rng(1).permutation(len(CLIPS))]
-    np.testing.assert_allclose(describe(shuffled, descriptor), describe(CLIPS, descriptor), rtol=1e-6)
-    np.testing.assert_allclose(describe(4 * CLIPS, descriptor), 4 * describe(CLIPS, descriptor), rtol=1e-6)
+@pytest.mark.parametrize("descriptor", KINDS)
+def test_scale_passes_through_and_only_change_asks_for_the_order(descriptor: str) -> None:
+    found = describe(CLIPS, descriptor)
+    np.testing.assert_allclose(describe(4 * CLIPS, descriptor), 4 * found, rtol=1e-6)
+    np.testing.assert_allclose(describe(CLIPS[::-1], descriptor), found, rtol=1e-6)  # backwards
+    shuffled = describe(CLIPS[np.random.default_rng(1).permutation(len(CLIPS))], descriptor)
+    np.testing.assert_allclose(shuffled[:10], found[:10], rtol=1e-6)
+    assert not np.isclose(shuffled[10:], found[10:], rtol=0.01).any()
 
 
 def test_a_shift_moves_the_mean_alone() -> None:
-    one, two = describe(CLIPS, "mean_std"), describe(CLIPS + 10, "mean_std")
+    one, two = describe(CLIPS, "mean_std_change"), describe(CLIPS + 10, "mean_std_change")
     np.testing.assert_allclose(two[:5], one[:5] + 10, rtol=1e-5)
     np.testing.assert_allclose(two[5:], one[5:], rtol=1e-4)
 
@@ -34,9 +40,10 @@ def test_one_clip_does_not_vary() -> None:
     np.testing.assert_array_equal(describe(CLIPS[:1], "mean_std"), np.concatenate([CLIPS[0], np.zeros(5)]))
 
 
-def test_standardised_over_the_gallery() -> None:
+@pytest.mark.parametrize("descriptor", KINDS[1:])
+def test_standardised_over_the_gallery(descriptor: str) -> None:
     gallery, queries = CLIPS[:5], CLIPS[5:]
-    found = comparable(gallery, queries, "mean_std")
+    found = comparable(gallery, queries, descriptor)
     for part, wanted in zip(found, standardised(gallery.tolist(), queries.tolist()), strict=True):
         np.testing.assert_allclose(part, wanted, rtol=1e-5, atol=1e-6)
     kept = comparable(gallery, queries, "mean")

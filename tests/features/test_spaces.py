@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
-from rspnet.features.spaces import space_lengths, usual_clips, window_spaces
+from rspnet.features.spaces import Stream, space_lengths, stream_channels, usual_clips, window_spaces
 from rspnet.models.registry import create_backbone
 
 
@@ -34,6 +36,15 @@ def plain_cosine(a: list[np.ndarray], b: list[np.ndarray], *, spread: bool) -> f
 
     pairs = list(zip(moments(a), moments(b), strict=True))
     return sum(cosine(x, y) for x, y in pairs) / len(pairs)
+
+
+def test_channels_of_the_streams_are_told_apart() -> None:
+    backbone = create_backbone("two_stream_slim", input="difference")
+    for early, added in ((False, []), (True, list(range(352, 480)))):
+        channels = {name: stream_channels(backbone, name, early=early).tolist() for name in get_args(Stream)}
+        assert channels["motion"] == [*range(256), *added]
+        assert channels["appearance"] == list(range(256, 352))
+        assert sorted(channels["both"]) == sorted(channels["motion"] + channels["appearance"])
 
 
 @pytest.mark.parametrize("clips", [1, 3])

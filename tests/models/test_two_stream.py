@@ -29,6 +29,17 @@ def test_each_stream_sees_its_own_side_of_a_clip() -> None:
     assert not torch.allclose(plain.motion, noisy.motion, atol=1e-3)
 
 
+def test_what_is_described_is_the_last_map_with_the_third_stage_of_motion_behind_it() -> None:
+    backbone = encoder_of().backbone
+    seen = []
+    backbone.motion.layer3[-1].register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    with torch.no_grad():
+        last, described = backbone(CLIPS), backbone.forward_described(CLIPS)
+    assert described.shape == (2, backbone.num_features + backbone.num_early, *last.shape[2:])
+    assert torch.equal(described[:, : backbone.num_features], last)
+    torch.testing.assert_close(described.mean(dim=(2, 3, 4))[:, backbone.num_features :], seen[0].mean(dim=(2, 3, 4)))
+
+
 def test_order_of_the_frames_it_sees_is_nothing_to_the_appearance_stream() -> None:
     encoder = encoder_of()
     with torch.no_grad():

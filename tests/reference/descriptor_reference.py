@@ -6,13 +6,22 @@ import math
 
 
 def described(clips: list[list[float]], descriptor: str) -> list[float]:
-    """Means of the columns; for "mean_std" followed by their standard deviations (divided by n)."""
+    """Means of the columns, their standard deviations (divided by n), and how much they change from row to row."""
     n = len(clips)
     means = [sum(column) / n for column in zip(*clips, strict=True)]
     if descriptor == "mean":
         return means
-    columns = zip(zip(*clips, strict=True), means, strict=True)
-    return means + [math.sqrt(sum((value - mean) ** 2 for value in column) / n) for column, mean in columns]
+    columns = list(zip(*clips, strict=True))
+    spreads = [
+        math.sqrt(sum((value - mean) ** 2 for value in column) / n) for column, mean in zip(columns, means, strict=True)
+    ]
+    if descriptor == "mean_std":
+        return means + spreads
+    changes = [
+        math.sqrt(sum((column[k + 1] - column[k]) ** 2 for k in range(n - 1)) / (n - 1)) if n > 1 else 0.0
+        for column in columns
+    ]
+    return means + spreads + changes
 
 
 def standardised(gallery: list[list[float]], queries: list[list[float]]) -> tuple[list[list[float]], ...]:

@@ -22,7 +22,7 @@ def open_embedder(
     *,
     pooling: Literal["average", "max"] = "average",
     descriptor: Descriptor | None = None,
-    stream: Stream = "both",
+    stream: Stream = "motion",
     cluster: RayCluster | None = None,
     set_threads: bool = True,
 ) -> Embedder:

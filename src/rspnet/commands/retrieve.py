@@ -61,7 +61,7 @@ class Protocol:
 
 
 PROTOCOLS = {
-    "ours": Protocol("average", "centre", drops_last_batch=False, descriptor="mean_std"),
+    "ours": Protocol("average", "centre", drops_last_batch=False, descriptor="mean_std_change"),
     "paper": Protocol("max", "centre", drops_last_batch=False, descriptor="mean"),
     "official": Protocol("average", "training", drops_last_batch=True, descriptor="mean"),
 }

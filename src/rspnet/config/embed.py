@@ -32,9 +32,9 @@ class EmbedConfig(ViewConfig, RayViewConfig):
     for a network with two streams, else 1."""
     level: Literal["video", "clip"] = "video"
     """Without windows: one vector per video (of all its clips), or one per clip."""
-    descriptor: Literal["mean", "mean_std"] | None = None
-    """How the backbone's vectors of a row's clips become one: their mean, or also their deviation (twice as long). The
-    default is mean_std for rows of several clips."""
+    descriptor: Literal["mean", "mean_std", "mean_std_change"] | None = None
+    """How the backbone's vectors of a row's clips become one: their mean, also their deviation, also their change from
+    clip to clip (then of the stage before the last, too). The default for rows of several clips is mean_std_change."""
     fps: float | None = None
     """Read the videos at this rate by time; the default is their native frames."""
     dtype: Literal["float32", "float16"] = "float32"
@@ -64,7 +64,7 @@ class EmbedConfig(ViewConfig, RayViewConfig):
         window, hop = self.window_s, self.hop_s
         require(window is None or window > 0, f"--window_s {window}: must be above 0")
         require(hop is None or window is not None, f"--hop_s {hop}: is for windows, give --window_s")
-        deviates = self.descriptor != "mean_std" or self.clips_of_a_row(several=2) > 1
+        deviates = self.descriptor in (None, "mean") or self.clips_of_a_row(several=2) > 1
         require(deviates, f"--descriptor {self.descriptor}: needs several clips a row (--num_clips, --level video)")
         fits = hop is None or window is None or 0 < hop <= window
         require(fits, f"--hop_s {hop}: must be above 0 and at most --window_s")

@@ -31,8 +31,9 @@ class ProbeConfig(EvenViewConfig):
     """Labelled videos per class of the few-label curve; numbers a class does not have are left out and named."""
     pooling: Literal["average", "max"] = "average"
     """Pooling of the last feature map."""
-    descriptor: Literal["mean", "mean_std"] = "mean_std"
-    """A video's vector. mean: of its clips' features; mean_std: followed by their standard deviation over the clips,
+    descriptor: Literal["mean", "mean_std", "mean_std_change"] = "mean_std_change"
+    """A video's vector. mean: of its clips' features; mean_std: followed by their standard deviation over the clips;
+    mean_std_change: and by their change from clip to clip, of the stage before the last, too. The latter two are
     standardised over the training videos where vectors are compared."""
     stream: Literal["motion", "appearance", "both"] = "motion"
     """Of a network with two streams, the one whose features count; any other has one."""

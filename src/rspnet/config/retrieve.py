@@ -30,9 +30,10 @@ class RetrieveConfig(EvenViewConfig):
     code): gallery seen through the training crops, its incomplete last batch left out, average pooling."""
     pooling: Literal["average", "max"] | None = None
     """Pooling of the last feature map; the default is the protocol's."""
-    descriptor: Literal["mean", "mean_std"] | None = None
-    """A video's vector. mean: of its clips' features; mean_std: followed by their standard deviation over the clips,
-    standardised over the gallery. The default is the protocol's: mean_std in ours, mean in the others."""
+    descriptor: Literal["mean", "mean_std", "mean_std_change"] | None = None
+    """A video's vector. mean: of its clips' features; mean_std: followed by their standard deviation over the clips;
+    mean_std_change: and by their change from clip to clip, of the stage before the last, too. The latter two are
+    standardised over the gallery. The default is the protocol's: mean_std_change in ours, mean in the others."""
     stream: Literal["motion", "appearance", "both"] = "motion"
     """Of a network with two streams, the one whose features count; any other has one."""
     official_batch: int = 32

@@ -1,4 +1,4 @@
-"""One vector of a video from the vectors of its clips: their mean, and how they vary."""
+"""One vector of a video from the vectors of its clips: their mean, how they vary, and how fast they change."""
 
 from __future__ import annotations
 
@@ -7,31 +7,42 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Descriptor = Literal["mean", "mean_std"]
+Descriptor = Literal["mean", "mean_std", "mean_std_change"]
+_PARTS: dict[Descriptor, int] = {"mean": 1, "mean_std": 2, "mean_std_change": 3}
 
 
 def describe(clips: NDArray[np.floating], descriptor: Descriptor) -> NDArray[np.float32]:
-    """The descriptor of clip vectors [n, C]: float32 [C] for "mean" (the published protocol), [2 C] for "mean_std".
+    """The descriptor of clip vectors [n, C] in the order of time, float32.
 
-    "mean_std" is the mean followed by the standard deviation of each feature over the clips, divided by n: what a video
-    shows, and how much that changes within it (moments of features over time, arXiv 2602.09146). The order of the
-    clips does not matter; a single clip has a deviation of 0.
+    "mean": [C], the published protocol. "mean_std": [2 C], followed by the standard deviation of each feature over the
+    clips, divided by n: what a video shows, and how much that varies within it (moments of features over time, arXiv
+    2602.09146). "mean_std_change": [3 C], followed by the root mean square of its change from a clip to the next: how
+    fast it varies. A single clip varies by 0. A video played backwards has the same descriptor; of "mean" and
+    "mean_std" the clips may come in any order.
     """
     values = np.asarray(clips, np.float64)
     parts = [values.mean(axis=0)]
-    if descriptor == "mean_std":
+    if descriptor != "mean":
         parts.append(values.std(axis=0))
+    if descriptor == "mean_std_change":
+        steps = np.diff(values, axis=0)
+        parts.append(np.sqrt((steps**2).sum(axis=0) / max(1, len(steps))))
     return np.concatenate(parts).astype(np.float32)
 
 
 def usual_descriptor(clips: int) -> Descriptor:
     """What a vector made of that many clips is where nobody says: with one clip nothing varies."""
-    return "mean_std" if clips > 1 else "mean"
+    return "mean_std_change" if clips > 1 else "mean"
 
 
 def descriptor_length(num_features: int, descriptor: Descriptor) -> int:
     """Numbers in a descriptor of clip vectors of `num_features` numbers."""
-    return num_features * (2 if descriptor == "mean_std" else 1)
+    return num_features * _PARTS[descriptor]
+
+
+def joins_stages(descriptor: Descriptor) -> bool:
+    """Whether it is made of an earlier stage's features, too, where a network offers them (`Backbone.described`)."""
+    return descriptor == "mean_std_change"
 
 
 def comparable(
@@ -39,7 +50,7 @@ def comparable(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Descriptors [N, D] and [Q, D] as cosines should compare them.
 
-    Those of "mean" stay. Of "mean_std" every number is standardised by its mean and deviation over the gallery: means
+    Those of "mean" stay. Of the others every number is standardised by its mean and deviation over the gallery: means
     are several times as large as deviations, which would not count.
     """
     if descriptor == "mean":

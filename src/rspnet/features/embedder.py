@@ -24,7 +24,7 @@ from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import EvalSample, VideoClips, read_clips
 from rspnet.engine.processes import share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
-from rspnet.features.descriptor import Descriptor, describe, descriptor_length, usual_descriptor
+from rspnet.features.descriptor import Descriptor, describe, descriptor_length, joins_stages, usual_descriptor
 from rspnet.features.spaces import Stream, space_lengths, stream_channels, window_spaces
 from rspnet.models.fold import fold_batch_norms
 from rspnet.models.heads import Embeddings
@@ -46,7 +46,8 @@ class VideoFeatures:
     Attributes:
         record: the video.
         frames: int64 [n, T], the frames each clip is made of.
-        features: float32 [n, C], the backbone's last feature map pooled over time and space, per clip.
+        features: float32 [n, C], the backbone's feature map pooled over time and space, per clip; behind it the earlier
+            stage that the embedder's descriptor joins (`joins_stages`).
         appearance: float32 [n, D], unit vectors of the A-VID head; D = 0 for a network that was pre-trained without it.
         motion: float32 [n, D], unit vectors of the RSP head; likewise.
     """
@@ -103,7 +104,7 @@ class Embedder:
         size: height and width of a clip; the default is what the network was trained with.
         pooling: how the last feature map becomes one vector per clip: "average" or "max" over time and space.
         descriptor: how the vectors of a video's clips become one, see `rspnet.features.descriptor`; the default is
-            "mean_std" for several clips.
+            "mean_std_change" for several clips.
         stream: of a two-stream network, whose features descriptors are made of; any other has one.
         batch_size: clips that go through the network together.
         num_workers: processes that read videos; 0 reads in this one.
@@ -118,7 +119,7 @@ class Embedder:
         elsewhere: gives the parts of videos in the place of this process, see `rspnet.features.embedding_on_ray`.
 
     Example:
-        >>> features = Embedder("runs/first/last.ckpt").embed(["a.mp4", "b.mp4"])  # float32 [2, 2 C]
+        >>> features = Embedder("runs/first/last.ckpt").embed(["a.mp4", "b.mp4"])  # float32 [2, 3 C]
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class Embedder:
         size: int | None = None,
         pooling: Literal["average", "max"] = "average",
         descriptor: Descriptor | None = None,
-        stream: Stream = "both",
+        stream: Stream = "motion",
         batch_size: int = 16,
         num_workers: int = 0,
         device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -235,12 +236,12 @@ class Embedder:
     @property
     def num_features(self) -> int:
         """D, the length of what `embed` and `describe` return."""
-        channels = range(*self._described.indices(self.model.backbone.num_features))
-        return descriptor_length(len(channels), self.descriptor)
+        return descriptor_length(len(self._described), self.descriptor)
 
     @property
-    def _described(self) -> slice:
-        return stream_channels(self.model.backbone, self.stream_described)
+    def _described(self) -> NDArray[np.int64]:
+        early = joins_stages(self.descriptor)
+        return stream_channels(self.model.backbone, self.stream_described, early=early)
 
     def stream(self, records: Sequence[VideoRecord]) -> Iterator[VideoFeatures | Skip]:
         """Features of every video in turn, or why there are none."""
@@ -339,7 +340,9 @@ class Embedder:
 
     def _encode(self, views: Tensor) -> tuple[Tensor, Embeddings]:
         """Feature maps, and the heads' vectors (of length 0 for a method without the two heads)."""
-        maps = self._network.forward_features(views.to(self._dtype))
+        joined = joins_stages(self.descriptor)
+        encode = self._network.forward_described if joined else self._network.forward_features
+        maps = encode(views.to(self._dtype))
         with torch.autocast(self.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32):
             nothing = maps.new_zeros(len(maps), 0, dtype=torch.float32)
             if not isinstance(self.model, RSPNet):

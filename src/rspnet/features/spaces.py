@@ -90,10 +90,12 @@ def _channels(backbone: Backbone) -> tuple[slice, slice]:
     return backbone.motion_channels, backbone.appearance_channels
 
 
-def stream_channels(backbone: Backbone, stream: Stream) -> slice:
-    """Which of the backbone's channels a stream is; all of them for "both"."""
-    motion, appearance = _channels(backbone)
-    return {"motion": motion, "appearance": appearance, "both": slice(0, backbone.num_features)}[stream]
+def stream_channels(backbone: Backbone, stream: Stream, *, early: bool = False) -> NDArray[np.int64]:
+    """Which of the backbone's channels a stream is (all of them for "both"); `early`: of `forward_described`."""
+    places = np.arange(backbone.num_features + (backbone.num_early if early else 0))
+    motion, appearance = (places[part] for part in _channels(backbone))
+    added = places[backbone.num_features :]
+    return {"motion": np.concatenate([motion, added]), "appearance": appearance, "both": places}[stream]
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> Vectors:

@@ -32,6 +32,8 @@ class Backbone(nn.Module):
         num_channels: of what it sees: 3, or 6 for "both" and "moving".
         motion_channels: which of the C channels the motion head sees, and features for motion are made of: all.
         appearance_channels: which ones the appearance head sees: all.
+        num_early: channels of an earlier stage that `forward_described` adds behind the last map: none. They belong to
+            motion.
         recompute: activation checkpointing: in training only what passes between stages is kept for the backward pass,
             which computes the rest again.
     """
@@ -43,6 +45,7 @@ class Backbone(nn.Module):
         self.input = input
         self.num_channels = 6 if input in ("both", "moving") else 3
         self.motion_channels, self.appearance_channels = slice(0, num_features), slice(0, num_features)
+        self.num_early = 0
         self.recompute = False
 
     def forward_features(self, clips: Tensor) -> Tensor:
@@ -50,6 +53,14 @@ class Backbone(nn.Module):
 
         Where clips or weights are float64, the clips are converted to the weights' format.
         """
+        return self._feature_map(self.seen(clips))
+
+    def forward_described(self, clips: Tensor) -> Tensor:
+        """What descriptors of videos are made of: [B, C + num_early, T', H', W'], the last map, and what is added."""
+        return self.forward_features(clips)
+
+    def seen(self, clips: Tensor) -> Tensor:
+        """What `input` says that the network sees of clips [B, 3, T, H, W]."""
         weights = next(self.parameters()).dtype
         if torch.float64 in (clips.dtype, weights):
             clips = clips.to(weights)
@@ -61,7 +72,7 @@ class Backbone(nn.Module):
             clips = torch.cat([clips[:, :, 1:], _change(clips)], dim=1)
         elif self.input == "moving":
             clips = moving_colours(clips)
-        return self._feature_map(clips)
+        return clips
 
     def _feature_map(self, clips: Tensor) -> Tensor:
         forget = self.recompute and self.training and torch.is_grad_enabled()

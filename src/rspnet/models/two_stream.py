@@ -40,6 +40,7 @@ class TwoStream(Backbone):
             name=name, input="rgb", block=FlatBlock, depths=depths, widths=_APPEARANCE_WIDTHS, stem=(1, 5, 5)
         )
         self.motion_channels, self.appearance_channels = slice(0, first), slice(first, first + last)
+        self.num_early = _MOTION_WIDTHS[-2]
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Last feature maps of both streams, one behind the other: [B, C, T', H', W']; see `Backbone`.
@@ -49,12 +50,27 @@ class TwoStream(Backbone):
         self.motion.recompute = self.appearance.recompute = self.recompute
         return self._feature_map(clips)
 
+    def forward_described(self, clips: Tensor) -> Tensor:
+        """The same map with the motion stream's third stage behind it: its mean over the clip, the same everywhere.
+
+        What is behind the last stage is nearest to the pretext tasks; stages before it say more of what is done.
+        """
+        *early, last = self.motion.stages()
+        third = self.motion.seen(clips)
+        for stage in early:
+            third = stage(third)
+        motion = last(third)
+        mean = third.mean(dim=(2, 3, 4), keepdim=True).expand(-1, -1, *motion.shape[2:])
+        return torch.cat([self._with_appearance(motion, clips), mean], dim=1)
+
     def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
         """A single one: the streams run side by side."""
         return [self._both]
 
     def _both(self, clips: Tensor) -> Tensor:
-        motion = self.motion.forward_features(clips)
+        return self._with_appearance(self.motion.forward_features(clips), clips)
+
+    def _with_appearance(self, motion: Tensor, clips: Tensor) -> Tensor:
         length = clips.shape[2]
         places = [(2 * k + 1) * length // (2 * _FRAMES) for k in range(_FRAMES)]
         look = self.appearance.forward_features(clips[:, :, places]).mean(dim=2, keepdim=True)

@@ -16,6 +16,7 @@ from rspnet.lab.study.sets import StudySet
 from rspnet.lab.study.spec import StudyView
 
 Vectors = NDArray[np.float32]
+Channels = NDArray[np.int64]
 _TRAIN, _TEST = "train", "test"
 
 
@@ -54,10 +55,11 @@ class Judge:
             features = {name: self._seen.energies(name, records) for name, records in lists.items()}
         else:
             features = {name: self._seen.features(embedder, name, records) for name, records in lists.items()}
-        channels = slice(None) if embedder is None else stream_channels(embedder.model.backbone, self.view.stream)
+        every = np.arange(features[_TRAIN].shape[2])
+        channels = every if embedder is None else stream_channels(embedder.model.backbone, self.view.stream)
         return features, self._scores(features, channels, seed=seed)
 
-    def _scores(self, features: Mapping[str, Vectors], channels: slice, *, seed: int) -> dict[str, TaskScores]:
+    def _scores(self, features: Mapping[str, Vectors], channels: Channels, *, seed: int) -> dict[str, TaskScores]:
         vectors = {name: self._described(part[:, :, channels]) for name, part in features.items()}
         if self.view.classifier == "logistic":
             return score_all(vectors[_TRAIN], vectors[_TEST], self.videos, seed=seed)
