@@ -65,7 +65,7 @@ def test_ten_labels_to_a_timeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 def test_my_own_backbone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = run("my_own_backbone", monkeypatch, tmp_path, videos=10)
-    assert found["vectors"].shape == (4, 2 * 64)  # mean and spread
+    assert found["vectors"].shape == (4, 3 * 64)  # mean, spread and change
     assert found["run"].load().config["backbone"] == "two_layers"
 
 

@@ -39,7 +39,7 @@ def test_an_exported_program_is_embedded_probed_indexed_and_searched(
     weights = f"torch:{tmp_path / 'enc.pt2'}"
     assert main(["embed", str(videos), f"--weights={weights}", f"--out={tmp_path / 'features'}", *CLIPS]) == 0
     table = rspnet.read_features(tmp_path / "features")
-    assert table.features.shape == (8, 24)
+    assert table.features.shape == (8, 36)
     assert (np.abs(table.features).sum(axis=1) > 0).all()
     data = ["--data.kind=folders", "--data.test_share=0.5"]
     probe = [

@@ -75,7 +75,7 @@ def test_training_resuming_and_embedding_with_a_method_and_a_backbone_from_outsi
         )
         == 0
     )
-    assert read_features(tmp_path / "features").features.shape == (8, 2 * 8)  # mean and spread
+    assert read_features(tmp_path / "features").features.shape == (8, 3 * 8)  # mean, spread and change
     assert main(["export", weights, f"--out={tmp_path / 'export'}", *PLUGIN]) == 0
     assert load_pretrained(tmp_path / "export").config["plugins"] == ["outside_arrow"]
     assert main(["report", str(tmp_path / "whole"), *PLUGIN]) == 0
