@@ -25,7 +25,7 @@ from rspnet.cli import main as rspnet
 from rspnet.core.rng import derive_seed
 from rspnet.features.embedder import Embedder
 from rspnet.lab.study.judged import motion_energy
-from rspnet.pretext.methods import fresh_twin
+from rspnet.pretext.create import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
 
 SHIPPED = "rspnet-small"

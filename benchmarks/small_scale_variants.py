@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rspnet.models.backbone import Backbone, InputKind
+from rspnet.models.backbone import Backbone
 from rspnet.models.heads import Embeddings
+from rspnet.models.kinds import InputKind
 from rspnet.pretext.rspnet import PretextOutput, RSPNet
 from rspnet.pretext.speed import SpeedViews
 

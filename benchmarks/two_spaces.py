@@ -27,7 +27,7 @@ from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import derive_seed
 from rspnet.data.synthetic.acts import plan_acts, read_acts, write_acts
 from rspnet.engine.checkpoint import save_checkpoint
-from rspnet.pretext.methods import fresh_twin
+from rspnet.pretext.create import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.search import Library
 from rspnet.search.query import search

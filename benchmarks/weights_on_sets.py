@@ -29,7 +29,7 @@ from rspnet.features.embedder import Embedder, VideoFeatures
 from rspnet.features.ridge_probe import ridge_and_nearest
 from rspnet.features.spaces import Stream, stream_channels, window_spaces
 from rspnet.lab.study.judged import motion_energy
-from rspnet.pretext.methods import fresh_twin
+from rspnet.pretext.create import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
 
 HEADS = ("motion head", "appearance head")

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from rspnet.models.backbone import Backbone
     from rspnet.models.registry import create_backbone, register_backbone
     from rspnet.pretext.base import PretextModel
-    from rspnet.pretext.classification import ClassificationMethod
+    from rspnet.pretext.classification_method import ClassificationMethod
     from rspnet.pretext.method import PretextMethod
     from rspnet.pretext.methods import register_method
     from rspnet.pretext.pretrained import load_pretrained
-    from rspnet.pretext.rspnet import RSPNet, RSPNetMethod
+    from rspnet.pretext.rspnet import RSPNet
+    from rspnet.pretext.rspnet_method import RSPNetMethod
     from rspnet.search.query import ClipOf, Library
     from rspnet.video.reader import open_video
 
@@ -59,7 +60,7 @@ __all__ = [
 _HOMES = {
     "Backbone": "rspnet.models.backbone",
     "CheckpointError": "rspnet.core.errors",
-    "ClassificationMethod": "rspnet.pretext.classification",
+    "ClassificationMethod": "rspnet.pretext.classification_method",
     "ClipOf": "rspnet.search.query",
     "ClipPlan": "rspnet.data.clip_tasks",
     "ClipTask": "rspnet.data.clip_tasks",
@@ -71,7 +72,7 @@ _HOMES = {
     "PretextModel": "rspnet.pretext.base",
     "RSPNet": "rspnet.pretext.rspnet",
     "RSPNetError": "rspnet.core.errors",
-    "RSPNetMethod": "rspnet.pretext.rspnet",
+    "RSPNetMethod": "rspnet.pretext.rspnet_method",
     "SpeedPairs": "rspnet.data.clip_tasks",
     "TooManySkippedError": "rspnet.core.errors",
     "TrainingResult": "rspnet.api.train",

@@ -17,8 +17,10 @@ from rspnet.config.parser import is_undecided
 from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
-from rspnet.pretext.pretrained import load_pretrained
-from rspnet.pretext.rspnet import RSPNet, RSPNetMethod
+from rspnet.pretext import pretrained
+from rspnet.pretext.pretrained import config_of_weights, load_pretrained
+from rspnet.pretext.rspnet import RSPNet
+from rspnet.pretext.rspnet_method import RSPNetMethod
 
 
 def built(weights: Path | str, **model: Any) -> RSPNet:
@@ -70,6 +72,8 @@ def test_network_and_clips_are_those_of_the_weights_unless_told(
     monkeypatch.setattr(chosen_options, "short_length", lambda *_args, **_options: 300)
     weights = f"--weights={save_tiny_checkpoint(tmp_path / 'tiny.ckpt')}"
     tiny = load_pretrained(tmp_path / "tiny.ckpt").config
+    assert config_of_weights(tmp_path / "tiny.ckpt") == tiny
+    monkeypatch.setattr(pretrained, "create_method", lambda _config: pytest.fail("a network is made only to train it"))
     config = chosen(["videos", weights, "--max_steps=7", "--engine.device=cpu"])
     assert (config.model.backbone, config.model.input, config.model.head) == tuple(
         tiny[name] for name in ("backbone", "input", "head")

@@ -17,7 +17,7 @@ import rspnet
 from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.engine.loop import Loop
 from rspnet.engine.stop import StopRequest
-from rspnet.pretext.rspnet import RSPNetMethod
+from rspnet.pretext.rspnet_method import RSPNetMethod
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "python.md"
 TINY: dict[str, Any] = {

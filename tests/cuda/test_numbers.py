@@ -17,7 +17,7 @@ from rspnet.data.augment import augment, draw_jitter
 from rspnet.data.presets import augment_preset
 from rspnet.models.pool import max_pool
 from rspnet.models.registry import create_backbone
-from rspnet.pretext.methods import create_method
+from rspnet.pretext.create import create_method
 from rspnet.pretext.speed import SpeedViews
 
 pytestmark = pytest.mark.cuda

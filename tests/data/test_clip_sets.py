@@ -21,7 +21,7 @@ from rspnet.data.clip_tasks import ClipPlan, ClipRequest, ClipSampler, ClipTask,
 from rspnet.data.loader import make_loader
 from rspnet.data.presets import PRESETS, AugmentPreset
 from rspnet.data.sampler import PairSampler
-from rspnet.pretext.moco import MoCoMethod
+from rspnet.pretext.moco_method import MoCoMethod
 from rspnet.pretext.order import OrderMethod
 from rspnet.pretext.pace import PaceMethod
 from rspnet.pretext.speednet import SpeedNetMethod

@@ -24,7 +24,8 @@ import numpy.typing as npt
 from helpers.videos import plain_picture
 
 from rspnet.core.errors import DecodeError
-from rspnet.core.workers import Death, Replace, note, ordered_map
+from rspnet.core.heartbeat import note
+from rspnet.core.workers import Death, Replace, ordered_map
 from rspnet.video.reader import VIDEO_SUFFIXES, open_video
 
 RIGHT, NO_VIDEO, DAMAGED = "right", "no video", "damaged"

@@ -7,7 +7,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from rspnet.core.distributed import gather_batch
-from rspnet.pretext.methods import create_method
+from rspnet.pretext.create import create_method
 from rspnet.pretext.shuffle import global_permutation, shuffle, unshuffle
 from rspnet.pretext.speed import ClipViews, SpeedViews
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rspnet.core.workers import note
+from rspnet.core.heartbeat import note
 from rspnet.data.record_table import RecordTable
 
 

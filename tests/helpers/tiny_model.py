@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from rspnet.pretext.methods import create_method
+from rspnet.pretext.create import create_method
 
 
 def save_tiny_checkpoint(path: Path, *, seed: int = 0, **changes: Any) -> Path:

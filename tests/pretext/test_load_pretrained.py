@@ -15,7 +15,7 @@ from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.models.classifier import Classifier
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.bare import BareBackbone
-from rspnet.pretext.methods import require_heads
+from rspnet.pretext.create import require_heads
 from rspnet.pretext.pretrained import load_pretrained, load_pretrained_with_report
 from rspnet.pretext.rspnet import RSPNet
 

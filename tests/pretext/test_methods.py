@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.classification import ClipClassification
-from rspnet.pretext.methods import create_method, require_heads
+from rspnet.pretext.create import create_method, require_heads
 from rspnet.pretext.moco import MoCo
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet

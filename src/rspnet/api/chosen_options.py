@@ -19,9 +19,8 @@ from rspnet.data.annotations import find_videos
 from rspnet.data.checks.lengths import short_length
 from rspnet.engine.processes import is_first_process
 from rspnet.engine.runtime import available_cores, pick_device, planned_device
-from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import method_names
-from rspnet.pretext.pretrained import load_pretrained
+from rspnet.pretext.pretrained import config_of_weights
 from rspnet.runs.run_folder import CONFIG
 
 _OF_THE_MACHINE = ("root", "list", "num_workers", "max_skipped")
@@ -50,7 +49,7 @@ def choose_pretraining(config: PretrainConfig, names: Sequence[str]) -> dict[str
     chosen = _chosen(config, console) if undecided or (config.weights is not None and not has_file) else {}
     if config.weights is None:
         return chosen
-    network = _of_weights(load_pretrained(config.weights))
+    network = _of_weights(config_of_weights(config.weights))
     if _window(chosen.get("data", network["data"])) < _window(network["data"]):  # for videos that are short
         for name in ("num_frames", "base_speed", "speeds"):
             network["data"].pop(name, None)
@@ -70,7 +69,7 @@ def choose_finetuning(config: FinetuneConfig, names: Sequence[str]) -> dict[str,
     """
     if config.weights is None:
         return {}
-    clip = load_pretrained(config.weights).config
+    clip = config_of_weights(config.weights)
     return {"clips": {name: clip[name] for name in ("num_frames", "size", "stride") if name in clip}}
 
 
@@ -79,9 +78,8 @@ def _window(data: Mapping[str, Any]) -> int:
     return frames * max(speeds)
 
 
-def _of_weights(model: PretextModel) -> dict[str, Any]:
-    """The options that make the network of some weights, and the clips it was trained with."""
-    known = model.config
+def _of_weights(known: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that make the network of some weights' `config`, and the clips it was trained with."""
     network: dict[str, Any] = {name: known[name] for name in ("backbone", "input", "head") if name in known}
     if (method := known.get("method", "rspnet")) in method_names():
         network["method"] = method

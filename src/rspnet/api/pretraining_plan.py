@@ -19,7 +19,7 @@ from rspnet.engine.processes import processes
 from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers, planned_device
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel
-from rspnet.pretext.methods import require_heads
+from rspnet.pretext.create import require_heads
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet
 

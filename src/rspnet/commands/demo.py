@@ -29,7 +29,7 @@ from rspnet.features.embedder import Embedder, Vectors
 from rspnet.features.neighbours import top_k
 from rspnet.features.snapshot import recall_at_1, space_vectors, speed_accuracy
 from rspnet.features.spaces import Spaces
-from rspnet.pretext.methods import require_heads
+from rspnet.pretext.create import require_heads
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.runs.run_folder import open_run_folder, plain, write_result

@@ -35,7 +35,7 @@ from rspnet.features.linear_probe import (
     nearest_scores,
     require_sklearn,
 )
-from rspnet.pretext.methods import fresh_twin
+from rspnet.pretext.create import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.predictions import (
     CONFUSION,

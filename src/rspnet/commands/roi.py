@@ -10,7 +10,7 @@ from rspnet.core.progress import print_note
 from rspnet.core.urls import as_path
 from rspnet.engine.runtime import pick_device
 from rspnet.features.roi_maps import WORTH, explain, read_clip
-from rspnet.pretext.methods import require_heads
+from rspnet.pretext.create import require_heads
 from rspnet.pretext.opening import weights_file
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.run_folder import open_run_folder, write_result

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rspnet.config.rules import ByPlace, positional, require
-from rspnet.core.urls import as_path
 
 LabelledKind = Literal["ucf101", "hmdb51", "kinetics", "ssv2", "diving48", "folders", "csv"]
 
@@ -33,6 +32,8 @@ class LabelledDataConfig:
         if self.kind is None:
             object.__setattr__(self, "kind", "csv" if self.list else "ucf101")
         if self.list and not self.root:
+            from rspnet.core.urls import as_path  # what --help does without
+
             object.__setattr__(self, "root", str(as_path(self.list).parent))
         require(bool(self.root), "name a data set: its folder, or a CSV of kind csv")
         require(self.fold >= 1, f"--data.fold {self.fold}: must be at least 1")

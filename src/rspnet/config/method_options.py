@@ -8,7 +8,7 @@ from typing import Any, Literal, get_type_hints
 
 def add_method_options(parser: Any, section: str) -> None:
     """Add the options of every pretext method that is registered, each of them once."""
-    from rspnet.models.registry import backbone_names  # torch, which the help of most commands does without
+    from rspnet.models.registry import backbone_names  # most commands do without all these
     from rspnet.pretext.method import PretextMethod
     from rspnet.pretext.methods import find_method, method_names
 
@@ -22,6 +22,8 @@ def add_method_options(parser: Any, section: str) -> None:
         parser.add_argument(f"--{section}.{name}", type=Literal[tuple(names)], default=default, help=text)
     added = {item.name for item in fields(PretextMethod)}
     for kind in kinds:
+        if added.issuperset(item.name for item in fields(kind)):
+            continue
         parser.add_class_arguments(kind, section, as_group=False, skip=set(added), instantiate=False)
         added |= {item.name for item in fields(kind)}
 

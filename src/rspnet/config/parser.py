@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import yaml
@@ -278,9 +279,10 @@ def plainly(message: str, *, places: Collection[str] = ()) -> str:
     return f"{name} {value!r}: must be {' or '.join(wanted)}{hint}" if wanted else text
 
 
-def sections_of(kind: type) -> list[str]:
+@cache
+def sections_of(kind: type) -> tuple[str, ...]:
     """The options of a configuration that are configurations themselves."""
-    return [name for name, hint in get_type_hints(kind).items() if isinstance(hint, type) and is_dataclass(hint)]
+    return tuple(name for name, hint in get_type_hints(kind).items() if isinstance(hint, type) and is_dataclass(hint))
 
 
 def flags_of(kind: type, prefix: str = "--") -> Iterator[str]:

@@ -9,7 +9,7 @@ from rspnet.config.rules import DEFAULT_OUT, LISTS, METHOD, ByPlace, named_out, 
 from rspnet.config.training import EngineConfig, OptimConfig
 from rspnet.data.clip_tasks import Speeds
 from rspnet.pretext.method import PretextMethod
-from rspnet.pretext.rspnet import RSPNetMethod
+from rspnet.pretext.rspnet_method import RSPNetMethod
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from rspnet.core.errors import ConfigError
+from rspnet.models.registry import backbone_names
 from rspnet.weights import DEFAULT
 
 DEFAULT_WEIGHTS = DEFAULT
@@ -34,10 +35,8 @@ def require(condition: bool, message: str) -> None:
 
 def require_backbone(name: str | None, *, option: str) -> None:
     """Raise `ConfigError` for a backbone's name that is not known."""
-    if name is not None:
-        from rspnet.models.registry import backbone_names  # torch, which the help of most commands does without
-
-        require(name in backbone_names(), f"--{option} {name!r}: must be one of {', '.join(backbone_names())}")
+    names = backbone_names()
+    require(name is None or name in names, f"--{option} {name!r}: must be one of {', '.join(names)}")
 
 
 def require_clips(config: Any, *, prefix: str = "--") -> None:

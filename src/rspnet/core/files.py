@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.core.workers import alive
+from rspnet.core.heartbeat import alive
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _HASHED_BYTES = 2**20

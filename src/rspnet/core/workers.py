@@ -28,6 +28,8 @@ from multiprocessing.process import BaseProcess
 from time import monotonic
 from typing import Any, Generic, TypeVar
 
+from rspnet.core.heartbeat import note, report_to
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -36,7 +38,6 @@ _SPARED = 3
 """Workers given up where file handles run out, so that this process has some for its own files."""
 _GRACE_SECONDS = 5.0
 _FAILED_STARTS = 5
-_progress: Any = None  # in a worker: two shared numbers: how often it reported progress, and its last note
 
 
 LOST = "the cluster lost it"
@@ -73,19 +74,6 @@ class Replace(Generic[Result]):
 
     def __init__(self, result: Result) -> None:
         self.result = result
-
-
-def note(number: int) -> None:
-    """In a task: say what is being worked on now, so that a crash can be blamed on it. Does nothing elsewhere."""
-    if _progress is not None:
-        _progress[1] = number
-        _progress[0] += 1
-
-
-def alive() -> None:
-    """In a task: say that work goes on, so that a long task is not taken for hung. Does nothing elsewhere."""
-    if _progress is not None:
-        _progress[0] += 1
 
 
 def nothing_follows(_task: object, _result: object) -> Iterable[Any]:
@@ -370,12 +358,11 @@ def _bury(worker: _Worker[Any, Any]) -> None:
 
 def _serve(work: Callable[[Any], Any], pipe: Connection, progress: Any, environment: dict[str, str]) -> None:
     """A worker's life: take a task, send (None, result) or (error, None), until the parent is gone."""
-    global _progress
     os.environ.clear()  # the fork server's is the parent's of the time when it started: keys of a store may be newer
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _progress = progress
+    report_to(progress)
     gc.freeze()  # what was imported stays: looking through it again and again doubled the time to open a long video
     with suppress(EOFError, OSError):
         while True:

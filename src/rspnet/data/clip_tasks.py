@@ -1,15 +1,18 @@
-"""Which clips of a video a sample shows: a pair at two speeds, or some clips with a label to be learned."""
+"""Which clips of a video a sample shows: a pair at two speeds, or some clips with a label to be learned.
+
+Imports neither torch nor NumPy before it computes: the options of methods speak of these.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rspnet.core.errors import ConfigError
-from rspnet.core.rng import numpy_rng
-from rspnet.data.sampler import PairSampler
-from rspnet.video.clips import ordered_length, window_length
+
+if TYPE_CHECKING:
+    from rspnet.data.sampler import PairSampler
 
 
 class Speeds(NamedTuple):
@@ -41,6 +44,8 @@ class SpeedPairs:
 
     def window(self, num_frames: int) -> int:
         """Ticks that a video must have evenly spaced for one sample of clips of `num_frames`."""
+        from rspnet.video.clips import window_length
+
         return window_length(num_frames, self.speeds)
 
 
@@ -98,12 +103,16 @@ class ClipTask:
 
     def window(self, num_frames: int) -> int:
         """Ticks of the window that every video must hold: equal for all plans, so that its place gives nothing away."""
+        from rspnet.video.clips import ordered_length, window_length
+
         if any(plan.order for plans in self.rounds for plan in plans):
             return ordered_length(num_frames, self.num_clips)
         return window_length(num_frames, self.speeds)
 
     def plans(self, batch_size: int, *, seed: int, step: int) -> list[ClipPlan]:
         """What a global batch shows, a function of (seed, step)."""
+        from rspnet.core.rng import numpy_rng
+
         rng = numpy_rng(seed, "clips", step)
         labels = (rng.permutation(batch_size) + rng.integers(self.num_classes)) % self.num_classes
         plans = self.rounds[int(rng.integers(len(self.rounds)))]

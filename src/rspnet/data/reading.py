@@ -21,8 +21,9 @@ import torch
 
 from rspnet.core import storage
 from rspnet.core.errors import ConfigError, DecodeError, RSPNetError
+from rspnet.core.heartbeat import note
 from rspnet.core.ray_jobs import Lost, RayCluster, in_order, ray_map
-from rspnet.core.workers import LOST, Death, Replace, note, nothing_follows, ordered_map
+from rspnet.core.workers import LOST, Death, Replace, nothing_follows, ordered_map
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import Skip
 from rspnet.video.reader import VideoReader, open_video

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from rspnet.core.heartbeat import note
 from rspnet.core.ray_jobs import RayCluster
-from rspnet.core.workers import Death, Replace, note
+from rspnet.core.workers import Death, Replace
 from rspnet.data.reading import fault_of_file, read_here_or_on_ray
 from rspnet.data.skipped import Skip
 from rspnet.video.transcode import Transcoded, transcode_video

@@ -14,7 +14,7 @@ from rspnet.core.files import sha256_of
 from rspnet.data.synthetic.acting_picture import write_scenes
 from rspnet.engine.checkpoint import LAST, save_checkpoint
 from rspnet.lab.study.spec import Options, pretraining_of
-from rspnet.pretext.methods import require_heads
+from rspnet.pretext.create import require_heads
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.recipes import recipe_path
 from rspnet.weights import DEFAULT

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from rspnet.models.kinds import InputKind
 from rspnet.models.recompute import run_and_forget
 
-InputKind = Literal["rgb", "difference", "scaled_difference", "both", "moving"]
-"""What a backbone sees of a clip.
-
-rgb: its frames. difference: the T-1 differences of consecutive frames. scaled_difference: these differences divided by
-the standard deviation of their values, so that the clip's contrast does not count. both: differences together with the
-frames (but the first). moving: differences together with the colours of what moves (frames weighted by each pixel's
-share of the clip's largest change).
-"""
 _LEAST_DEVIATION = 1e-3
 
 

@@ -8,8 +8,9 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rspnet.models.backbone import Backbone, InputKind, init_weights
+from rspnet.models.backbone import Backbone, init_weights
 from rspnet.models.conv import Conv3d
+from rspnet.models.kinds import InputKind
 from rspnet.models.pool import halve_time_pool, max_pool
 
 # (layer, input channels (None: those of the input), output channels, what the max pool after it halves)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, cast, get_args
+from typing import NamedTuple, cast, get_args
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from rspnet.core.errors import ConfigError
 from rspnet.models.backbone import Backbone
 from rspnet.models.conv import Conv3d
-
-HeadKind = Literal["linear", "mlp", "conv"]
+from rspnet.models.kinds import HeadKind
 
 
 class Embeddings(NamedTuple):

@@ -1,32 +1,66 @@
-"""Backbones by name."""
+"""Backbones by name, without torch until one is made: the names are options of commands."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rspnet.core.errors import ConfigError
 from rspnet.core.plugins import plugins_among
-from rspnet.models.backbone import Backbone, InputKind
-from rspnet.models.c3d import C3D
-from rspnet.models.r2plus1d import R2Plus1DVcop
-from rspnet.models.resnet3d import BasicBlock, Bottleneck, ResNet3D
-from rspnet.models.s3dg import S3DG
-from rspnet.models.two_stream import TwoStream
-from rspnet.models.video_resnet import VideoResNet18
+from rspnet.models.kinds import InputKind
+
+if TYPE_CHECKING:
+    from rspnet.models.backbone import Backbone
+
+
+def _c3d(**given: Any) -> Backbone:
+    from rspnet.models.c3d import C3D
+
+    return C3D(**given)
+
+
+def _r2plus1d_vcop(**given: Any) -> Backbone:
+    from rspnet.models.r2plus1d import R2Plus1DVcop
+
+    return R2Plus1DVcop(**given)
+
+
+def _resnet3d(block: Literal["BasicBlock", "Bottleneck"], **given: Any) -> Backbone:
+    from rspnet.models import resnet3d
+
+    return resnet3d.ResNet3D(block=getattr(resnet3d, block), **given)
+
+
+def _s3dg(**given: Any) -> Backbone:
+    from rspnet.models.s3dg import S3DG
+
+    return S3DG(**given)
+
+
+def _two_stream(**given: Any) -> Backbone:
+    from rspnet.models.two_stream import TwoStream
+
+    return TwoStream(**given)
+
+
+def _video_resnet(**given: Any) -> Backbone:
+    from rspnet.models.video_resnet import VideoResNet18
+
+    return VideoResNet18(**given)
+
 
 _BUILDERS: dict[str, Callable[..., Backbone]] = {
-    "c3d": C3D,
-    "r2plus1d_18": partial(VideoResNet18, factored=True),
-    "r2plus1d_vcop": R2Plus1DVcop,
-    "r3d_10_slim": partial(ResNet3D, block=BasicBlock, depths=(1, 1, 1, 1), widths=(32, 64, 128, 256)),
-    "r3d_18": partial(ResNet3D, block=BasicBlock, depths=(2, 2, 2, 2)),
-    "r3d_18_torchvision": partial(VideoResNet18, factored=False),
-    "r3d_34": partial(ResNet3D, block=BasicBlock, depths=(3, 4, 6, 3)),
-    "r3d_50": partial(ResNet3D, block=Bottleneck, depths=(3, 4, 6, 3)),
-    "s3dg": S3DG,
-    "two_stream_slim": TwoStream,
+    "c3d": _c3d,
+    "r2plus1d_18": partial(_video_resnet, factored=True),
+    "r2plus1d_vcop": _r2plus1d_vcop,
+    "r3d_10_slim": partial(_resnet3d, "BasicBlock", depths=(1, 1, 1, 1), widths=(32, 64, 128, 256)),
+    "r3d_18": partial(_resnet3d, "BasicBlock", depths=(2, 2, 2, 2)),
+    "r3d_18_torchvision": partial(_video_resnet, factored=False),
+    "r3d_34": partial(_resnet3d, "BasicBlock", depths=(3, 4, 6, 3)),
+    "r3d_50": partial(_resnet3d, "Bottleneck", depths=(3, 4, 6, 3)),
+    "s3dg": _s3dg,
+    "two_stream_slim": _two_stream,
 }
 
 
@@ -66,7 +100,7 @@ def create_backbone(name: str, *, input: InputKind = "rgb") -> Backbone:  # noqa
 
     Args:
         name: one of `backbone_names()`.
-        input: what the network sees of a clip, see `rspnet.models.backbone.InputKind`.
+        input: what the network sees of a clip, see `rspnet.models.kinds.InputKind`.
 
     Raises:
         ConfigError: unknown name or input.

@@ -8,8 +8,9 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rspnet.models.backbone import Backbone, InputKind, init_weights
+from rspnet.models.backbone import Backbone, init_weights
 from rspnet.models.conv import Conv3d
+from rspnet.models.kinds import InputKind
 from rspnet.models.pool import max_pool
 
 

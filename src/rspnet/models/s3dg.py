@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rspnet.models.backbone import Backbone, InputKind, init_weights
+from rspnet.models.backbone import Backbone, init_weights
 from rspnet.models.conv import Conv3d
+from rspnet.models.kinds import InputKind
 from rspnet.models.pool import halve_time_pool, max_pool
 
 Triple = tuple[int, int, int]

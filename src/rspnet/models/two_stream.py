@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from rspnet.models.backbone import Backbone, InputKind
+from rspnet.models.backbone import Backbone
+from rspnet.models.kinds import InputKind
 from rspnet.models.resnet3d import BasicBlock, FlatBlock, ResNet3D
 
 _FRAMES = 2

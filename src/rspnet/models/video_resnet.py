@@ -12,8 +12,9 @@ from typing import cast
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rspnet.models.backbone import Backbone, InputKind, init_weights
+from rspnet.models.backbone import Backbone, init_weights
 from rspnet.models.conv import Conv3d
+from rspnet.models.kinds import InputKind
 from rspnet.models.resnet3d import projection_shortcut
 
 ConvMaker = Callable[[int, int, int, int], nn.Module]

@@ -9,9 +9,8 @@ from torch import nn
 
 from rspnet.core.errors import ConfigError
 from rspnet.models.backbone import Backbone
+from rspnet.pretext.arguments import BARE_METHOD
 from rspnet.pretext.base import Output, PretextModel
-
-METHOD = "backbone"
 
 
 class BareBackbone(PretextModel):
@@ -26,7 +25,7 @@ class BareBackbone(PretextModel):
 
     def __init__(self, network: Backbone, *, num_frames: int = 16, size: int = 112, stride: int = 1) -> None:
         clip = {"num_frames": num_frames, "size": size, "stride": stride}
-        super().__init__(method=METHOD, backbone=network.name, input=network.input, **clip)
+        super().__init__(method=BARE_METHOD, backbone=network.name, input=network.input, **clip)
         self.network = network
 
     @property

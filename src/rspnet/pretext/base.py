@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
@@ -16,6 +16,7 @@ from rspnet.core.plugins import plugins_among
 from rspnet.models.backbone import Backbone
 from rspnet.models.exported import FeatureNet, save_exported
 from rspnet.models.registry import backbone_plugins
+from rspnet.pretext.arguments import DEFAULT_METHOD, check_ranges
 from rspnet.pretext.exporting import describe_network
 from rspnet.pretext.speed import num_samples, split_views
 from rspnet.pretext.statistics import GroupStatistics, average_statistics_over_ranks
@@ -32,35 +33,6 @@ class Output(Protocol):
 
 
 Some = TypeVar("Some", bound=Output)
-Rule = tuple[str, str, Callable[[Any], bool]]
-"""(argument, what must hold, whether it holds)."""
-
-RANGES: tuple[Rule, ...] = (
-    ("feature_dim", "must be at least 1", lambda value: value >= 1),
-    ("queue_size", "must be at least 1", lambda value: value >= 1),
-    ("momentum", "must be in 0..1", lambda value: 0 <= value <= 1),
-    ("temperature", "must be above 0", lambda value: value > 0),
-    ("margin", "must not be negative", lambda value: value >= 0),
-    ("appearance_weight", "must not be negative", lambda value: value >= 0),
-    ("motion_weight", "must not be negative", lambda value: value >= 0),
-    ("virtual_ranks", "must be at least 1", lambda value: value >= 1),
-)
-
-
-def check_ranges(values: Mapping[str, Any], *, text: str) -> None:
-    """Raise a ConfigError for the first value out of its range.
-
-    Args:
-        values: arguments by name; those without a rule in `RANGES` are not looked at.
-        text: the message, with {name}, {value} and {rule}.
-    """
-    for name, rule, holds in RANGES:
-        if name in values and not holds(values[name]):
-            raise ConfigError(text.format(name=name, value=values[name], rule=rule))
-
-
-DEFAULT_METHOD = "rspnet"
-"""The method of a `config` that names none."""
 
 
 class PretextModel(nn.Module):

@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rspnet.core.errors import ConfigError
-from rspnet.data.clip_tasks import ClipTask, Speeds
-from rspnet.models.backbone import Backbone, InputKind
+from rspnet.models.backbone import Backbone
 from rspnet.models.classifier import Classifier
 from rspnet.models.heads import pool
+from rspnet.models.kinds import InputKind
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel
-from rspnet.pretext.method import Panel, PretextMethod
 from rspnet.pretext.speed import ClipViews
-
-
-@dataclass(frozen=True)
-class ClassificationMethod(PretextMethod):
-    """A method whose `clips` are a `ClipTask` with labels: a backbone with a classifier is all it needs."""
-
-    shown: ClassVar[Mapping[str, str]] = {"loss": "loss", "accuracy": "accuracy"}
-
-    def clips(self, speeds: Speeds) -> ClipTask:
-        """See `PretextMethod.clips`."""
-        raise NotImplementedError
-
-    @classmethod
-    def build(cls, backbone: str, **arguments: Any) -> ClipClassification:
-        """See `ClipClassification`."""
-        return ClipClassification(cls.method, backbone, **arguments)
-
-    def arguments(self, speeds: Speeds) -> dict[str, Any]:
-        """Classes and clips, as the task has them."""
-        task = self.clips(speeds)
-        return {"num_classes": task.num_classes, "num_clips": task.num_clips}
-
-    def panels(self, speeds: Speeds) -> tuple[Panel, ...]:
-        """Loss and accuracy."""
-        classes = self.clips(speeds).num_classes
-        title = f"Training accuracy (chance 1 in {classes})"
-        return (*super().panels(speeds), Panel(title, {"accuracy": "accuracy"}, 1 / classes))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rspnet.models.heads import HeadKind
+from rspnet.models.kinds import HeadKind
 from rspnet.pretext.method import PretextMethod
 
 MANY_FALSE_NEGATIVES = 0.25

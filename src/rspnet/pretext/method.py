@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 from rspnet.core.errors import ConfigError
 from rspnet.core.plugins import plugins_among
 from rspnet.data.clip_tasks import ClipTask, SpeedPairs, Speeds
-from rspnet.models.backbone import InputKind
+from rspnet.models.kinds import InputKind
 from rspnet.models.registry import backbone_names
-from rspnet.pretext.base import PretextModel, check_ranges
+from rspnet.pretext.arguments import check_ranges
+from rspnet.pretext.model_type import PretextModel
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,17 @@
-"""Pretext methods by name, and what can be asked of each."""
+"""Pretext methods by name, without torch: which options there are, and a choice among them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar
 
-import torch
-
 from rspnet.core.errors import ConfigError
-from rspnet.core.plugins import require_plugins
-from rspnet.core.rng import derive_seed
-from rspnet.models.registry import create_backbone
-from rspnet.pretext.bare import METHOD as BARE
-from rspnet.pretext.bare import BareBackbone
-from rspnet.pretext.base import DEFAULT_METHOD, PretextModel
+from rspnet.pretext.arguments import BARE_METHOD, DEFAULT_METHOD
 from rspnet.pretext.method import PretextMethod
-from rspnet.pretext.moco import MoCoMethod
-from rspnet.pretext.opening import without_heads
+from rspnet.pretext.moco_method import MoCoMethod
 from rspnet.pretext.order import OrderMethod
-from rspnet.pretext.outside import refuse_outside
 from rspnet.pretext.pace import PaceMethod
-from rspnet.pretext.rspnet import RSPNet, RSPNetMethod
+from rspnet.pretext.rspnet_method import RSPNetMethod
 from rspnet.pretext.speednet import SpeedNetMethod
 
 Kind = TypeVar("Kind", bound=type[PretextMethod])
@@ -42,7 +32,7 @@ def register_method(kind: Kind) -> Kind:
     name, known = kind.method, option_defaults()
     if not (is_dataclass(kind) and kind.__dataclass_params__.frozen):  # type: ignore[attr-defined]
         raise ConfigError(f"method {name!r}: {kind.__name__} is no dataclass(frozen=True)")
-    if not name or name == BARE:
+    if not name or name == BARE_METHOD:
         raise ConfigError(f"{kind.__name__} has no name that can be used: set `method`, not to {name!r}")
     taken = _METHODS.get(name)
     if taken is not None and (taken.__module__, taken.__qualname__) != (kind.__module__, kind.__qualname__):
@@ -105,48 +95,6 @@ def choose_method(method: str = DEFAULT_METHOD, **options: Any) -> PretextMethod
         if any(name not in own and options.get(name, known[name]) != known[name] for name in names):
             raise ConfigError(f"--model.{', '.join(names)} {rule.format(method=method)}")
     return kind(**{name: value for name, value in options.items() if name in own})
-
-
-def create_method(config: Mapping[str, Any]) -> PretextModel:
-    """A freshly initialised model of a `config`; one without a method is RSPNet's.
-
-    Raises:
-        ConfigError: unknown method, an argument out of its range, or a plug-in that is not loaded.
-        TypeError: arguments that the method does not have.
-    """
-    settings = dict(config)
-    require_plugins(settings.pop("plugins", ()))
-    method = settings.pop("method", DEFAULT_METHOD)
-    if method == BARE:
-        network = create_backbone(settings.pop("backbone", ""), input=settings.pop("input", "rgb"))
-        return BareBackbone(network, **settings)
-    return find_method(method).rebuild(**settings)
-
-
-def fresh_twin(model: PretextModel, *, seed: int) -> PretextModel:
-    """A model of the same structure with the initial weights that the seed gives, in eval mode.
-
-    Raises:
-        ConfigError: its network is another program's.
-    """
-    refuse_outside(model.backbone, "fresh weights")
-    torch.manual_seed(derive_seed(seed, "initial weights"))
-    return create_method(model.config).eval()
-
-
-def require_heads(model: PretextModel, *, task: str) -> RSPNet:
-    """The model as one with a motion and an appearance head.
-
-    Args:
-        model: any pre-trained model.
-        task: what needs the heads, for the message.
-
-    Raises:
-        CheckpointError: it was pre-trained by a method without them.
-    """
-    if not isinstance(model, RSPNet):
-        raise without_heads(task, method=model.config["method"])
-    return model
 
 
 for _kind in (RSPNetMethod, PaceMethod, SpeedNetMethod, MoCoMethod, OrderMethod):

@@ -6,48 +6,22 @@ What A-VID is without its second speed: two windows of a video, both at speed 1,
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
 from rspnet.core.distributed import gather_batch
-from rspnet.data.clip_tasks import ClipPlan, ClipTask, Speeds
 from rspnet.losses.info_nce import info_nce
-from rspnet.models.backbone import InputKind
-from rspnet.models.heads import HeadKind, ProjectionEncoder, create_head
+from rspnet.models.heads import ProjectionEncoder, create_head
+from rspnet.models.kinds import HeadKind, InputKind
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel
-from rspnet.pretext.contrast import ContrastMethod
 from rspnet.pretext.keys import encode_keys
-from rspnet.pretext.method import Panel
 from rspnet.pretext.momentum import update_momentum_encoder
 from rspnet.pretext.queue import KeyQueue
 from rspnet.pretext.speed import ClipViews
-
-
-@dataclass(frozen=True)
-class MoCoMethod(ContrastMethod):
-    """Instance discrimination at the base speed (MoCo)."""
-
-    method = "moco"
-    summary = "is instance discrimination at the base speed"
-    shown: ClassVar[Mapping[str, str]] = {"loss": "loss", "top1": "top-1"}
-
-    def clips(self, speeds: Speeds) -> ClipTask:
-        """Two clips of a video at the base speed; no label."""
-        return ClipTask(((ClipPlan((speeds.base, speeds.base)),),))
-
-    @classmethod
-    def build(cls, backbone: str, **arguments: Any) -> MoCo:
-        """See `MoCo`."""
-        return MoCo(backbone, **arguments)
-
-    def panels(self, speeds: Speeds) -> tuple[Panel, ...]:
-        """The loss, and how often the own video's key is found."""
-        found = Panel("Accuracy: own video's key among the queue's first", {"top1": "top1", "top5": "top5"})
-        return (*super().panels(speeds), found)
 
 
 @dataclass(frozen=True)
@@ -84,7 +58,7 @@ class MoCo(PretextModel):
         stride: int = 1,
     ) -> None:
         super().__init__(
-            method=MoCoMethod.method, backbone=backbone, input=input, head=head, feature_dim=feature_dim,
+            method="moco", backbone=backbone, input=input, head=head, feature_dim=feature_dim,
             queue_size=queue_size, momentum=momentum, temperature=temperature, virtual_ranks=virtual_ranks,
             num_frames=num_frames, size=size, stride=stride,
         )  # fmt: skip

@@ -23,7 +23,7 @@ from rspnet.models.weights import (
     published_size,
     read_weights_file,
 )
-from rspnet.pretext.bare import METHOD as BARE
+from rspnet.pretext.arguments import BARE_METHOD
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.outside import outside_file
 from rspnet.weights import shipped_file
@@ -74,7 +74,7 @@ def open_heads(kind: Callable[..., Model], name: str | os.PathLike[str], *, revi
             method = content.get("model_config", {}).get("method")
             found = None if method else restored(lambda config: _of_config(kind, config), content, source=source)
         else:
-            method, found = BARE, None
+            method, found = BARE_METHOD, None
     if found is None:
         raise without_heads("RSPNet.from_pretrained", method=method)
     model: Model = found[0].eval()
@@ -85,7 +85,7 @@ def without_heads(task: str, *, method: str) -> CheckpointError:
     """The error of a task that needs the heads, where a network was pre-trained by another method."""
     origin = (
         "these weights hold a backbone"
-        if method == BARE
+        if method == BARE_METHOD
         else f"this network was pre-trained by {method!r} and has its backbone"
     )
     return CheckpointError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from rspnet.data.clip_tasks import ClipPlan, ClipTask, Speeds
-from rspnet.pretext.classification import ClassificationMethod
+from rspnet.pretext.classification_method import ClassificationMethod
 
 ORDER_CLIPS = 3
 """Clips that are put in order (3! = 6 classes); with half a clip between them all must fit a video."""

@@ -15,7 +15,7 @@ from rspnet.models.foreign import find_backbone
 from rspnet.models.weights import LoadReport, published_size, read_weights_file
 from rspnet.pretext.bare import BareBackbone
 from rspnet.pretext.base import PretextModel
-from rspnet.pretext.methods import create_method
+from rspnet.pretext.create import create_method
 from rspnet.pretext.opening import (
     heads_of_export,
     heads_of_published,
@@ -65,6 +65,20 @@ def load_pretrained_with_report(path: str | os.PathLike[str]) -> tuple[PretextMo
         backbone, report = find_backbone(content, source=source)
         model = BareBackbone(backbone, size=published_size(backbone.name))
     return model.eval(), report
+
+
+def config_of_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """`load_pretrained(path).config`; our own checkpoints of a pre-training say it without a network being made.
+
+    Raises:
+        CheckpointError: as `load_pretrained`, but damage to the weights themselves may go unseen.
+    """
+    if outside_place(path) is None and (file := weights_file(path)).name != WEIGHTS:
+        content = read_weights_file(file)
+        config = content.get("model_config")
+        if content.get("format") == FORMAT and content.get("task") != CLASSIFIER_TASK and isinstance(config, dict):
+            return config
+    return load_pretrained(path).config
 
 
 def from_export(folder: Path) -> tuple[PretextModel, LoadReport]:

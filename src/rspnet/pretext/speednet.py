@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rspnet.data.clip_tasks import ClipPlan, ClipTask, Speeds
-from rspnet.pretext.classification import ClassificationMethod
+from rspnet.pretext.classification_method import ClassificationMethod
 
 
 @dataclass(frozen=True)

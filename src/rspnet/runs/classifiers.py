@@ -25,9 +25,10 @@ from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.features.labelled_features import weights_sha256
 from rspnet.features.read import StoredVideo
 from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo
-from rspnet.models.backbone import Backbone, InputKind
+from rspnet.models.backbone import Backbone
 from rspnet.models.classifier import PUBLISHED_DROPOUT, Classifier, restore_classifier
 from rspnet.models.exported import WEIGHTS
+from rspnet.models.kinds import InputKind
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.opening import open_export, weights_file
 from rspnet.pretext.outside import refuse_outside

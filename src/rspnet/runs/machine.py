@@ -16,7 +16,7 @@ from rich.table import Table
 
 from rspnet.core.console import PlainConsole
 from rspnet.engine.runtime import available_cores, has_native_bf16, pick_device
-from rspnet.models.backbone import InputKind
+from rspnet.models.kinds import InputKind
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
 

@@ -30,7 +30,7 @@ from rspnet.features.embedder import Embedded, Embedder, Vectors, VideoFeatures
 from rspnet.features.spaces import search_spaces, usual_clips
 from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips
 from rspnet.features.windows import ClipSettings
-from rspnet.pretext.methods import require_heads
+from rspnet.pretext.create import require_heads
 from rspnet.pretext.opening import weights_file
 from rspnet.pretext.outside import OutsideBackbone
 from rspnet.runs.verdict import Verdict

@@ -24,7 +24,7 @@ from rspnet.core.urls import as_path, is_url
 from rspnet.data.reading import contained
 from rspnet.features.roi_maps import Explanation, Pair, explain, read_clip
 from rspnet.features.windows import ClipSettings
-from rspnet.pretext.methods import require_heads
+from rspnet.pretext.create import require_heads
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.search.class_search import open_window_classifier, search_class
 from rspnet.search.hits import ClassHit, Hit, Moment

@@ -26,8 +26,8 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from rspnet.core.errors import DecodeError, RSPNetError
+from rspnet.core.heartbeat import alive
 from rspnet.core.urls import as_path
-from rspnet.core.workers import alive
 from rspnet.video.demuxing import average_rate, demux_whole
 from rspnet.video.header_index import HeaderIndex, header_index
 from rspnet.video.index_cache import LONG_PACKETS, PacketIndex, keep_index, load_index

@@ -15,8 +15,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from rspnet.core.errors import DecodeError
+from rspnet.core.heartbeat import alive
 from rspnet.core.urls import UrlPath
-from rspnet.core.workers import alive
 from rspnet.video.fetched import VideoBytes
 from rspnet.video.mpeg4 import Part, Unpacker
 from rspnet.video.packets import PacketInfo

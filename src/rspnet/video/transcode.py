@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import atomic_path
-from rspnet.core.workers import note
+from rspnet.core.heartbeat import note
 from rspnet.video.reader import VideoReader, View, open_video
 
 _TICKS_PER_SECOND = 90_000

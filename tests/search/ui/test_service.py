@@ -55,7 +55,7 @@ def test_the_library_as_the_page_shows_it(service, library, root, tmp_path):
         ["first/one/a.mp4", "first/one/b.avi", "first/c.mp4", "second/d.mp4", "second/long.mp4", f"second/{NASTY}"]
     )
     assert service.folders() == ["first", "first/one", "second"]
-    assert service.unreadable == 1
+    assert service.skipped == 1
     groups = {name: group(path_of(service, "first/one/a.mp4")) for name, group in service.groups.items()}
     assert groups == {"folder": "first/one", "top folder": "first"}
     assert [group(str(root / "videos" / "x.mp4")) for group in service.groups.values()] == ["videos", "videos"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import DecodeError
-from rspnet.core.workers import note
+from rspnet.core.heartbeat import note
 from rspnet.data.checks.looks import THUMBNAIL, Looks
 from rspnet.data.reading import fault_of_file
 from rspnet.video.clips import MAX_REPEATED, tick_frames, true_windows, uniform_windows, window_length

@@ -32,7 +32,7 @@ from rspnet.lab.disentangle.factor_probes import FactorProbe, probe_factors, vid
 from rspnet.lab.disentangle.factor_set import plan_factor_set, write_factor_set
 from rspnet.lab.disentangle.shortcuts import ShortcutLine, SpeedTest, as_row, shortcut_lines
 from rspnet.pretext.base import PretextModel
-from rspnet.pretext.methods import fresh_twin, require_heads
+from rspnet.pretext.create import fresh_twin, require_heads
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.run_folder import open_run_folder, write_result
 from rspnet.video.reader import open_video

@@ -82,7 +82,7 @@ class PageAnswers:
                 videos=len(service.files),
                 clips=len(service.library.store),
                 duration_s=sum(row.duration_s for row in service.files.values()),
-                unreadable=service.unreadable,
+                skipped=service.skipped,
             ),
             "names": list(service.names)[:MOST_NAMES],
             "folders": service.folders(),

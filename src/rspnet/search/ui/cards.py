@@ -66,10 +66,10 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 60 else f"{int(value // 60)}:{value % 60:04.1f}"
 
 
-def library_facts(*, videos: int, clips: int, duration_s: float, unreadable: int) -> str:
+def library_facts(*, videos: int, clips: int, duration_s: float, skipped: int) -> str:
     """What the library holds, as text."""
     minutes = f"{duration_s / 60:.0f} min" if duration_s < 7200 else f"{duration_s / 3600:.1f} h"
-    left_out = f" · {unreadable} unreadable" if unreadable else ""
+    left_out = f" · {skipped} skipped" if skipped else ""
     return f"{videos:,} videos · {minutes} · {clips:,} clips{left_out}"
 
 

@@ -125,7 +125,7 @@ class Service:
         self.library = library
         known = library.store.files()
         self.files = {path: row for path, row in known.items() if row.clips}
-        self.unreadable = len(known) - len(self.files)
+        self.skipped = len(known) - len(self.files)
         self.root = _common_folder(self.files)
         self.names = {self.shown_name(path): path for path in sorted(self.files)}
         self._shown = {path: name for name, path in self.names.items()}  # a filter asks for all of them

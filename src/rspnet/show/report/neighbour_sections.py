@@ -18,7 +18,7 @@ from rspnet.features.neighbours import top_k
 from rspnet.features.roi_maps import WORTH, RoiClip, explain, read_clip
 from rspnet.features.video_stream import embedded_videos
 from rspnet.pretext.base import PretextModel
-from rspnet.pretext.methods import require_heads
+from rspnet.pretext.create import require_heads
 from rspnet.show.report.report_page import Film, Films, NeighbourRows, Section, Text, Tone
 from rspnet.show.roi_picture import NOTE, overlay
 from rspnet.video.clips import even_clips
