@@ -121,6 +121,20 @@ def test_five_labels_a_class_find_twenty_events_of_a_new_video(
     assert counts.f1 >= 0.8, (counts, found, true)
 
 
+def test_a_dry_run_says_what_it_costs_and_writes_nothing(
+    material: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for source, text in (
+        (material / "new", "1 videos to do, 0 unchanged"),
+        (material / "features", "no video is read"),
+    ):
+        assert run(classifier, source, tmp_path / "out", "--dry_run") == 0
+        said = capsys.readouterr().out
+        assert text in said
+        assert f"results: {tmp_path / 'out'}" in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_result_has_scores_with_intervals_rules_and_notes(classifier: Path) -> None:
     result = json.loads((classifier / "result.json").read_text())
     protocol, results = result["protocol"], result["results"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,19 @@ def test_foreign_weights_are_probed_without_conversion(videos, tmp_path):
     stamp = json.loads((tmp_path / "run" / "result.json").read_text())["protocol"]
     assert (stamp["backbone"], stamp["input"]) == ("r3d_10_slim", "rgb")
     assert stamp["weights_sha256"] == weights_sha256(backbone)
+
+
+@pytest.mark.parametrize("command", ["probe", "retrieve"])
+def test_a_dry_run_says_what_the_features_cost_and_writes_nothing(command, videos, tmp_path, capsys):
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    words = [command, *listed(videos), f"--weights={videos / 'model.ckpt'}", f"--out={out}", f"--cache={cache}"]
+    assert main([*words, "--num_clips=1", "--num_workers=0", "--dry_run"]) == 0
+    said = capsys.readouterr().out
+    counts = ["24"] if command == "probe" else ["18", "6"]
+    assert re.findall(r"(\d+) videos to do, 0 from the cache: about \d+ s on the CPU", said) == counts
+    assert f"results: {out}" in said
+    assert ("left out: 10 labels a class" in said) == (command == "probe")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_readable_class_and_weights_that_are_not_finite(videos, tmp_path, capsys):

@@ -33,6 +33,8 @@ def test_a_file_is_read_once_until_it_changes(tmp_path: Path, hashed: list[str])
     os.utime(old, (1000, 1000))
     for _ in range(2):  # two runs
         cache = FeatureCache(tmp_path / "cache", weights_sha256="w", view={})
+        assert hashed or (cache.get(old) is None and not hashed)  # nothing is kept: no file is read
+        cache.folder.mkdir(parents=True, exist_ok=True)
         assert [cache.get(path) for path in (old, old, fresh, fresh)] == [None] * 4
     assert hashed == ["old.mp4", "fresh.mp4", "fresh.mp4"]  # what has just changed is not trusted from run to run
     cache.put(old, np.ones(2, np.float32))

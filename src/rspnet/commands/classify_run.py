@@ -19,7 +19,7 @@ from rspnet.features.read import STORE, open_store, stream_videos
 from rspnet.features.store import FeatureStore, Stamp
 from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
 from rspnet.pretext.opening import weights_file
-from rspnet.runs.embed_run import Embedding, run_embedding, videos_of
+from rspnet.runs.embed_run import Embedding, preview, run_embedding, videos_of
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.show.timeline.write_timelines import EVENTS, PAGE, TimelineFiles
 
@@ -36,8 +36,11 @@ def classify_run(config: ClassifyRunConfig) -> int:
     join_ranks(pick_device(config.device))
     place = Path(config.classifier)
     classifier = WindowClassifier.load(place / CLASSIFIER if place.is_dir() else place)
-    folder = open_run_folder(config.out, config, command="classify run")
     store = _given_features(config)
+    if config.dry_run:
+        _preview(config, classifier, store)
+        return 0
+    folder = open_run_folder(config.out, config, command="classify run")
     paths, skipped = None, 0
     if store is None:
         records = videos_of(config.videos)
@@ -65,6 +68,19 @@ def classify_run(config: ClassifyRunConfig) -> int:
     console.print(f"{len(files.videos)} videos, {events} events: {folder / EVENTS}", soft_wrap=True)
     console.print(f"look at them: {folder / PAGE}", soft_wrap=True)
     return 0
+
+
+def _preview(config: ClassifyRunConfig, classifier: WindowClassifier, store: FeatureStore | None) -> None:
+    """What a run would do, and what embedding costs, where it is to be done."""
+    if store is None:
+        job = _job(config, classifier.stamp, FeatureStore(Path(config.out) / STORE))
+        preview(job, videos_of(config.videos))
+    else:
+        assert store.stamp is not None
+        classifier.refuse_other(store.stamp, place=str(store.folder))
+    source = "these vectors" if store is None else f"{len(store)} vectors of {store.folder}, no video is read"
+    text = f"then events of {', '.join(classifier.names)} from {source}; results: {config.out}"
+    PlainConsole(quiet=rank() > 0).print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _given_features(config: ClassifyRunConfig) -> FeatureStore | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rspnet.core.console import PlainConsole
 from rspnet.core.distributed import rank
 from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
+from rspnet.data.annotations import VideoRecord
 from rspnet.data.labelled.kinds import class_names
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.processes import join_ranks
@@ -67,10 +68,14 @@ def probe(config: ProbeConfig) -> None:
     train, test = (labelled_records(config.data, split) for split in ("train", "test"))
     names = class_names(train, test)
     embedder = make_embedder(config)
-    folder = open_run_folder(config.out, config, command="probe")
-    log = SkipLog(folder / SKIPPED, num_videos=len(train) + len(test))
+    log = SkipLog(Path(config.out) / SKIPPED, num_videos=len(train) + len(test))
     cache = Path(config.cache) if config.cache else default_cache_folder()
     maker = FeatureMaker(embedder, cache_folder=cache, log=log)
+    fewest = int(np.unique(labels_of(train), return_counts=True)[1].min())
+    if config.dry_run:
+        _preview(config, maker, train, test, fewest=fewest)
+        return
+    folder = open_run_folder(config.out, config, command="probe")
     train, x = maker.vectors(train, what="training videos")
     test, y = maker.vectors(test, what="test videos")
     if rank() > 0:
@@ -80,7 +85,7 @@ def probe(config: ProbeConfig) -> None:
     near, asked = comparable(x, y, embedder.descriptor)
     votes = nearest_scores(near, labels, asked, num_classes=len(names), neighbours=NEIGHBOURS, temperature=TEMPERATURE)
     found = {"linear": Predictions(test, linear.scores, names), "knn": Predictions(test, votes, names)}
-    fewest = int(np.unique(labels, return_counts=True)[1].min())
+    fewest = int(np.unique(labels, return_counts=True)[1].min())  # of the readable videos
     counts = [count for count in config.few_labels if count <= fewest]
     points = [
         few_label_point(x, labels, y, test_labels, count=count, draws=DRAWS, seed=config.seed)
@@ -104,6 +109,24 @@ def probe(config: ProbeConfig) -> None:
     write_result(folder, command="probe", protocol=stamp, results=results, ending=verdict.as_ending())
     _show(results, folder)
     verdict.print_to(PlainConsole(stderr=True))
+
+
+def _preview(
+    config: ProbeConfig, maker: FeatureMaker, train: list[VideoRecord], test: list[VideoRecord], *, fewest: int
+) -> None:
+    """What a run would do and what its features cost; the classifiers are quick beside them."""
+    console = PlainConsole(quiet=rank() > 0)
+    said = [f"features of {len(train)} training and {len(test)} test videos: {maker.foretell([*train, *test])}"]
+    counts = [count for count in config.few_labels if count <= fewest]
+    said.append(f"then a linear classifier, nearest neighbours, few labels {counts} a class; results: {config.out}")
+    said += _left_out(count for count in config.few_labels if count > fewest)
+    for line in said:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _left_out(counts: Iterable[int]) -> list[str]:
+    """Which points of the few-label curve are left out."""
+    return [f"left out: {count} labels a class (the smallest class has fewer)" for count in counts]
 
 
 def _verdict(config: ProbeConfig, results: Mapping[str, Any], predictions: Predictions, folder: Path) -> Verdict:
@@ -163,6 +186,6 @@ def _show(results: dict[str, Any], folder: Path) -> None:
         table.add_row(name, f"{100 * row['value']:.1f}", f"{100 * row['low']:.1f} to {100 * row['high']:.1f}")
     console = PlainConsole(stderr=True)
     console.print(table)
-    for count in results["few_labels_left_out"]:
-        console.print(f"left out: {count} labels a class (the smallest class has fewer)", highlight=False)
+    for line in _left_out(results["few_labels_left_out"]):
+        console.print(line, highlight=False)
     console.print(f"{results['skipped']} skipped; details: {folder}", highlight=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -118,10 +119,13 @@ def retrieve(config: RetrieveConfig) -> None:
         stream=config.stream,
         descriptor=config.descriptor or protocol.descriptor,
     )
-    folder = open_run_folder(config.out, config, command="retrieve")
-    log = SkipLog(folder / SKIPPED, num_videos=len(train + test))
+    log = SkipLog(Path(config.out) / SKIPPED, num_videos=len(train + test))
     cache = Path(config.cache) if config.cache else default_cache_folder()
     maker = FeatureMaker(embedder, cache_folder=cache, log=log)
+    if config.dry_run:
+        _preview(maker, train, test, _view(protocol, config.seed))
+        return
+    folder = open_run_folder(config.out, config, command="retrieve")
     gallery = gallery_set(maker, train, protocol, seed=config.seed)
     queries = VideoSet.of(*maker.vectors(test, what="test videos"))
     if rank() > 0:
@@ -137,7 +141,23 @@ def gallery_set(maker: FeatureMaker, records: list[VideoRecord], protocol: Proto
     if protocol.gallery_view == "centre":
         return VideoSet.of(*maker.vectors(records, what=what))
     cutter = TrainingView(maker.embedder.cutter(), seed)
-    return VideoSet.of(*maker.vectors(records, what=what, cutter=cutter, view={"view": "training", "seed": seed}))
+    return VideoSet.of(*maker.vectors(records, what=what, cutter=cutter, view=_view(protocol, seed)))
+
+
+def _view(protocol: Protocol, seed: int) -> dict[str, Any]:
+    """What the gallery's vectors depend on besides the embedder, for the cache."""
+    return {} if protocol.gallery_view == "centre" else {"view": "training", "seed": seed}
+
+
+def _preview(
+    maker: FeatureMaker, train: Sequence[VideoRecord], test: Sequence[VideoRecord], view: Mapping[str, Any]
+) -> None:
+    """What a run would do and what it costs."""
+    console = PlainConsole(quiet=rank() > 0)
+    for name, text in (("training", maker.foretell(train, view=view)), ("test", maker.foretell(test))):
+        console.print(f"features of the {name} videos: {text}", highlight=False, markup=False, soft_wrap=True)
+    text = f"then every test video asks for its nearest training videos; results: {maker.log.path.parent}"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def drop_incomplete_batch(records: list[VideoRecord], batch: int) -> list[VideoRecord]:

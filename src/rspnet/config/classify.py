@@ -57,6 +57,8 @@ class ClassifyRunConfig(RayViewConfig):
     """Clips that go through the network together."""
     device: Device = "auto"
     """Where to run."""
+    dry_run: bool = False
+    """Print what would be done and what it will take (a few seconds of videos are tried), write nothing, and stop."""
 
     def __post_init__(self) -> None:
         self.require_ray()

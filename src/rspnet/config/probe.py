@@ -41,6 +41,8 @@ class ProbeConfig(EvenViewConfig):
     """Folder of features kept between runs; the default is rspnet/features in the user's cache folder."""
     seed: int = 0
     """Seed of fresh weights, folds, draws and bootstrap."""
+    dry_run: bool = False
+    """Print what would be done and what it will take (a few videos are tried), write nothing, and stop."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -42,6 +42,8 @@ class RetrieveConfig(EvenViewConfig):
     """Folder of features kept between runs; the default is rspnet/features in the user's cache folder."""
     seed: int = 0
     """Seed of the bootstrap intervals and of the official protocol's crops."""
+    dry_run: bool = False
+    """Print what would be done and what it will take (a few videos are tried), write nothing, and stop."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -40,14 +40,14 @@ class FeatureCache:
     """
 
     def __init__(self, folder: Path, *, weights_sha256: str, view: Mapping[str, Any]) -> None:
-        made_from = {"weights_sha256": weights_sha256, **view}
+        self._made_from = {"weights_sha256": weights_sha256, **view}
         self._contents = ContentNotes(folder / "contents.jsonl")
-        self.folder = folder / _digest(json.dumps(made_from, sort_keys=True))
-        if not (self.folder / "view.json").exists():
-            write_json(self.folder / "view.json", made_from)
+        self.folder = folder / _digest(json.dumps(self._made_from, sort_keys=True))
 
     def get(self, video: Path) -> NDArray[np.float32] | None:
         """The vector of a video file, or None where there is none (or a damaged one, or one that is not finite)."""
+        if not self.folder.is_dir():  # nothing of this network and view: no need to read the video
+            return None
         try:
             vector = np.load(self._place(video), allow_pickle=False)
         except (OSError, ValueError, EOFError):
@@ -62,6 +62,8 @@ class FeatureCache:
         Raises:
             RSPNetError: the cache cannot be written.
         """
+        if not (self.folder / "view.json").exists():
+            write_json(self.folder / "view.json", self._made_from)
         with atomic_path(self._place(video)) as temporary, temporary.open("wb") as file:
             np.save(file, np.asarray(vector, np.float32), allow_pickle=False)
 

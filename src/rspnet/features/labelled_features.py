@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from rspnet.core.distributed import gather_objects, rank
+from rspnet.core.cost import TOO_FEW, CostMeter, sampled_places
+from rspnet.core.distributed import gather_objects, rank, world_size
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import Cutter
-from rspnet.data.skipped import SkipLog
+from rspnet.data.skipped import Skip, SkipLog
+from rspnet.engine.runtime import device_in_words
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import FeatureCache
 from rspnet.features.video_stream import embedded_videos
@@ -104,6 +106,33 @@ class FeatureMaker:
         if not kept:
             raise RSPNetError(f"none of {len(records)} {what} could be read: see {str(self.log.path)!r}")
         return kept, np.stack([known[record.path] for record in kept])
+
+    def foretell(self, records: Sequence[VideoRecord], *, view: Mapping[str, Any] | None = None) -> str:
+        """What the vectors of these videos cost, in words, from some seconds of a few of them; nothing is kept.
+
+        Args:
+            records: the videos.
+            view: as for `vectors`.
+        """
+        made_from = embedder_view(self.embedder) | dict(view or {})
+        cache = FeatureCache(self.cache_folder, weights_sha256=self.weights_sha256, view=made_from)
+        known = _stored(cache, records)
+        missing = [record for record in records if record.path not in known]
+        sample = [missing[place] for place in sampled_places(len(missing))] if missing else []
+        meter, bad = CostMeter(len(missing), bytes_per_item=0), list[Skip]()
+        for result in embedded_videos(self.embedder, sample, what="videos tried", leave_out=bad.append):
+            meter.bytes_per_item = self.embedder.describe(result.features).nbytes
+            meter.add(1, 1)
+            if meter.is_sampled and world_size() == 1:  # ranks must agree on when to stop
+                break
+        counts = f"{len(missing)} videos to do, {len(known)} from the cache"
+        if bad:
+            counts += f", of {len(sample)} tried {len(bad)} would be skipped ({bad[0].name!r}: {bad[0].reason})"
+        if not missing:
+            return counts
+        where = device_in_words(self.embedder.device)
+        cost = meter.whole()
+        return f"{counts}: {cost.as_text(what='vectors', where=where, ranks=world_size()) if cost else TOO_FEW}"
 
 
 def _stored(cache: FeatureCache, records: Sequence[VideoRecord]) -> dict[Path, NDArray[np.float32]]:
