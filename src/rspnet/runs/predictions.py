@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
@@ -97,6 +96,8 @@ def read_predictions(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]
 
 def draw_confusion(path: Path, counts: NDArray[np.int64], class_names: Sequence[str]) -> None:
     """Draw a confusion matrix (rows: true class, each scaled to 1) as a PNG."""
+    from matplotlib.figure import Figure  # a second to import, and commands without a picture import this module, too
+
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(40.0, max(5.0, 0.28 * len(class_names)))
     figure = Figure(figsize=(side + 1.5, side), layout="constrained")

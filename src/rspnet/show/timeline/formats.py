@@ -72,7 +72,8 @@ def as_boris(videos: Sequence[VideoEvents]) -> str:
             rows.append((
                 video.name, "NA", "", "Media file", f"player #1:{video.path}", "0.0", f"{coded:.3f}",
                 f"{video.duration_s:.3f}", f"{video.fps:.3f}", "No focal subject", f"{total:.3f}", event.label,
-                "Not defined", "STATE", *times, video.path, "NA", "NA", "", "", f"probability {event.probability:.3f}", "",
+                "Not defined", "STATE", *times, video.path, "NA", "NA", "", "", f"probability {event.probability:.3f}",
+                "",
             ))  # fmt: skip
     return _table(_BORIS, rows, delimiter="\t")
 
