@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from rspnet.core.errors import ConfigError
-from rspnet.models.backbone import InputKind, moving_colours
+from rspnet.models.backbone import moving_colours
 from rspnet.models.heads import create_encoder, create_head
+from rspnet.models.kinds import InputKind
 from rspnet.models.registry import backbone_names, create_backbone
 
 NAMES = backbone_names()

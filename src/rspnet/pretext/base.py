@@ -36,7 +36,7 @@ Some = TypeVar("Some", bound=Output)
 
 
 class PretextModel(nn.Module):
-    """Base of all pretext models; `config` rebuilds a model of the same structure (`methods.create_method`).
+    """Base of all pretext models; `config` rebuilds a model of the same structure (`create.create_method`).
 
     A subclass builds its network, names it in `trained`, and gives the losses of one virtual rank in `group_output`.
     Where something comes before all virtual ranks (keys of a momentum encoder), it overrides `prepare_step`; where
