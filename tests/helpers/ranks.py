@@ -7,6 +7,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from rspnet.core.distributed import gather_batch
+from rspnet.core.leaving import end_process_group
 from rspnet.pretext.create import create_method
 from rspnet.pretext.shuffle import global_permutation, shuffle, unshuffle
 from rspnet.pretext.speed import ClipViews, SpeedViews
@@ -26,6 +27,15 @@ def train(rank: int, world: int, virtual: int, folder: str, method: str = "rspne
     store = f"file://{folder}/store-{method}-{world}-{virtual}"
     if world > 1:
         dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
+    content = trained(rank, world, virtual, method, steps)
+    torch.save(content, f"{folder}/{method}-{world}-{virtual}-{rank}.pt")
+    if world > 1:
+        exchange(rank, world)
+        end_process_group()
+
+
+def trained(rank: int, world: int, virtual: int, method: str, steps: int) -> dict[str, Any]:
+    """Losses and state after the steps; the network wrapped for the group is freed here, before the group ends."""
     torch.manual_seed(0)
     model = create_method({"backbone": "r3d_10_slim", "virtual_ranks": virtual, **CONFIGS[method]}).double()
     encode = DistributedDataParallel(model.trained, broadcast_buffers=False) if world > 1 else None
@@ -47,10 +57,7 @@ def train(rank: int, world: int, virtual: int, folder: str, method: str = "rspne
         if world > 1:
             dist.all_reduce(total)
         losses.append(total.item() / world)
-    torch.save({"losses": losses, "state": model.state_dict()}, f"{folder}/{method}-{world}-{virtual}-{rank}.pt")
-    if world > 1:
-        exchange(rank, world)
-        dist.destroy_process_group()
+    return {"losses": losses, "state": model.state_dict()}
 
 
 def exchange(rank: int, world: int) -> None:

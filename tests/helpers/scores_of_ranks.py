@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from rspnet.core.leaving import end_process_group
 from rspnet.data.annotations import read_folder
 from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.models.classifier import Classifier
@@ -28,4 +29,4 @@ def save_scores(rank: int, world: int, videos: str, folder: str) -> None:
     content = {"names": names, "scores": torch.from_numpy(scores), "skipped": [skip.name for skip in skipped]}
     torch.save(content, Path(folder) / f"{world}-{rank}.pt")
     if world > 1:
-        dist.destroy_process_group()
+        end_process_group()

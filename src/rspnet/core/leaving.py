@@ -23,10 +23,21 @@ def leave_at_once() -> None:
     atexit.unregister(_destroy_process_group)
 
 
+def end_process_group() -> None:
+    """Destroy the process group and its threads; no network wrapped for it may be in use any more.
+
+    A wrapped network that is freed after the group waits for Gloo's threads and holds Python's lock; a thread that
+    still holds a tensor of the last collective waits for that lock: neither ever goes on. So networks are freed first.
+    """
+    import torch.distributed as dist
+
+    gc.collect()  # the wrapped network refers to itself and to the group; the last reference ends the threads
+    dist.destroy_process_group()
+
+
 def _destroy_process_group() -> None:
     import torch.distributed as dist
 
     failed = getattr(sys, "last_value", None) is not None
     if dist.is_initialized() and not failed:
-        gc.collect()  # the wrapped network refers to itself and to the group; the last reference ends the threads
-        dist.destroy_process_group()
+        end_process_group()

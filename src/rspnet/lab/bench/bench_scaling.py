@@ -15,6 +15,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
+from rspnet.core.leaving import end_process_group
 from rspnet.engine.optim import make_optimizer
 from rspnet.engine.runtime import has_native_bf16
 from rspnet.pretext.rspnet import RSPNet
@@ -82,6 +83,16 @@ def _measure(
     rank: int, layout: RankLayout, backbone: str, batch_size: int, num_frames: int, size: int, repeats: int, folder: str
 ) -> None:
     """One process: writes its seconds of every timed step to a file."""
+    seconds = _steps(rank, layout, backbone, batch_size, num_frames, size, repeats, folder)
+    Path(folder, f"{rank}.json").write_text(json.dumps(seconds[1:]), encoding="utf-8")
+    if dist.is_initialized():
+        end_process_group()
+
+
+def _steps(
+    rank: int, layout: RankLayout, backbone: str, batch_size: int, num_frames: int, size: int, repeats: int, folder: str
+) -> list[float]:
+    """Seconds of every step; the first is warm-up. The wrapped network is freed here, before its process group ends."""
     torch.set_num_threads(layout.threads)
     if layout.processes > 1:
         dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=layout.processes)
@@ -113,6 +124,4 @@ def _measure(
         model.finish_step()
         optimizer.step()
         seconds.append(time.perf_counter() - started)
-    Path(folder, f"{rank}.json").write_text(json.dumps(seconds[1:]), encoding="utf-8")
-    if ranks > 1:
-        dist.destroy_process_group()
+    return seconds
