@@ -198,6 +198,7 @@ def test_expand_spells_options_and_flags() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in recipe_names() if name.startswith("pretrain/")])
 def test_every_pretraining_recipe_parses_plans_and_builds(name: str) -> None:
     config = parse("pretrain", ["--recipe", name, "--data.root", "videos", "--out", "run", "--engine.devices", "1"])
@@ -209,6 +210,7 @@ def test_every_pretraining_recipe_parses_plans_and_builds(name: str) -> None:
     assert f"--recipe {name} " in header
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "batch", "lr"), [("r3d_18", 256, 0.4), ("c3d", 128, 0.2), ("r2plus1d_vcop", 192, 0.15), ("s3dg", 256, 0.2)]
 )

@@ -40,12 +40,14 @@ def run(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, videos: i
     return runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
 
 
+@pytest.mark.slow
 def test_features_of_my_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = run("features_of_my_folder", monkeypatch, tmp_path, videos=3)
     assert len(found["found"]) == 3 * 3  # videos of 3.2 s, windows of 2 s every second
     assert found["names"][found["nearest"]] != found["names"][0]
 
 
+@pytest.mark.slow
 def test_find_this_motion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     need("lancedb")
     found = run("find_this_motion", monkeypatch, tmp_path, videos=4)
@@ -55,6 +57,7 @@ def test_find_this_motion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert len(found["better"]) == 3
 
 
+@pytest.mark.slow
 def test_ten_labels_to_a_timeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     need("sklearn")
     found = run("ten_labels_to_a_timeline", monkeypatch, tmp_path, videos=2)
@@ -63,12 +66,14 @@ def test_ten_labels_to_a_timeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert (Path(found["timeline"]) / "timeline.html").is_file()
 
 
+@pytest.mark.slow
 def test_my_own_backbone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = run("my_own_backbone", monkeypatch, tmp_path, videos=10)
     assert found["vectors"].shape == (4, 3 * 64)  # mean, spread and change
     assert found["run"].load().config["backbone"] == "two_layers"
 
 
+@pytest.mark.slow
 def test_my_own_rsp_loss(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = run("my_own_rsp_loss", monkeypatch, tmp_path, videos=10)
     model = found["model"]

@@ -41,6 +41,7 @@ def test_local_files(tmp_path: Path) -> None:
         assert torch.equal(network(clips)[2], model.encoder(clips).motion)
 
 
+@pytest.mark.slow
 def test_a_clone_that_is_not_installed() -> None:
     """A Python without this package finds it below the clone."""
     code = (

@@ -113,6 +113,7 @@ def names(requirements: list[str]) -> set[str]:
     return {re.split(r"[\[<>=!~; ]", text, maxsplit=1)[0].lower().replace("_", "-") for text in requirements}
 
 
+@pytest.mark.slow
 def test_everything_imported_is_declared_and_what_is_imported_at_once_is_in_the_core() -> None:
     core = names(PROJECT["dependencies"])
     extras = names([text for texts in PROJECT["optional-dependencies"].values() for text in texts])

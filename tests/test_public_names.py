@@ -8,6 +8,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 import rspnet
 
 
@@ -58,6 +60,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert shown.split() == [rspnet.__version__, "[]"]
 
 
+@pytest.mark.slow
 def test_commands_import_nothing_that_only_trainings_or_pictures_need() -> None:
     modules = ["commands.embed", "commands.classify_run", "search.query", "search.index"]
     heavy = "[m for m in ('lightning_fabric', 'matplotlib') if m in sys.modules]"

@@ -65,6 +65,7 @@ def chosen(words: list[str]) -> Any:
     return choose_the_rest("pretrain", words, config)
 
 
+@pytest.mark.slow
 def test_network_and_clips_are_those_of_the_weights_unless_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_videos(tmp_path_factory.mktemp("videos"))
 
 
+@pytest.mark.slow
 def test_the_documented_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it stands in docs/python.md, on small videos in the places that it names."""
     write_videos(tmp_path / "my_videos")
@@ -49,6 +50,7 @@ def test_the_documented_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(found["features"]) == 2
 
 
+@pytest.mark.slow
 def test_options_are_those_of_the_command_and_torch_is_left_as_it_was(videos: Path, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -93,6 +95,7 @@ def test_several_processes_need_a_script(videos: Path, tmp_path: Path, monkeypat
         rspnet.pretrain(videos, out=tmp_path / "run", engine={"devices": 2})
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_a_checkpoint_that_is_gone_on_with(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

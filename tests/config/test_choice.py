@@ -58,6 +58,7 @@ def test_every_choice_can_be_trained(num_videos: int, device: Literal["cpu", "cu
     assert (recipe == PUBLISHED) == (device == "cuda" and num_videos >= 10_000)
 
 
+@pytest.mark.slow
 def test_short_videos_are_played_slower_before_clips_lose_frames() -> None:
     clips = {length: chosen_clip(length, "cpu") for length in (5_000, 64, 63, 32, 31, 16, 15, 7, None)}
     whole, slower, half, quarter = (16, 2, 4), (16, 1, 2), (8, 1, 2), (4, 1, 2)

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from rspnet.cli import COMMANDS, resolve
@@ -177,6 +178,7 @@ def has_user(command: str, option: str, given: set[str]) -> bool:
     return option in given or any(named.search(text) for text in [example, *texts])
 
 
+@pytest.mark.slow
 def test_every_option_has_a_user() -> None:
     without, there = [], set()
     for command in COMMANDS:

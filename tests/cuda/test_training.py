@@ -63,6 +63,7 @@ def stop_after(steps: int, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Loop, "_next", stopped)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["pretrain", "finetune"] if DEVICE.type == "cuda" else ["finetune"])
 @pytest.mark.parametrize("precision", ["bf16", "fp16"] if DEVICE.type == "cuda" else ["fp32"])
 def test_between_log_lines_no_step_waits_for_the_device(

@@ -264,6 +264,7 @@ def test_a_slow_file_gives_the_same(tmp_path: Path, good: bytes, monkeypatch: py
     assert quick.query.equal(late.query)
 
 
+@pytest.mark.slow
 def test_a_folder_of_many_files_is_listed_quickly(tmp_path: Path) -> None:
     for number in range(20_000):
         (tmp_path / f"{number:06}.mp4").touch()

@@ -39,6 +39,7 @@ def timestamps(draw: st.DrawFn) -> np.ndarray:
     return np.sort(times + jitter * np.random.default_rng(seed).uniform(-1, 1, len(times)))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(timestamps(), st.integers(0, 5))
 def test_native_windows_play_at_their_speed(times: np.ndarray, seed: int) -> None:
@@ -56,6 +57,7 @@ def test_native_windows_play_at_their_speed(times: np.ndarray, seed: int) -> Non
         assert np.diff(clip).max() < (speed + 1) * interval
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(timestamps(), st.sampled_from([5.0, 10.0, 12.5, 30.0]), st.integers(0, 5))
 def test_resampled_windows_play_at_their_speed(times: np.ndarray, fps: float, seed: int) -> None:
@@ -134,6 +136,7 @@ def what_is_shown(draw: st.DrawFn) -> list[int]:
     return shown
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     what_is_shown(),

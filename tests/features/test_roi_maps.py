@@ -94,6 +94,7 @@ def test_crops_lie_where_they_are_said_to_lie():
         assert line[0] > 1
 
 
+@pytest.mark.slow
 def test_the_hottest_place_is_on_the_figure_that_both_clips_share():
     """By the shipped weights; of 100 pairs 88 % and 95 %, by chance 20 % (benchmarks/roi_places.py)."""
     model = load_pretrained("rspnet-small").eval()

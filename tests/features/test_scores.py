@@ -38,6 +38,7 @@ def test_mean_class_accuracy_weighs_classes_alike():
     assert table == score_table(SCORES, LABELS, seed=0)
 
 
+@pytest.mark.slow
 def test_an_interval_covers_as_often_as_it_says():
     rng = np.random.default_rng(1)
     covered = 0

@@ -101,6 +101,7 @@ def test_one_video_is_judged_by_stretches_and_says_so():
     assert any("other moments of the same videos" in text for text in texts)
 
 
+@pytest.mark.slow
 def test_what_nobody_labelled_yet_does_not_become_background(monkeypatch):
     """Half of the events are labelled: leaving out what looks like them makes the classes surer in a new video."""
     videos = [video(f"{n}", EVENTS, seed=n, labelled=2 + n % 2) for n in range(4)]

@@ -24,6 +24,7 @@ enough, and short networks of different blocks."""
 LONG = pytest.mark.skipif(EMULATED, reason="this processor has no bf16 kernels: only the shortest clips are tried")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_frames", [4, *(pytest.param(number, marks=LONG) for number in (8, 16, 32))])
 @pytest.mark.parametrize("name", DISTINCT if EMULATED else backbone_names())
 def test_every_parameter(name: str, num_frames: int, monkeypatch: pytest.MonkeyPatch) -> None:

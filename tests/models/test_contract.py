@@ -20,6 +20,7 @@ def test_names() -> None:
     assert sorted(NAMES) == NAMES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_shapes_of_every_input(name: str) -> None:
     """Without numbers: on the device that has none."""
@@ -32,6 +33,7 @@ def test_shapes_of_every_input(name: str) -> None:
         assert features.dim() == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_parameter_learns(name: str) -> None:
     """From an input of 6 channels; test_one_forward_path_and_difference_input has 3."""
@@ -45,6 +47,7 @@ def test_every_parameter_learns(name: str) -> None:
         assert parameter.grad.any(), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_one_forward_path_strict_states_and_difference_input(name: str) -> None:
     streams = name == "two_stream_slim"  # one of which sees frames whatever the input is
@@ -109,6 +112,7 @@ def test_moving_colours_show_what_moves_and_nothing_else() -> None:
     torch.testing.assert_close(seen[0, 3:, 0, 2, 2], torch.tensor([2.0, 1.0, -3.0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["linear", "mlp", "conv"])
 def test_encoder_gives_float32_unit_vectors(kind: str) -> None:
     backbone = create_backbone("r3d_10_slim")

@@ -8,6 +8,7 @@ from torch import nn
 from rspnet.models.fold import fold_batch_norms
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DISTINCT)
 def test_the_same_features_without_batch_norms(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)

@@ -19,6 +19,7 @@ NAMES = ["r2plus1d_18", "r3d_10_slim", "r3d_18_torchvision", "r3d_34", "r3d_50"]
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "own_backbones.json"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_features(name: str) -> None:
     expected = json.loads(GOLDEN.read_text())[name]

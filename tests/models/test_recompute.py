@@ -12,6 +12,7 @@ from rspnet.models import backbone as base
 from rspnet.models.registry import create_backbone
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DISTINCT)
 def test_outputs_gradients_and_statistics_are_the_same_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)

@@ -23,6 +23,7 @@ def test_names_shapes_and_number_of_parameters(theirs: str, ours: str) -> None:
     assert sum(p.numel() for p in backbone.parameters()) + 400 * 513 == PARAMETERS[theirs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("theirs", "ours"), NAMES.items())
 def test_function(theirs: str, ours: str) -> None:
     state = {key: value.double() for key, value in torchvision_state(theirs).items()}

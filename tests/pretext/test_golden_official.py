@@ -47,6 +47,7 @@ def published(request: pytest.FixtureRequest) -> Iterator[Published]:
         )
 
 
+@pytest.mark.slow
 def test_every_key_is_used_or_skipped_with_a_reason(published: Published) -> None:
     arch, model, report = published
     keys = [key for key, _, _ in layout(arch)]
@@ -57,6 +58,7 @@ def test_every_key_is_used_or_skipped_with_a_reason(published: Published) -> Non
     assert report.missing == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-8), (torch.float32, 1e-4)])
 def test_features_and_heads(published: Published, dtype: torch.dtype, tolerance: float) -> None:
     expected = golden(published.arch)
@@ -75,6 +77,7 @@ def test_features_and_heads(published: Published, dtype: torch.dtype, tolerance:
     assert embeddings.motion.dtype == dtype
 
 
+@pytest.mark.slow
 def test_training_forward(published: Published) -> None:
     """Losses, cosines, queue and the gradients of the heads of one training step."""
     dtype, tolerance = TRAINED_IN[published.arch]

@@ -46,6 +46,7 @@ def test_own_checkpoint_round_trip(tmp_path: Path) -> None:
     assert model.encoder(clips).motion.shape == (1, 16)
 
 
+@pytest.mark.slow
 @needs_official
 @pytest.mark.parametrize("legacy", [False, True])
 def test_published_file(tmp_path: Path, legacy: bool) -> None:
@@ -127,6 +128,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_foreign_files_are_read_as_a_bare_backbone_with_the_report_of_convert(tmp_path: Path, kind: str) -> None:
     if kind.startswith("fine-tuned") and not OFFICIAL.is_dir():

@@ -118,6 +118,7 @@ def test_gradients_are_those_of_finite_differences(method: str) -> None:
         assert (found[0] - found[1]) / 2e-6 == pytest.approx(expected, rel=1e-4, abs=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", NUM_CLIPS)
 def test_accumulated_virtual_ranks_equal_the_mean_forward(method: str) -> None:
     views = make_views(method, 6)

@@ -113,6 +113,7 @@ def test_a_group_alone_gives_what_it_gives_among_others() -> None:
     torch.testing.assert_close(second.loss, expected.loss, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_accumulated_groups_equal_the_mean_forward() -> None:
     views = make_views(6, dtype=torch.float64)
     by_group, at_once = make_model(virtual_ranks=3).double(), make_model(virtual_ranks=3).double()
@@ -132,6 +133,7 @@ def test_accumulated_groups_equal_the_mean_forward() -> None:
     assert by_group.encoder_k.backbone.bn1.num_batches_tracked == 2
 
 
+@pytest.mark.slow
 def test_virtual_ranks_change_the_keys_only_through_their_statistics() -> None:
     views = make_views(4, dtype=torch.float64)
     losses = {}
@@ -142,6 +144,7 @@ def test_virtual_ranks_change_the_keys_only_through_their_statistics() -> None:
     assert losses[1][0] != pytest.approx(losses[2][0], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_eval_changes_nothing_and_does_not_depend_on_groups() -> None:
     views = make_views(4, dtype=torch.float64)
     losses = []
@@ -169,6 +172,7 @@ def test_a_step_broken_off_leaves_the_statistics() -> None:
         assert torch.equal(value, before[key]), key
 
 
+@pytest.mark.slow
 def test_autocast_channels_last() -> None:
     model = make_model(virtual_ranks=2).to(memory_format=torch.channels_last_3d)
     small = (view[:, :, :4, :16, :16] for view in make_views())  # bf16 is slow where it is emulated

@@ -66,6 +66,7 @@ def test_what_is_no_longer_exact_is_said(changes: dict[str, Any], said: list[str
     assert all(part in text for part, text in zip(said, found, strict=True))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_schema_1_says_that_it_does_not_know(
     videos: Path, started: Path, tmp_path: Path, capsys
 ) -> None:
@@ -78,6 +79,7 @@ def test_a_checkpoint_of_schema_1_says_that_it_does_not_know(
     assert "an older rspnet, which did not note what made it" in notes(capsys.readouterr().err)
 
 
+@pytest.mark.slow
 def test_precision_virtual_ranks_and_workers_may_change(videos: Path, started: Path, tmp_path: Path, capsys) -> None:
     shutil.copytree(started, tmp_path / "run")
     options = ["--engine.precision=bf16", "--model.virtual_ranks=2", "--data.num_workers=1"]
@@ -90,6 +92,7 @@ def test_precision_virtual_ranks_and_workers_may_change(videos: Path, started: P
     assert load_checkpoint(tmp_path / "run" / LAST)["made_with"]["precision"] == "bf16"
 
 
+@pytest.mark.slow
 def test_a_damaged_last_checkpoint_falls_back_with_a_note(videos: Path, started: Path, tmp_path: Path, capsys) -> None:
     shutil.copytree(started, tmp_path / "run")
     path = tmp_path / "run" / LAST
@@ -100,6 +103,7 @@ def test_a_damaged_last_checkpoint_falls_back_with_a_note(videos: Path, started:
     assert "resuming at step 3" in said
 
 
+@pytest.mark.slow
 def test_other_videos_are_refused(videos: Path, started: Path, tmp_path: Path, capsys) -> None:
     shutil.copytree(started, tmp_path / "run")
     shutil.copytree(videos, tmp_path / "more")

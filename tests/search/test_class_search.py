@@ -40,6 +40,7 @@ def root(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_a_librarys_vectors_are_those_of_embed_with_the_same_windows(root):
     library = Library(str(root / "library"))
     stored = read_features(root / "features")
@@ -104,6 +105,7 @@ def test_a_classifier_of_other_windows_is_refused_by_name(root, tmp_path, capsys
     assert "the classifier was fitted to features with window_s 3.0, not 1.0 as in" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_several_queries_and_unwanted_ones_from_the_command_line(root, tmp_path):
     videos = root / "videos"
     wanted = [str(videos / "first" / "c.mp4"), f"{videos}/second/long.mp4@0-3"]

@@ -71,6 +71,7 @@ def content(store: Store) -> list:
     return sorted(rows, key=lambda row: (row["path"], row["window"]))
 
 
+@pytest.mark.slow
 def test_indexing_again_does_only_what_changed(material, videos, capsys):
     store = run_index(material, videos)
     assert "5 videos, 0 unchanged" in capsys.readouterr().err
@@ -96,6 +97,7 @@ def test_indexing_again_does_only_what_changed(material, videos, capsys):
     assert "0 videos, 5 unchanged" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_file_is_one_however_its_folder_is_spelled(material, videos, capsys):
     store = run_index(material, videos)
     before = content(store)
@@ -112,6 +114,7 @@ def test_a_file_is_one_however_its_folder_is_spelled(material, videos, capsys):
         assert content(Store(store.uri)) == before
 
 
+@pytest.mark.slow
 def test_a_library_that_names_a_file_twice_loses_one_of_them(material, videos, capsys):
     """As an older rspnet left it."""
     store = run_index(material, videos)
@@ -123,6 +126,7 @@ def test_a_library_that_names_a_file_twice_loses_one_of_them(material, videos, c
     assert "0 videos, 4 unchanged, 2 removed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_one_run_at_a_time_writes_to_a_library(material, videos, capsys):
     store = run_index(material, videos)
     holder = subprocess.Popen(["flock", f"{store.uri}/.lock", "sleep", "60"])
@@ -155,6 +159,7 @@ def test_what_has_gone_is_found_in_time_that_grows_with_the_files(tmp_path, monk
     assert seconds[20_000] < 40 * max(seconds[2_000], 0.01)
 
 
+@pytest.mark.slow
 def test_a_hit_whose_file_has_gone_says_that_the_library_is_out_of_date(material, videos, tmp_path, capsys):
     store = run_index(material, videos)
     query = tmp_path / "[b]query :fire:.mp4"
@@ -180,6 +185,7 @@ def test_a_hit_whose_file_has_gone_says_that_the_library_is_out_of_date(material
     assert "3 of 3 hits are of files that have gone" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_only_the_indexed_folders_files_leave(material, videos):
     run_index(material, videos)
     (videos / "a.mp4").unlink()
@@ -188,6 +194,7 @@ def test_only_the_indexed_folders_files_leave(material, videos):
     assert len(store.files()) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["clips", "files"])
 def test_a_killed_run_is_completed_by_the_next(material, videos, step):
     """Kill -9 right after the batch's clips, or right after its file rows, were written."""
@@ -220,6 +227,7 @@ main(["index", {str(videos)!r}, "--out={store}", {f"--weights={material / 'model
     assert completed == content(run_index(material, videos))
 
 
+@pytest.mark.slow
 def test_unreadable_files_are_named_kept_in_mind_and_tried_again_when_changed(material, videos, capsys):
     (videos / "broken.mp4").write_bytes(b"no video")
     store = run_index(material, videos)
@@ -246,6 +254,7 @@ def test_another_model_is_refused_by_name(material, videos, capsys):
     assert "other.ckpt" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_planted_clip_is_found_in_a_long_video(material, videos):
     store = run_index(material, videos, "--clips=3")
     hits = Library.open(Path(store.uri)).search(videos / "c.mp4", alpha=0.5, k=2)
@@ -258,6 +267,7 @@ def test_a_planted_clip_is_found_in_a_long_video(material, videos):
     assert overlap / (max(planted.end_s, end) - min(planted.start_s, start)) >= 0.7
 
 
+@pytest.mark.slow
 def test_the_search_command_writes_hits_sheet_and_explanation(material, videos, tmp_path, capsys):
     store = run_index(material, videos)
     words = ["search", store.uri, str(videos / "c.mp4"), "--alpha", "0.25", "--top", "3", "--not-same-video"]
@@ -332,6 +342,7 @@ def test_a_film_is_opened_once_and_stored_as_it_comes(material, videos, monkeypa
     assert store._clips.stats()["fragment_stats"]["num_fragments"] == 2  # of three, two were merged on the way
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_run_stopped_in_a_film_goes_on_there(material, videos, monkeypatch, changed):
     replace, reads = Store.replace, []
@@ -381,6 +392,7 @@ def test_files_that_are_none_are_named_and_the_others_done(material, videos, cap
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_it_costs_and_writes_nothing(material, videos, capsys, monkeypatch):
     monkeypatch.setattr("rspnet.core.cost.SAMPLE_SECONDS", 0.0)
     library = videos.parent / "library"

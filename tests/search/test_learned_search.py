@@ -53,6 +53,7 @@ def speed_third(record: ProceduralRecord) -> int:
     return min(2, int(3 * math.log(record.clip.speed * 128 / record.clip.size) / math.log(128 / 24)))
 
 
+@pytest.mark.slow
 def test_alpha_0_finds_the_texture_and_alpha_1_the_motion_and_the_speed(videos: Path) -> None:
     """With the shipped weights, which never saw these videos."""
     store = videos.parent / "library"

@@ -211,6 +211,7 @@ def test_a_library_that_was_not_finished_being_made_is_made_anew(tmp_path):
     assert len(Store.open_or_create(store.uri, about())) == 0
 
 
+@pytest.mark.slow
 def test_a_large_library_is_indexed_and_found_again(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "ANN_FROM_CLIPS", 500)
     store, rows = filled(tmp_path, videos=60, windows=10)

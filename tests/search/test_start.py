@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 SHOWN = """
 import sys
 from rspnet.models.fold import fold_batch_norms
@@ -20,6 +22,7 @@ print(client.ApiClient.__name__, "lance_namespace_urllib3_client.api" in sys.mod
 """
 
 
+@pytest.mark.slow
 def test_torchs_compiler_and_the_client_of_remote_catalogues_are_not_imported() -> None:
     """But who asks for that client gets it."""
     done = subprocess.run([sys.executable, "-c", SHOWN], capture_output=True, text=True, check=True)

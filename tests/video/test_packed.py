@@ -114,6 +114,7 @@ def test_a_lost_place_holder_costs_nothing(tmp_path: Path) -> None:
     assert shown_by_time(path, fps=FPS) == ([*range(LENGTH - 2), LENGTH - 1], set())  # as where the end cuts one off
 
 
+@pytest.mark.slow
 def test_damaged_files_show_the_right_frames_or_none(tmp_path: Path) -> None:
     sources = [
         write_packed_video(tmp_path / name, LENGTH, size=TINY, gop=10, **options).read_bytes()
@@ -160,6 +161,7 @@ def test_they_can_be_transcoded(make: Any, tmp_path: Path, name: str) -> None:
         assert [read_barcode(frame) for frame in video.frames_at(range(FRAMES))] == list(range(FRAMES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "files",
     [

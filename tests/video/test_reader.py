@@ -28,6 +28,7 @@ from rspnet.video import demuxing, packet_cursor, source
 from rspnet.video.reader import View, open_video
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FILES, *PACKED])
 def test_every_frame_alone_and_all_together(make: Any, name: str) -> None:
     path, plain = make(name)
@@ -193,6 +194,7 @@ def test_damage_is_named_and_the_rest_is_read(make: Any, tmp_path: Path) -> None
     assert 1 <= len(named) <= 16
 
 
+@pytest.mark.slow
 def test_mutated_files_never_crash(make: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     generator = np.random.default_rng(3)
     outcomes = {"read": 0, "refused": 0}

@@ -40,6 +40,7 @@ def test_variable_frame_rate_times() -> None:
         assert video.fps == pytest.approx(270 / 13, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_real(name: str) -> None:
     plain = decode_plainly(REAL_CLIPS / name)
@@ -58,6 +59,7 @@ def test_bad_files_cannot_be_opened(name: str) -> None:
         open_video(REAL_CLIPS / "bad" / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sound", "refused"),
     [

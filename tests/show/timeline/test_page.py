@@ -54,6 +54,7 @@ def wait_for(page, fits):
     raise AssertionError(page.locator("#now").inner_text())
 
 
+@pytest.mark.slow
 def test_a_click_or_a_key_shows_the_moment(tmp_path, browser):
     pictures = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
     write_video(tmp_path / "a b.webm", pictures, fps=10, codec="libvpx", options=VP9)
