@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rspnet.core.cost import as_time
 from rspnet.features.roi_maps import WORTH
 from rspnet.search.hits import ClassHit, Hit, Moment
 from rspnet.search.library_map import MapLayout
@@ -68,9 +69,8 @@ def seconds(value: float) -> str:
 
 def library_facts(*, videos: int, clips: int, duration_s: float, skipped: int) -> str:
     """What the library holds, as text."""
-    minutes = f"{duration_s / 60:.0f} min" if duration_s < 7200 else f"{duration_s / 3600:.1f} h"
     left_out = f" · {skipped} skipped" if skipped else ""
-    return f"{videos:,} videos · {minutes} · {clips:,} clips{left_out}"
+    return f"{videos:,} videos · {as_time(duration_s)} · {clips:,} clips{left_out}"
 
 
 def empty(title: str, text: str) -> str:
