@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+
+# A shell starts what runs in its background deaf to Ctrl-C; tests that send it need the usual ears.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _WORKED_FROM = ["rspnet.data.loader", "rspnet.data.labelled_clips", "rspnet.data.checks.inspection"]
 _WORKED_FROM += ["rspnet.video.transcode", "rspnet.search.ui.decoding", "rspnet.pretext.methods"]
