@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from rich.table import Table
 
 from rspnet.api.labelled_options import labelled_records
@@ -71,9 +72,8 @@ def probe(config: ProbeConfig) -> None:
     log = SkipLog(Path(config.out) / SKIPPED, num_videos=len(train) + len(test))
     cache = Path(config.cache) if config.cache else default_cache_folder()
     maker = FeatureMaker(embedder, cache_folder=cache, log=log)
-    fewest = int(np.unique(labels_of(train), return_counts=True)[1].min())
     if config.dry_run:
-        _preview(config, maker, train, test, fewest=fewest)
+        _preview(config, maker, train, test)
         return
     folder = open_run_folder(config.out, config, command="probe")
     train, x = maker.vectors(train, what="training videos")
@@ -85,7 +85,7 @@ def probe(config: ProbeConfig) -> None:
     near, asked = comparable(x, y, embedder.descriptor)
     votes = nearest_scores(near, labels, asked, num_classes=len(names), neighbours=NEIGHBOURS, temperature=TEMPERATURE)
     found = {"linear": Predictions(test, linear.scores, names), "knn": Predictions(test, votes, names)}
-    fewest = int(np.unique(labels, return_counts=True)[1].min())  # of the readable videos
+    fewest = _fewest(labels)
     counts = [count for count in config.few_labels if count <= fewest]
     points = [
         few_label_point(x, labels, y, test_labels, count=count, draws=DRAWS, seed=config.seed)
@@ -111,10 +111,14 @@ def probe(config: ProbeConfig) -> None:
     verdict.print_to(PlainConsole(stderr=True))
 
 
-def _preview(
-    config: ProbeConfig, maker: FeatureMaker, train: list[VideoRecord], test: list[VideoRecord], *, fewest: int
-) -> None:
+def _fewest(labels: NDArray[np.int64]) -> int:
+    """Videos of the smallest class."""
+    return int(np.unique(labels, return_counts=True)[1].min())
+
+
+def _preview(config: ProbeConfig, maker: FeatureMaker, train: list[VideoRecord], test: list[VideoRecord]) -> None:
     """What a run would do and what its features cost; the classifiers are quick beside them."""
+    fewest = _fewest(labels_of(train))
     console = PlainConsole(quiet=rank() > 0)
     said = [f"features of {len(train)} training and {len(test)} test videos: {maker.foretell([*train, *test])}"]
     counts = [count for count in config.few_labels if count <= fewest]

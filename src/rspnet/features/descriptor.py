@@ -41,7 +41,7 @@ def descriptor_length(num_features: int, descriptor: Descriptor) -> int:
 
 
 def joins_stages(descriptor: Descriptor) -> bool:
-    """Whether it is made of an earlier stage's features, too, where a network offers them (`Backbone.described`)."""
+    """Whether it is made of an earlier stage, too, where a network offers one (`Backbone.forward_described`)."""
     return descriptor == "mean_std_change"
 
 

@@ -89,8 +89,7 @@ class FeatureMaker:
         Raises:
             RSPNetError: not one of them is readable.
         """
-        made_from = embedder_view(self.embedder) | dict(view or {})
-        cache = FeatureCache(self.cache_folder, weights_sha256=self.weights_sha256, view=made_from)
+        cache = self._cache(view)
         known = gather_objects(_stored(cache, records) if rank() == 0 else {})[0]
         missing = [record for record in records if record.path not in known]
         self.from_cache += len(records) - len(missing)
@@ -107,6 +106,10 @@ class FeatureMaker:
             raise RSPNetError(f"none of {len(records)} {what} could be read: see {str(self.log.path)!r}")
         return kept, np.stack([known[record.path] for record in kept])
 
+    def _cache(self, view: Mapping[str, Any] | None) -> FeatureCache:
+        made_from = embedder_view(self.embedder) | dict(view or {})
+        return FeatureCache(self.cache_folder, weights_sha256=self.weights_sha256, view=made_from)
+
     def foretell(self, records: Sequence[VideoRecord], *, view: Mapping[str, Any] | None = None) -> str:
         """What the vectors of these videos cost, in words, from some seconds of a few of them; nothing is kept.
 
@@ -114,11 +117,9 @@ class FeatureMaker:
             records: the videos.
             view: as for `vectors`.
         """
-        made_from = embedder_view(self.embedder) | dict(view or {})
-        cache = FeatureCache(self.cache_folder, weights_sha256=self.weights_sha256, view=made_from)
-        known = _stored(cache, records)
+        known = _stored(self._cache(view), records)
         missing = [record for record in records if record.path not in known]
-        sample = [missing[place] for place in sampled_places(len(missing))] if missing else []
+        sample = [missing[place] for place in sampled_places(len(missing))]
         meter, bad = CostMeter(len(missing), bytes_per_item=0), list[Skip]()
         for result in embedded_videos(self.embedder, sample, what="videos tried", leave_out=bad.append):
             meter.bytes_per_item = self.embedder.describe(result.features).nbytes
