@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Tests start hundreds of processes, which would each compile the package anew where the shell forbids to keep it.
+test test-fast test-lowest: export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo test test-fast test-lowest check types style docs package bench fuzz corpus clean
 
 demo: .venv/installed

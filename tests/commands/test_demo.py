@@ -23,7 +23,7 @@ def test_demo_runs_to_its_picture(
         monkeypatch.setattr(demo, name, value)
     monkeypatch.setattr(demo, "plan_acts", lambda *, num_videos, seed: plan_acts(num_videos=44, seed=seed))
     out = tmp_path / "demo"
-    assert main(["demo", "--out", str(out), "--max_steps", "4", "--num_videos", "64"]) == 0
+    assert main(["demo", "--out", str(out), "--max_steps", "2", "--num_videos", "64"]) == 0
     results = json.loads((out / "result.json").read_text())["results"]
     columns = [results[name] for name in ("untrained", "pre-trained here", "rspnet-small")]
     names = {f"{label} by {space}" for label in ("act", "outfit", "place") for space in ("motion", "appearance")}

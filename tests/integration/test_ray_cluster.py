@@ -93,6 +93,7 @@ def run_commands(address: str, videos: Path, model: Path, classifier: Path, out:
         ["index", str(videos), f"--weights={model}", f"--store={out / 'library'}", "--num_workers=0"],
         ["classify", "run", str(classifier), str(videos), f"--out={out / 'timeline'}", "--num_workers=0"],
     ]
+    commands = [[*words, "--concurrency=1"] for words in commands]  # every worker is a process that imports all
     words = [sys.executable, "-W", "ignore", "-m", "helpers.ray_commands", address, json.dumps(commands)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(words, env=environment, text=True, capture_output=True, timeout=600)
