@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
-from rspnet.features.descriptor import Descriptor, describe
+from rspnet.features.descriptor import Descriptor, describe, usual_descriptor
 from rspnet.features.embedder import Embedder, VideoFeatures
 from rspnet.features.ridge_probe import ridge_and_nearest
 from rspnet.features.spaces import Stream, stream_channels, window_spaces
@@ -83,9 +83,9 @@ def described(embedder: Embedder, paths: list[Path]) -> dict[str, Vectors]:
             spaces[name].append(describe(own, "mean_std_change"))
         for name, kind in older.items():
             spaces[name].append(describe(found.features[:, backbone.motion_channels], kind))
-        for name, vectors in zip(
-            SEARCHED, window_spaces(found.clip_vectors, backbone=backbone, clips=len(found.features)), strict=True
-        ):
+        clips = len(found.features)
+        searched = window_spaces(found.clip_vectors, backbone=backbone, clips=clips, descriptor=usual_descriptor(clips))
+        for name, vectors in zip(SEARCHED, searched, strict=True):
             spaces[name].append(vectors[0])
         for head in HEADS:
             spaces[head].append(describe(getattr(found, head.split()[0]), "mean"))

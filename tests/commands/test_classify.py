@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -223,5 +224,10 @@ def test_what_does_not_fit_the_classifier_is_refused(
     save_tiny_checkpoint(tmp_path / "else.ckpt", seed=1, num_frames=8, size=48)
     assert run(classifier, material / "new", tmp_path / "out", f"--weights={tmp_path / 'else.ckpt'}") == 2
     assert "the classifier was fitted to features of another checkpoint" in capsys.readouterr().err
+    old = WindowClassifier.load(classifier / CLASSIFIER)
+    view = {name: value for name, value in old.stamp.view.items() if name != "descriptor_rule"}
+    replace(old, stamp=replace(old.stamp, view=view | {"descriptor": "mean_std_change"})).save(tmp_path / "old.npz")
+    assert run(tmp_path / "old.npz", material / "new", tmp_path / "out") == 2
+    assert "the classifier was fitted to features of another version of rspnet" in capsys.readouterr().err
     assert run(tmp_path / "nothing", material / "new", tmp_path / "out") == 2
     assert "is no classifier of rspnet classify fit" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """The two-stream network: what each stream sees, and that neither head reaches the other's stream."""
 
+from itertools import pairwise
+
 import torch
 
 from rspnet.models.heads import StreamEncoder, create_encoder
@@ -29,15 +31,25 @@ def test_each_stream_sees_its_own_side_of_a_clip() -> None:
     assert not torch.allclose(plain.motion, noisy.motion, atol=1e-3)
 
 
-def test_what_is_described_is_the_last_map_with_the_third_stage_of_motion_behind_it() -> None:
+def test_what_is_described_is_the_last_map_with_two_earlier_stages_of_motion_behind_it() -> None:
     backbone = encoder_of().backbone
     seen = []
-    backbone.motion.layer3[-1].register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    for layer in (backbone.motion.layer2, backbone.motion.layer3):
+        layer[-1].register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     with torch.no_grad():
         last, described = backbone(CLIPS), backbone.forward_described(CLIPS)
     assert described.shape == (2, backbone.num_features + backbone.num_early, *last.shape[2:])
     assert torch.equal(described[:, : backbone.num_features], last)
-    torch.testing.assert_close(described.mean(dim=(2, 3, 4))[:, backbone.num_features :], seen[0].mean(dim=(2, 3, 4)))
+    wanted = []
+    for stage in seen[-2:]:
+        pictures = stage.mean(dim=(3, 4)).tolist()  # of clips, channels, times
+        wanted.append([[sum(times) / len(times) for times in clip] for clip in pictures])
+        steps = [[[b - a for a, b in pairwise(times)] for times in clip] for clip in pictures]
+        wanted.append([[(sum(s * s for s in own) / max(1, len(own))) ** 0.5 for own in clip] for clip in steps])
+    assert [stage.shape[2] for stage in seen[-2:]] == [2, 1]  # a single step of time does not change
+    plain = torch.tensor([[v for part in wanted for v in part[clip]] for clip in range(2)])
+    for place in ((0, 0, 0), (-1, -1, -1)):
+        torch.testing.assert_close(described[:, backbone.num_features :, *place], plain)
 
 
 def test_order_of_the_frames_it_sees_is_nothing_to_the_appearance_stream() -> None:

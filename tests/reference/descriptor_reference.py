@@ -6,7 +6,10 @@ import math
 
 
 def described(clips: list[list[float]], descriptor: str) -> list[float]:
-    """Means of the columns, their standard deviations (divided by n), and how much they change from row to row."""
+    """Means of the columns, their standard deviations (divided by n), and how much they change from row to row.
+
+    Where all three are there, each is divided by the root of its length.
+    """
     n = len(clips)
     means = [sum(column) / n for column in zip(*clips, strict=True)]
     if descriptor == "mean":
@@ -21,7 +24,11 @@ def described(clips: list[list[float]], descriptor: str) -> list[float]:
         math.sqrt(sum((column[k + 1] - column[k]) ** 2 for k in range(n - 1)) / (n - 1)) if n > 1 else 0.0
         for column in columns
     ]
-    return means + spreads + changes
+    parts = []
+    for part in (means, spreads, changes):
+        length = math.sqrt(sum(value * value for value in part))
+        parts += [value / math.sqrt(length) if length else 0.0 for value in part]
+    return parts
 
 
 def standardised(gallery: list[list[float]], queries: list[list[float]]) -> tuple[list[list[float]], ...]:

@@ -34,7 +34,7 @@ class EmbedConfig(ViewConfig, RayViewConfig):
     """Without windows: one vector per video (of all its clips), or one per clip."""
     descriptor: Literal["mean", "mean_std", "mean_std_change"] | None = None
     """How the backbone's vectors of a row's clips become one: their mean, also their deviation, also their change from
-    clip to clip (then of the stage before the last, too). The default for rows of several clips is mean_std_change."""
+    clip to clip (then of two earlier stages, too). The default for rows of several clips is mean_std_change."""
     fps: float | None = None
     """Read the videos at this rate by time; the default is their native frames."""
     dtype: Literal["float32", "float16"] = "float32"

@@ -33,7 +33,7 @@ class ProbeConfig(EvenViewConfig):
     """Pooling of the last feature map."""
     descriptor: Literal["mean", "mean_std", "mean_std_change"] = "mean_std_change"
     """A video's vector. mean: of its clips' features; mean_std: followed by their standard deviation over the clips;
-    mean_std_change: and by their change from clip to clip, of the stage before the last, too. The latter two are
+    mean_std_change: and by their change from clip to clip, of two earlier stages, too. The latter two are
     standardised over the training videos where vectors are compared."""
     stream: Literal["motion", "appearance", "both"] = "motion"
     """Of a network with two streams, the one whose features count; any other has one."""

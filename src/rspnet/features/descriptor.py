@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Descriptor = Literal["mean", "mean_std", "mean_std_change"]
+RULE = 2
+"""Of "mean_std_change", for stamps and caches; raised whenever its numbers change."""
 _PARTS: dict[Descriptor, int] = {"mean": 1, "mean_std": 2, "mean_std_change": 3}
 
 
@@ -17,7 +19,9 @@ def describe(clips: NDArray[np.floating], descriptor: Descriptor) -> NDArray[np.
     "mean": [C], the published protocol. "mean_std": [2 C], followed by the standard deviation of each feature over the
     clips, divided by n: what a video shows, and how much that varies within it (moments of features over time, arXiv
     2602.09146). "mean_std_change": [3 C], followed by the root mean square of its change from a clip to the next: how
-    fast it varies. A single clip varies by 0. A video played backwards has the same descriptor; of "mean" and
+    fast it varies; here each of the three parts is divided by the root of its length, so that vectors of videos differ
+    less by how much there is of a feature and more by which features there are, and so that a cosine of two of them
+    hears all parts. A single clip varies by 0. A video played backwards has the same descriptor; of "mean" and
     "mean_std" the clips may come in any order.
     """
     values = np.asarray(clips, np.float64)
@@ -27,6 +31,7 @@ def describe(clips: NDArray[np.floating], descriptor: Descriptor) -> NDArray[np.
     if descriptor == "mean_std_change":
         steps = np.diff(values, axis=0)
         parts.append(np.sqrt((steps**2).sum(axis=0) / max(1, len(steps))))
+        parts = [part / max(float(np.linalg.norm(part)), 1e-12) ** 0.5 for part in parts]
     return np.concatenate(parts).astype(np.float32)
 
 
@@ -41,7 +46,7 @@ def descriptor_length(num_features: int, descriptor: Descriptor) -> int:
 
 
 def joins_stages(descriptor: Descriptor) -> bool:
-    """Whether it is made of an earlier stage, too, where a network offers one (`Backbone.forward_described`)."""
+    """Whether it is made of earlier stages, too, where a network offers one (`Backbone.forward_described`)."""
     return descriptor == "mean_std_change"
 
 

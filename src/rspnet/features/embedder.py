@@ -25,7 +25,7 @@ from rspnet.data.video_clips import EvalSample, VideoClips, read_clips
 from rspnet.engine.processes import share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.features.descriptor import Descriptor, describe, descriptor_length, joins_stages, usual_descriptor
-from rspnet.features.spaces import Stream, space_lengths, stream_channels, window_spaces
+from rspnet.features.spaces import Spaces, Stream, space_lengths, stream_channels, window_spaces
 from rspnet.models.fold import fold_batch_norms
 from rspnet.models.heads import Embeddings
 from rspnet.pretext.base import PretextModel
@@ -46,8 +46,8 @@ class VideoFeatures:
     Attributes:
         record: the video.
         frames: int64 [n, T], the frames each clip is made of.
-        features: float32 [n, C], the backbone's feature map pooled over time and space, per clip; behind it the earlier
-            stage that the embedder's descriptor joins (`joins_stages`).
+        features: float32 [n, C], the backbone's feature map pooled over time and space, per clip; behind it what the
+            embedder's descriptor joins of earlier stages (`joins_stages`).
         appearance: float32 [n, D], unit vectors of the A-VID head; D = 0 for a network that was pre-trained without it.
         motion: float32 [n, D], unit vectors of the RSP head; likewise.
     """
@@ -221,11 +221,11 @@ class Embedder:
                 skipped.append(result)
                 continue
             names.append(result.record.name)
-            spaces = window_spaces(result.clip_vectors, backbone=self.model.backbone, clips=len(result.features))
+            spaces = self._spaces(result, len(result.features))
             rows["features"].append(self.describe(result.features)[None])
             rows["motion"].append(spaces.motion)
             rows["appearance"].append(spaces.appearance)
-        lengths = {"motion": 0, "appearance": 0, **self.vector_lengths(self.num_clips)}
+        lengths = {"motion": 0, "appearance": 0, **self.vector_lengths()}
         whole = {kind: np.concatenate([np.zeros((0, lengths[kind]), np.float32), *own]) for kind, own in rows.items()}
         return whole["features"] if on_error == "raise" else VideoVectors(names, **whole, skipped=skipped)
 
@@ -247,21 +247,27 @@ class Embedder:
         """Features of every video in turn, or why there are none."""
         return self.stream_clips(self.clips(records))
 
-    def vector_lengths(self, clips: int) -> dict[str, int]:
+    def vector_lengths(self) -> dict[str, int]:
         """Lengths of `window_vectors`, by kind; without the kinds that this network has no heads for."""
         backbone = self.model.backbone
         lengths = {"features": self.num_features}
         if isinstance(self.model, RSPNet):
-            motion, appearance = space_lengths(backbone, dim=int(self.model.config["feature_dim"]), clips=clips)
+            motion, appearance = space_lengths(
+                backbone, dim=int(self.model.config["feature_dim"]), descriptor=self.descriptor
+            )
             lengths |= {"appearance": appearance, "motion": motion}
         return lengths
 
     def window_vectors(self, found: VideoFeatures, clips: int) -> dict[str, Vectors]:
         """Vectors of windows of `clips` clips each, [n, length]: descriptors of the features, and both spaces."""
         windows = np.split(found.features, len(found.features) // clips)
-        spaces = window_spaces(found.clip_vectors, backbone=self.model.backbone, clips=clips)
+        spaces = self._spaces(found, clips)
         features = np.stack([self.describe(own) for own in windows])
         return {"features": features, "appearance": spaces.appearance, "motion": spaces.motion}
+
+    def _spaces(self, found: VideoFeatures, clips: int) -> Spaces:
+        backbone = self.model.backbone
+        return window_spaces(found.clip_vectors, backbone=backbone, clips=clips, descriptor=self.descriptor)
 
     def clips(self, records: Sequence[VideoRecord]) -> VideoClips:
         """The clips that this embedder takes of videos."""

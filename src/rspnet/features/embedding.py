@@ -73,7 +73,7 @@ def stamp_for(embedder: Embedder, view: EmbedView, *, model: str, dtype: Literal
     return Stamp(
         weights_sha256=sha256_of(weights_file(model)),
         view={**embedder_view(embedder), **view.settings},
-        vectors=embedder.vector_lengths(view.clips),
+        vectors=embedder.vector_lengths(),
         dtype=dtype,
         model=str(Path(model).absolute()) if Path(model).exists() else model,  # a name of weights that come with us
         version=version("rspnet"),

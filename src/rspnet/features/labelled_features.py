@@ -19,6 +19,7 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import Cutter
 from rspnet.data.skipped import Skip, SkipLog
 from rspnet.engine.runtime import device_in_words
+from rspnet.features.descriptor import RULE
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import FeatureCache
 from rspnet.features.video_stream import embedded_videos
@@ -47,6 +48,7 @@ def embedder_view(embedder: Embedder) -> dict[str, Any]:
         "num_crops": 1,
         "pooling": embedder.pooling,
         "descriptor": embedder.descriptor,
+        "descriptor_rule": RULE if embedder.descriptor == "mean_std_change" else None,
         "stream": embedder.stream_described,
         "precision": embedder.precision,
     }

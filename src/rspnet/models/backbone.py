@@ -24,8 +24,8 @@ class Backbone(nn.Module):
         num_channels: of what it sees: 3, or 6 for "both" and "moving".
         motion_channels: which of the C channels the motion head sees, and features for motion are made of: all.
         appearance_channels: which ones the appearance head sees: all.
-        num_early: channels of an earlier stage that `forward_described` adds behind the last map: none. They belong to
-            motion.
+        num_early: channels that `forward_described` adds behind the last map, said of earlier stages: none. They belong
+            to motion.
         recompute: activation checkpointing: in training only what passes between stages is kept for the backward pass,
             which computes the rest again.
     """

@@ -41,7 +41,7 @@ class TwoStream(Backbone):
             name=name, input="rgb", block=FlatBlock, depths=depths, widths=_APPEARANCE_WIDTHS, stem=(1, 5, 5)
         )
         self.motion_channels, self.appearance_channels = slice(0, first), slice(first, first + last)
-        self.num_early = _MOTION_WIDTHS[-2]
+        self.num_early = 2 * sum(_MOTION_WIDTHS[1:-1])
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Last feature maps of both streams, one behind the other: [B, C, T', H', W']; see `Backbone`.
@@ -52,17 +52,20 @@ class TwoStream(Backbone):
         return self._feature_map(clips)
 
     def forward_described(self, clips: Tensor) -> Tensor:
-        """The same map with the motion stream's third stage behind it: its mean over the clip, the same everywhere.
+        """The same map, and behind it of the motion stream's second and third stage what is the same everywhere.
 
-        What is behind the last stage is nearest to the pretext tasks; stages before it say more of what is done.
+        Of each stage the mean over the clip, then how fast the mean over a picture changes within the clip (root mean
+        square from a step of time to the next). What is behind the last stage is nearest to the pretext tasks; stages
+        before it say more of what is done.
         """
-        *early, last = self.motion.stages()
-        third = self.motion.seen(clips)
+        stem, first, *early, last = self.motion.stages()
+        maps = [first(stem(self.motion.seen(clips)))]
         for stage in early:
-            third = stage(third)
-        motion = last(third)
-        mean = third.mean(dim=(2, 3, 4), keepdim=True).expand(-1, -1, *motion.shape[2:])
-        return torch.cat([self._with_appearance(motion, clips), mean], dim=1)
+            maps.append(stage(maps[-1]))
+        motion = last(maps[-1])
+        said = torch.cat([part for stage in maps[1:] for part in _mean_and_change(stage)], dim=1).to(motion.dtype)
+        everywhere = said[:, :, None, None, None].expand(-1, -1, *motion.shape[2:])
+        return torch.cat([self._with_appearance(motion, clips), everywhere], dim=1)
 
     def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
         """A single one: the streams run side by side."""
@@ -76,3 +79,10 @@ class TwoStream(Backbone):
         places = [(2 * k + 1) * length // (2 * _FRAMES) for k in range(_FRAMES)]
         look = self.appearance.forward_features(clips[:, :, places]).mean(dim=2, keepdim=True)
         return torch.cat([motion, look.expand(-1, -1, motion.shape[2], -1, -1)], dim=1)
+
+
+def _mean_and_change(stage: Tensor) -> tuple[Tensor, Tensor]:
+    """A map [B, C, T, H, W] -> its mean, and the root mean square of its change in time, both float32 [B, C]."""
+    pictures = stage.float().mean(dim=(3, 4))
+    steps = pictures[:, :, 1:] - pictures[:, :, :-1]
+    return pictures.mean(dim=2), (steps.square().sum(dim=2) / max(1, steps.shape[2])).sqrt()

@@ -67,7 +67,7 @@ def index(config: IndexConfig) -> None:
         require_heads(embedder.model, task="search")
     clips = usual_clips(embedder.model.backbone) if config.num_clips is None else config.num_clips
     embedder.descriptor = usual_descriptor(clips)
-    lengths = embedder.vector_lengths(clips)
+    lengths = embedder.vector_lengths()
     lengths = {"motion": lengths["features"], "appearance": lengths["features"]} | lengths
     about = About(
         model=config.weights,

@@ -30,7 +30,7 @@ from rspnet.search.library_tables import About, ClipRows, FileRow, Vectors, clip
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA = 3
+SCHEMA = 4
 _TABLES = {"about", "files", "clips"}
 ANN_FROM_CLIPS = 50_000
 """Below this many clips a search compares with every one: exact, and as fast."""
