@@ -13,7 +13,14 @@ from rspnet.core.errors import ConfigError, OtherRankError, RSPNetError
 from rspnet.core.leaving import leave_at_once
 from rspnet.core.locks import holding
 from rspnet.core.plugins import import_plugins
-from rspnet.core.streams import CLOSED_PIPE_EXIT_CODE, flush_results, is_closed, print_any_name, silence
+from rspnet.core.streams import (
+    CLOSED_PIPE_EXIT_CODE,
+    flush_results,
+    is_closed,
+    open_closed_streams,
+    print_any_name,
+    silence,
+)
 
 
 class Command(NamedTuple):
@@ -155,6 +162,7 @@ _HEADINGS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (listed at the end of `rspnet --help`)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    open_closed_streams()
     print_any_name()
     try:
         try:

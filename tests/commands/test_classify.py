@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from helpers.extras import need
+from helpers.planted import SIDE, plan_events, write_events
 from helpers.tiny_model import save_tiny_checkpoint
 
 import rspnet
@@ -22,50 +23,10 @@ from rspnet.features.store import FeatureWriter
 from rspnet.features.timeline import Event
 from rspnet.features.timeline_scores import segment_counts
 from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
-from rspnet.video.writer import write_video
 
 need("sklearn")
-FPS, SIDE, LABELLED = 10, 48, 5
+LABELLED = 5
 WINDOW = ["--window_s=1", "--hop_s=0.5"]
-
-
-def texture(seed: int) -> np.ndarray:
-    """A picture of random blocks, twice as large as a frame."""
-    blocks = np.random.default_rng(seed).integers(30, 225, (SIDE // 2, SIDE // 2, 3), np.uint8)
-    return blocks.repeat(4, axis=0).repeat(4, axis=1)
-
-
-def planted(events: list[tuple[str, int, int]], *, seconds: int, seed: int) -> np.ndarray:
-    """A still scene in which, during an event, the picture slides (class slide) or shakes (class shake).
-
-    Every event has a texture of its own; between events it stays.
-    """
-    number, place = 0, np.zeros(2, int)
-    picture, frames = texture(1000 * seed), []
-    for frame in range(seconds * FPS):
-        second = frame / FPS
-        now = next((name for name, start, end in events if start <= second < end), None)
-        if any(second == start for _, start, _ in events):
-            number += 1
-            picture = texture(1000 * seed + number)
-        if now == "slide":
-            place = (place + np.array([0, 1])) % SIDE
-        elif now == "shake":
-            place = (place + np.array([6 if frame % 2 else -6, 0])) % SIDE
-        frames.append(picture[place[0] : place[0] + SIDE, place[1] : place[1] + SIDE])
-    return np.stack(frames)
-
-
-def plan(count: int, *, seed: int) -> list[tuple[str, int, int]]:
-    """Events of 4 to 6 seconds, 3 to 5 apart, of the two classes in a random order, as often each."""
-    rng = np.random.default_rng(seed)
-    names = rng.permutation(["slide", "shake"] * (count // 2))
-    events, second = [], 3
-    for name in names:
-        length = int(rng.integers(4, 7))
-        events.append((str(name), second, second + length))
-        second += length + int(rng.integers(3, 6))
-    return events
 
 
 def write_labels(path: Path, rows: list[tuple[str, str, int, int]]) -> Path:
@@ -82,16 +43,14 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "new").mkdir()
     rows = []
     for number in range(LABELLED):
-        events = plan(2, seed=number)
-        end = events[-1][2] + 3
-        write_video(root / "labelled" / f"{number}.mp4", planted(events, seconds=end, seed=number), fps=FPS)
+        events = plan_events(2, seed=number)
+        write_events(root / "labelled" / f"{number}.mp4", events, seed=number)
         rows += [(f"labelled/{number}.mp4", *event) for event in events]
     write_labels(root / "labels.csv", rows)
-    events = plan(20, seed=7)
-    end = events[-1][2] + 3
-    write_video(root / "new" / "long.mp4", planted(events, seconds=end, seed=7), fps=FPS)
+    events = plan_events(20, seed=7)
+    write_events(root / "new" / "long.mp4", events, seed=7)
     write_labels(root / "truth.csv", [("new/long.mp4", *event) for event in events])
-    save_tiny_checkpoint(root / "model.ckpt", num_frames=8, size=48)
+    save_tiny_checkpoint(root / "model.ckpt", num_frames=8, size=SIDE)
     words = ["embed", f"--weights={root / 'model.ckpt'}", str(root / "labelled"), f"--out={root / 'features'}", *WINDOW]
     assert main([*words, "--num_workers=0", "--precision=fp32"]) == 0
     return root
@@ -221,7 +180,7 @@ def test_what_does_not_fit_the_classifier_is_refused(
     assert main([*other, "--window_s=2", "--num_workers=0", "--precision=fp32"]) == 0
     assert run(classifier, tmp_path / "other", tmp_path / "out") == 2
     assert "the classifier was fitted to features with hop_s 0.5, not 1.0" in capsys.readouterr().err
-    save_tiny_checkpoint(tmp_path / "else.ckpt", seed=1, num_frames=8, size=48)
+    save_tiny_checkpoint(tmp_path / "else.ckpt", seed=1, num_frames=8, size=SIDE)
     assert run(classifier, material / "new", tmp_path / "out", f"--weights={tmp_path / 'else.ckpt'}") == 2
     assert "the classifier was fitted to features of another checkpoint" in capsys.readouterr().err
     old = WindowClassifier.load(classifier / CLASSIFIER)

@@ -74,3 +74,22 @@ def test_an_encoding_without_the_letters_of_a_name_is_no_error() -> None:
     environment = {"PYTHONIOENCODING": "ascii", "PATH": ""}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=environment, check=True)
     assert done.stdout == b"h\\xe9 \\udcff\n"
+
+
+CLOSED = """
+import os, subprocess, sys
+from rspnet.core.streams import open_closed_streams
+open_closed_streams()
+child = "import os; exit(sum(not os.path.samestat(os.fstat(n), os.stat(os.devnull)) for n in range(3)))"
+with open(sys.argv[1], "w") as file:
+    os.write(1, b"what a library prints")
+    os.write(2, b"what a library prints")
+    print("to nobody", sys.stdout.isatty())
+    file.write(str(subprocess.run([sys.executable, "-c", child]).returncode))
+"""
+
+
+def test_streams_that_the_shell_closed_are_no_files_of_ours(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", CLOSED, str(tmp_path / "file")]
+    subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *words], check=True)
+    assert (tmp_path / "file").read_text() == "0"

@@ -58,6 +58,18 @@ def test_a_full_disk_is_a_clear_error(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["l" * 255, "é" * 127])
+def test_a_name_may_be_as_long_as_file_systems_take(tmp_path: Path, name: str) -> None:
+    write_json(tmp_path / name, {})
+    assert [item.name for item in tmp_path.iterdir()] == [name]
+
+
+def test_a_reader_that_has_gone_is_no_fault_of_the_file_being_written(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError):
+        write_half(tmp_path / "file", BrokenPipeError(32, os.strerror(32)))
+    assert not list(tmp_path.iterdir())
+
+
 def test_json_with_nan_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Out of range"):
         write_json(tmp_path / "a.json", {"loss": float("nan")})

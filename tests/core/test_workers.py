@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 from helpers.tasks_for_workers import NotImportable, Part, busy, frozen_objects, late, part, risky, square, variable
 
-from rspnet.core.workers import Death, Replace, ordered_map
+from rspnet.core.workers import Death, Replace, _send, ordered_map
 
 GOOD = list(range(20))
 
@@ -165,6 +166,21 @@ def test_few_file_handles_mean_fewer_workers() -> None:
     environment = {**os.environ, "PROGRAM": program}
     done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("50 1225 5\n", 0), done.stderr
+
+
+@pytest.mark.parametrize(("as_copy", "files"), [(True, 0), (False, 20)])
+def test_where_few_files_may_be_open_tensors_take_none(as_copy: bool, files: int) -> None:
+    here, there = multiprocessing.Pipe()
+    held = []
+    for number in range(20):
+        _send(there, (None, torch.full((2,), number)), as_copy=as_copy)
+        held.append(here.recv()[1])
+    before = len(os.listdir("/dev/fd"))  # noqa: PTH208 - Path.iterdir opens one itself, too
+    assert [int(tensor[0]) for tensor in held] == list(range(20))
+    held.clear()
+    assert before - len(os.listdir("/dev/fd")) == files  # noqa: PTH208
+    here.close()
+    there.close()
 
 
 def test_workers_have_the_environment_of_the_time_when_they_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from helpers.videos import read_barcode, write_barcode_video
 from pyarrow.parquet import read_table
 
 from rspnet.cli import main
+from rspnet.commands import predict
 from rspnet.core.errors import DecodeError, RSPNetError, TooManySkippedError
 from rspnet.core.files import sha256_of
 from rspnet.data.annotations import VideoRecord, read_folder
@@ -25,7 +26,12 @@ from rspnet.data.loader import make_loader
 from rspnet.data.presets import PRESETS
 from rspnet.data.sampler import PairRequest, PairSampler
 from rspnet.data.skipped import SkipLog
+from rspnet.features.read import StoredVideo
+from rspnet.features.timeline import Event
 from rspnet.runs.predictions import save_columns
+from rspnet.show.contact_sheet import SheetClip, SheetRow, contact_sheet
+from rspnet.show.roi_picture import draw_strip
+from rspnet.show.timeline.write_timelines import TimelineFiles
 from rspnet.video import demuxing
 from rspnet.video.probe import is_cut_off
 from rspnet.video.reader import open_video
@@ -271,3 +277,22 @@ def test_a_folder_of_many_files_is_listed_quickly(tmp_path: Path) -> None:
     started = time.process_time()
     assert len(read_folder(tmp_path)) == 20_000
     assert time.process_time() - started < 2.5  # 0.25 s where it was written
+
+
+def test_a_name_in_latin_1_is_written_into_every_table_and_picture(tmp_path: Path) -> None:
+    name, shown = os.fsdecode(b"caf\xe9.mp4"), "caf\\udce9.mp4"
+    rows = [(VideoRecord(tmp_path / name, name), np.array([0.25, 0.75], np.float32))]
+    for suffix in (".csv", ".json", ".parquet"):
+        predict._write(tmp_path / f"p{suffix}", rows, ["a", "b"])
+    assert read_table(tmp_path / "p.parquet")["name"].to_pylist() == [shown]
+    assert shown in (tmp_path / "p.csv").read_text()
+    video = StoredVideo(name, f"/v/{name}", 10.0, np.zeros(1), np.ones(1), np.ones((1, 1)))
+    with TimelineFiles(tmp_path / "out", ["a"], title=name) as files:
+        files.add(video, video.values, [Event("a", 0.0, 1.0)])
+    for file in ("events.csv", "boris.tsv", "timeline.html", f"subtitles/{name[:-4]}.vtt", f"elan/{name[:-4]}.eaf"):
+        assert (tmp_path / "out" / file).read_text()
+    for table in ("windows.parquet", "events.parquet"):
+        assert read_table(tmp_path / "out" / table)["path"].to_pylist() == [f"/v/{shown}"]
+    frames = np.zeros((3, 8, 8, 3), np.uint8)
+    contact_sheet(tmp_path / "sheet.png", [SheetRow(SheetClip(frames, (name,)), [], heading=name)], title=name)
+    draw_strip(tmp_path / "strip.png", [(name, frames, {"map": np.zeros((8, 8), np.float32)})], title="t")

@@ -32,6 +32,8 @@ def test_aggregated_events_of_boris_are_labels(tmp_path):
         ("file,label\na,b\n", "no column 'path'"),
         ("path,label\na.mp4\n", "line 2: 1 fields, the header has 2"),
         ("path,label\na.mp4,\n", "line 2: the label is empty"),
+        ("path,label\na.mp4,Left\nb.mp4,left\n", "classes 'Left' and 'left' are nearly the same name"),
+        ("path,label\na.mp4,Background\n", "classes 'Background' and 'background' are nearly the same name"),
         ("path,label,start_s,end_s\na,b,1,\n", "line 2: start_s '1', end_s '': give both"),
         ("path,label,start_s,end_s\na,b,one,2\n", "line 2: start_s 'one', end_s '2': must be seconds"),
         ("path,label,start_s,end_s\na,b,3,2\n", "line 2: start_s 3, end_s 2: the end must come after"),

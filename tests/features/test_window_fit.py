@@ -11,10 +11,11 @@ from helpers.extras import need
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.features import window_fit
 from rspnet.features.event_labels import BACKGROUND, Label
+from rspnet.features.linear_maps import LinearMaps
 from rspnet.features.store import Stamp
 from rspnet.features.timeline import Rule
 from rspnet.features.window_classifier import WindowClassifier, chances
-from rspnet.features.window_fit import LabelledVideo, calibrate, choose_rules, fit_windows, linear_map, log_loss
+from rspnet.features.window_fit import LabelledVideo, calibrate, choose_rules, fit_windows, log_loss
 from rspnet.features.window_scores import class_scores, segment_scores, too_little
 
 need("sklearn")
@@ -135,6 +136,9 @@ def test_classes_that_hold_together_are_judged_each_for_itself():
 def test_too_few_classes_or_windows_are_refused():
     with pytest.raises(ConfigError, match=r"one class only \(a\): label another one, or draw a background"):
         fit_windows([video("v", EVENTS[:1])], background=False, folds=5, seed=0)
+    full = LabelledVideo("v", np.array([0.0]), np.array([2.0]), np.ones((1, 8)), [Label("v", "a", 0.0, 2.0)])
+    with pytest.raises(ConfigError, match="no window of the labelled videos is free of labels"):
+        fit_windows([full], background=True, folds=5, seed=0)
     never = LabelledVideo("v", np.array([0.0]), np.array([2.0]), np.ones((1, 8)), [Label("v", "a", 50.0, 51.0)])
     with pytest.raises(ConfigError, match="class 'a': no window lies in its labels"):
         fit_windows([never], background=True, folds=5, seed=0)
@@ -152,7 +156,11 @@ def test_the_linear_map_is_scikit_learns_pipeline(exclusive, classes):
     labels = rng.integers(0, classes, 60)
     x[:, 0] += labels
     holds = labels[:, None] == np.arange(classes)
-    weights, bias = linear_map(x, holds, exclusive=exclusive, strength=0.1)
+    maps = LinearMaps(x, holds, exclusive=exclusive)
+    first, other, again = (chances(x @ maps.at(c)[0].T + maps.at(c)[1], exclusive=exclusive) for c in (0.1, 10, 0.1))
+    np.testing.assert_allclose(again, first, atol=1e-3)  # started elsewhere
+    assert np.abs(other - first).max() > 0.02
+    weights, bias = LinearMaps(x, holds, exclusive=exclusive).at(0.1)
     ours = chances(x @ weights.T + bias, exclusive=exclusive)
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
     if exclusive:

@@ -7,9 +7,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -55,6 +59,38 @@ def start_server(library: Path, temporary: Path, *options: str) -> Server:
         time.sleep(0.1)
     process.kill()
     raise RuntimeError(f"the server did not start: {log.read_text()}")
+
+
+@dataclass
+class PageHere:
+    """A page that this process serves."""
+
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextmanager
+def served_here(library: Path, private: Path) -> Iterator[PageHere]:
+    """The page of a library, from a thread: no process to start, and no start to wait for."""
+    import uvicorn
+
+    from rspnet.search.query import Library
+    from rspnet.search.ui.app import build_app
+    from rspnet.search.ui.service import Service
+
+    app = build_app(Service(Library(str(library)), private, upload_bytes=2**20), upload_bytes=2**20, hosts=())
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", lifespan="off"))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield PageHere(listening.getsockname()[1])
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def ask(port: int, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str) -> tuple[int, bytes]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import importlib.util
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 from helpers.extras import need
 from helpers.served import NASTY, copy_of, make_library
-from helpers.web import BROWSER_FLAGS, Visit, ask, call, start_server, upload
+from helpers.web import Visit, ask, call, start_server, upload
 
 from rspnet.features.event_labels import read_labels
 from rspnet.features.window_classifier import WindowClassifier
@@ -25,7 +24,6 @@ SMALL_TARGETS = """() => [...document.querySelectorAll('button, select, summary,
     return width && one.type !== 'file' && !one.closest('.strip, .check, #shows') && Math.min(width, height) < 44;
 }).map(one => one.outerHTML.slice(0, 100))"""
 """What a finger can hardly hit; labels are the targets of the small inputs in them."""
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ALL = ["first/c.mp4", "first/one/a.mp4", "first/one/b.avi", "second/d.mp4", "second/long.mp4", f"second/{NASTY}"]
 
 
@@ -126,17 +124,6 @@ def test_requests_sent_by_hand_open_nothing_else(server, root):
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no chromium here (apt install chromium)")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=BROWSER_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

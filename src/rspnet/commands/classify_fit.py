@@ -20,11 +20,8 @@ from rspnet.features.store import FeatureStore
 from rspnet.features.window_classifier import CLASSIFIER
 from rspnet.features.window_fit import Fitted, LabelledVideo
 from rspnet.features.window_scores import class_scores, segment_scores, too_little
-from rspnet.features.window_training import Training, train_classifier
+from rspnet.features.window_training import FOLDS, Training, train_classifier
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
-
-FOLDS = 5
-"""Folds of the cross-validation that chooses the regularisation, at most."""
 
 
 def classify_fit(config: ClassifyFitConfig) -> None:
@@ -38,7 +35,7 @@ def classify_fit(config: ClassifyFitConfig) -> None:
     store = open_store(Path(config.features))
     assert store.stamp is not None
     videos = labelled_videos(store, labels, config)
-    how = Training(tuple(config.vectors), config.background, FOLDS, config.seed)
+    how = Training(tuple(config.vectors), config.background, seed=config.seed)
     trained = train_classifier(videos, store.stamp, how)
     fitted, rules = trained.fitted, trained.classifier.rules
     folder = open_run_folder(config.out, config, command="classify fit")

@@ -91,7 +91,7 @@ def findings_csv(reports: Sequence[Report]) -> str:
             rows.writerow([finding.kind, finding.detail, int(finding.usable), *values])
         if not report.findings:
             rows.writerow(["", "", 1, *values])
-    return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.getvalue()
 
 
 def write_usable(path: Path, records: Sequence[VideoRecord], reports: Sequence[Report]) -> None:

@@ -19,7 +19,7 @@ from rspnet.api.labelled_options import read_sections, scoring_view
 from rspnet.config.finetune import LabelledClipsConfig, PredictConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError
-from rspnet.core.files import atomic_path, write_json
+from rspnet.core.files import atomic_path, utf8, write_json
 from rspnet.data.annotations import VideoRecord, read_videos
 from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import VideoClips
@@ -115,8 +115,8 @@ def _write(path: Path, found: Sequence[tuple[VideoRecord, NDArray[np.float32]]],
     """One row a video: name, path, its class, and the probability p_CLASS of every class."""
     scores = np.stack([row for _, row in found])
     columns: dict[str, Any] = {
-        "name": [record.name for record, _ in found],
-        "path": [str(record.path.absolute()) for record, _ in found],
+        "name": [utf8(record.name) for record, _ in found],
+        "path": [utf8(str(record.path.absolute())) for record, _ in found],
         "class": [names[best] for best in scores.argmax(axis=1)],
         **{f"p_{name}": scores[:, number] for number, name in enumerate(names)},
     }

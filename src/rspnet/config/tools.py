@@ -49,10 +49,10 @@ class BenchConfig:
     name: Literal["step", "data", "train", "embed", "memory", "search", "scaling", "checkpoint", "growth", "waits"] = (
         positional(
             "step: a whole pre-training step; data: video file to augmented clips; train: files to updated weights; "
-            "embed: video files to features; memory: of training and loader; search: a library of 200,000 clips; "
-            "scaling: steps on one process, virtual and real ranks; checkpoint: what writing one costs a training; "
-            "growth: what steps cost by the number of videos, exit code 1 where one grows faster than that number; "
-            "waits: index, embed and search as whole processes against decoding alone."
+            "embed: video files to features; memory: of training and loader; search: a large library, also for eight "
+            "clients at once; scaling: steps on one process, virtual and real ranks; checkpoint: what writing one "
+            "costs a training; growth: what steps cost by the number of videos, exit code 1 where one grows faster "
+            "than that number; waits: index, embed and search as whole processes against decoding alone."
         )
     )
     backbone: str = "r3d_18"
@@ -71,6 +71,8 @@ class BenchConfig:
     """Videos of the bench waits, which makes them itself."""
     loader_videos: int = 10_000
     """Videos that the bench memory reads; growth counts after 1,000, and up to that nothing is read."""
+    library_clips: int = 200_000
+    """Clips of the library of the bench search."""
     growth_videos: list[int] = field(default_factory=lambda: [1000, 10_000, 100_000, 1_000_000])
     """Numbers of videos of the bench growth, two or more; 1,000,000 needs about 10 GB of disk."""
     out: str | None = None
@@ -82,6 +84,7 @@ class BenchConfig:
         require(self.short_videos >= 2, f"--short_videos {self.short_videos}: must be at least 2")
         for name in ("repeats", "threads"):
             require(getattr(self, name) >= 1, f"--{name} {getattr(self, name)}: must be at least 1")
+        require(self.library_clips >= 4000, f"--library_clips {self.library_clips}: must be at least 4000")
         require(self.batch_size >= 2, f"--batch_size {self.batch_size}: must be at least 2, batch norm needs two")
         sizes = set(self.growth_videos)
         enough = len(sizes) >= 2 and min(sizes) >= 100

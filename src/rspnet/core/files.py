@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -19,6 +20,8 @@ from rspnet.core.heartbeat import alive
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _HASHED_BYTES = 2**20
+_NAMED = 40
+_writings = itertools.count()
 
 
 @contextmanager
@@ -31,13 +34,16 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     final = Path(path)
     refuse_address("output", str(path))
-    temporary = final.with_name(f".{final.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    # A file system takes 255 bytes of a name, of which a letter may be four.
+    temporary = final.with_name(f".{final.name[:_NAMED]}.{os.getpid()}.{threading.get_ident()}.{next(_writings)}.tmp")
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _flush(temporary)
         temporary.replace(final)
         _flush(final.parent)
+    except BrokenPipeError:  # of a print: files are no pipes
+        raise
     except OSError as error:
         raise RSPNetError(f"cannot write {str(final)!r}: {error.strerror or error}") from error
     finally:
@@ -52,9 +58,9 @@ def refuse_address(option: str, path: str) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a UTF-8 text file atomically."""
+    """Write a UTF-8 text file atomically; see `utf8`."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(utf8(text), encoding="utf-8")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -109,6 +115,11 @@ def sha256_of(path: Path) -> str:
             digest.update(chunk)
             alive()
     return digest.hexdigest()
+
+
+def utf8(text: str) -> str:
+    """Text that can be written and drawn: bytes of another encoding, as names of files may hold, as backslashes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def is_utf8(path: str) -> bool:

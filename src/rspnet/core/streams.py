@@ -14,6 +14,18 @@ CLOSED_PIPE_EXIT_CODE = 141
 """What a shell reports of a program that SIGPIPE ended."""
 
 
+def open_closed_streams() -> None:
+    """Lead a standard stream that the shell closed (`>&-`, `2>&-`) to nowhere.
+
+    Else the first file that is opened gets its number, here or in a worker, and what a library prints goes into it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115, PTH123 - for good
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+
+
 def print_any_name() -> None:
     """Let standard output take names of files that are no valid text: bytes of another encoding are shown as \\xNN."""
     if hasattr(sys.stdout, "reconfigure"):

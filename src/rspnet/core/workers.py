@@ -16,6 +16,8 @@ import errno
 import gc
 import multiprocessing
 import os
+import pickle
+import resource
 import signal
 import traceback
 from collections import deque
@@ -34,6 +36,8 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _QUEUED = 2  # tasks a worker holds: one at work, one waiting, so that it never idles between them
+_FEW_FILES = 1000
+"""Below this limit of open files results travel as copies: a tensor in shared memory takes a file until it is freed."""
 _SPARED = 3
 """Workers given up where file handles run out, so that this process has some for its own files."""
 _GRACE_SECONDS = 5.0
@@ -363,6 +367,7 @@ def _serve(work: Callable[[Any], Any], pipe: Connection, progress: Any, environm
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     report_to(progress)
+    few_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] < _FEW_FILES
     gc.freeze()  # what was imported stays: looking through it again and again doubled the time to open a long video
     with suppress(EOFError, OSError):
         while True:
@@ -374,4 +379,12 @@ def _serve(work: Callable[[Any], Any], pipe: Connection, progress: Any, environm
                 error.add_note("in a worker process:\n" + traceback.format_exc())
                 pipe.send((error, None))
             else:
-                pipe.send(answer)
+                _send(pipe, answer, as_copy=few_files)
+
+
+def _send(pipe: Connection, answer: object, *, as_copy: bool) -> None:
+    """Send to `Connection.recv`; without `as_copy` tensors go as memory that both processes share."""
+    if as_copy:
+        pipe.send_bytes(pickle.dumps(answer))
+    else:
+        pipe.send(answer)

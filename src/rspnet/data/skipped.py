@@ -13,7 +13,7 @@ from rich.console import Console
 
 from rspnet.core.distributed import rank
 from rspnet.core.errors import RSPNetError, TooManySkippedError
-from rspnet.core.files import write_text
+from rspnet.core.files import utf8, write_text
 
 SKIPPED = "skipped.csv"
 """What the file is called in a run folder."""
@@ -117,5 +117,4 @@ def tell_skipped(console: Console, skipped: Sequence[Skip], *, file: Path | None
 def _as_csv(rows: Iterable[tuple[str, str]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    # File names need not be valid UTF-8; the file must be.
-    return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+    return utf8(text.getvalue())

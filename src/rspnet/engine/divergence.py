@@ -107,4 +107,4 @@ def _as_csv(rows: Iterable[Mapping[str, Any]]) -> str:
             writer = csv.DictWriter(text, fieldnames=list(row), lineterminator="\n")
             writer.writeheader()
         writer.writerow(row)
-    return text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.getvalue()

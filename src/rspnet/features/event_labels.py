@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
+from rspnet.data.class_numbers import class_numbers
 
 BACKGROUND = "background"
 """The class of time in which none of the others happens; it makes no events."""
@@ -47,7 +48,8 @@ def read_labels(file: Path) -> list[Label]:
     as they are.
 
     Raises:
-        RSPNetError: the file cannot be read, lacks a column, or a row makes no sense (its line is named).
+        RSPNetError: the file cannot be read, lacks a column, a row makes no sense (its line is named), or two classes
+            have nearly the same name.
     """
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
@@ -70,7 +72,13 @@ def read_labels(file: Path) -> list[Label]:
             found.append(_label(dict(zip(header, (field.strip() for field in fields), strict=True)), where))
     if not found:
         raise RSPNetError(f"labels {str(file)!r}: no row below the header")
+    refuse_near_names({row.label for row in found}, source=f"labels {str(file)!r}")
     return found
+
+
+def refuse_near_names(classes: Collection[str], *, source: str) -> None:
+    """Raise `RSPNetError` where two classes (the background is always there) are most likely one by two spellings."""
+    class_numbers([*classes, BACKGROUND], source=source)
 
 
 def _label(row: Mapping[str, str], where: str) -> Label:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,7 +58,15 @@ def cells(start_s: Seconds, end_s: Seconds) -> tuple[Seconds, Seconds]:
     )
 
 
-def events_of(label: str, starts: Seconds, ends: Seconds, chances: Probabilities, rule: Rule) -> list[Event]:
+def events_of(
+    label: str,
+    starts: Seconds,
+    ends: Seconds,
+    chances: Probabilities,
+    rule: Rule,
+    *,
+    runs: Sequence[tuple[int, int]] | None = None,
+) -> list[Event]:
     """The events of one class in one video: hysteresis, then closing of gaps, then the least length.
 
     Args:
@@ -67,9 +75,10 @@ def events_of(label: str, starts: Seconds, ends: Seconds, chances: Probabilities
         ends: likewise.
         chances: probability of the class in each: [n].
         rule: how.
+        runs: `runs_of` where they are at least the rule's `low`, if that is known.
     """
     found: list[tuple[int, int]] = []  # first stretch, stretch behind the last one
-    for first, after in _runs(chances >= rule.low, starts, ends):
+    for first, after in runs_of(starts, ends, chances >= rule.low) if runs is None else runs:
         if chances[first:after].max() >= rule.high:
             joins = bool(found) and starts[first] - ends[found[-1][1] - 1] <= rule.gap_s + _ROUNDING
             found.append((found.pop()[0] if joins else first, after))
@@ -83,13 +92,15 @@ def events_of(label: str, starts: Seconds, ends: Seconds, chances: Probabilities
     return events
 
 
-def _runs(on: NDArray[np.bool_], starts: Seconds, ends: Seconds) -> Iterable[tuple[int, int]]:
+def runs_of(starts: Seconds, ends: Seconds, on: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and behind-last places of stretches that are on and touch one another."""
+    found: list[tuple[int, int]] = []
     apart = np.append(starts[1:] - ends[:-1] > _ROUNDING, True)
     changes = np.diff(np.concatenate([[False], on, [False]]).astype(np.int8))
     for first, after in zip(*(np.flatnonzero(changes == sign).tolist() for sign in (1, -1)), strict=True):
         cuts = (first + 1 + np.flatnonzero(apart[first : after - 1])).tolist()
-        yield from zip([first, *cuts], [*cuts, after], strict=True)
+        found += zip([first, *cuts], [*cuts, after], strict=True)
+    return found
 
 
 def timeline(

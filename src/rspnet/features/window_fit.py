@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
 from rspnet.features.event_labels import BACKGROUND, Label, Truth, is_exclusive, truth_of
-from rspnet.features.linear_probe import DEFAULT_STRENGTH, STRENGTHS, fitting, logistic, splitter_of
-from rspnet.features.timeline import Event, Rule, cells, events_of
+from rspnet.features.linear_maps import LinearMaps
+from rspnet.features.linear_probe import DEFAULT_STRENGTH, STRENGTHS, splitter_of
+from rspnet.features.timeline import Event, Rule, cells, events_of, runs_of
 from rspnet.features.timeline_scores import OVERLAPS, Counts, segment_counts
 from rspnet.features.window_classifier import Floats, chances
 
@@ -119,9 +120,9 @@ def fit_windows(
         suspects = used & free & (result.chances[:, events].max(axis=1) > _SUSPECT)
         used = used & ~suspects
         if suspects.any():
-            result = problem.cross_validate(used)
+            result = problem.cross_validate(used, strengths=(result.strength,))
     strength = DEFAULT_STRENGTH if result is None else result.strength
-    weights, bias = linear_map(x[used], holds[used], exclusive=exclusive, strength=strength)
+    weights, bias = LinearMaps(x[used], holds[used], exclusive=exclusive).at(strength)
     if result is not None:
         weights, bias = weights * result.slope[:, None], bias * result.slope + result.shift
     held_out = np.full(holds.shape, np.nan) if result is None else result.chances
@@ -145,6 +146,10 @@ def _drawn(free: NDArray[np.bool_], most: int, seed: int) -> NDArray[np.bool_]:
 
 def _check_classes(names: Sequence[str], holds: NDArray[np.bool_], exclusive: bool) -> None:
     for number, name in enumerate(names):
+        if not holds[:, number].any() and name == BACKGROUND:
+            raise ConfigError(
+                "--background: no window of the labelled videos is free of labels: label shorter parts, or leave it out"
+            )
         if not holds[:, number].any():
             raise ConfigError(
                 f"class {name!r}: no window lies in its labels (they must share half of a window): "
@@ -206,8 +211,11 @@ class _Problem:
     folds: int
     seed: int
 
-    def cross_validate(self, used: NDArray[np.bool_]) -> _Validated | None:
-        """The strength with the least held-out log loss, its calibration, and calibrated held-out chances."""
+    def cross_validate(self, used: NDArray[np.bool_], *, strengths: Sequence[float] = STRENGTHS) -> _Validated | None:
+        """The strength with the least held-out log loss, its calibration, and calibrated held-out chances.
+
+        Strengths are tried from the strongest regularisation on until the loss rises: weaker ones cost most.
+        """
         places = np.flatnonzero(used)
         units = [self.units[place] for place in places]
         splitter = splitter_of(self.spread[used], units, folds=self.folds, seed=self.seed)
@@ -215,69 +223,30 @@ class _Problem:
             return None
         numbers = {unit: number for number, unit in enumerate(dict.fromkeys(self.units))}
         of_window = np.array([numbers[unit] for unit in self.units])
-        logits = np.full((len(STRENGTHS), *self.holds.shape), np.nan)
         own = of_window[places]
-        for train, test in splitter.split(places, self.spread[used], own):
-            tested = np.isin(of_window, own[test])
-            for number, strength in enumerate(STRENGTHS):
-                weights, bias = linear_map(
-                    self.x[places[train]], self.holds[places[train]], exclusive=self.exclusive, strength=strength
-                )
-                logits[number, tested] = self.x[tested] @ weights.T + bias
+        parts = [
+            (
+                LinearMaps(self.x[rows], self.holds[rows], exclusive=self.exclusive, rough=True),
+                np.isin(of_window, own[test]),
+            )
+            for train, test in splitter.split(places, self.spread[used], own)
+            for rows in [places[train]]
+        ]
         # Units without a window that was used (all at borders) are in no fold.
-        known = used & ~np.isnan(logits[0]).any(axis=1)
-        losses = [log_loss(part[known], self.holds[known], exclusive=self.exclusive) for part in logits]
-        best = int(np.argmin(losses))
-        slope, shift = calibrate(logits[best][known], self.holds[known], exclusive=self.exclusive)
-        return _Validated(
-            STRENGTHS[best], slope, shift, chances(logits[best] * slope + shift, exclusive=self.exclusive)
-        )
-
-
-def linear_map(x: Floats, holds: NDArray[np.bool_], *, exclusive: bool, strength: float) -> tuple[Floats, Floats]:
-    """Logistic regression on standardised vectors, as a map of the vectors as they are: weights [C, D] and bias [C].
-
-    Args:
-        x: [n, D].
-        holds: [n, C].
-        exclusive: one regression over all classes (softmax), or one a class (sigmoid).
-        strength: inverse regularisation.
-    """
-    mean, scale = x.mean(axis=0), x.std(axis=0)
-    scale[scale < 1e-12] = 1.0
-    z = (x - mean) / scale
-    # The penalty knows no directions: fitted in the rows' own space, the map is the same and costs less.
-    z, axes = _turned(z) if len(z) < z.shape[1] else (z, None)
-    count = holds.shape[1]
-    weights, bias = np.zeros((count, z.shape[1])), np.full(count, -10.0)
-    with fitting():
-        if exclusive:
-            labels = holds.argmax(axis=1)
-            classes = np.unique(labels)
-            if len(classes) == 1:
-                bias[classes] = 10.0
-            else:
-                model = logistic(strength).fit(z, labels)
-                two = len(classes) == 2
-                weights[classes] = np.concatenate([-model.coef_, model.coef_]) / 2 if two else model.coef_
-                bias[classes] = np.concatenate([-model.intercept_, model.intercept_]) / 2 if two else model.intercept_
-        else:
-            for number in range(count):
-                own = holds[:, number]
-                if own.all() or not own.any():
-                    bias[number] = 10.0 if own.all() else -10.0
-                else:
-                    model = logistic(strength).fit(z, own)
-                    weights[number], bias[number] = model.coef_[0], model.intercept_[0]
-    weights = (weights if axes is None else weights @ axes) / scale
-    return weights, bias - weights @ mean
-
-
-def _turned(z: Floats) -> tuple[Floats, Floats]:
-    """Rows [n, D] as coordinates [n, r] on r <= n orthonormal axes [r, D]."""
-    left, sizes, axes = np.linalg.svd(z, full_matrices=False)
-    kept = sizes > 1e-10 * max(float(sizes[0]), 1e-300)
-    return left[:, kept] * sizes[kept], axes[kept]
+        known = used & np.any([tested for _, tested in parts], axis=0)
+        best = (np.inf, strengths[0], np.zeros(self.holds.shape))
+        for strength in strengths:
+            logits = np.full(self.holds.shape, np.nan)
+            for maps, tested in parts:
+                weights, bias = maps.at(strength)
+                logits[tested] = self.x[tested] @ weights.T + bias
+            loss = log_loss(logits[known], self.holds[known], exclusive=self.exclusive)
+            if loss >= best[0]:
+                break
+            best = loss, strength, logits
+        _, strength, logits = best
+        slope, shift = calibrate(logits[known], self.holds[known], exclusive=self.exclusive)
+        return _Validated(strength, slope, shift, chances(logits * slope + shift, exclusive=self.exclusive))
 
 
 def log_loss(logits: Floats, holds: NDArray[np.bool_], *, exclusive: bool) -> float:
@@ -353,6 +322,10 @@ def _best_rule(videos: Sequence[LabelledVideo], name: str, chances: Sequence[Flo
     leasts = (0.0, hop, min(lengths) / 2)
     known = [np.nan_to_num(own) for own in chances]
 
+    @cache  # many rules go on down to the same probability
+    def runs(place: int, low: float) -> list[tuple[int, int]]:
+        return runs_of(*stretches[place], known[place] >= low)
+
     @cache  # many rules make the same events
     def counted(place: int, events: tuple[Event, ...], overlap: float) -> Counts:
         return segment_counts(events, true[place], overlap)
@@ -360,8 +333,8 @@ def _best_rule(videos: Sequence[LabelledVideo], name: str, chances: Sequence[Flo
     for least, hops, share, high in product(leasts, _HOPS, _LOW_SHARES, _HIGHS):
         rule = Rule(high, high * share, hops * hop, least)
         score = 0.0
-        parts = zip(stretches, known, strict=True)
-        found = [tuple(events_of(name, *part, own, rule)) for part, own in parts]
+        parts = enumerate(zip(stretches, known, strict=True))
+        found = [tuple(events_of(name, *part, own, rule, runs=runs(place, rule.low))) for place, (part, own) in parts]
         for overlap in OVERLAPS:
             counts = (counted(place, events, overlap) for place, events in enumerate(found))
             score += overlap * sum(counts, start=Counts(0, 0, 0)).f1

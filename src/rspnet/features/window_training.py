@@ -11,6 +11,10 @@ from rspnet.features.timeline import Rule
 from rspnet.features.window_classifier import WindowClassifier
 from rspnet.features.window_fit import MOST_BACKGROUND, Fitted, LabelledVideo, choose_rules, fit_windows
 
+FOLDS = 5
+"""Folds of the cross-validation that chooses the regularisation and the rules, at most. With 3 of them five labels a
+class gave rules that joined events: F1@.5 of planted events 0.59 instead of 0.98."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -26,7 +30,7 @@ class Training:
 
     vectors: tuple[str, ...]
     background: bool
-    folds: int
+    folds: int = FOLDS
     seed: int = 0
     most_background: int = MOST_BACKGROUND
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
-from rspnet.core.files import atomic_path
+from rspnet.core.files import atomic_path, utf8
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.labelled.kinds import scored_split
 from rspnet.features.scores import Interval, confusion_matrix, score_table, top_k_hits
@@ -142,5 +142,5 @@ def _utf8(column: NDArray[Any]) -> NDArray[Any]:
     """A column, text that is not valid UTF-8 (as file names may be) spelled with backslashes."""
     if column.dtype.kind != "U":
         return column
-    texts = [text.encode("utf-8", "backslashreplace").decode("utf-8") for text in column.reshape(-1).tolist()]
+    texts = [utf8(text) for text in column.reshape(-1).tolist()]
     return np.array(texts, dtype=np.str_).reshape(column.shape)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
-from rspnet.core.files import atomic_path
+from rspnet.core.files import atomic_path, utf8
 from rspnet.video.reader import open_video
 
 _TRACE_FRAMES = 24
@@ -86,7 +86,7 @@ def contact_sheet(path: Path, rows: Sequence[SheetRow], *, title: str = "", dpi:
         _draw_row(figure, row, bottom / height, _TILE_INCHES / height, width=width)
     left = _GAP_INCHES / width
     bold: dict[str, Any] = {"fontsize": 13, "fontweight": "bold", "color": _INK, "va": "center"}
-    figure.text(left, 1 - 0.30 / height, title, parse_math=False, **bold)  # a file's name may hold a dollar
+    figure.text(left, 1 - 0.30 / height, utf8(title), parse_math=False, **bold)  # a file's name may hold a dollar
     note = "dark picture = motion trace, from early (violet) to late (yellow)   ·   frame: "
     figure.text(left, 0.14 / height, note + _legend(rows), fontsize=7.5, color=_GREY, va="center")
     with atomic_path(path) as temporary:
@@ -151,12 +151,12 @@ def _show(axes: Axes, tiles: Sequence[NDArray[np.uint8]], heading: str, colour: 
     for spine in axes.spines.values():
         spine.set_color(colour)
         spine.set_linewidth(line)
-    axes.set_title(heading, fontsize=8, color=_INK, pad=4, loc="left", parse_math=False)
+    axes.set_title(utf8(heading), fontsize=8, color=_INK, pad=4, loc="left", parse_math=False)
 
 
 def _write_labels(axes: Axes, labels: Sequence[str], colours: Sequence[str]) -> None:
     for number, (label, colour) in enumerate(zip(labels, colours, strict=True)):
-        text = label if len(label) <= 26 else label[:25] + "…"
+        text = utf8(label if len(label) <= 26 else label[:25] + "…")
         offset = (1, -5 - 72 * _LINE_INCHES * number)
         axes.annotate(
             text,

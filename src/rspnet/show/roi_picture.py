@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from rspnet.core.files import atomic_path
+from rspnet.core.files import atomic_path, utf8
 from rspnet.features.roi_maps import Explanation, Pair
 from rspnet.video.writer import write_video
 
@@ -64,7 +64,9 @@ def draw_strip(path: Path, rows: Sequence[Row], *, title: str, dpi: int = 110) -
     )
     top = height - _TOP_INCHES
     for name, frames, maps in rows:
-        figure.text(0.12 / width, (top - 0.17) / height, name, parse_math=False, fontsize=9, color=_INK, va="center")
+        figure.text(
+            0.12 / width, (top - 0.17) / height, utf8(name), parse_math=False, fontsize=9, color=_INK, va="center"
+        )
         top -= _TITLE_INCHES
         chosen = np.linspace(0, len(frames) - 1, columns).round().astype(int)
         for label, pictures in _lines(frames, maps):

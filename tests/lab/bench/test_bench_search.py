@@ -16,6 +16,8 @@ def test_an_indexed_library_finds_what_an_exact_search_finds(monkeypatch):
     for row in result["rows"]:
         assert row["recall_at_10"] >= 0.9
         assert 0 < row["p50_ms"] <= row["p99_ms"]
+    for place in ("", "folder_of_100_", "folder_of_2000_"):
+        assert 0 < result[f"clients_{place}p50_ms"] <= result[f"clients_{place}p99_ms"]
     assert result["added_videos"] == 20
     assert result["old_data_files"] > 0
     assert result["old_data_files_rewritten"] == 0

@@ -302,7 +302,12 @@ def test_classes_have_keys_and_names_of_their_own(labelling):
     for number in range(9):
         labelling.add_class(f"  class   {number} ")
     assert labelling.read().classes[0] == "class 0"
-    for name, message in (("x", "there are 9 classes"), ("class 0", "a class class 0 already"), (" ", "type the name")):
+    for name, message in (
+        ("x", "there are 9 classes"),
+        ("class 0", "a class class 0 already"),
+        ("CLASS 1", "nearly the same name"),
+        (" ", "type the name"),
+    ):
         with pytest.raises(RSPNetError, match=message):
             labelling.add_class(name)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -24,6 +26,8 @@ from rspnet.search.library_tables import About, ClipRows, FileRow, joined
 from rspnet.search.query import Library, Query, search
 
 DIM, WINDOWS, LATENT, NEIGHBOURS = 128, 40, 24, 10
+CLIENTS, FOLDERS = 8, (100, 2000)
+"""Threads that ask at the same time, and how many videos are in the folders that they ask within."""
 _VIDEOS_AT_ONCE = 500
 _ADDED_VIDEOS = 1000
 _BACKBONE, _CLIP = "r3d_18", ClipSettings(2.0, 1.0, 1, 16, 1, 112)
@@ -36,14 +40,15 @@ def bench_search(
 
     The vectors are unit vectors of low intrinsic dimension (24 of 128, with noise) that vary around a centre a video;
     motion and appearance are independent, which is the hardest case for one index of both. A query is a clip of the
-    library with noise. At last a real query, two seconds of 320 x 320 video, goes through the network (random
-    weights) to its hits, and more videos are added.
+    library with noise. Then eight clients ask at the same time, in the whole library and in one folder. At last a real
+    query, two seconds of 320 x 320 video, goes through the network (random weights) to its hits, and more videos are
+    added.
 
     Returns:
         {"rows": [{"alpha", "recall_at_10", "p50_ms", "p99_ms", "located_p50_ms"}], ...}: `p50_ms` is of the ten
-        nearest clips, `located_p50_ms` of ten aligned hits; then seconds to fill, index and open the library,
-        from a query's file to its hits (first and median), to add videos, and how many of the library's old data
-        files that rewrote.
+        nearest clips, `located_p50_ms` of ten aligned hits; then ms on the clock of ten aligned hits for one of the
+        clients; seconds to fill, index and open the library, from a query's file to its hits (first and median), to add
+        videos, and how many of the library's old data files that rewrote.
     """
     rng = numpy_rng("bench search")
     videos = num_clips // WINDOWS
@@ -62,6 +67,7 @@ def bench_search(
         chosen = rng.choice(len(motion), queries, replace=False)
         asked = [_unit(part[chosen] + 0.02 * rng.standard_normal((queries, DIM))) for part in (motion, appearance)]
         rows_of_table = [_row(store, asked, (motion, appearance), alpha=alpha) for alpha in (0.0, 0.5, 1.0)]
+        clients = _clients(store, asked, videos)
         real = _real_query(Path(folder), store)
         added = _adding(store, [_rows(n, motion, appearance, name="added") for n in range(min(added_videos, videos))])
     return {
@@ -70,6 +76,7 @@ def bench_search(
         "open_s": opened - indexed,
         "fill_s": filled - started,
         "build_index_s": indexed - filled,
+        **clients,
         **real,
         **added,
     }
@@ -168,11 +175,44 @@ def _row(
     }
 
 
+def _clients(store: Store, asked: list[NDArray[np.float32]], videos: int) -> dict[str, float]:
+    """Milliseconds from a query to ten hits with places for one of several clients, in all videos or in a folder."""
+    motion, appearance = asked
+    queries = [
+        Query(np.zeros(1), np.full(1, 2.0), motion[n : n + 1], appearance[n : n + 1]) for n in range(len(motion))
+    ]
+    places: dict[str, Collection[str] | None] = {"": None}
+    for size in FOLDERS:
+        places[f"folder_of_{size}_"] = [_path(number) for number in range(min(size, videos))]
+    found: dict[str, float] = {}
+    for name, within in places.items():
+
+        def wait(query: Query, within: Collection[str] | None = within) -> float:
+            started = perf_counter()
+            search(store, query, alpha=0.5, k=NEIGHBOURS, within=within)
+            return perf_counter() - started
+
+        wait(queries[0])
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            p50, p99 = np.quantile(list(pool.map(wait, queries)), [0.5, 0.99]) * 1000
+        found |= {f"clients_{name}p50_ms": float(p50), f"clients_{name}p99_ms": float(p99)}
+    return found
+
+
 def _vectors(rng: np.random.Generator, videos: int) -> NDArray[np.float32]:
     basis = rng.standard_normal((LATENT, DIM))
-    count = videos * WINDOWS
-    latent = rng.standard_normal((videos, LATENT)).repeat(WINDOWS, axis=0) + 0.5 * rng.standard_normal((count, LATENT))
-    return _unit(latent @ basis + 0.3 * LATENT**0.5 * rng.standard_normal((count, DIM)))
+    found = np.empty((videos * WINDOWS, DIM), np.float32)
+    for part in np.split(found, range(WINDOWS * _VIDEOS_AT_ONCE, len(found), WINDOWS * _VIDEOS_AT_ONCE)):
+        own = rng.standard_normal((len(part) // WINDOWS, LATENT)).repeat(WINDOWS, axis=0)
+        latent = own + 0.5 * rng.standard_normal((len(part), LATENT))
+        part[:] = _unit(latent @ basis + 0.3 * LATENT**0.5 * rng.standard_normal((len(part), DIM)))
+    return found
+
+
+def _path(number: int, name: str = "videos") -> str:
+    """Of a video, in a folder of `FOLDERS[0]` in one of `FOLDERS[1]`."""
+    small, large = (number // size for size in FOLDERS)
+    return f"/{name}/{large:03d}/{small:05d}/{number:06d}.mp4"
 
 
 def _unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -185,7 +225,7 @@ def _rows(
     own = slice(number * WINDOWS, (number + 1) * WINDOWS)
     window = np.arange(WINDOWS, dtype=np.int64)
     return ClipRows(
-        path=f"/{name}/{number:06d}.mp4",
+        path=_path(number, name),
         content=f"{name}-{number}",
         fps=25.0,
         width=320,

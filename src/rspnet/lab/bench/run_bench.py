@@ -66,7 +66,7 @@ def run_bench(config: BenchConfig) -> dict[str, Any]:
         case "search":
             from rspnet.lab.bench.bench_search import bench_search
 
-            return bench_search()
+            return bench_search(num_clips=config.library_clips)
         case "growth":
             from rspnet.lab.bench.bench_growth import bench_growth
 

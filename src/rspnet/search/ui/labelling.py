@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import numpy_rng
-from rspnet.features.event_labels import BACKGROUND, Label, find_paths, read_labels
+from rspnet.features.event_labels import BACKGROUND, Label, find_paths, read_labels, refuse_near_names
 from rspnet.features.linear_probe import require_sklearn
 from rspnet.features.read import StoredVideo
 from rspnet.features.spaces import unit_rows
@@ -37,7 +37,7 @@ from rspnet.search.query import Library
 
 MOST_CLASSES = 9
 """As many as there are keys."""
-_HOW = Training(("features",), background=True, folds=3, most_background=2000)
+_HOW = Training(("features",), background=True, most_background=500)
 _TRAINED_KEPT = 4
 
 
@@ -109,7 +109,7 @@ class Labelling:
         """Let a class exist.
 
         Raises:
-            RSPNetError: no name, one too many, or nowhere to keep it.
+            RSPNetError: no name, one too many, nearly that of another class, or nowhere to keep it.
         """
         name = " ".join(name.split())
         classes = self.read().classes
@@ -117,6 +117,7 @@ class Labelling:
             raise RSPNetError("type the name of the class first")
         if name in classes:
             raise RSPNetError(f"there is a class {name} already")
+        refuse_near_names([*classes, name], source="labels")
         if len(classes) >= MOST_CLASSES:
             raise RSPNetError(f"there are {MOST_CLASSES} classes, one for each of the keys 1 to 9: that is all")
         self._writable().add_class(name)
@@ -154,6 +155,7 @@ class Labelling:
         marks = [self._mark_of(path, row, lengths[path]) for path, rows in found.items() for row in rows]
         new = [mark for mark in dict.fromkeys(marks) if mark not in known]
         classes = {*now.classes, *(mark.label for mark in new)}
+        refuse_near_names(classes, source=repr(str(file)))
         if len(classes) > MOST_CLASSES:
             raise RSPNetError(f"with these labels there would be {len(classes)} classes: at most {MOST_CLASSES}")
         return Change(self._writable().change(new) if new else (), ()), len(new)

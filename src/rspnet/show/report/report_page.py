@@ -190,8 +190,7 @@ def write_page(path: Path, page: Page) -> None:
         lstrip_blocks=True,
     )
     text = environment.get_template(_TEMPLATE).render(page=page)
-    # File names need not be valid UTF-8; the page must be.
-    write_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    write_text(path, text)
 
 
 def _data_uri(content: bytes, kind: str) -> str:

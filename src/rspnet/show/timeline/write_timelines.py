@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rspnet.core.files import atomic_path, write_text
+from rspnet.core.files import atomic_path, utf8, write_text
 from rspnet.features.event_labels import BACKGROUND
 from rspnet.features.read import StoredVideo
 from rspnet.features.timeline import Event
@@ -76,7 +76,7 @@ class TimelineFiles:
             events: by their start.
         """
         count = len(video.start_s)
-        texts = [pa.repeat(pa.scalar(text, pa.string()), count) for text in (video.name, video.path)]
+        texts = [pa.repeat(pa.scalar(utf8(text), pa.string()), count) for text in (video.name, video.path)]
         chances = [pa.array(column, pa.float32()) for column in probabilities.T]
         times = [pa.array(video.start_s), pa.array(video.end_s)]
         self._waiting.append(pa.Table.from_arrays([*texts, *times, *chances], schema=self._schema))
@@ -94,7 +94,7 @@ class TimelineFiles:
         videos = sorted(self.videos, key=lambda video: video.path)
         write_text(self.folder / EVENTS, as_csv(videos))
         write_text(self.folder / "boris.tsv", as_boris(videos))
-        rows = [dict(zip(_EVENT_COLUMNS, row, strict=True)) for row in event_rows(videos)]
+        rows = [dict(zip(_EVENT_COLUMNS, (utf8(row[0]), *row[1:]), strict=True)) for row in event_rows(videos)]
         with atomic_path(self.folder / "events.parquet") as temporary:
             pq.write_table(pa.Table.from_pylist(rows, pa.schema(list(_EVENT_COLUMNS.items()))), temporary)
         for video, stem in zip(videos, file_stems([video.name for video in videos]), strict=True):
