@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rspnet import cli
 from rspnet.api.pretraining_plan import build_model, make_plan
 from rspnet.cli import COMMANDS, main, parse, resolve
 from rspnet.config.words import expand
+from rspnet.core import workers
 from rspnet.recipes import recipe_names, recipe_path
 
 PRETRAIN = ["pretrain", "--data.root", "videos", "--out", "run"]
@@ -234,3 +236,31 @@ def test_recipes_lists_and_prints(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in listed for name in recipe_names())
     assert main(["recipes", "pretrain/k400-c3d"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["model"]["backbone"] == "c3d"
+
+
+@pytest.mark.parametrize(
+    ("words", "early"),
+    [
+        (["search", "library", "a.mp4"], True),
+        (["embed", "videos", "--out=f"], True),
+        (["embed", "videos", "--out=f", "--num_workers=0"], False),
+        (["embed", "videos", "--out=f", "--on=ray"], False),
+        (["pretrain", "videos", "--out=f", "--data.num_workers=0"], False),
+        (["pretrain", "videos", "--dry_run"], False),
+        (["weights"], False),
+    ],
+)
+def test_readers_begin_before_the_command_imports(
+    words: list[str], early: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not where nothing, or no process of this machine, will read."""
+    began: list[str] = []
+
+    def no_command(name: str) -> object:
+        began.append(name)
+        return resolve(name) if name.startswith("rspnet.config.") else lambda *_: None
+
+    monkeypatch.setattr(cli, "resolve", no_command)
+    monkeypatch.setattr(workers, "start_early", began.extend)
+    assert main(words) == 0
+    assert (began[1] == "rspnet.data.loader") == early

@@ -31,6 +31,11 @@ class Command(NamedTuple):
     summary: str
     chooser: str | None = None
     """What gives options in place of the defaults: of (configuration, names of the options that are given)."""
+    readers: Sequence[str] = ()
+    """What processes that read the command's videos import; they begin with it while the command itself imports."""
+
+
+_READERS = ("rspnet.data.loader",)
 
 
 COMMANDS: dict[str, Command] = {
@@ -51,17 +56,25 @@ COMMANDS: dict[str, Command] = {
         "rspnet.commands.pretrain:pretrain",
         "learn from unlabelled videos",
         "rspnet.api.chosen_options:choose_pretraining",
+        readers=_READERS,
     ),
     "embed": Command(
-        "rspnet.config.embed:EmbedConfig", "rspnet.commands.embed:embed", "turn videos into feature vectors"
+        "rspnet.config.embed:EmbedConfig",
+        "rspnet.commands.embed:embed",
+        "turn videos into feature vectors",
+        readers=_READERS,
     ),
     "index": Command(
-        "rspnet.config.search:IndexConfig", "rspnet.search.index:index", "make a folder of videos searchable"
+        "rspnet.config.search:IndexConfig",
+        "rspnet.search.index:index",
+        "make a folder of videos searchable",
+        readers=_READERS,
     ),
     "search": Command(
         "rspnet.config.search:SearchConfig",
         "rspnet.search.search_command:search_command",
         "find videos by motion and appearance",
+        readers=_READERS,
     ),
     "serve": Command("rspnet.config.search:ServeConfig", "rspnet.search.ui.serve:serve", "search in the browser"),
     "classify fit": Command(
@@ -73,11 +86,13 @@ COMMANDS: dict[str, Command] = {
         "rspnet.config.classify:ClassifyRunConfig",
         "rspnet.commands.classify_run:classify_run",
         "find the moments of these classes in videos",
+        readers=_READERS,
     ),
     "probe": Command(
         "rspnet.config.probe:ProbeConfig",
         "rspnet.commands.probe:probe",
         "judge frozen features: linear, kNN, few labels",
+        readers=_READERS,
     ),
     "finetune": Command(
         "rspnet.config.finetune:FinetuneConfig",
@@ -89,12 +104,16 @@ COMMANDS: dict[str, Command] = {
         "rspnet.config.finetune:EvaluateConfig", "rspnet.commands.evaluate:evaluate", "test a fine-tuned run again"
     ),
     "predict": Command(
-        "rspnet.config.finetune:PredictConfig", "rspnet.commands.predict:predict", "name the classes of new videos"
+        "rspnet.config.finetune:PredictConfig",
+        "rspnet.commands.predict:predict",
+        "name the classes of new videos",
+        readers=_READERS,
     ),
     "retrieve": Command(
         "rspnet.config.retrieve:RetrieveConfig",
         "rspnet.commands.retrieve:retrieve",
         "score features by video retrieval",
+        readers=_READERS,
     ),
     "compare": Command(
         "rspnet.config.compare:CompareConfig",
@@ -202,7 +221,9 @@ def _run(words: Sequence[str]) -> int:
     try:
         words = import_plugins(words)
         command, rest = split_command(words)
-        config = choose_the_rest(command, rest, parse(command, rest))
+        config = parse(command, rest)
+        _start_readers(command, config)
+        config = choose_the_rest(command, rest, config)
         return int(resolve(COMMANDS[command].task)(config) or 0)
     except OtherRankError as error:
         return error.exit_code
@@ -218,6 +239,16 @@ def _run(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("rspnet: stopped", file=sys.stderr)
         return 130
+
+
+def _start_readers(command: str, config: Any) -> None:
+    """Let the processes that will read videos begin, where there will be any."""
+    asked_for = [getattr(part, "num_workers", None) for part in (config, getattr(config, "data", None))]
+    idle = 0 in asked_for or getattr(config, "dry_run", False) or getattr(config, "on", "here") != "here"
+    if COMMANDS[command].readers and not idle:
+        from rspnet.core.workers import start_early
+
+        start_early(COMMANDS[command].readers)
 
 
 def split_command(words: Sequence[str]) -> tuple[str, list[str]]:

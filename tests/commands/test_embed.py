@@ -26,6 +26,7 @@ from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.video_clips import VideoClips
 from rspnet.engine import runtime
 from rspnet.engine.checkpoint import save_checkpoint
+from rspnet.engine.multiply_adds import multiply_adds
 from rspnet.features.store import FeatureWriter
 from rspnet.video.reader import View
 
@@ -322,7 +323,7 @@ def test_the_cores_are_shared_by_network_and_readers_as_in_pre_training(
     monkeypatch.setattr(runtime, "available_cores", lambda: 16)
     assert embed(checkpoint, str(videos), "--out", str(tmp_path / "run")) == 0
     network = rspnet.load_pretrained(checkpoint).backbone
-    of_network = runtime.multiply_adds(network, (3, 4, 32, 32))
+    of_network = multiply_adds(network, (3, 4, 32, 32))
     assert set_to == [max(1, round(16 * of_network / (of_network + runtime._WORK_OF_LOADING)))] == [1]
     embedder = rspnet.Embedder(checkpoint, num_frames=64, size=224, device="cpu")
     embedder.share_cores(None)

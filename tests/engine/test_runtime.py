@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from rspnet.engine import runtime
-from rspnet.engine.runtime import multiply_adds, pick_threads_and_workers
+from rspnet.engine.multiply_adds import multiply_adds
+from rspnet.engine.runtime import pick_threads_and_workers
 from rspnet.models.registry import create_backbone
 
 CPU = torch.device("cpu")
@@ -59,11 +60,3 @@ def test_what_is_asked_for_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         got = pick_threads_and_workers(threads=threads, workers=workers, device=device, processes=1, work=work)
         assert got == chosen
-
-
-def test_multiply_adds_of_one_layer() -> None:
-    layer = torch.nn.Conv3d(3, 5, (1, 3, 3), padding=(0, 1, 1), bias=False)
-    weights = layer.weight.detach().clone()
-    assert multiply_adds(layer, (3, 4, 6, 7)) == 5 * 4 * 6 * 7 * 3 * 9
-    assert torch.equal(layer.weight, weights)
-    assert layer.training

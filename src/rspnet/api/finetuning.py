@@ -29,8 +29,9 @@ from rspnet.data.labelled_clips import LabelledBatch, LabelledClipDataset, Label
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.memory import training_bytes
+from rspnet.engine.multiply_adds import multiply_adds
 from rspnet.engine.processes import processes
-from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers, planned_device
+from rspnet.engine.runtime import pick_device, pick_precision, pick_threads_and_workers, planned_device
 from rspnet.engine.stop import SecondStop
 from rspnet.features.linear_probe import groups_of
 from rspnet.models.classifier import Classifier

@@ -14,9 +14,10 @@ from rspnet.core.errors import ConfigError
 from rspnet.core.rng import derive_seed
 from rspnet.data.sampler import epoch_steps
 from rspnet.engine.memory import saved_activation_bytes, state_bytes
+from rspnet.engine.multiply_adds import multiply_adds
 from rspnet.engine.optim import Schedule
 from rspnet.engine.processes import processes
-from rspnet.engine.runtime import multiply_adds, pick_device, pick_precision, pick_threads_and_workers, planned_device
+from rspnet.engine.runtime import pick_device, pick_precision, pick_threads_and_workers, planned_device
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.create import require_heads

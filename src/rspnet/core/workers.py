@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from time import monotonic
@@ -83,6 +84,12 @@ class Replace(Generic[Result]):
 def nothing_follows(_task: object, _result: object) -> Iterable[Any]:
     """The default of `ordered_map`: a result leads to no further task."""
     return ()
+
+
+def start_early(preload: Sequence[str]) -> None:
+    """Start the fork server now: it imports these modules while this process is still importing its own."""
+    forkserver.set_forkserver_preload(list(preload))
+    forkserver.ensure_running()
 
 
 def ordered_map(

@@ -11,7 +11,8 @@ import os
 import torch
 from torch import nn
 
-from rspnet.engine.runtime import multiply_adds, pick_threads_and_workers
+from rspnet.engine.multiply_adds import multiply_adds
+from rspnet.engine.runtime import pick_threads_and_workers
 
 _UNKNOWN_WORK = 10**15
 """Multiply-adds of a clip where nobody knows: far more than reading it costs."""

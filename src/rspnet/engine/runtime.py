@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from rspnet.core.errors import ConfigError
 
@@ -102,11 +99,3 @@ def pick_threads_and_workers(
         of_training = work()
         threads = max(1, round(cores * of_training / (of_training + _WORK_OF_LOADING)))
     return threads, max(1, cores // 4, cores - threads) if workers is None else workers
-
-
-def multiply_adds(module: nn.Module, clip_shape: tuple[int, int, int, int]) -> int:
-    """Multiply-adds of the forward pass of one clip [C, T, H, W], counted on the meta device."""
-    shadow = copy.deepcopy(module).to("meta").eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        shadow(torch.empty(1, *clip_shape, device="meta"))
-    return int(counter.get_total_flops()) // 2

@@ -214,9 +214,9 @@ class FeatureStore:
 
     def drop(self, paths: Sequence[str]) -> None:
         """Forget files: parts that hold their rows are written again without them, one atomic step a part."""
-        gone = pa.array(sorted(set(paths)), pa.string())
-        if not len(gone):
+        if not paths:
             return
+        gone = pa.array(sorted(set(paths)), pa.string())
         for part in self.parts():
             with _naming(part):
                 held = pq.read_table(part, columns=["path"])["path"]

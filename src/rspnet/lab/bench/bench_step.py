@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from rspnet.api.pretraining_plan import FORWARDS_PER_STEP
-from rspnet.engine.runtime import has_native_bf16, multiply_adds
+from rspnet.engine.multiply_adds import multiply_adds
+from rspnet.engine.runtime import has_native_bf16
 from rspnet.lab.bench.our_step import DECAY, LR, OurStep, random_views
 from rspnet.lab.bench.plain import plain_copy, plain_step, use_stock_convolutions
 from rspnet.models.registry import create_backbone
