@@ -1,6 +1,6 @@
 """Do the maps of `rspnet roi` (and of Why? on the page, of `report`) lie where two clips are alike?
 
-    python benchmarks/roi_places.py --out figures.json [--pairs 100] [--device cuda]
+    python benchmarks/roi_places.py --out figures.json [--pairs 100] [--random_init] [--device cuda]
 
 Pairs of drawn scenes with a figure planted at known places (rspnet.data.synthetic.planted) are explained by the shipped
 weights. Counted is how often the hottest place of a map (the middle of its best crop) lies in the figure's box: on the
@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from rspnet.data.augment import normalise
 from rspnet.data.synthetic.planted import PlantedClip, Shared, planted_pair
 from rspnet.features.roi_maps import CROP, crop_centres, crop_maps, crop_vectors, roi_maps
+from rspnet.pretext.create import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
 
 SEED = 0
@@ -40,15 +41,21 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--pairs", type=int, default=100, help="of each kind; twice as many maps")
     parser.add_argument("--model", default="rspnet-small")
+    parser.add_argument("--random_init", action="store_true", help="the control: the same network with fresh weights")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="kinds of pairs, such as 'act and outfit'; all by default"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = load_pretrained(options.model).eval().to(options.device)
+    model = load_pretrained(options.model)
+    model = (fresh_twin(model, seed=SEED) if options.random_init else model).eval().to(options.device)
     size = CROP * model.config["size"]
     figures: dict[str, Any] = {"pairs": options.pairs, "seed": SEED, "model": options.model}
+    figures["random_init"] = options.random_init
     with ProcessPoolExecutor(options.workers) as pool:
-        for shared in get_args(Shared):
+        for shared in options.only or get_args(Shared):
             for another in (False, True) if shared not in ("nothing", "no figure") else (False,):
                 draw = partial(planted_pair, shared=shared, another=another, seed=SEED, size=size)
                 pairs = list(pool.map(draw, range(options.pairs), chunksize=4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from rspnet.cli import main
 from rspnet.commands import demo
+from rspnet.data.clip_tasks import Speeds
 from rspnet.data.synthetic.acts import plan_acts
 from rspnet.features.snapshot import recall_at_1, speed_accuracy
 
@@ -60,6 +62,9 @@ def test_speed_accuracy_of_a_network_that_counts_change(tmp_path: Path) -> None:
     class Change:
         config = {"num_frames": 8, "size": 48}  # noqa: RUF012
 
+        def parameters(self) -> Iterator[torch.Tensor]:
+            return iter([torch.zeros(1)])
+
         def eval(self) -> Change:
             return self
 
@@ -70,5 +75,5 @@ def test_speed_accuracy_of_a_network_that_counts_change(tmp_path: Path) -> None:
             return Embeddings(unit, unit)
 
     records = read_folder(write_videos(tmp_path, count=24, num_frames=24, size=48))
-    accuracy = speed_accuracy(Change(), records, speeds=[2], rounds=3, seed=0)  # type: ignore[arg-type]
+    accuracy = speed_accuracy(Change(), records, played=Speeds((2,)), rounds=3, seed=0)  # type: ignore[arg-type]
     assert accuracy > 0.6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,23 @@ def test_names_bytes_and_facts_are_the_folders(videos: Path, shards: Path) -> No
     with open_video(plain[3].path) as video:
         assert (table["frames"][3].as_py(), table["fps"][3].as_py()) == (len(video), video.fps)
     assert [r.name for r in read_folder(folder_url(shards))] == [r.name for r in plain]
+
+
+@pytest.mark.parametrize("more", [(), ("--transcode",)])
+def test_a_dry_run_says_what_it_costs_and_writes_nothing(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...]
+) -> None:
+    folder = tmp_path / "videos"
+    shutil.copytree(videos, folder)
+    (folder / "broken.mp4").write_bytes(b"no video")
+    pack(folder, tmp_path / "out", "--dry_run", *more)
+    told = capsys.readouterr().out.strip()
+    assert told.startswith("11 videos to do, 0 done, of 11 tried 1 would be skipped ('broken.mp4': ")
+    found = re.search(r": about \d+ s on the CPU \(\d+ cores?\), 11 videos, (\d+) kB$", told)
+    assert found, told
+    size = sum(record.path.stat().st_size for record in read_folder(videos)) / 1e3
+    assert more or abs(int(found[1]) - size) < 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_tar_reads_them(videos: Path, shards: Path, tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import csv
 import json
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +17,10 @@ from helpers.clips_on_disk import TINY, write_videos
 from helpers.states import same
 from helpers.stopping import stop_after
 
+from rspnet.api import pretraining as pretraining_module
+from rspnet.api.pretraining_verdict import hold_out
 from rspnet.cli import main, parse
+from rspnet.data.annotations import VideoRecord, find_videos
 from rspnet.engine.checkpoint import LAST, load_checkpoint
 from rspnet.engine.curves import METRICS, read_curves
 
@@ -186,6 +191,43 @@ def test_dry_run_plans_for_gpus_of_another_machine(
     assert "2 x cuda, bf16" in text
     assert "no estimate of the time: the machine it is for is not this one" in text
     assert run(videos, tmp_path / "run", *words[1:]) == 2  # the run itself needs them
+
+
+def test_held_out_videos_are_not_trained_on_and_judge_the_run(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    real = pretraining_module.pretraining_batches
+
+    def watched(wanted: object, clips: object, records: Sequence[VideoRecord], *rest: object, **options: object) -> Any:
+        seen.append([record.name for record in records])
+        return real(wanted, clips, records, *rest, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pretraining_module, "pretraining_batches", watched)
+    out = tmp_path / "run"
+    assert run(videos, out, "--data.held_out=3", "--max_steps=2") == 0
+    ((trained),) = seen
+    whole = find_videos(str(videos), None)
+    assert len(trained) == 9
+    assert trained == [record.name for record in hold_out(whole, 3, seed=0)[0]]
+    assert trained == [record.name for record in whole if record.name in trained]  # their order stays
+    results = json.loads((out / "result.json").read_text())
+    assert (results["results"]["videos"], results["results"]["held_out"]) == (9, 3)
+    assert "on 3 videos that were not trained on, " in results["verdict"][0]
+    assert (out / "neighbours.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    assert run(videos, out, "--data.held_out=4", "--max_steps=2", "--resume") == 2
+    assert "--data.held_out is 4 but the run was started with 3" in capsys.readouterr().err
+    assert run(videos, tmp_path / "all", "--data.held_out=12") == 2
+    assert "--data.held_out 12: there are only 12 videos" in capsys.readouterr().err
+
+
+def test_which_videos_are_held_out_depends_on_names_and_seed_alone(tmp_path: Path) -> None:
+    records = [VideoRecord(tmp_path / name, name) for name in "abcdefgh"]
+    held = {name.name for name in hold_out(records, 3, seed=0)[1]}
+    assert held == {record.name for record in hold_out(records[::-1], 3, seed=0)[1]}
+    assert len({tuple(record.name for record in hold_out(records, 3, seed=seed)[1]) for seed in range(8)}) > 1
+    assert hold_out(records, 0, seed=0) == (records, [])
 
 
 def test_a_batch_larger_than_an_epoch_says_what_to_change(

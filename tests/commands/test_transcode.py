@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,27 @@ def test_a_folder(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert (target / "other" / "vfr.mkv").stat().st_mtime_ns == stamp
 
 
+def test_a_dry_run_says_what_it_costs_and_writes_nothing(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["transcode", str(source), "--out", str(tmp_path / "target"), "--num_workers=1", "--dry_run"]
+    assert main(arguments) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("4 videos to do, 0 done, of 4 tried 1 would be skipped ('other/broken.mp4': ")
+    assert re.search(r": about \d+ s on the CPU \(\d+ cores?\), 4 videos, \d+ kB$", told.strip())
+    assert not (tmp_path / "target").exists()
+
+
+def test_only_the_start_of_a_video_is_written_where_that_is_asked_for(source: Path, tmp_path: Path) -> None:
+    path = source / "a class" / "bframes.avi"
+    part = transcode_video(path, tmp_path / "part.mp4", **SETTINGS, most_frames=10)
+    assert (part.frames, part.bytes_before) == (10, round(path.stat().st_size / 4))
+    assert part.bytes_after == (tmp_path / "part.mp4").stat().st_size
+    with open_video(tmp_path / "part.mp4") as start:
+        frames = start.frames_at(range(len(start)))
+        assert [read_barcode(np.repeat(np.repeat(frame, 2, 0), 2, 1)) for frame in frames] == [*range(10)]
+
+
 def test_annotation_lists_of_data_sets_stay_usable(tmp_path: Path) -> None:
     source, target = tmp_path / "ucf101", tmp_path / "small"
     lists = source / "ucfTrainTestlist"
@@ -104,8 +126,8 @@ def test_annotation_lists_of_data_sets_stay_usable(tmp_path: Path) -> None:
 def test_a_failed_check_leaves_no_file(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = transcode_module._pictures
 
-    def shifted(video: object, size: tuple[int, int]) -> object:
-        pictures = list(real(video, size))  # type: ignore[arg-type]
+    def shifted(video: object, size: tuple[int, int], count: int) -> object:
+        pictures = list(real(video, size, count))  # type: ignore[arg-type]
         return iter(pictures[1:] + pictures[:1] if size == (120, 160) else pictures)
 
     monkeypatch.setattr(transcode_module, "_pictures", shifted)

@@ -15,32 +15,40 @@ from rspnet.config.pretrain import PretrainConfig
 from rspnet.config.words import named_in
 
 
-def chosen(choice: Choice) -> tuple[str, int, int, int, int]:
-    """Recipe, batch, queue, steps and visits an epoch."""
+def chosen(choice: Choice) -> tuple[str, int, int, int, int, int]:
+    """Recipe, batch, queue, steps, visits an epoch and videos held out."""
     config = parse_words(PretrainConfig, ["videos"], command="pretrain", defaults=choice.options())
     data = config.data
-    return choice.recipe, data.batch_size, config.model.queue_size, config.max_steps, data.clips_per_video
+    return (
+        choice.recipe,
+        data.batch_size,
+        config.model.queue_size,
+        config.max_steps,
+        data.clips_per_video,
+        data.held_out,
+    )
 
 
 @pytest.mark.parametrize(
     ("num_videos", "device", "expected"),
     [
-        (10, "cpu", (SMALL, 4, 2, 500, 8)),
-        (128, "cpu", (SMALL, 32, 32, 500, 5)),
-        (1_000, "cpu", (SMALL, 32, 192, 625, 1)),
-        (100_000, "cpu", (SMALL, 32, 192, MOST_STEPS_CPU, 1)),
-        (10, "cuda", (SMALL, 4, 2, 500, 8)),
-        (128, "cuda", (SMALL, 32, 32, 500, 5)),
-        (1_000, "cuda", (SMALL, 32, 192, 625, 1)),
-        (100_000, "cuda", (PUBLISHED, 64, 16_384, 312_500, 1)),
+        (10, "cpu", (SMALL, 4, 2, 500, 8, 0)),
+        (128, "cpu", (SMALL, 32, 29, 500, 6, 12)),
+        (1_000, "cpu", (SMALL, 32, 192, 562, 1, 100)),
+        (100_000, "cpu", (SMALL, 32, 192, MOST_STEPS_CPU, 1, 100)),
+        (10, "cuda", (SMALL, 4, 2, 500, 8, 0)),
+        (128, "cuda", (SMALL, 32, 29, 500, 6, 12)),
+        (1_000, "cuda", (SMALL, 32, 192, 562, 1, 100)),
+        (100_000, "cuda", (PUBLISHED, 64, 16_384, 312_188, 1, 100)),
     ],
 )
 def test_by_number_of_videos(
-    num_videos: int, device: Literal["cpu", "cuda"], expected: tuple[str, int, int, int, int]
+    num_videos: int, device: Literal["cpu", "cuda"], expected: tuple[str, int, int, int, int, int]
 ) -> None:
     choice = choose_settings(Circumstances(num_videos, 300, device))
     assert chosen(choice) == expected
-    assert set(choice.reasons) == {"recipe", "clip", "batch", "queue", "steps"}
+    few = {"skipped"} if num_videos < 1_000 else set()
+    assert set(choice.reasons) == {"recipe", "clip", "batch", "queue", "steps", "held out", *few}
     words = shlex.split(f"videos {choice.words()}")
     assert parse("pretrain", words) == parse_words(
         PretrainConfig, ["videos"], command="pretrain", defaults=choice.options()
@@ -50,12 +58,15 @@ def test_by_number_of_videos(
 @pytest.mark.parametrize("num_videos", [1, 2, 3, 7, 31, 33, 63, 64, 257, 9_999, 10_000, 240_000])
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_every_choice_can_be_trained(num_videos: int, device: Literal["cpu", "cuda"]) -> None:
-    recipe, batch, queue, steps, visits = chosen(choose_settings(Circumstances(num_videos, None, device)))
+    recipe, batch, queue, steps, visits, held = chosen(choose_settings(Circumstances(num_videos, None, device)))
+    assert held <= num_videos // 10
+    assert (held > 0) == (num_videos >= 100)
+    num_videos -= held
     assert 2 <= batch <= max(2, num_videos // 2)
     assert 1 <= queue <= max(1, num_videos // 4)
     assert steps >= 500
     assert num_videos * visits // batch >= 20  # steps of an epoch
-    assert (recipe == PUBLISHED) == (device == "cuda" and num_videos >= 10_000)
+    assert (recipe == PUBLISHED) == (device == "cuda" and num_videos + held >= 10_000)
 
 
 @pytest.mark.slow
@@ -98,7 +109,8 @@ def test_the_table_in_the_documents_is_what_is_chosen() -> None:
         ("my_videos --recipe pretrain/small-cpu", False),
         ("my_videos --config mine.yaml", False),
         ("my_videos --data.size=64", False),
-        ("my_videos --max_steps 10", False),
+        ("my_videos --max_steps 10 --data.held_out 5 --dry_run", True),
+        ("my_videos --epochs 3", True),
     ],
 )
 def test_nothing_is_chosen_where_something_was_said(words: str, undecided: bool) -> None:

@@ -156,7 +156,7 @@ def test_files_and_folders_of_one_run_are_told_apart(tmp_path: Path, monkeypatch
         ("path,label\na.mp4,1\n,2\n", "line 3: the path is empty"),
         ("a.mp4\n\nb.mp4\na.mp4\n", "line 4: 'a.mp4' is already listed in line 1"),
         ("a.mp4 1\nb.mp4\n", "line 2: either every video has a label or none"),
-        ("c.mp4\nd.mp4\n", "none of the 2 videos listed"),
+        ("c.mp4\nd.mp4\n", "none of 2 videos listed"),
         (
             "file,class\na.mp4,1\n",
             "line 2: either every video has a label or none.* expected a table .*header names a column path",

@@ -193,7 +193,9 @@ def test_short_shared_memory_is_said_before_the_start(folder: Path, monkeypatch:
     data = dataset(folder)
     monkeypatch.setattr(reading, "_SHARED_MEMORY", folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, 2**18))  # type: ignore[attr-defined]
-    with pytest.raises(RSPNetError, match=r"shared memory \(.*\) has 0 MiB free, 2 workers need 1: use fewer workers"):
+    with pytest.raises(
+        RSPNetError, match=r"shared memory \(.*\) has 0 MiB free, 1 are needed for 2 workers: use fewer workers"
+    ):
         make_loader(data, sampler(data), num_workers=2)
     assert make_loader(data, sampler(data), num_workers=0)
 

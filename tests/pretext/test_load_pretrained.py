@@ -193,17 +193,17 @@ def changed_state(**changes: Any) -> dict[str, Any]:
             lambda: own_file(
                 model=changed_state(**{"queue.keys": torch.full_like(own_file()["model"]["queue.keys"], torch.nan)})
             ),
-            r"1 tensors hold NaN or infinity \(queue\.keys\)",
+            r"NaN or infinity in 1 tensor \(queue\.keys\)",
         ),
         (
             lambda: own_file(
                 model={k: v * torch.inf if v.is_floating_point() else v for k, v in changed_state().items()}
             ),
-            r"\d+ tensors hold NaN or infinity \(.*, \.\.\.\): the training that made them has diverged",
+            r"NaN or infinity in \d+ tensors \(.*, \.\.\.\): the training that made them has diverged",
         ),
         (
             lambda: {"state_dict": {k: v * torch.nan for k, v in nearly(1.0).items()}},
-            r"\d+ tensors hold NaN or infinity",
+            r"NaN or infinity in \d+ tensors?",
         ),
         (lambda: own_file(task="finetune", model_config={"backbone": "c3d", "input": "rgb"}), "'num_classes'"),
     ],

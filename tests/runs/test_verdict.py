@@ -17,8 +17,9 @@ from rspnet.runs.verdict import Verdict, rank_line, report_command, rsp_line, sc
     [
         (0.52, 640, "nothing of speed is learned yet"),
         (0.9, 4, "nothing of speed is learned yet"),  # four answers may all be luck
-        (0.56, 64_000, "little of speed is learned"),
-        (0.81, 6_400, "speed is seen"),
+        (0.56, 64_000, "hardly more than fresh weights tell"),
+        (0.66, 640, "hardly more than fresh weights tell"),
+        (0.81, 6_400, "speed is learned"),
     ],
 )
 def test_rsp_is_judged_against_guessing(accuracy: float, clips: int, judged: str) -> None:
@@ -26,6 +27,14 @@ def test_rsp_is_judged_against_guessing(accuracy: float, clips: int, judged: str
     assert judged in line
     assert line.startswith(f"RSP: {accuracy:.0%} right")
     assert "guessing gives 50 %" in line
+
+
+def test_the_line_says_which_videos_judged() -> None:
+    assert "on new clips of the training videos," in rsp_line(0.8, 96)
+    line = rsp_line(0.8, 96, held_out=12, fresh=0.55)
+    assert "on 12 videos that were not trained on, 55% before training," in line
+    assert line.endswith("speed is learned")
+    assert "hardly more than fresh weights" in rsp_line(0.8, 96, held_out=12, fresh=0.7)
 
 
 def test_equal_vectors_are_called_collapsed() -> None:

@@ -23,7 +23,13 @@ from rspnet.pretext.methods import method_names
 from rspnet.pretext.pretrained import config_of_weights
 from rspnet.runs.run_folder import CONFIG
 
-_OF_THE_MACHINE = ("root", "list", "num_workers", "max_skipped")
+_OF_THE_MACHINE = ("root", "list", "num_workers")
+
+
+_NOTHING_CHOSEN = (
+    "options of what is learned are given and no recipe, so all others are the paper's (R3D-18, 16 frames of 112², "
+    "batch 64): --recipe pretrain/small-cpu has those of a small network"
+)
 
 
 def choose_pretraining(config: PretrainConfig, names: Sequence[str]) -> dict[str, Any]:
@@ -46,7 +52,9 @@ def choose_pretraining(config: PretrainConfig, names: Sequence[str]) -> dict[str
         print_note(console, f"settings as in {str(file)!r}")
         return _of_run(file)
     has_file = "recipe" in names or "config" in names
-    chosen = _chosen(config, console) if undecided or (config.weights is not None and not has_file) else {}
+    chosen = _chosen(config, console, names) if undecided or (config.weights is not None and not has_file) else {}
+    if not chosen and not has_file:
+        print_note(console, _NOTHING_CHOSEN)
     if config.weights is None:
         return chosen
     network = _of_weights(config_of_weights(config.weights))
@@ -88,13 +96,20 @@ def _of_weights(known: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": network, "data": clip | {"base_speed": base, "speeds": [2 * base]}}
 
 
-def _chosen(config: PretrainConfig, console: PlainConsole) -> dict[str, Any]:
+def _chosen(config: PretrainConfig, console: PlainConsole, names: Sequence[str]) -> dict[str, Any]:
+    """What was chosen and is not given; printed."""
     records = find_videos(config.data.root, config.data.list)
     found = planned_device(config.engine.device) if config.dry_run else pick_device(config.engine.device)
     device: Literal["cpu", "cuda"] = "cuda" if found.type == "cuda" else "cpu"
     workers = max(1, available_cores() // 2) if config.data.num_workers is None else config.data.num_workers
     frames = short_length(records, workers=workers)
     choice = choose_settings(Circumstances(len(records), frames, device, config.weights is not None))
+    if {"max_steps", "epochs"} & set(names):
+        choice = choice.without("max_steps", "steps")
+    if "data.held_out" in names:
+        choice = choice.without("data.held_out", "held out")
+    if "data.max_skipped" in names:
+        choice = choice.without("data.max_skipped", "skipped")
     table = Table(show_header=False, box=None, title="chosen for these videos and this machine", title_justify="left")
     for name, reason in choice.reasons.items():
         table.add_row(name, reason)

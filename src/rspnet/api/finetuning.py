@@ -17,6 +17,8 @@ from rspnet.config.finetune import FinetuneConfig
 from rspnet.config.old_words import in_new_settings
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.console import PlainConsole
+from rspnet.core.cost import as_bytes
+from rspnet.core.counts import counted
 from rspnet.core.distributed import rank
 from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
@@ -61,8 +63,10 @@ class Videos:
 
     def __str__(self) -> str:
         """How many there are."""
-        parts = f"{len(self.train)} training, {len(self.validation)} validation, {len(self.test)} test videos"
-        return f"{parts}, {len(self.class_names)} classes"
+        parts = (
+            f"{len(self.train)} training, {len(self.validation)} validation, {counted(len(self.test), 'test video')}"
+        )
+        return f"{parts}, {counted(len(self.class_names), 'class')}"
 
 
 def finetuning_videos(config: FinetuneConfig) -> tuple[Videos, FinetuneConfig]:
@@ -119,7 +123,7 @@ def carve_validation(
         if count >= len(own):
             raise ConfigError(
                 f"--validation_share {share}: leaves class {members[0][1].class_name or label} "
-                f"({len(own)} videos or groups) no training video"
+                f"(videos or groups: {len(own)}) no training video"
             )
         chosen |= {own[place] for place in numpy_rng(seed, "validation", label).permutation(len(own))[:count]}
     marked = list(zip(units, records, strict=True))
@@ -212,8 +216,10 @@ class Finetuning:
         """Say what will be done."""
         engine = self.engine
         console.print(
-            f"{self.videos}; {total_steps} steps of {self.config.clips.batch_size} clips; {self.model.backbone.name} "
-            f"on {engine.device.type}, {engine.precision}, {engine.threads} threads, {self.workers} loader workers",
+            f"{self.videos}; {counted(total_steps, 'step')} of {counted(self.config.clips.batch_size, 'clip')}; "
+            f"{self.model.backbone.name} "
+            f"on {engine.device.type}, {engine.precision}, {counted(engine.threads, 'thread')}, "
+            f"{counted(self.workers, 'loader worker')}",
             highlight=False,
         )
         if self.config.protocol == "official":
@@ -228,7 +234,7 @@ class Finetuning:
         job, clips = self.job(), self.config.clips
         job.announce(console)
         console.print(f"memory: about {self.memory() / 2**30:.1f} GiB a process")
-        console.print(f"disk: about {disk_of(job, keep=self.engine.keep)} of checkpoints")
+        console.print(f"disk: about {as_bytes(disk_of(job, keep=self.engine.keep))} of checkpoints")
         local, nodes = processes(devices=self.engine.devices, num_nodes=self.engine.num_nodes)
         few = replace(clips, batch_size=min(CLIPS_OF_A_GROUP, clips.batch_size))
         engine = replace(self.config.engine, devices=1, num_nodes=1)

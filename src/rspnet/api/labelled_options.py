@@ -27,7 +27,7 @@ def labelled_records(data: LabelledDataConfig, split: Split) -> list[VideoRecord
     records = read_labelled(**asdict(data), split=split)
     if split == "train" and len({record.label for record in records}) == 1:
         raise RSPNetError(
-            f"--data.root {data.root!r}: all {len(records)} training videos are of one class, "
+            f"--data.root {data.root!r}: all training videos ({len(records)}) are of one class, "
             f"{records[0].class_name!r}: there is nothing to tell apart, name data of two classes or more"
         )
     return records

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -20,8 +19,11 @@ from rspnet.api.pretraining_plan import (
     too_few_videos,
     window_of,
 )
+from rspnet.api.pretraining_verdict import hold_out, pretraining_verdict
 from rspnet.api.training_options import optimizer_of
 from rspnet.config.pretrain import PretrainConfig
+from rspnet.core.cost import as_bytes
+from rspnet.core.counts import counted
 from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
@@ -34,10 +36,8 @@ from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import SKIPPED
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
-from rspnet.engine.diagnostics import vector_spread
 from rspnet.engine.stop import SecondStop
 from rspnet.pretext.base import PretextModel
-from rspnet.pretext.queue import KeyQueue
 from rspnet.pretext.speed import views_of
 from rspnet.runs.built_in import other_than_built_in
 from rspnet.runs.pretraining_data import PretrainingClips, pretraining_batches, survey_videos
@@ -45,7 +45,6 @@ from rspnet.runs.resume import training_settings
 from rspnet.runs.run_folder import plain, write_result
 from rspnet.runs.training import BatchShare, Engine, Job, Outcome, TrainingProcess, train
 from rspnet.runs.training_preview import CLIPS_OF_A_GROUP, disk_of, say_time
-from rspnet.runs.verdict import Verdict, rank_line, report_command, rsp_line
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ class Pretraining:
     records: Sequence[VideoRecord]
     plan: Plan
     model: PretextModel
+    held_out: Sequence[VideoRecord] = ()
 
     @classmethod
     def of(cls, config: PretrainConfig) -> Pretraining:
@@ -64,16 +64,21 @@ class Pretraining:
         Raises:
             RSPNetError: no videos, or options that do not go with them or with this machine.
         """
-        records = find_videos(config.data.root, config.data.list)
+        found = find_videos(config.data.root, config.data.list)
+        if config.data.held_out >= len(found):
+            raise ConfigError(f"--data.held_out {config.data.held_out}: there are only {counted(len(found), 'video')}")
+        records, held_out = hold_out(found, config.data.held_out, seed=config.seed)
         plan = make_plan(config, num_videos=len(records))
         if config.data.batch_size % (plan.world_size * config.model.virtual_ranks):
-            groups = f"{plan.world_size} ranks x {config.model.virtual_ranks} virtual ranks"
+            groups = f"{counted(plan.world_size, 'rank')} x {counted(config.model.virtual_ranks, 'virtual rank')}"
             raise ConfigError(f"--data.batch_size {config.data.batch_size} does not divide by {groups}")
-        return cls(config, records, plan, build_model(config))
+        return cls(config, records, plan, build_model(config), held_out)
 
     def announce(self, console: Console) -> None:
         """Print the plan, its warnings, and how many videos will be skipped."""
         print_plan(self.plan, self.config, self.model, console)
+        if self.held_out:
+            console.print(f"not trained on, but judged by: {counted(len(self.held_out), 'video')}", highlight=False)
         for warning in self.plan.warnings:
             print_note(console, warning)
         survey_videos(
@@ -92,18 +97,31 @@ class Pretraining:
             ConfigError: the run could not start with so few videos; the plan is printed before.
         """
         self.announce(console)
-        plan, data = self.plan, self.config.data
-        console.print(f"disk: about {disk_of(self.job(), keep=self.config.engine.keep)} of checkpoints")
+        plan = self.plan
+        console.print(f"disk: about {as_bytes(self.disk)} of checkpoints")
         if fault := too_few_videos(self.config, len(self.records)):
             raise ConfigError(fault)
-        groups = self.config.model.virtual_ranks
+        size = {"clips": self.clips_of_a_process, "steps": plan.total_steps, "workers": plan.workers}
+        say_time(console, self.tried, **size, device=plan.device)
+
+    @property
+    def disk(self) -> int:
+        """Bytes of its checkpoints."""
+        return disk_of(self.job(), keep=self.config.engine.keep)
+
+    @property
+    def clips_of_a_process(self) -> int:
+        """Clips of a step that one process trains on."""
+        return self.config.data.batch_size // self.plan.world_size
+
+    def tried(self) -> tuple[Job, Engine]:
+        """The same with few clips a step on one process that reads by itself: to measure what a clip costs."""
+        data, groups = self.config.data, self.config.model.virtual_ranks
         clips = groups * min(CLIPS_OF_A_GROUP, data.batch_size // groups)
         engine = replace(self.config.engine, devices=1, num_nodes=1)
         small = replace(self.config, data=replace(data, batch_size=clips), engine=engine)
-        tried = replace(self, config=small, plan=replace(plan, workers=0, world_size=1))
-        share = data.batch_size // plan.world_size
-        size = {"clips": share, "steps": plan.total_steps, "workers": plan.workers}
-        say_time(console, lambda: (tried.job(), tried.engine()), **size, device=plan.device)
+        tried = replace(self, config=small, plan=replace(self.plan, workers=0, world_size=1))
+        return tried.job(), tried.engine()
 
     def job(self) -> Job:
         """The training, described whole."""
@@ -196,33 +214,16 @@ class Pretraining:
             "last": {name: float(value) for name, value in last.items()},
             "seconds_since_start_or_resume": round(outcome.seconds, 1),
             "videos": len(self.records),
+            "held_out": len(self.held_out),
             "skipped": outcome.skipped,
             "checkpoint": LAST,
         }
-        verdict = self.verdict()
+        verdict = pretraining_verdict(config, self.plan, self.model, self.records, self.held_out)
         ending = verdict.as_ending()
         write_result(folder, command="pretrain", protocol=protocol, results=results, ending=ending)
-        skipped = f"; {outcome.skipped} of {len(self.records)} videos skipped, see {SKIPPED}"
+        skipped = f"; {outcome.skipped} of {counted(len(self.records), 'video')} skipped, see {SKIPPED}"
         outcome.console.print(f"done: {folder / LAST}{skipped if outcome.skipped else ''}", highlight=False)
         verdict.print_to(outcome.console)
-
-    def verdict(self) -> Verdict:
-        """How the training went, from its curves and the vectors that it left in the queue, and what comes next."""
-        config, folder = self.config, Path(self.config.out)
-        lines: list[str] = []
-        videos = shlex.quote(str(config.data.list or config.data.root))
-        rows = read_curves(folder / METRICS) if "csv" in config.engine.loggers else []
-        last = [row for row in rows if int(row["step"]) > self.plan.total_steps - self.plan.steps_per_epoch]
-        told = [float(row["motion_accuracy"]) for row in last if "motion_accuracy" in row]
-        if told:
-            steps = min(self.plan.steps_per_epoch, self.plan.total_steps)
-            lines.append(rsp_line(sum(told) / len(told), steps * config.data.batch_size))
-        queue = getattr(self.model, "queue", None)
-        if isinstance(queue, KeyQueue):
-            keys = queue.keys[: self.plan.total_steps * config.data.batch_size].float().cpu()
-            lines.append(rank_line(vector_spread(keys), count=len(keys), length=keys.shape[1]))
-        library = f"rspnet index {videos} --weights {shlex.quote(config.out)} --out library"
-        return Verdict(lines, [report_command(folder), (library, "make the videos searchable")])
 
 
 def run_pretraining(config: PretrainConfig, *, second_stop: SecondStop = "exit") -> Outcome:

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from rspnet.api.training_options import make_schedule
 from rspnet.config.pretrain import PretrainConfig
+from rspnet.core.counts import counted, of_number
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import derive_seed
 from rspnet.data.sampler import epoch_steps
@@ -90,7 +91,7 @@ def too_few_videos(config: PretrainConfig, num_videos: int) -> str:
     if epoch_steps(num_videos, data.batch_size, clips_per_video=data.clips_per_video):
         return ""
     return (
-        f"--data.batch_size {data.batch_size} is larger than an epoch: {num_videos} videos x "
+        f"--data.batch_size {data.batch_size} is larger than an epoch: {counted(num_videos, 'video')} x "
         f"--data.clips_per_video {data.clips_per_video}; lower the one or raise the other"
     )
 
@@ -105,7 +106,7 @@ def _multiply_adds_per_clip(config: PretrainConfig) -> int:
 def print_plan(plan: Plan, config: PretrainConfig, model: PretextModel, console: Console) -> None:
     """Print the plan as a table."""
     played = config.model.clips(config.data.played).speeds
-    speeds = f"speed{'s' * (len(played) > 1)} {' and '.join(map(str, played))}"
+    speeds = f"{of_number(len(played), 'speed')} {' and '.join(map(str, played))}"
     rows = {
         "videos": f"{plan.num_videos:,}",
         "clip": f"{config.data.num_frames} frames x {config.data.size}², {speeds}",
@@ -114,8 +115,8 @@ def print_plan(plan: Plan, config: PretrainConfig, model: PretextModel, console:
         f"{plan.multiply_adds / 1e9:.2g} G multiply-adds a clip, method {config.model.method}",
         "steps": f"{plan.total_steps:,} of {config.data.batch_size} clips ({plan.steps_per_epoch:,} an epoch)",
         "learning rate": f"{plan.schedule.peak:g} ({config.optim.name}, {config.optim.schedule})",
-        "machine": f"{plan.world_size} x {plan.device.type}, {plan.precision}, {plan.threads} threads, "
-        f"{plan.workers} loader workers each",
+        "machine": f"{plan.world_size} x {plan.device.type}, {plan.precision}, {counted(plan.threads, 'thread')}, "
+        f"{counted(plan.workers, 'loader worker')} each",
         "memory": f"about {memory_estimate(plan, config, model) / 2**30:.1f} GiB a process",
     }
     table = Table(show_header=False, box=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from rspnet.features.window_fit import Fitted, LabelledVideo
 from rspnet.features.window_scores import class_scores, segment_scores, too_little
 from rspnet.features.window_training import FOLDS, Training, train_classifier
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.runs.verdict import Verdict
 
 
 def classify_fit(config: ClassifyFitConfig) -> None:
@@ -105,7 +107,9 @@ def _show(results: dict[str, Any], fitted: Fitted, folder: Path) -> None:
     if not results["segments"]:
         why = "label parts of videos and add --background" if BACKGROUND not in fitted.names else "label more moments"
         print_note(console, f"how events are made was not chosen on the labels (half, no gaps closed): {why}")
-    console.print(f"classifier: {folder / CLASSIFIER}", soft_wrap=True)
+    console.print(f"classifier: {folder / CLASSIFIER}")
+    run = f"rspnet classify run {shlex.quote(str(folder))} VIDEOS --out timeline"
+    Verdict((), [(run, "find these moments in other videos")]).print_to(console)
 
 
 def _percent(score: dict[str, float | None]) -> str:

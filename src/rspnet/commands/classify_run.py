@@ -8,6 +8,7 @@ from rspnet.api.open_embedder import open_embedder
 from rspnet.config.classify import ClassifyRunConfig
 from rspnet.config.view import EvenViewConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.counts import counted
 from rspnet.core.distributed import rank
 from rspnet.core.errors import CheckpointError, ConfigError, RSPNetError
 from rspnet.core.files import sha256_of
@@ -66,7 +67,9 @@ def classify_run(config: ClassifyRunConfig) -> int:
         results={"videos": len(files.videos), "windows": files.windows, "events": events, "skipped": skipped},
     )
     console = PlainConsole(stderr=True)
-    console.print(f"{len(files.videos)} videos, {events} events: {folder / EVENTS}", soft_wrap=True)
+    console.print(
+        f"{counted(len(files.videos), 'video')}, {counted(events, 'event')}: {folder / EVENTS}", soft_wrap=True
+    )
     console.print(f"look at them: {folder / PAGE}", soft_wrap=True)
     return 0
 
@@ -79,7 +82,9 @@ def _preview(config: ClassifyRunConfig, classifier: WindowClassifier, store: Fea
     else:
         assert store.stamp is not None
         classifier.refuse_other(store.stamp, place=str(store.folder))
-    source = "these vectors" if store is None else f"{len(store)} vectors of {store.folder}, no video is read"
+    source = (
+        "these vectors" if store is None else f"{counted(len(store), 'vector')} of {store.folder}, no video is read"
+    )
     text = f"then events of {', '.join(classifier.names)} from {source}; results: {config.out}"
     PlainConsole(quiet=rank() > 0).print(text, highlight=False, markup=False, soft_wrap=True)
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.config.compare import CompareConfig
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_text
 from rspnet.data.labelled.kinds import PUBLISHED_SCORED
@@ -196,8 +197,8 @@ def paired(first: Result, other: Result, score: str, config: CompareConfig) -> D
     common = [name for name in here if name in there]
     if (len(common) < max(len(here), len(there)) and not config.allow_unlike) or not common:
         raise RSPNetError(
-            f"{first.name} ({len(here)} videos) and {other.name} ({len(there)}) share only {len(common)} test videos: "
-            "a paired test needs the same ones"
+            f"{first.name} ({counted(len(here), 'video')}) and {other.name} ({len(there)}) share only "
+            f"{counted(len(common), 'test video')}: a paired test needs the same ones"
         )
     columns: list[NDArray[Any]] = [np.array([side[name] for name in common]) for side in (there, here)]
     return Difference(*paired_difference(*columns, seed=0))

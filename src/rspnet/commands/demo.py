@@ -17,6 +17,7 @@ from rspnet.config.parser import parse_options
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.config.tools import DemoConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
@@ -101,8 +102,8 @@ def make_videos(folder: Path, config: DemoConfig, console: Console) -> list[ActR
         write_acts(folder, plan_acts(num_videos=config.num_videos, seed=config.seed))
     records = read_acts(folder)
     console.print(
-        f"{len(records)} drawn videos ({', '.join(ACTS)}; a quarter held out) "
-        f"and {len(_films(folder.parent))} windows of real videos in {folder}",
+        f"{counted(len(records), 'drawn video')} ({', '.join(ACTS)}; a quarter held out) "
+        f"and {counted(len(_films(folder.parent)), 'window')} of real videos in {folder}",
         highlight=False,
     )
     return records
@@ -132,12 +133,7 @@ def measure(model: RSPNet, records: Sequence[ActRecord], settings: PretrainConfi
     embedder = Embedder(model, num_clips=CLIPS_PER_VIDEO)
     seen = Seen(*(space_vectors(embedder, as_videos(part)) for part in (test, train)))
     accuracy = speed_accuracy(
-        model,
-        as_videos(test),
-        speeds=settings.data.speeds,
-        base_speed=settings.data.base_speed,
-        rounds=SPEED_ROUNDS,
-        seed=settings.seed,
+        model, as_videos(test), played=settings.data.played, rounds=SPEED_ROUNDS, seed=settings.seed
     )
     result = {"RSP accuracy": accuracy}
     for label in LABELS:

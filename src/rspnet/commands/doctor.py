@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from rspnet.config.doctor import DoctorConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_json, write_text
 from rspnet.core.urls import as_path
@@ -23,6 +25,7 @@ from rspnet.data.checks.shared_pictures import find_near, find_shared
 from rspnet.engine.runtime import available_cores
 from rspnet.runs.machine import print_system
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.runs.verdict import Verdict
 
 FOUND_EXIT_CODE = 1
 _MEMORY = "seen.jsonl"
@@ -67,7 +70,18 @@ def doctor(config: DoctorConfig) -> int:
     }
     write_result(folder, command="doctor", protocol=plain(config), results=results)
     print_findings(reports, folder)
+    _what_next(config, any(not report.is_usable for report in reports)).print_to(PlainConsole(stderr=True))
     return FOUND_EXIT_CODE if counts else 0
+
+
+def _what_next(config: DoctorConfig, some_unusable: bool) -> Verdict:
+    videos = shlex.quote(config.write_list or str(config.videos))
+    pretrain = (f"rspnet pretrain {videos}", "learn from them")
+    if some_unusable and config.write_list is None:
+        usable = f"rspnet doctor {videos} --write_list usable.csv"
+        return Verdict((), [(usable, "a list of the usable videos, to train on"), pretrain])
+    index = [] if config.write_list else [(f"rspnet index {videos} --out library", "make the videos searchable")]
+    return Verdict((), [pretrain, *index])
 
 
 def _records(videos: str, root: str | None) -> list[VideoRecord]:
@@ -104,7 +118,9 @@ def write_usable(path: Path, records: Sequence[VideoRecord], reports: Sequence[R
     rows = csv.writer(text, lineterminator="\n")
     usable = [record for record, report in zip(records, reports, strict=True) if report.is_usable]
     if not usable:
-        raise RSPNetError(f"--write_list {str(path)!r}: none of {len(records)} videos is usable; see the report")
+        raise RSPNetError(
+            f"--write_list {str(path)!r}: none of {counted(len(records), 'video')} is usable; see the report"
+        )
     labelled = all(record.label is not None for record in usable)
     rows.writerow(["path", "label"] if labelled else ["path"])
     for record in usable:
@@ -132,7 +148,8 @@ def print_findings(reports: Sequence[Report], folder: Path) -> None:
             table.add_row(kind, str(len(hit)), str(lost), meaning, names + more)
         console.print(table)
     console.print(
-        f"{usable} of {len(reports)} videos usable, {hours:.2f} hours; details: {folder / 'report.csv'}{code}",
+        f"{usable} of {counted(len(reports), 'video')} usable, {hours:.2f} hours; details: "
+        f"{folder / 'report.csv'}{code}",
         highlight=False,
         markup=False,
     )

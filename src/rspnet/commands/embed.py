@@ -10,6 +10,7 @@ from rspnet.api.open_embedder import open_embedder
 from rspnet.config.embed import EmbedConfig
 from rspnet.config.on_ray import RayViewConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.counts import counted
 from rspnet.core.distributed import rank
 from rspnet.data.skipped import SKIPPED
 from rspnet.engine.processes import join_ranks
@@ -72,7 +73,7 @@ def embed(config: EmbedConfig) -> int:
             "file": "features.npz" if config.format == "npz" else STORE,
         },
     )
-    counts = f"{done.done} videos, {done.unchanged} unchanged, {done.skipped} skipped"
+    counts = f"{counted(done.done, 'video')}, {done.unchanged} unchanged, {done.skipped} skipped"
     console = PlainConsole(stderr=True)
     console.print(f"{counts}: {folder / STORE}", soft_wrap=True)
     if config.window_s is not None:

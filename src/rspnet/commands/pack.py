@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rspnet.config.pack import PackConfig
 from rspnet.config.transcode import TranscodeConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.cost import TOO_FEW, CostMeter, sampled_places
+from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.packs import copy_lists
 from rspnet.core.ray_jobs import RayCluster
@@ -19,10 +22,11 @@ from rspnet.data.annotations import VideoRecord, read_folder, read_list
 from rspnet.data.checks.inspect_all import inspect_all
 from rspnet.data.checks.inspection import Inspector, Report, is_listable
 from rspnet.data.packing import Made, Packer, Row, member_names, packed_rows, version_of, write_index
-from rspnet.data.skipped import SKIPPED, Skip, SkipLog
-from rspnet.data.transcoding import KEY_EVERY, TranscodeJob, Transcoder, transcode_all
-from rspnet.engine.runtime import available_cores
+from rspnet.data.skipped import SKIPPED, Skip, SkipLog, would_skip
+from rspnet.data.transcoding import KEY_EVERY, TranscodeJob, Transcoder, transcode_all, try_transcoding
+from rspnet.engine.runtime import available_cores, cpu_in_words
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.runs.verdict import Verdict
 
 _NOTES = ".pack"
 _SHARDS = "shards.jsonl"
@@ -43,13 +47,16 @@ def pack(config: PackConfig) -> int:
     if is_folder and out.absolute().is_relative_to(videos.absolute()):
         raise ConfigError(f"--out {config.out!r} lies in the folder of videos: name a folder outside")
     records = read_folder(videos) if is_folder else read_list(videos, config.root)
-    folder = open_run_folder(str(out / _NOTES), config, command="pack")
-    log = SkipLog(folder / SKIPPED, num_videos=len(records))
-    done = packed_rows(out, folder / _SHARDS)
+    done = packed_rows(out, out / _NOTES / _SHARDS)
     transcoder = Transcoder(config.short_side, KEY_EVERY, TranscodeConfig.crf)
     settings = astuple(transcoder) if config.transcode else ()
     left = [record for record in records if not _is_done(record, done.get(record.name), settings)]
     workers = config.num_workers or available_cores()
+    if config.dry_run:
+        _preview(left, len(records) - len(left), transcoder if config.transcode else None, workers=workers)
+        return 0
+    folder = open_run_folder(str(out / _NOTES), config, command="pack")
+    log = SkipLog(folder / SKIPPED, num_videos=len(records))
     packer = Packer(out, folder / _SHARDS, limit_bytes=config.shard_mb * 2**20)
     members = member_names([record.name for record in records])
     try:
@@ -74,7 +81,7 @@ def pack(config: PackConfig) -> int:
     if not rows:
         first = log.first()
         raise RSPNetError(
-            f"none of {len(records)} videos could be packed: see {str(folder / SKIPPED)!r}; "
+            f"none of {counted(len(records), 'video')} could be packed: see {str(folder / SKIPPED)!r}; "
             f"the first was {first.name!r}: {first.reason}"
         )
     if is_folder:
@@ -84,10 +91,38 @@ def pack(config: PackConfig) -> int:
     counts = {"videos": len(rows), "packed_now": len(left) - len(log), "skipped": len(log), "shards": len(shards)}
     size = sum(row["size"] for row in rows)
     write_result(folder, command="pack", protocol=plain(config), results={**counts, "bytes": size})
-    text = f"{len(rows)} videos in {len(shards)} shards: {out}"
+    text = f"{counted(len(rows), 'video')} in {counted(len(shards), 'shard')}: {out}"
     text += f"; {len(log)} skipped, named in {folder / SKIPPED}" if len(log) else ""
-    PlainConsole(stderr=True).print(text, soft_wrap=True)
+    console = PlainConsole(stderr=True)
+    console.print(text)
+    where = shlex.quote(config.out)
+    Verdict((), [(f"rspnet pretrain {where}", "or any other command: shards stand for the folder")]).print_to(console)
     return 1 if len(log) else 0
+
+
+def _preview(left: Sequence[VideoRecord], done: int, transcoder: Transcoder | None, *, workers: int) -> None:
+    """Say what a run would do and cost; nothing is written."""
+    text = f"{counted(len(left), 'video')} to do, {done} done"
+    if left:
+        sizes = {record.name: max(1, record.path.stat().st_size) for record in left}
+        # The smallest first: each is looked at as a whole, and some seconds are to be enough.
+        sample = sorted((left[place] for place in sampled_places(len(left))), key=lambda record: sizes[record.name])
+        meter, bad, tried = CostMeter(sum(sizes.values()), bytes_per_item=1.0), list[Skip](), 0
+        with TemporaryDirectory() as place:
+            for report in inspect_all(sample, _INSPECTOR, memory=Path(place) / _MEMORY, workers=workers):
+                record, tried = sample[tried], tried + 1
+                if why := _why_not(record, report):
+                    bad.append(Skip(record.name, why))
+                meter.add(sizes[record.name], 0 if why else sizes[record.name])
+                if meter.is_sampled:
+                    break
+        text += would_skip(bad, tried=tried) + ": "
+        cost = meter.whole()
+        if transcoder is not None and cost is not None:
+            made = try_transcoding(left, transcoder, workers=workers)[0].whole()
+            cost = None if made is None else replace(made, seconds=made.seconds + cost.seconds)
+        text += replace(cost, items=len(left)).as_text(what="videos", where=cpu_in_words()) if cost else TOO_FEW
+    PlainConsole().print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _add(packer: Packer, record: VideoRecord, report: Report, member: str, made: Made | None) -> str:

@@ -11,6 +11,7 @@ import yaml
 
 from rspnet.config.tools import PlanConfig
 from rspnet.core.cost import as_time
+from rspnet.core.counts import counted
 from rspnet.core.files import write_text
 from rspnet.recipes import recipe_path
 from rspnet.recipes.published import CLIPS_A_GPU, TRAINING_VIDEOS, Cell, find_cell
@@ -99,7 +100,8 @@ def chain(config: PlanConfig, cell: Cell) -> list[PlanStep]:
 def _pretraining_time(config: PlanConfig, cell: Cell, gpus: int) -> str:
     clips = TRAINING_VIDEOS["k400"] * cell.epochs
     if config.pretrain_speed is not None:
-        return f"{as_time(clips / config.pretrain_speed)} at {config.pretrain_speed:g} clips/s of {gpus} GPUs together"
+        together = f"{counted(gpus, 'GPU')} together"
+        return f"{as_time(clips / config.pretrain_speed)} at {config.pretrain_speed:g} clips/s of {together}"
     hours = cell.hours * cell.epochs / 200
     much = f"published {hours:g} h on {cell.gpus} V100"
     if cell.epochs != 200:

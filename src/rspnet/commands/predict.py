@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from rspnet.api.labelled_options import read_sections, scoring_view
 from rspnet.config.finetune import LabelledClipsConfig, PredictConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import atomic_path, utf8, write_json
 from rspnet.data.annotations import VideoRecord, read_videos
@@ -65,7 +66,7 @@ def predict(config: PredictConfig) -> None:
         print(f"{record.name}: " + ", ".join(f"{trained.class_names[c]} {scores[c]:.3f}" for c in best))
         found.append(result)
     if not found:
-        raise RSPNetError(f"none of {len(records)} videos could be read")
+        raise RSPNetError(f"none of {counted(len(records), 'video')} could be read")
     if config.out is not None:
         _write(Path(config.out), found, trained.class_names)
 
@@ -95,7 +96,7 @@ def _predict_windows(
             rules = [Rule() for _ in names]
             files.add(video, video.values, timeline(names, video.start_s, video.end_s, video.values, rules))
         if not files.videos:
-            raise RSPNetError(f"none of {len(records)} videos could be read")
+            raise RSPNetError(f"none of {counted(len(records), 'video')} could be read")
     events = sum(len(video.events) for video in files.videos)
     stamp = finetune_stamp(trained, scoring_view(clips), precision=machine["precision"])
     write_result(
@@ -104,7 +105,9 @@ def _predict_windows(
         protocol=stamp | {"window_s": config.window_s, "hop_s": hop},
         results={"videos": len(files.videos), "windows": files.windows, "events": events, "skipped": skipped},
     )
-    PlainConsole(stderr=True).print(f"{len(files.videos)} videos, {events} events: {folder / EVENTS}", soft_wrap=True)
+    PlainConsole(stderr=True).print(
+        f"{counted(len(files.videos), 'video')}, {counted(events, 'event')}: {folder / EVENTS}", soft_wrap=True
+    )
 
 
 def _tell(skip: Skip) -> None:

@@ -17,6 +17,7 @@ from rspnet.api.labelled_options import labelled_records
 from rspnet.api.open_embedder import open_embedder
 from rspnet.config.probe import ProbeConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.counts import counted
 from rspnet.core.distributed import rank
 from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
@@ -120,7 +121,9 @@ def _preview(config: ProbeConfig, maker: FeatureMaker, train: list[VideoRecord],
     """What a run would do and what its features cost; the classifiers are quick beside them."""
     fewest = _fewest(labels_of(train))
     console = PlainConsole(quiet=rank() > 0)
-    said = [f"features of {len(train)} training and {len(test)} test videos: {maker.foretell([*train, *test])}"]
+    said = [
+        f"features of {len(train)} training and {counted(len(test), 'test video')}: {maker.foretell([*train, *test])}"
+    ]
     counts = [count for count in config.few_labels if count <= fewest]
     said.append(f"then a linear classifier, nearest neighbours, few labels {counts} a class; results: {config.out}")
     said += _left_out(count for count in config.few_labels if count > fewest)
@@ -130,7 +133,7 @@ def _preview(config: ProbeConfig, maker: FeatureMaker, train: list[VideoRecord],
 
 def _left_out(counts: Iterable[int]) -> list[str]:
     """Which points of the few-label curve are left out."""
-    return [f"left out: {count} labels a class (the smallest class has fewer)" for count in counts]
+    return [f"left out: {counted(count, 'label')} a class (the smallest class has fewer)" for count in counts]
 
 
 def _verdict(config: ProbeConfig, results: Mapping[str, Any], predictions: Predictions, folder: Path) -> Verdict:
@@ -183,7 +186,7 @@ def _columns(found: dict[str, Predictions]) -> dict[str, Any]:
 def _show(results: dict[str, Any], folder: Path) -> None:
     table = Table("", "score %", "95 % interval")
     rows = results["scores"] | {
-        f"{count} labels a class": {"value": point["mean"], "low": point["low"], "high": point["high"]}
+        f"{counted(count, 'label')} a class": {"value": point["mean"], "low": point["low"], "high": point["high"]}
         for count, point in results["few_labels"].items()
     }
     for name, row in rows.items():

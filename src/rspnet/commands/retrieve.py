@@ -18,6 +18,7 @@ from rspnet.api.labelled_options import labelled_records
 from rspnet.api.open_embedder import open_embedder
 from rspnet.config.retrieve import RetrieveConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.counts import counted
 from rspnet.core.distributed import rank
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_text
@@ -275,7 +276,10 @@ def _write(
     results = {**figures, **counts, "per_class": PER_CLASS}
     write_result(folder, command="retrieve", protocol=stamp, results=results, ending=verdict.as_ending())
     shown = Table(
-        "", "score %", "95 % interval", title=f"{counts['queries']} queries, {counts['gallery_videos']} videos"
+        "",
+        "score %",
+        "95 % interval",
+        title=f"{counted(counts['queries'], 'query')}, {counted(counts['gallery_videos'], 'video')}",
     )
     for name, row in figures.items():
         shown.add_row(name, f"{100 * row['value']:.1f}", f"{100 * row['low']:.1f} to {100 * row['high']:.1f}")

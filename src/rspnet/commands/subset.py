@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rspnet.config.labelled import SubsetConfig
+from rspnet.core.counts import counted
 from rspnet.data.labelled.kinetics import link_smallest_classes
 from rspnet.data.labelled.layout import require_root
 
@@ -13,4 +14,4 @@ def make_subset(config: SubsetConfig) -> None:
     """Link the smallest classes into a new folder and name them."""
     require_root(Path(config.dataset))
     kept = link_smallest_classes(Path(config.dataset), Path(config.out), num_classes=config.num_classes)
-    print(f"{len(kept)} classes in {config.out}: {', '.join(kept)}")
+    print(f"{counted(len(kept), 'class')} in {config.out}: {', '.join(kept)}")

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+import shlex
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
 from rspnet.config.transcode import TranscodeConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.cost import TOO_FEW
+from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.packs import copy_lists
 from rspnet.core.progress import track
 from rspnet.core.urls import as_path, is_url
 from rspnet.data.annotations import VideoRecord, read_folder
-from rspnet.data.skipped import SKIPPED, Skip, SkipLog
-from rspnet.data.transcoding import KEY_EVERY, TranscodeJob, Transcoder, transcode_all
-from rspnet.engine.runtime import available_cores
+from rspnet.data.skipped import SKIPPED, Skip, SkipLog, would_skip
+from rspnet.data.transcoding import KEY_EVERY, TranscodeJob, Transcoder, transcode_all, try_transcoding
+from rspnet.engine.runtime import available_cores, cpu_in_words
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.runs.verdict import Verdict
 from rspnet.video.reader import View, open_video
 from rspnet.video.transcode import Transcoded
 
@@ -42,9 +46,12 @@ def transcode(config: TranscodeConfig) -> int:
     if inside[0].is_relative_to(inside[1]) or inside[1].is_relative_to(inside[0]):
         raise ConfigError(f"source {str(source)!r} and target {str(target)!r} must lie outside each other")
     records = read_folder(source)
-    folder = open_run_folder(str(target / _NOTES), config, command="transcode")
-    done = _remembered(folder / _DONE)
+    done = _remembered(target / _NOTES / _DONE)
     jobs = [record for record in records if not _is_done(record, target, done, config)]
+    if config.dry_run:
+        _preview(jobs, len(records) - len(jobs), config)
+        return 0
+    folder = open_run_folder(str(target / _NOTES), config, command="transcode")
     log = SkipLog(folder / SKIPPED, num_videos=len(records))
     for record, result in _run(jobs, target, config):
         if isinstance(result, Skip):
@@ -58,7 +65,7 @@ def transcode(config: TranscodeConfig) -> int:
     copy_lists(source, target)
     written = [record for record in records if _is_done(record, target, done, config)]
     if not written:
-        raise RSPNetError(f"none of {len(records)} videos could be read: see {str(folder / SKIPPED)!r}")
+        raise RSPNetError(f"none of {counted(len(records), 'video')} could be read: see {str(folder / SKIPPED)!r}")
     entries = [done[_key(record, config)] for record in written]
     results = {"videos": len(written), "written_now": len(jobs) - len(log), "skipped": len(log)}
     results |= {"bytes_before": sum(e["before"] for e in entries), "bytes_after": sum(e["size"] for e in entries)}
@@ -66,16 +73,34 @@ def transcode(config: TranscodeConfig) -> int:
     write_result(folder, command="transcode", protocol=plain(config), results=results | gain)
     smaller = results["bytes_before"] / results["bytes_after"]
     faster = f", a window of {_WINDOW} frames in {gain['window_ms_before']} -> {gain['window_ms_after']} ms"
-    text = f"{len(written)} videos, {len(log)} skipped: bytes / {smaller:.2f}{faster}"
-    PlainConsole(stderr=True).print(text, highlight=False)
+    text = f"{counted(len(written), 'video')}, {len(log)} skipped: bytes / {smaller:.2f}{faster}"
+    console = PlainConsole(stderr=True)
+    console.print(text)
+    where = shlex.quote(config.out)
+    Verdict((), [(f"rspnet pretrain {where}", "or any other command: the files keep their names")]).print_to(console)
     return 1 if len(log) else 0
+
+
+def _preview(jobs: Sequence[VideoRecord], done: int, config: TranscodeConfig) -> None:
+    """Say what a run would do and cost; nothing is written."""
+    text = f"{counted(len(jobs), 'video')} to do, {done} done"
+    if jobs:
+        meter, bad, tried = try_transcoding(jobs, _transcoder(config), workers=_workers(config, len(jobs)))
+        text += would_skip(bad, tried=tried) + ": "
+        cost = meter.whole()
+        text += replace(cost, items=len(jobs)).as_text(what="videos", where=cpu_in_words()) if cost else TOO_FEW
+    PlainConsole().print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _workers(config: TranscodeConfig, jobs: int) -> int:
+    return max(1, min(config.num_workers or available_cores(), jobs))
 
 
 def _run(
     records: Sequence[VideoRecord], target: Path, config: TranscodeConfig
 ) -> Iterator[tuple[VideoRecord, Transcoded | Skip]]:
     jobs = [TranscodeJob(str(record.path), str(target.absolute() / record.name), record.name) for record in records]
-    workers = max(1, min(config.num_workers or available_cores(), len(records)))
+    workers = _workers(config, len(records))
     results = transcode_all(jobs, _transcoder(config), workers=workers, cluster=config.cluster())
     return zip(records, track(results, total=len(records), what="videos"), strict=True)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import yaml
 
+from rspnet.core.counts import counted
 from rspnet.recipes import recipe_path
 
 SMALL, PUBLISHED = "pretrain/small-cpu", "pretrain/k400-r3d_18"
@@ -21,6 +22,10 @@ FEWEST_STEPS, MOST_STEPS_CPU, MOST_STEPS_GPU = 500, 3_000, 20_000
 FEWEST_EPOCH_STEPS = 20
 """A checkpoint is written at the end of an epoch: not more often than this."""
 FEWEST_FRAMES = 4
+JUDGED_FROM, JUDGED_SHARE, MOST_JUDGED = 100, 10, 100
+"""From so many videos on one in ten is held out to judge the run by, at most a hundred."""
+FEW_VIDEOS, SKIPPED_OF_FEW = 1_000, 0.2
+"""Of fewer videos, such a share may be skipped: a handful of bad files is no sign that the disk is gone."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,16 @@ class Choice:
             result[name] = {**result.get(name, {}), **value} if isinstance(value, Mapping) else value
         return result
 
+    def without(self, option: str, reason: str) -> Choice:
+        """The choice where an option is given: neither it nor its reason is to be printed."""
+        section, _, name = option.rpartition(".")
+        changes = dict(self.changes)
+        if section:
+            changes[section] = {key: value for key, value in changes.get(section, {}).items() if key != name}
+        changes.pop("" if section else name, None)
+        reasons = {key: value for key, value in self.reasons.items() if key != reason}
+        return Choice(self.recipe, {key: value for key, value in changes.items() if value != {}}, reasons)
+
     def words(self) -> str:
         """The options of the command line that ask for the same."""
         parts = [f"--recipe {self.recipe}"]
@@ -75,18 +90,30 @@ def choose_settings(found: Circumstances) -> Choice:
     published = found.device == "cuda" and found.num_videos >= MANY_VIDEOS and not found.adapts
     recipe = PUBLISHED if published else SMALL
     settings = _read(recipe)
+    held = min(MOST_JUDGED, found.num_videos // JUDGED_SHARE) if found.num_videos >= JUDGED_FROM else 0
+    few = found.num_videos < FEW_VIDEOS
+    found = replace(found, num_videos=found.num_videos - held)
     batch, why_batch = _batch(found, PUBLISHED_BATCH if published else int(settings["data"]["batch_size"]))
     queue, why_queue = _queue(found, settings["model"].get("queue_size", 16384))
     clip, why_clip = _clip(found, settings["data"])
     steps, why_steps = _steps(found, batch, epochs=int(settings["epochs"]), published=published)
     visits = max(1, math.ceil(FEWEST_EPOCH_STEPS * batch / found.num_videos))
     data = {"num_frames": clip.frames, "base_speed": clip.slow, "speeds": [clip.fast]}
-    data |= {"batch_size": batch, "clips_per_video": visits}
-    defaults = {"clips_per_video": 1, "base_speed": 1, "speeds": [2], **settings["data"]}
+    data |= {"batch_size": batch, "clips_per_video": visits, "held_out": held}
+    data |= {"max_skipped": SKIPPED_OF_FEW} if few else {}
+    defaults = {"clips_per_video": 1, "held_out": 0, "max_skipped": 0.05, "base_speed": 1, "speeds": [2]}
+    defaults |= settings["data"]
     changes: dict[str, Any] = {"data": {name: value for name, value in data.items() if value != defaults[name]}}
     changes |= {"model": {"queue_size": queue}, "max_steps": steps}
     reasons = {"recipe": _why_recipe(found, recipe), "clip": why_clip, "batch": why_batch}
     reasons |= {"queue": why_queue, "steps": why_steps}
+    reasons["held out"] = (
+        f"{counted(held, 'video')}, which are not trained on, judge the run at its end"
+        if held
+        else f"no video: with fewer than {JUDGED_FROM} all are needed to learn from"
+    )
+    if few:
+        reasons["skipped"] = f"up to {SKIPPED_OF_FEW:.0%} of the videos may be unusable before the run ends"
     return Choice(recipe, {name: value for name, value in changes.items() if value != {}}, reasons)
 
 
@@ -112,9 +139,9 @@ def _queue(found: Circumstances, usual: int) -> tuple[int, str]:
     """Keys kept: at most a quarter of the videos, at least 1."""
     quarter = max(1, found.num_videos // 4)
     if quarter >= usual:
-        return usual, f"{usual:,} keys, the recipe's"
+        return usual, f"{counted(usual, 'key')}, the recipe's"
     few = "" if found.num_videos >= 64 else ". So few videos hardly teach A-VID; RSP does not need the queue"
-    return quarter, f"{quarter:,} keys: a quarter of the videos, or it fills with keys of the same videos{few}"
+    return quarter, f"{counted(quarter, 'key')}: a quarter of the videos, or it fills with keys of the same videos{few}"
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from rspnet.config.rules import (
     require_clips,
 )
 from rspnet.config.training import EngineConfig, OptimConfig
+from rspnet.core.counts import counted
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,8 @@ class FinetuneConfig:
         ranks = self.engine.devices * self.engine.num_nodes
         require(
             self.clips.batch_size % ranks == 0 and self.clips.batch_size // ranks >= 2,
-            f"--clips.batch_size {self.clips.batch_size}: must divide by {ranks} ranks and leave each 2 or more",
+            f"--clips.batch_size {self.clips.batch_size}: must divide by {counted(ranks, 'rank')} and leave "
+            f"each 2 or more",
         )
 
 

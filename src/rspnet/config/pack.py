@@ -33,6 +33,9 @@ class PackConfig(RayConfig):
     """With --transcode: pixels of the shorter side."""
     num_workers: int | None = None
     """Processes that check videos; the default is one for each core."""
+    dry_run: bool = False
+    """Say how many videos there are to do, how long it will take on this machine and how much disk, from a few videos,
+    and stop."""
 
     def __post_init__(self) -> None:
         self.require_ray()

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from rspnet.config.rules import DEFAULT_OUT, LISTS, METHOD, ByPlace, named_out, require
 from rspnet.config.training import EngineConfig, OptimConfig
+from rspnet.core.counts import counted
 from rspnet.data.clip_tasks import Speeds
 from rspnet.pretext.method import PretextMethod
 from rspnet.pretext.rspnet_method import RSPNetMethod
@@ -40,6 +41,8 @@ class PairDataConfig:
     """How often one epoch visits each video."""
     num_workers: int | None = None
     """Loader processes per rank; the default is the cores that the training threads leave, at least a quarter."""
+    held_out: int = 0
+    """Videos that are not trained on but judge the run at its end; which ones, their names and the seed say."""
     max_skipped: float = 0.05
     """Largest share of videos that may be skipped (undecodable, too short) before the run ends with exit code 3."""
 
@@ -63,6 +66,7 @@ class PairDataConfig:
         require(self.batch_size >= 2, f"--data.batch_size {self.batch_size}: must be at least 2")
         require(self.clips_per_video >= 1, f"--data.clips_per_video {self.clips_per_video}: must be at least 1")
         require(self.num_workers is None or self.num_workers >= 0, f"--data.num_workers {self.num_workers}: below 0")
+        require(self.held_out >= 0, f"--data.held_out {self.held_out}: must not be negative")
         require(0 <= self.max_skipped <= 1, f"--data.max_skipped {self.max_skipped}: a share, 0 to 1")
 
 
@@ -72,8 +76,8 @@ class PretrainConfig:
 
     Example: rspnet pretrain my_videos
 
-    Without a recipe and without options of what is learned and how, these are chosen by the number and length of the
-    videos and by the machine, and printed. Another example:
+    Without a recipe and without options of what is learned (from --max_steps alone the rest is still chosen) these are
+    chosen by the number and length of the videos and by the machine, and printed. Another example:
 
     rspnet pretrain my_videos --recipe pretrain/small-cpu --model.queue_size 64 --out runs/first
     """
@@ -86,7 +90,7 @@ class PretrainConfig:
 
     UNDECIDED: ClassVar[tuple[str, ...]] = (
         "data.root", "data.list", "data.num_workers", "data.max_skipped", "weights", "out", "engine", "seed",
-        "resume", "dry_run",
+        "resume", "dry_run", "max_steps", "epochs", "data.held_out",
     )  # fmt: skip
     """Options and sections that say nothing of what is learned and how: with these alone the rest is chosen."""
 
@@ -120,5 +124,6 @@ class PretrainConfig:
         require(size % groups == 0, f"--data.batch_size {size}: must divide by ranks x virtual ranks = {groups}")
         require(
             size // groups >= 2,
-            f"--data.batch_size {size}: leaves {size // groups} clips for each of {groups} ranks; batch norm needs 2",
+            f"--data.batch_size {size}: leaves {counted(size // groups, 'clip')} for each of "
+            f"{counted(groups, 'rank')}; batch norm needs 2",
         )

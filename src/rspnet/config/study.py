@@ -33,6 +33,9 @@ class StudyConfig:
     report: str | None = None
     """Run nothing; sum up the finished rows in this folder: NAME.json (the rows), NAME.md, NAME.csv, NAME.png. Without
     rows in OUT it does so from the NAME.json that is there."""
+    dry_run: bool = False
+    """Say which rows there are to make, how long they will take on this machine and how much disk, from a few steps of
+    each run, and stop."""
 
     def __post_init__(self) -> None:
         require(

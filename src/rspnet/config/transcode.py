@@ -28,6 +28,9 @@ class TranscodeConfig(RayConfig):
     """Quality of x264: 0 is lossless, 51 the worst."""
     num_workers: int | None = None
     """Processes; the default is one for each core."""
+    dry_run: bool = False
+    """Say how many videos there are to do, how long it will take on this machine and how much disk, from the starts of
+    a few videos, and stop."""
 
     def __post_init__(self) -> None:
         self.require_ray()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rspnet.core import storage
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import real_paths
 from rspnet.core.packs import packed, unpacked
@@ -130,8 +131,8 @@ def list_records(source: Path, folder: Path, rows: Sequence[Row]) -> list[VideoR
     records = _labelled(source, folder, rows)
     if not any(record.path.exists() for record in records):
         raise RSPNetError(
-            f"none of the {len(records)} videos listed in {str(source)!r} exists below {str(folder)!r}: the first is "
-            f"{rows[0].path!r} (line {rows[0].line}); expected {FORMS}"
+            f"none of {counted(len(records), 'video')} listed in {str(source)!r} exists below {str(folder)!r}: "
+            f"the first is {rows[0].path!r} (line {rows[0].line}); expected {FORMS}"
         )
     return records
 

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError, TooManySkippedError
 from rspnet.core.rng import numpy_rng
 from rspnet.core.workers import Death
@@ -71,10 +72,12 @@ class LabelledSampler:
     ) -> None:
         if batch_size > num_videos:
             raise ConfigError(
-                f"--clips.batch_size {batch_size} is more than the {num_videos} training videos: lower it"
+                f"--clips.batch_size {batch_size} is more than {counted(num_videos, 'training video')}: lower it"
             )
         if batch_size % world_size:
-            raise ConfigError(f"--clips.batch_size {batch_size} cannot be shared evenly by {world_size} processes")
+            raise ConfigError(
+                f"--clips.batch_size {batch_size} cannot be shared evenly by {counted(world_size, 'process')}"
+            )
         self.num_videos, self.batch_size, self.seed = num_videos, batch_size, seed
         self.start_step, self.total_steps = start_step, total_steps
         self.rank, self.world_size = rank, world_size
@@ -168,7 +171,7 @@ class LabelledClipDataset:
             return found
         last = found.skipped[-1]
         raise TooManySkippedError(
-            f"{len(found.skipped)} training videos in a row could not be read; "
+            f"{counted(len(found.skipped), 'training video')} in a row could not be read; "
             f"the last was {last.name!r}: {last.reason}",
             skipped=found.skipped,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar, overload
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import TooManySkippedError
 from rspnet.core.workers import Death
 from rspnet.data.batches import PairBatch, collate
@@ -67,7 +68,7 @@ class PairLoader(Generic[Batch]):
             if isinstance(batch, NoSample):
                 last = batch.skipped[-1]
                 raise TooManySkippedError(
-                    f"{len(batch.skipped)} videos in a row could not be used for pre-training; "
+                    f"{counted(len(batch.skipped), 'video')} in a row could not be used for pre-training; "
                     f"the last was {last.name!r}: {last.reason}",
                     skipped=batch.skipped,
                 )

@@ -20,6 +20,7 @@ from typing import Generic, TypeVar
 import torch
 
 from rspnet.core import storage
+from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError, DecodeError, RSPNetError
 from rspnet.core.heartbeat import note
 from rspnet.core.ray_jobs import Lost, RayCluster, in_order, ray_map
@@ -292,7 +293,8 @@ def check_shared_memory(sample_bytes: int, workers: int) -> None:
     free_bytes = shutil.disk_usage(_SHARED_MEMORY).free
     if needed_bytes > free_bytes:
         mebibyte = 2**20
-        problem = f"has {free_bytes / mebibyte:.0f} MiB free, {workers} workers need {needed_bytes / mebibyte:.0f}"
+        needed = f"{needed_bytes / mebibyte:.0f} are needed for {counted(workers, 'worker')}"
+        problem = f"has {free_bytes / mebibyte:.0f} MiB free, {needed}"
         raise RSPNetError(_shared_memory_advice(problem))
 
 

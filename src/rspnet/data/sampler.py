@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
 
@@ -136,11 +137,14 @@ def _check(num_videos: int, batch_size: int, clips_per_video: int, world_size: i
         raise ConfigError(f"batch_size and clips_per_video must be >= 1, not {batch_size} and {clips_per_video}")
     if batch_size > num_videos * clips_per_video:
         raise ConfigError(
-            f"a batch of {batch_size} clips is larger than an epoch of {num_videos} videos x {clips_per_video} clips: "
+            f"a batch of {counted(batch_size, 'clip')} is larger than an epoch of "
+            f"{counted(num_videos, 'video')} x {counted(clips_per_video, 'clip')}: "
             "make the batch smaller or clips_per_video larger"
         )
     if batch_size % world_size:
-        raise ConfigError(f"a batch of {batch_size} clips cannot be shared evenly by {world_size} processes")
+        raise ConfigError(
+            f"a batch of {counted(batch_size, 'clip')} cannot be shared evenly by {counted(world_size, 'process')}"
+        )
     base, *fast = speeds
     if base < 1 or not fast or min(fast) <= base:
         raise ConfigError(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rspnet.core.counts import counted
 from rspnet.core.distributed import rank
 from rspnet.core.errors import RSPNetError, TooManySkippedError
 from rspnet.core.files import utf8, write_text
@@ -67,8 +68,9 @@ class SkipLog:
         if len(self) > self.max_share * self.num_videos:
             first = self.first()
             raise TooManySkippedError(
-                f"{len(self)} of {self.num_videos} videos ({len(self) / self.num_videos:.1%}) had to be skipped, "
-                f"more than {self.option} {self.max_share:.1%} allows: see {str(self.path)!r}; "
+                f"{len(self)} of {counted(self.num_videos, 'video')} ({len(self) / self.num_videos:.1%}) had to "
+                f"be skipped, more than {self.option} {self.max_share:.1%} allows: raise it, or leave them out "
+                f"(rspnet doctor VIDEOS --write_list LIST.csv); all are named in {str(self.path)!r}, "
                 f"the first was {first.name!r}: {first.reason}"
             )
 
@@ -112,6 +114,13 @@ def tell_skipped(console: Console, skipped: Sequence[Skip], *, file: Path | None
         console.print(f"skipped {skip.name!r}: {skip.reason}", highlight=False, markup=False, soft_wrap=True)
     if (more := len(skipped) - _TOLD) > 0:
         console.print(f"and {more} more{f': see {file}' if file else ''}", highlight=False, soft_wrap=True)
+
+
+def would_skip(bad: Sequence[Skip], *, tried: int) -> str:
+    """For a dry run: how many of the videos that were tried would be skipped, and why the first; "" for none."""
+    if not bad:
+        return ""
+    return f", of {tried} tried {len(bad)} would be skipped ({bad[0].name!r}: {bad[0].reason})"
 
 
 def _as_csv(rows: Iterable[tuple[str, str]]) -> str:

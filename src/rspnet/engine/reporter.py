@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rspnet.core.console import PlainConsole
 from rspnet.core.cost import CostMeter, as_time
+from rspnet.core.counts import counted
 from rspnet.core.progress import print_note
 from rspnet.engine.curves import CURVES
 
@@ -75,7 +76,9 @@ class Reporter:
         left = self._cost.left()
         self._progress.update(self._task, completed=step, eta=as_time(left.seconds) if left else "...")
         if cost := self._cost.foretold():
-            print_note(self._console, f"still to do: {self._total - step:,} steps, about {as_time(cost.seconds)}")
+            print_note(
+                self._console, f"still to do: {counted(self._total - step, 'step')}, about {as_time(cost.seconds)}"
+            )
         if perf_counter() - self._told > _HEARTBEAT_SECONDS:
             self._tell(step, "")
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError
 
 # Reading a sample of 320x240 takes about 20 ms of a core (docs/benchmarks.md), in which it does as many multiply-adds.
@@ -67,7 +68,12 @@ def only_same_bits() -> None:
 
 def device_in_words(device: torch.device) -> str:
     """The device as a reader knows it."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"the CPU ({available_cores()} cores)"
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_in_words()
+
+
+def cpu_in_words() -> str:
+    """The processor, with the cores that this process may use."""
+    return f"the CPU ({counted(available_cores(), 'core')})"
 
 
 def available_cores() -> int:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from rspnet.core.cost import TOO_FEW, CostMeter, sampled_places
+from rspnet.core.counts import counted
 from rspnet.core.distributed import gather_objects, rank, world_size
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import Cutter
-from rspnet.data.skipped import Skip, SkipLog
+from rspnet.data.skipped import Skip, SkipLog, would_skip
 from rspnet.engine.runtime import device_in_words
 from rspnet.features.descriptor import RULE
 from rspnet.features.embedder import Embedder
@@ -128,9 +129,8 @@ class FeatureMaker:
             meter.add(1, 1)
             if meter.is_sampled and world_size() == 1:  # ranks must agree on when to stop
                 break
-        counts = f"{len(missing)} videos to do, {len(known)} from the cache"
-        if bad:
-            counts += f", of {len(sample)} tried {len(bad)} would be skipped ({bad[0].name!r}: {bad[0].reason})"
+        counts = f"{counted(len(missing), 'video')} to do, {len(known)} from the cache"
+        counts += would_skip(bad, tried=len(sample))
         if not missing:
             return counts
         where = device_in_words(self.embedder.device)

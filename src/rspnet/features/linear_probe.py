@@ -102,7 +102,7 @@ def _fit_chosen(
 ) -> LinearFit:
     """With the C that is right most often on the second places of `splits`, after fits to the first ones."""
     if len(np.unique(labels)) < 2:
-        raise RSPNetError(f"the {len(labels)} training videos that could be read are of one class: two are needed")
+        raise RSPNetError(f"the training videos that could be read ({len(labels)}) are of one class: two are needed")
     from sklearn.model_selection import GridSearchCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

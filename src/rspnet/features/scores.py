@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import numpy_rng
 from rspnet.features.neighbours import bootstrap_interval
@@ -57,8 +58,8 @@ def score_table(scores: Floats, labels: Labels, *, seed: int) -> dict[str, Inter
         raise RSPNetError("no video to score")
     if labels.min() < 0 or labels.max() >= scores.shape[1]:
         raise RSPNetError(
-            f"class {int(labels.max())} was never trained: the classifier has {scores.shape[1]} classes, 0 to "
-            f"{scores.shape[1] - 1}"
+            f"class {int(labels.max())} was never trained: the classifier has "
+            f"{counted(scores.shape[1], 'class')}, 0 to {scores.shape[1] - 1}"
         )
     hits = {"top1": top_k_hits(scores, labels, 1), "top5": top_k_hits(scores, labels, 5)}
     table = {}

@@ -10,6 +10,7 @@ import torch
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.batches import make_views
+from rspnet.data.clip_tasks import Speeds
 from rspnet.data.datasets import ClipPairDataset
 from rspnet.data.loader import make_loader
 from rspnet.data.presets import augment_preset
@@ -28,34 +29,46 @@ def speed_accuracy(
     model: RSPNet,
     records: Sequence[VideoRecord],
     *,
-    speeds: Sequence[int],
+    played: Speeds,
     rounds: int,
     seed: int,
-    base_speed: int = 1,
+    fps: float | None = None,
     batch_size: int = 32,
 ) -> float:
     """RSP accuracy on held-out videos: how often two clips of one video at one speed are more alike than at two.
 
     All three clips go through the query encoder in eval mode, under the published augmentation; chance is 0.5.
+
+    Args:
+        model: on any device; it stays in eval mode.
+        records: the videos; one that cannot be used is replaced by another.
+        played: the slow and the fast speeds.
+        rounds: how often each video is asked about.
+        seed: of clips and augmentation.
+        fps: rate that videos are resampled to first.
+        batch_size: clips at once, at most.
+
+    Raises:
+        TooManySkippedError: hardly one of the videos can be used.
     """
-    config = model.config
+    config, device = model.config, next(model.parameters()).device
     dataset = ClipPairDataset(
         records,
         num_frames=config["num_frames"],
-        speeds=speeds,
+        speeds=played.fast,
         size=config["size"],
         preset=augment_preset("published"),
         seed=seed,
+        fps=fps,
     )
     batch_size = min(batch_size, len(records))
     steps = len(records) * rounds // batch_size
-    sampler = PairSampler(
-        len(records), batch_size=batch_size, seed=seed, speeds=speeds, base_speed=base_speed, total_steps=steps
-    )
+    speeds = {"speeds": played.fast, "base_speed": played.base}
+    sampler = PairSampler(len(records), batch_size=batch_size, seed=seed, total_steps=steps, **speeds)
     model.eval()
     accuracies = []
     for batch in make_loader(dataset, sampler, num_workers=0):
-        query, same, other = (model.encoder(view).motion for view in make_views(batch))
+        query, same, other = (model.encoder(view).motion for view in make_views(batch.to(device)))
         accuracies.append(ranking_accuracy(query, same, other).item())
     return float(np.mean(accuracies))
 

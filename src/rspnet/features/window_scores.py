@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rspnet.core.counts import counted
 from rspnet.features.event_labels import BACKGROUND
 from rspnet.features.timeline import Event, Rule, timeline
 from rspnet.features.timeline_scores import (
@@ -98,17 +99,21 @@ def too_little(videos: Sequence[LabelledVideo], fitted: Fitted) -> list[str]:
             continue
         places = {row.group or path for row, path in rows}
         if len(rows) < FEW_STRETCHES:
-            texts.append(f"class {name!r} has {len(rows)} labels: too few to judge it, label at least {FEW_STRETCHES}")
+            texts.append(
+                f"class {name!r} has {counted(len(rows), 'label')}: too few to judge it, label at least {FEW_STRETCHES}"
+            )
         elif len(places) < FEW_UNITS:
-            texts.append(f"class {name!r} comes from {len(places)} videos or groups: label it in {FEW_UNITS} or more")
+            texts.append(
+                f"class {name!r} comes from too few videos or groups ({len(places)}): label it in {FEW_UNITS} or more"
+            )
     if fitted.grouped_by == "stretch":
         texts.append("a class is labelled in one video only: scores are of other moments of the same videos")
     if not fitted.grouped_by:
         texts.append("a class has one label only: no cross-validation, no scores, uncalibrated probabilities")
     if fitted.suspects:
         texts.append(
-            f"{fitted.suspects} windows of unlabelled time look like a class and were left out of the background: "
-            "label them"
+            f"unlabelled time that looks like a class was left out of the background "
+            f"({counted(fitted.suspects, 'window')}): label it"
         )
     return texts
 

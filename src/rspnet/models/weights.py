@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rspnet.core.checkpoint_format import FORMAT, has_right_seal, upgrade
+from rspnet.core.counts import counted
 from rspnet.core.errors import CheckpointError
 from rspnet.core.noted_hash import fits_noted_hash
 
@@ -189,7 +190,7 @@ def refuse_not_finite(state: Mapping[str, Any], *, source: str) -> None:
     if bad:
         names = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
         raise CheckpointError(
-            f"{source}: {len(bad)} tensors hold NaN or infinity ({names}): the training that made "
+            f"{source}: NaN or infinity in {counted(len(bad), 'tensor')} ({names}): the training that made "
             "them has diverged, use an earlier checkpoint"
         )
 
@@ -198,4 +199,4 @@ def _some(kind: str, keys: list[str]) -> str:
     """`kind` with how many and the first few keys; nothing where there are none."""
     if not keys:
         return ""
-    return f"{len(keys)} {kind} keys ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}); "
+    return f"{counted(len(keys), f'{kind} key')} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}); "

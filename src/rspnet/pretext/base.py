@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError
 from rspnet.core.plugins import plugins_among
 from rspnet.models.backbone import Backbone
@@ -139,7 +140,9 @@ class PretextModel(nn.Module):
         """
         groups = self.virtual_ranks
         if num_samples(views) % groups:
-            raise ConfigError(f"a batch of {num_samples(views)} clips does not split into virtual_ranks {groups}")
+            raise ConfigError(
+                f"a batch of {counted(num_samples(views), 'clip')} does not split into virtual_ranks {groups}"
+            )
         parts = self.prepare_step(views, step_seed=step_seed)
         self._statistics = GroupStatistics(self.trained, groups=groups)
         for part in parts:

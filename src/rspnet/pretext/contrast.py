@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rspnet.core.counts import counted
 from rspnet.models.kinds import HeadKind
 from rspnet.pretext.method import PretextMethod
 
@@ -33,6 +34,7 @@ class ContrastMethod(PretextMethod):
         if not self.discriminates or self.queue_size <= MANY_FALSE_NEGATIVES * num_videos:
             return ()
         return (
-            f"the queue of {self.queue_size} keys is more than a quarter of {num_videos} videos: it fills with "
+            f"the queue of {counted(self.queue_size, 'key')} is more than a quarter of "
+            f"{counted(num_videos, 'video')}: it fills with "
             "keys of the same videos (false negatives); lower --model.queue_size",
         )

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import CheckpointError
 from rspnet.core.files import sha256_of
 from rspnet.pretext.bare import BareBackbone
@@ -74,8 +75,8 @@ class ProgramBackbone(OutsideBackbone):
         if features is None or len(features) != len(clips):
             shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise CheckpointError(
-                f"{self.name}: returns {shape} for {len(clips)} clips; features [B, C], [B, N, C] or [B, C, T, H, W] "
-                "are needed"
+                f"{self.name}: returns {shape} for {counted(len(clips), 'clip')}; features [B, C], [B, N, C] or "
+                "[B, C, T, H, W] are needed"
             )
         return features
 

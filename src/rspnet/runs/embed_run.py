@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rspnet.core.console import PlainConsole
 from rspnet.core.cost import TOO_FEW, CostMeter, sampled_places
+from rspnet.core.counts import counted
 from rspnet.core.distributed import gather_objects, rank, world_size
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note, track
@@ -103,11 +104,13 @@ def run_embedding(job: Embedding, records: Sequence[VideoRecord], *, skipped: Pa
     done = sum(count for count, _, _ in everyone) - (len(log) - len(plan.skipped))
     result = Done(done, plan.unchanged, plan.dropped, len(log), any(each for *_, each in everyone))
     if result.stopped:
-        console.print(f"stopped: {done} videos are stored in {job.store.folder}; run it again to go on", soft_wrap=True)
+        console.print(
+            f"stopped: {counted(done, 'video')} stored in {job.store.folder}; run it again to go on", soft_wrap=True
+        )
     elif not done and not plan.unchanged:
         first = log.first()
         raise RSPNetError(
-            f"none of {len(records)} videos could be read: see {str(skipped)!r}; "
+            f"none of {counted(len(records), 'video')} could be read: see {str(skipped)!r}; "
             f"the first was {first.name!r}: {first.reason}"
         )
     if result.done or result.unchanged:
@@ -125,7 +128,7 @@ def preview(job: Embedding, records: Sequence[VideoRecord], *, drop_gone: bool =
             meter.add(step.share * _weight(job.view, step.source), step.rows)
             if meter.is_sampled:
                 break
-    counts = f"{len(plan.todo)} videos to do, {plan.unchanged} unchanged, {plan.dropped} to forget"
+    counts = f"{counted(len(plan.todo), 'video')} to do, {plan.unchanged} unchanged, {plan.dropped} to forget"
     whole = meter.whole()
     cost = (
         whole.as_text(what="vectors", where=device_in_words(job.embedder.device), ranks=world_size())

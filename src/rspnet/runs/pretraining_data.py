@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from rspnet.core.counts import counted
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.checks.survey import Look, survey
@@ -96,7 +97,8 @@ def survey_videos(
     """
     found = survey(records, look, seed=seed, workers=workers and available_cores(), max_seconds=_SURVEY_SECONDS)
     part = "all" if found.looked_at == found.total else f"{found.looked_at:,} of"
-    text = f"looked at {part} {found.total:,} videos in {found.seconds:.1f} s (containers and times, not pictures): "
+    text = f"looked at {part} {counted(found.total, 'video')} in {found.seconds:.1f} s (containers and times, "
+    "not pictures): "
     if found.unusable:
         first = found.unusable[0]
         text += f"{len(found.unusable):,} ({found.share:.1%}) will be skipped, such as {first.name!r}: {first.reason}"
@@ -107,5 +109,6 @@ def survey_videos(
         print_note(
             console,
             f"that is more than --data.max_skipped {max_skipped:.1%}, at which the run ends; "
-            "rspnet doctor names every bad video and writes a list of the others (--write-list)",
+            "rspnet doctor names every bad video and writes a list of the others (--write_list); without a recipe the "
+            "clip is chosen by the length of the videos",
         )

@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
@@ -70,8 +71,8 @@ def refuse_other_videos(saved: Mapping[str, Any], records: Sequence[VideoRecord]
     """Raise `ConfigError` unless the run was started with these videos (unknown for checkpoints of schema 1)."""
     if saved["videos_sha256"] not in (None, videos_sha256(records)):
         raise ConfigError(
-            f"--resume: the {len(records)} training videos are not those the run was started with (names, number or "
-            "order changed); restore them, or start a new run folder from these weights"
+            f"--resume: these training videos ({len(records)}) are not those the run was started with (names, "
+            "number or order changed); restore them, or start a new run folder from these weights"
         )
 
 
@@ -99,7 +100,10 @@ def what_is_inexact(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]
     ]
     old_groups, new_groups = ((made["ranks"], made["virtual_ranks"]) for made in (old, new))
     if old_groups != new_groups:
-        before, now = (f"{ranks} ranks x {virtual} virtual ranks" for ranks, virtual in (old_groups, new_groups))
+        before, now = (
+            f"{counted(ranks, 'rank')} x {counted(virtual, 'virtual rank')}"
+            for ranks, virtual in (old_groups, new_groups)
+        )
         if old_groups[0] * old_groups[1] == new_groups[0] * new_groups[1]:
             effect = "the same groups share a batch norm, so the run goes on but for rounding (and dropout)"
         else:

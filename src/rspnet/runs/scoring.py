@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from rspnet.core.console import PlainConsole
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import EvenClips
@@ -73,7 +74,7 @@ def write_scores(
     if skipped:
         SkipLog(folder / SKIPPED_TEST, num_videos=total).add(skipped)
     if not records:
-        raise RSPNetError(f"none of {total} test videos could be read: see {str(folder / SKIPPED_TEST)!r}")
+        raise RSPNetError(f"none of {counted(total, 'test video')} could be read: see {str(folder / SKIPPED_TEST)!r}")
     predictions = Predictions(records, scores, class_names)
     table = predictions.table(seed=protocol["seed"])
     results = {
@@ -88,7 +89,9 @@ def write_scores(
     )
     draw_confusion(folder / CONFUSION, predictions.confusion(), class_names)
     write_result(folder, command=command, protocol=protocol, results=results, ending=verdict.as_ending())
-    shown = Table("", "score %", "95 % interval", title=f"{len(records)} test videos, {protocol['selection']} epoch")
+    shown = Table(
+        "", "score %", "95 % interval", title=f"{counted(len(records), 'test video')}, {protocol['selection']} epoch"
+    )
     for name, row in table.items():
         shown.add_row(name, f"{100 * row.value:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}")
     console = PlainConsole(stderr=True)

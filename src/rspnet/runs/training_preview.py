@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
-from rspnet.core.cost import as_bytes, as_time
+from rspnet.core.cost import as_time
 from rspnet.core.progress import print_note
 from rspnet.engine.launch import make_fabric
 from rspnet.engine.processes import launched_from_outside
@@ -106,9 +106,9 @@ def say_time(
     console.print(text, highlight=False, soft_wrap=True)
 
 
-def disk_of(job: Job, *, keep: int) -> str:
-    """The space of a training's checkpoints, in words: weights, and the optimiser's state of what is trained."""
+def disk_of(job: Job, *, keep: int) -> int:
+    """The bytes of a training's checkpoints: weights, and the optimiser's state of what is trained."""
     numbers = sum(value.numel() for value in job.model.state_dict().values())
     copies = 2 if job.optimizer.name == "adamw" else 1
     numbers += copies * sum(value.numel() for value in job.parameters)
-    return as_bytes(4 * numbers * (1 + keep))
+    return 4 * numbers * (1 + keep)

@@ -13,6 +13,7 @@ import numpy as np
 from rspnet.api.open_embedder import open_embedder
 from rspnet.config.search import IndexConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.counts import counted
 from rspnet.core.distributed import gather_objects, on_rank_zero, rank
 from rspnet.core.files import is_utf8, real_paths, sha256_of
 from rspnet.core.locks import hold
@@ -85,8 +86,8 @@ def index(config: IndexConfig) -> None:
     report = update(store, embedder, paths, folder=as_path(config.videos))
     console = PlainConsole(stderr=True, quiet=rank() > 0)
     tell_skipped(console, [Skip(file.path, file.reason) for file in report.skipped])
-    counts = f"{report.done} videos, {report.unchanged} unchanged, {report.removed} removed"
-    text = f"{counts}, {len(report.skipped)} skipped: {len(store)} windows in {config.out}"
+    counts = f"{counted(report.done, 'video')}, {report.unchanged} unchanged, {report.removed} removed"
+    text = f"{counts}, {len(report.skipped)} skipped: {counted(len(store), 'window')} in {config.out}"
     console.print(text, highlight=False, soft_wrap=True)
     library = shlex.quote(config.out)
     commands = ((f"rspnet search {library} QUERY.mp4", "find moments"), (f"rspnet serve {library}", "in the browser"))
@@ -106,7 +107,7 @@ def _preview(uri: str, about: About, embedder: Embedder, paths: Sequence[str]) -
         [VideoRecord(as_path(path), path) for path in sample_of(list(todo))], LibraryClips(WindowClips(about.clip), {})
     )
     text = preview_index(cost, lambda: embedder.stream_parts(clips)) if todo else "nothing to do"
-    counts = f"{len(todo)} videos to do, {len(paths) - len(todo)} unchanged"
+    counts = f"{counted(len(todo), 'video')} to do, {len(paths) - len(todo)} unchanged"
     PlainConsole(quiet=rank() > 0).print(f"{counts}: {text}", soft_wrap=True)
 
 

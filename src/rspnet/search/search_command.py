@@ -17,6 +17,7 @@ from rich.table import Column, Table
 
 from rspnet.config.search import SearchConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_json
 from rspnet.core.progress import print_note
@@ -47,8 +48,11 @@ def search_command(config: SearchConfig) -> None:
     Raises:
         RSPNetError: no such library or class, an unreadable query, or nothing found.
     """
-    library = Library(config.library, model=config.weights, device=config.device, num_workers=1)
     like, unlike = ([clip_of(text) for text in texts] for texts in (config.queries, config.unlike))
+    for query in (*like, *unlike):  # before seconds go into opening the library
+        if not as_path(query.video).exists():
+            raise RSPNetError(f"query {str(query.video)!r} does not exist")
+    library = Library(config.library, model=config.weights, device=config.device, num_workers=1)
     if len(like) == 1 and (config.start > 0 or config.end is not None):
         like = [like[0]._replace(start_s=config.start, end_s=config.end)]
     if config.class_ is not None:
@@ -93,7 +97,8 @@ def _answer(config: SearchConfig, library: Library, hits: Sequence[M], query: Cl
     if len(current) < len(hits):
         first = next(hit for hit in hits if hit not in current)
         stale = (
-            f"{len(hits) - len(current)} of {len(hits)} hits are of files that have gone or changed since (the first: "
+            f"{len(hits) - len(current)} of {counted(len(hits), 'hit')} are of files that have gone or changed "
+            f"since (the first: "
             f"{first.path!r}): library {config.library!r} is out of date, run rspnet index on its folder again"
         )
         if config.out is not None and not current:
@@ -111,6 +116,7 @@ def _answer(config: SearchConfig, library: Library, hits: Sequence[M], query: Cl
         draw_hits(folder / "hits.png", config, query, current)
         stamp = plain(config) | {"weights_sha256": library.store.about.weights_sha256}
         write_result(folder, command="search", protocol=stamp, results={"hits": [asdict(hit) for hit in hits]})
+    PlainConsole(stderr=True).print(f"written to {config.out}")
     return current
 
 

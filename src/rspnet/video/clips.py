@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 
 Indices = NDArray[np.int64]
@@ -108,7 +109,8 @@ def even_clips(total_ticks: int, *, num_frames: int, stride_frames: int, num_cli
     if total_ticks < 1 or num_frames < 1 or stride_frames < 1 or num_clips < 1:
         raise RSPNetError(
             "an evaluation view needs at least one frame, clip and stride, not "
-            f"{total_ticks} frames in the video, {num_frames} a clip, stride {stride_frames}, {num_clips} clips"
+            f"{counted(total_ticks, 'frame')} in the video, {num_frames} a clip, stride {stride_frames}, "
+            f"{counted(num_clips, 'clip')}"
         )
     room = max(0, total_ticks - ((num_frames - 1) * stride_frames + 1))
     if num_clips == 1:
@@ -217,7 +219,7 @@ def draw_window(times: Seconds, *, length: int, rng: np.random.Generator, fps: f
     num_starts = len(frames) - length + 1
     if num_starts < 1:
         rate = "" if fps is None else f" at {fps:g} fps"
-        raise RSPNetError(f"too short: {len(frames)} frames{rate}, a window needs {length}")
+        raise RSPNetError(f"too short: {counted(len(frames), 'frame')}{rate}, a window needs {length}")
     start = int(rng.integers(num_starts))
     # Most videos are even: looking at the drawn window alone is cheaper than at all.
     sound = uniform_windows(times[start : start + length], length)[0] if fps is None else False

@@ -25,6 +25,7 @@ import numpy.typing as npt
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.heartbeat import alive
 from rspnet.core.urls import as_path
@@ -263,7 +264,7 @@ class VideoReader:
         self._index, self._kept, self._damaged = None, [], set()
         self._table = self._read_table()
         if len(self) != frames:
-            raise DecodeError(self.path, f"its header speaks of {frames} frames, {len(self)} are there")
+            raise DecodeError(self.path, f"its header speaks of {counted(frames, 'frame')}, the file holds {len(self)}")
 
     def _sound(self, run: Run, deliver: Callable[[int, VideoFrame], None]) -> int | None:
         order, damaged = self._feed(run, self._table, deliver)

@@ -14,6 +14,7 @@ import numpy as np
 from av.container import OutputContainer
 from numpy.typing import NDArray
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import atomic_path
 from rspnet.core.heartbeat import note
@@ -31,7 +32,7 @@ _CLEAR_CHANGE = 4.0
 
 @dataclass(frozen=True)
 class Transcoded:
-    """A video before and after."""
+    """A video, or the part of one that was asked for, before and after."""
 
     frames: int
     bytes_before: int
@@ -39,7 +40,13 @@ class Transcoded:
 
 
 def transcode_video(
-    source: str | os.PathLike[str], target: str | os.PathLike[str], *, short_side: int, key_every: int, crf: int
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    short_side: int,
+    key_every: int,
+    crf: int,
+    most_frames: int | None = None,
 ) -> Transcoded:
     """Write `source` as H.264 in MP4 (whatever the ending of `target`), without sound, atomically and checked.
 
@@ -51,6 +58,7 @@ def transcode_video(
         short_side: pixels of the shorter side; smaller videos keep their size (odd sides lose a pixel).
         key_every: frames from a key frame to the next at most.
         crf: quality of x264, 0 (lossless) to 51.
+        most_frames: stop after so many frames; None takes all.
 
     Raises:
         DecodeError: a frame of the source cannot be decoded.
@@ -59,16 +67,18 @@ def transcode_video(
     options = {"preset": "veryfast", "crf": str(crf), "g": str(key_every), "x264-params": "log-level=none"}
     with open_video(source) as video, atomic_path(target) as temporary:
         size = _even_size(video.height, video.width, short_side)
-        stamps = _ascending(np.round(video.times * _TICKS_PER_SECOND).astype(np.int64))
+        count = len(video) if most_frames is None else min(most_frames, len(video))
+        stamps = _ascending(np.round(video.times[:count] * _TICKS_PER_SECOND).astype(np.int64))
         with av.open(f"file:{temporary}", "w", format="mp4") as container:
             stream = _add_stream(container, Fraction(video.fps).limit_denominator(1001), size, options)
-            for index, picture in enumerate(_pictures(video, size)):
+            for index, picture in enumerate(_pictures(video, size, count)):
                 frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
                 frame.pts, frame.time_base = int(stamps[index]), Fraction(1, _TICKS_PER_SECOND)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
-        _check_same(video, temporary, str(video.path))
-        return Transcoded(len(video), video.path.stat().st_size, temporary.stat().st_size)
+        _check_same(video, temporary, str(video.path), count)
+        before = round(video.path.stat().st_size * count / len(video))
+        return Transcoded(count, before, temporary.stat().st_size)
 
 
 def _add_stream(container: OutputContainer, rate: Fraction, size: tuple[int, int], options: dict[str, str]) -> Any:
@@ -94,25 +104,26 @@ def _even_size(height: int, width: int, short_side: int) -> tuple[int, int]:
     return max(2, 2 * round(height * scale / 2)), max(2, 2 * round(width * scale / 2))
 
 
-def _pictures(video: VideoReader, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
-    for start in range(0, len(video), _CHUNK_FRAMES):
+def _pictures(video: VideoReader, size: tuple[int, int], count: int) -> Iterator[NDArray[np.uint8]]:
+    """The first `count` frames."""
+    for start in range(0, count, _CHUNK_FRAMES):
         note(start)
-        frames = range(start, min(start + _CHUNK_FRAMES, len(video)))
+        frames = range(start, min(start + _CHUNK_FRAMES, count))
         yield from video.read_views([View(frames, size=size)])[0]
 
 
-def _check_same(video: VideoReader, written: Path, source: str) -> None:
-    """Read the new file back and hold it against the source."""
+def _check_same(video: VideoReader, written: Path, source: str, count: int) -> None:
+    """Read the new file back and hold it against the first `count` frames of the source."""
     with open_video(written) as copy:
         problem = None
-        if len(copy) != len(video):
-            problem = f"{len(copy)} frames instead of {len(video)}"
-        elif np.abs(copy.times - video.times).max() > _LARGEST_SHIFT_SECONDS:
+        if len(copy) != count:
+            problem = f"{counted(len(copy), 'frame')} instead of {count}"
+        elif np.abs(copy.times - video.times[:count]).max() > _LARGEST_SHIFT_SECONDS:
             problem = "other presentation times"
         else:
             thumbnail = (_THUMBNAIL, _THUMBNAIL)
-            before = np.stack(list(_pictures(video, thumbnail))).astype(np.float32)
-            after = np.stack(list(_pictures(copy, thumbnail))).astype(np.float32)
+            before = np.stack(list(_pictures(video, thumbnail, count))).astype(np.float32)
+            after = np.stack(list(_pictures(copy, thumbnail, count))).astype(np.float32)
             wrong = _misplaced(before, after)
             if wrong is not None:
                 problem = f"another picture at frame {wrong}"

@@ -16,6 +16,7 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.video.colours import needs_formula, rgb_by_formula
 
@@ -84,7 +85,9 @@ def check_view(view: View, *, num_frames: int, height: int, width: int) -> tuple
     """
     for index in view.indices:
         if not 0 <= index < num_frames:
-            raise RSPNetError(f"frame index {index} is out of range: the video has {num_frames} frames (0-based)")
+            raise RSPNetError(
+                f"frame index {index} is out of range: the video has {counted(num_frames, 'frame')} (0-based)"
+            )
     top, left, box_height, box_width = view.box or (0, 0, height, width)
     inside = top >= 0 and left >= 0 and top + box_height <= height and left + box_width <= width
     if not (inside and box_height > 0 and box_width > 0):

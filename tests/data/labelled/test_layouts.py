@@ -109,7 +109,7 @@ def test_ucf101_names_what_is_missing(tmp_path: Path, put: Put) -> None:
     with pytest.raises(ConfigError, match="folds 1 to 3"):
         read_labelled("ucf101", tmp_path, split="train", fold=4)
     (tmp_path / "UCF-101/Bow/v_Bow_g01_c01.avi").unlink()
-    with pytest.raises(RSPNetError, match=r"1 of 2 train videos are missing.*'Bow'.*v_Bow_g01_c01.avi"):
+    with pytest.raises(RSPNetError, match=r"1 of 2 train videos missing.*'Bow'.*v_Bow_g01_c01.avi"):
         read_labelled("ucf101", tmp_path, split="train")
     assert len(read_labelled("ucf101", tmp_path, split="train", allow_missing=True)) == 1
     write(tmp_path / "ucfTrainTestlist/testlist01.txt", "Dance/v_Dance_g02_c01.avi\n")
@@ -179,7 +179,7 @@ def test_kinetics_csv(tmp_path: Path, put: Put) -> None:
     header = "label,youtube_id,time_start,time_end,split\n"
     write(tmp_path / "train.csv", header + "riding a bike,aaaaaaaaaaa,1,11,train\nabseiling,eeeeeeeeeee,2,12,train\n")
     write(tmp_path / "val.csv", header + "abseiling,ccccccccccc,3,13,validate\n")
-    with pytest.raises(RSPNetError, match="1 of 2 train videos are missing, the first of class 'abseiling'"):
+    with pytest.raises(RSPNetError, match="1 of 2 train videos missing, the first of class 'abseiling'"):
         read_labelled("kinetics", tmp_path, split="train")
     train = read_labelled("kinetics", tmp_path, split="train", allow_missing=True)
     assert names_and_labels(train) == [("train_256/riding a bike/aaaaaaaaaaa_000001_000011.mp4", 1, "riding a bike")]
@@ -199,7 +199,7 @@ def test_kinetics_subset_links_the_smallest_classes(tmp_path: Path, put: Put) ->
     assert (out / "train/middle").is_symlink()
     records = read_labelled("kinetics", out, split="train")
     assert [record.name for record in records] == ["train/middle/0.mp4", "train/middle/1.mp4", "train/small/0.mp4"]
-    with pytest.raises(RSPNetError, match="has 3 classes, 4 were asked for"):
+    with pytest.raises(RSPNetError, match="has 3 classes, not the 4 asked for"):
         link_smallest_classes(full, tmp_path / "other", num_classes=4)
     with pytest.raises(RSPNetError, match="already exists"):
         link_smallest_classes(full, out, num_classes=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,28 @@ def test_finished_rows_are_not_made_again(
     monkeypatch.setattr(rows_module, "run_pretraining", lambda *_: pytest.fail("made again"))
     assert study(spec, root, whole) == 0
     assert "3 rows: 0 made, 3 there already, 0 in other hands" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_dry_run_says_what_is_left_and_what_it_costs(
+    whole: Path,
+    spec: Path,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("rspnet.runs.training_preview.SECONDS", 0.0)
+    out = tmp_path / "out"
+    assert study(spec, root, out, "--dry_run", "--only", "[random,joint]", "--seeds", "[0,1]") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "4 rows to make, 0 there already"
+    assert re.fullmatch(r"  random: 2 rows, each no training, \d+ s for features", told[1])
+    assert re.fullmatch(r"  joint: 2 rows, each \d+ s of training, \d+ s for features", told[2])
+    assert re.fullmatch(rf"together about \d+ s on the CPU .*, [\d.]+ MB of checkpoints in {out}", told[3])
+    assert "note: not counted: the classifiers" in told[4]
+    assert not out.exists()
+    assert study(spec, root, whole, "--dry_run") == 0
+    assert capsys.readouterr().out.splitlines() == ["0 rows to make, 3 there already"]
 
 
 def test_a_row_in_other_hands_is_left_alone(

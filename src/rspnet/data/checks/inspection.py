@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import DecodeError
 from rspnet.core.heartbeat import note
 from rspnet.data.checks.looks import THUMBNAIL, Looks
@@ -156,7 +157,7 @@ class Inspector:
         ticks = len(tick_frames(times, self.fps))
         if ticks < window:
             rate = "" if self.fps is None else f" at {self.fps:g} fps"
-            yield "short", f"{ticks} frames{rate}, a window needs {window}", False
+            yield "short", f"{counted(ticks, 'frame')}{rate}, a window needs {window}", False
             return
         sound = true_windows(times, window, self.fps)
         if not sound.all() or not uniform_windows(times, len(times)).all():

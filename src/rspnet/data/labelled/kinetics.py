@@ -10,6 +10,7 @@ import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.data.class_numbers import class_numbers
 from rspnet.data.labelled.layout import Entry, Request, class_folders, read_lines, videos_in
@@ -41,7 +42,7 @@ def entries(request: Request) -> Iterator[Entry]:
         if name not in numbers:
             raise RSPNetError(
                 f"kinetics in {str(request.root)!r}: class {name!r} of {_PREFIX[request.split]} is not among the "
-                f"{len(names)} training classes (expected {str(folders['train'] / name)!r})"
+                f"{counted(len(names), 'training class')} (expected {str(folders['train'] / name)!r})"
             )
         yield Entry(video, numbers[name], name)
 
@@ -105,7 +106,7 @@ def link_smallest_classes(root: Path, out: Path, *, num_classes: int) -> list[st
     train, val = split_folder(root, "train"), split_folder(root, "val")
     sizes = {path.name: sum(video.stat().st_size for video in videos_in(path)) for path in class_folders(train)}
     if len(sizes) < num_classes:
-        raise RSPNetError(f"{str(train)!r} has {len(sizes)} classes, {num_classes} were asked for")
+        raise RSPNetError(f"{str(train)!r} has {counted(len(sizes), 'class')}, not the {num_classes} asked for")
     kept = sorted(sorted(sizes, key=lambda name: (sizes[name], name))[:num_classes])
     for split, source in (("train", train), ("val", val)):
         for name in kept:

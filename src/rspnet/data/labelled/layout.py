@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.video.reader import VIDEO_SUFFIXES
@@ -106,7 +107,10 @@ def first_file(root: Path, names: Sequence[str], *, holds: str) -> Path:
     for name in names:
         if (root / name).is_file():
             return root / name
-    raise RSPNetError(f"no {names[0]!r} in {str(root)!r}: expected {holds} (looked for {', '.join(names)})")
+    cure = (
+        "; for one folder of videos a class say --data.kind folders" if any(p.is_dir() for p in root.iterdir()) else ""
+    )
+    raise RSPNetError(f"no {names[0]!r} in {str(root)!r}: expected {holds} (looked for {', '.join(names)}){cure}")
 
 
 def first_folder(root: Path, names: Sequence[str], *, holds: str) -> Path:
@@ -175,8 +179,8 @@ def to_records(
         first = missing[0]
         cure = "; --data.allow_missing=true leaves them out" if records else ""
         raise RSPNetError(
-            f"{kind} in {str(root)!r}: {len(missing)} of {total} {split} videos are missing, the first of class "
-            f"{first.class_name!r}, expected at {str(first.path)!r} (or with another video ending){cure}"
+            f"{kind} in {str(root)!r}: {len(missing)} of {counted(total, f'{split} video')} missing, the first "
+            f"of class {first.class_name!r}, expected at {str(first.path)!r} (or with another video ending){cure}"
         )
     return records
 

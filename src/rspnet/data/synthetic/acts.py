@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import derive_seed, numpy_rng
 from rspnet.data.synthetic.acting import Floats, Limb, Part, figure_parts, rotation, strike
@@ -92,7 +93,8 @@ def plan_acts(
     """
     if num_videos < 1 or num_frames < 2 or size < 32 or size % 2 or not 0 <= test_fraction <= 1:
         raise RSPNetError(
-            f"a set of {num_videos} videos of {num_frames} frames and {size} pixels, {test_fraction} of them for "
+            f"a set of {counted(num_videos, 'video')} of {counted(num_frames, 'frame')} and "
+            f"{counted(size, 'pixel')}, {test_fraction} of them for "
             "testing: at least 1 video, 2 frames and 32 pixels (an even number), and a share from 0 to 1 are needed"
         )
     num_test = round(num_videos * test_fraction)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.video.reader import VideoReader, open_video
 from rspnet.video.writer import write_video
@@ -47,7 +48,7 @@ def cut_video_files(
     with open_video(source) as video:
         if len(video) < window_frames:
             raise RSPNetError(
-                f"cannot cut {str(source)!r}: it has {len(video)} frames, a window needs {window_frames}; "
+                f"cannot cut {str(source)!r}: it has {counted(len(video), 'frame')}, a window needs {window_frames}; "
                 "lower window_frames"
             )
         size = _shrunk_size(video.height, video.width, short_side)

@@ -1,4 +1,4 @@
-"""CPU time of one pre-training sample: the published data path against ours (docs/benchmarks.md, "Data path")."""
+"""CPU time of one pre-training sample: the published data path against ours (docs/benchmarks.md)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import numpy_rng
 from rspnet.data.augment import IDENTITY, ORDER, augment, augment_taking
@@ -91,7 +92,7 @@ def _row(path: Path, repeats: int) -> dict[str, Any]:
     with open_video(path) as video:
         length, height, width = len(video), video.height, video.width
     if length <= WINDOW:
-        raise RSPNetError(f"{str(path)!r} has {length} frames; the benchmark needs more than {WINDOW}")
+        raise RSPNetError(f"{str(path)!r} has {counted(length, 'frame')}; the benchmark needs more than {WINDOW}")
     plain, ours, read = [], [], []
     for repeat in range(-1, repeats):
         draw = _draw(path.name, repeat, length, height, width)

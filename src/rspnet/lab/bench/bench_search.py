@@ -1,4 +1,4 @@
-"""Time and recall of a large library (docs/benchmarks.md, "Search"): 200,000 clip vectors by default."""
+"""Time and recall of a large library (docs/benchmarks.md): 200,000 clip vectors by default."""
 
 from __future__ import annotations
 

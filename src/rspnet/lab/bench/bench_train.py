@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import derive_seed, numpy_rng
 from rspnet.core.workers import Death, ordered_map
@@ -71,7 +72,7 @@ def bench_train(
     """
     records = read_folder(root)
     if len(records) < batch_size:
-        raise RSPNetError(f"{str(root)!r} has {len(records)} videos: fewer than --batch_size {batch_size}")
+        raise RSPNetError(f"{str(root)!r} has {counted(len(records), 'video')}: fewer than --batch_size {batch_size}")
     dataset = ClipPairDataset(
         records, num_frames=num_frames, speeds=(2,), size=size, preset=augment_preset("published"), seed=SEED
     )

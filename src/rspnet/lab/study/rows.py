@@ -28,6 +28,7 @@ from rspnet.data.sampler import epoch_steps
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.stop import Stopped
+from rspnet.features.embedder import Embedder
 from rspnet.lab.study.finetuned import finetuned_hits
 from rspnet.lab.study.judge import Judge
 from rspnet.lab.study.row_scores import FINETUNED
@@ -170,10 +171,7 @@ def make_row(study: Study, run: str, config: PretrainConfig, judge: Judge) -> di
         torch.set_num_threads(config.engine.threads or 1)
         model, pretext = build_model(config).eval(), {}
     trained = Spent.so_far()
-    view = EvenViewConfig(  # the precision is "auto", whatever the training's was: all rows are judged alike
-        num_clips=study.view.num_clips, stride=study.view.stride, num_workers=0, device=config.engine.device
-    )
-    embedder = open_embedder(model, view, descriptor=study.view.descriptor, set_threads=False)
+    embedder = embedder_of(study, model, config)
     features, found = judge(None if is_hand_made(study, run) else embedder, seed=config.seed)
     spent = {"pretrain": trained.since(start) | {"resumed": resumed}, "judge": Spent.so_far().since(trained)}
     if study.finetune:
@@ -199,6 +197,14 @@ def make_row(study: Study, run: str, config: PretrainConfig, judge: Judge) -> di
     }
     write_json(folder / ROW, row)
     return row
+
+
+def embedder_of(study: Study, model: PretextModel, config: PretrainConfig) -> Embedder:
+    """What judges a network; the precision is "auto", whatever the training's was: all rows are judged alike."""
+    view = EvenViewConfig(
+        num_clips=study.view.num_clips, stride=study.view.stride, num_workers=0, device=config.engine.device
+    )
+    return open_embedder(model, view, descriptor=study.view.descriptor, set_threads=False)
 
 
 def last_points(path: Path) -> dict[str, float]:

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from rspnet.config.study import StudyConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import write_json
 from rspnet.core.locks import LOCK, claimed, holding
@@ -21,9 +22,9 @@ from rspnet.lab.study.oracle import ask_oracle
 from rspnet.lab.study.rows import finished, make_row, row_folder, row_protocol
 from rspnet.lab.study.sets import StudySet, read_study_set, write_list
 from rspnet.lab.study.spec import Study, read_study, row_config, smaller
+from rspnet.lab.study.study_cost import TRAIN_LIST, preview_study
 from rspnet.lab.study.study_report import write_study_report
 
-TRAIN_LIST = "train.csv"
 ORACLE = "oracle.json"
 DRAWN = "drawn"
 _SMOKE_VIDEOS = 12
@@ -44,10 +45,13 @@ def study(config: StudyConfig) -> int:
     videos = read_study_set(
         root, videos=plan.videos, labels=plan.labels, bins=plan.bins, most=_SMOKE_VIDEOS if config.smoke else None
     )
+    wanted = list(rows_of(plan, only=config.only, seeds=config.seeds))
+    if config.dry_run:
+        preview_study(plan, wanted, videos, root=root, out=out, console=PlainConsole())
+        return 0
     write_list(out / TRAIN_LIST, videos.train)
     sets = {task: read_judged(spec, root, drawn_to=out / DRAWN) for task, spec in plan.judged.items()}
     judge = Judge(plan.view, videos, sets)
-    wanted = list(rows_of(plan, only=config.only, seeds=config.seeds))
     try:
         made = [_row(plan, run, seed, judge, root=root, out=out, console=console) for run, seed in wanted]
     except Stopped:
@@ -56,7 +60,7 @@ def study(config: StudyConfig) -> int:
     if plan.oracle:
         _oracle(plan, videos, out, console)
     counts = ", ".join(f"{made.count(what)} {what}" for what in ("made", "there already", "in other hands"))
-    console.print(f"{len(wanted)} rows: {counts}; in {out}", highlight=False)
+    console.print(f"{counted(len(wanted), 'row')}: {counts}; in {out}", highlight=False)
     return 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import write_text
 from rspnet.lab.study.comparisons import Comparison, Mean, compare_runs, mean_of
@@ -38,7 +39,7 @@ def write_study_report(study: Study, out: Path, folder: Path) -> None:
     draw_study(folder / f"{study.name}.png", study, content["rows"])
     if content["oracle"]:
         draw_oracle(folder / f"{study.name}-oracle.png", content["oracle"])
-    print(f"{len(content['rows'])} rows of {study.name}: {folder / (study.name + '.md')}")
+    print(f"{counted(len(content['rows']), 'row')} of {study.name}: {folder / (study.name + '.md')}")
 
 
 def gather(study: Study, out: Path) -> dict[str, Any]:

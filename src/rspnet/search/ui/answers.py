@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_text
 from rspnet.search.hits import Hit, Moment
@@ -299,10 +300,10 @@ def _news(hits: Sequence[Moment], names: Sequence[str], asked: Asked | None, add
     """What has been found, in words, for who does not see it appear."""
     if not hits:
         return "Nothing found"
-    count = "1 hit" if len(hits) == 1 else f"{len(hits)} hits"
+    count = counted(len(hits), "hit")
     first = Path(names[0]).name
     if address.show == ASK_NEXT:
-        return f"{len(hits)} moments to label next"
+        return f"{counted(len(hits), 'moment')} to label next"
     if address.show:
         return f"{count} of {address.show.removeprefix(CLASS)}; first {first}"
     assert asked is not None

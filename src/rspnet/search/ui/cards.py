@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rspnet.core.cost import as_time
+from rspnet.core.counts import counted
 from rspnet.features.roi_maps import WORTH
 from rspnet.search.hits import ClassHit, Hit, Moment
 from rspnet.search.library_map import MapLayout
@@ -70,7 +71,7 @@ def seconds(value: float) -> str:
 def library_facts(*, videos: int, clips: int, duration_s: float, skipped: int) -> str:
     """What the library holds, as text."""
     left_out = f" · {skipped} skipped" if skipped else ""
-    return f"{videos:,} videos · {as_time(duration_s)} · {clips:,} clips{left_out}"
+    return f"{counted(videos, 'video')} · {as_time(duration_s)} · {counted(clips, 'clip')}{left_out}"
 
 
 def empty(title: str, text: str) -> str:
@@ -197,7 +198,7 @@ def map_legend(layout: MapLayout, groups: Sequence[str]) -> tuple[Container[int]
     colours = list(zip(sorted(ranked), _COLOURS, strict=False))
     if len(counts) > len(colours):
         colours.append((f"{len(counts) - len(colours)} more", _REST))
-    notes = [f"{len(shown):,} of {count:,} videos shown"] if len(shown) < count else []
+    notes = [f"{len(shown):,} of {counted(count, 'video')} shown"] if len(shown) < count else []
     if layout.explained is not None:
         notes.append(f"the axes hold {layout.explained[0]:.0%} and {layout.explained[1]:.0%} of the variance")
     return shown, colours, " · ".join(notes)

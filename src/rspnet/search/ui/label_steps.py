@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.search.hits import Moment
 from rspnet.search.ui.answers import Answer, PageAnswers, Tab, hit_meant, moment_of, shows_of
@@ -64,14 +65,14 @@ class LabelSteps:
             raise RSPNetError(text if text.startswith(name) else f"{name}: {text}") from error
         if count:
             tab.history = [*tab.history, change][-_STEPS_KEPT:]
-        tab.note = f"{count} labels taken in from {name}" if count else f"nothing new in {name}"
+        tab.note = f"{counted(count, 'label')} taken in from {name}" if count else f"nothing new in {name}"
         return self._answers.labels(tab)
 
     def train(self, tab: Tab, _said: Said) -> Answer:
         """The classes are to be learned."""
         started = perf_counter()
         tab.judged = judged = self._labelling.train()
-        tab.note = f"trained on {len(judged.labels.marks)} labels in {perf_counter() - started:.1f} s"
+        tab.note = f"trained on {counted(len(judged.labels.marks), 'label')} in {perf_counter() - started:.1f} s"
         if not judged.grouped_by:
             tab.note += "; probabilities are rough: label each class in more than one place"
         return {**self._answers.labels(tab), "shows": shows_of(judged)}

@@ -31,7 +31,7 @@ export function drawMap(plot, { points, groups, note }, { query, hits, pick }) {
   const rank = (name) => (name === query ? 2 : Number(hits.includes(name)));
   const at = places(points);
   const pictures = withPictures(points, at, rank);
-  const svg = make('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'group', 'aria-label': `${points.length} videos; arrows go from one to the next, Enter searches` });
+  const svg = make('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'group', 'aria-label': `videos: ${points.length}; arrows go from one to the next, Enter searches` });
   const order = [...points.keys()].sort((a, b) => pictures.has(a) - pictures.has(b) || rank(points[a][2]) - rank(points[b][2]));
   const nodes = new Map();
   for (const index of order) {

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import centre_square
@@ -25,9 +26,9 @@ from rspnet.video.clips import even_clips
 from rspnet.video.reader import View, open_video
 
 HEADS = {"motion": "By motion", "appearance": "By appearance"}
-_QUERIES, _HITS = 4, 6
+QUERIES, _HITS = 4, 6
 _FILM_FRAMES, _FILM_STRIDE, _FILM_SIDE = 16, 2, 120
-_CLIPS_PER_VIDEO = 3
+CLIPS_PER_VIDEO = 3
 _SLOW = 4.0
 """A RoI film plays at a quarter of the video's pace."""
 
@@ -57,14 +58,14 @@ def neighbour_sections(
     """
     titles = ("Nearest neighbours", "Where they are alike")
     try:
-        embedder = Embedder(require_heads(model, task="report"), num_clips=_CLIPS_PER_VIDEO, device=device)  # type: ignore[arg-type]
-        asked, offered = (_embed(embedder, items) for items in (spread(queries, _QUERIES), gallery))
-        ranked = {head: _rank(asked, offered, head) for head in HEADS}
+        embedder = Embedder(require_heads(model, task="report"), num_clips=CLIPS_PER_VIDEO, device=device)  # type: ignore[arg-type]
+        asked, offered = (embedded(embedder, items) for items in (spread(queries, QUERIES), gallery))
+        ranked = {head: ranked_others(asked, offered, head) for head in HEADS}
         sheets = [NeighbourRows(HEADS[head], _rows(asked, offered, hits)) for head, hits in ranked.items()]
     except RSPNetError as error:
         return Section(titles[0], note=f"No neighbours: {error}"), Section(titles[1], note="No neighbours, no pair.")
     text = (
-        f"Left of the line the query, then its nearest among {len(offered.items)} videos with the cosine. "
+        f"Left of the line the query, then its nearest among {counted(len(offered.items), 'video')} with the cosine. "
         "Neighbours are by the vectors that rspnet search uses."
     )
     nearest = offered.items[ranked["motion"][0][0][0]]
@@ -76,7 +77,7 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
     return [items[place] for place in np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).astype(int))]
 
 
-def _embed(embedder: Embedder, items: Sequence[Item]) -> Found:
+def embedded(embedder: Embedder, items: Sequence[Item]) -> Found:
     """The readable videos in the two spaces of a search.
 
     Raises:
@@ -92,12 +93,12 @@ def _embed(embedder: Embedder, items: Sequence[Item]) -> Found:
     kept = list(embedded_videos(embedder, records, what="videos compared", leave_out=leave_out))
     if not kept:
         raise RSPNetError(f"no video could be read; the last was {reasons[-1]}")
-    found = [embedder.window_vectors(features, _CLIPS_PER_VIDEO) for features in kept]
+    found = [embedder.window_vectors(features, CLIPS_PER_VIDEO) for features in kept]
     vectors = {head: torch.from_numpy(np.concatenate([one[head] for one in found])) for head in HEADS}
     return Found([of_path[video.record.path] for video in kept], vectors)
 
 
-def _rank(asked: Found, offered: Found, head: str) -> list[list[tuple[int, float]]]:
+def ranked_others(asked: Found, offered: Found, head: str) -> list[list[tuple[int, float]]]:
     """For every query its nearest others in the gallery, as (place, cosine), best first."""
     count = min(_HITS + 1, len(offered.items))
     found = top_k(asked.vectors[head], offered.vectors[head], count)

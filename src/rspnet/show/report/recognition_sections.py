@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.runs.predictions import CONFUSION, read_predictions
@@ -36,7 +37,7 @@ def recognition_sections(run: RunFacts) -> tuple[Section, Section]:
 
 def _confusion(run: RunFacts, columns: Columns) -> list[Part]:
     wrong = columns["class"] != columns["predicted"]
-    parts: list[Part] = [Text(f"{int(wrong.sum())} of {len(wrong)} test videos are taken for another class.")]
+    parts: list[Part] = [Text(f"Taken for another class: {int(wrong.sum())} of {counted(len(wrong), 'test video')}.")]
     if (run.folder / CONFUSION).exists():
         parts.append(PageImage((run.folder / CONFUSION).read_bytes(), "Rows: true class, scaled to 1"))
     classes = sorted({str(name) for name in columns["class"]})

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord, find_videos
 from rspnet.data.skipped import SKIPPED
@@ -189,7 +190,7 @@ def _tables_section(run: RunFacts, title: str, names: Sequence[str], nothing: st
         if rows:
             more = f", the first {_MAX_ROWS} of {len(rows)}" if len(rows) > _MAX_ROWS else ""
             cells = [list(row.values()) for row in rows[:_MAX_ROWS]]
-            tables.append(Table(list(rows[0]), cells, f"{len(rows)} rows of {name}{more}"))
+            tables.append(Table(list(rows[0]), cells, f"{counted(len(rows), 'row')} of {name}{more}"))
     return Section(title, tables, "" if tables else nothing)
 
 

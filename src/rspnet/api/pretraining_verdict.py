@@ -1,0 +1,92 @@
+"""How a pre-training went: by videos that it was not trained on where there are some, else by its own curves."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from rspnet.api.pretraining_plan import Plan, build_model
+from rspnet.config.pretrain import PretrainConfig
+from rspnet.core.distributed import world_size
+from rspnet.core.errors import RSPNetError
+from rspnet.core.rng import derive_seed
+from rspnet.data.annotations import VideoRecord
+from rspnet.engine.curves import METRICS, read_curves
+from rspnet.engine.diagnostics import vector_spread
+from rspnet.features.snapshot import speed_accuracy
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.create import require_heads
+from rspnet.pretext.queue import KeyQueue
+from rspnet.pretext.rspnet import RSPNet
+from rspnet.runs.verdict import Verdict, rank_line, report_command, rsp_line
+from rspnet.show.neighbour_sheet import SHEET, neighbour_sheet
+
+_FEWEST_PAIRS = 96
+"""Each held-out video is asked about so often that there are so many answers at least."""
+
+
+def hold_out(records: Sequence[VideoRecord], count: int, *, seed: int) -> tuple[list[VideoRecord], list[VideoRecord]]:
+    """The videos to train on, in their order, and `count` others, chosen by the seed and their names."""
+    chosen = {
+        record.name for record in sorted(records, key=lambda each: derive_seed(seed, "held out", each.name))[:count]
+    }
+    return [r for r in records if r.name not in chosen], [r for r in records if r.name in chosen]
+
+
+def pretraining_verdict(
+    config: PretrainConfig,
+    plan: Plan,
+    model: PretextModel,
+    trained: Sequence[VideoRecord],
+    held_out: Sequence[VideoRecord],
+) -> Verdict:
+    """How the training went, and what comes next; with held-out videos neighbours.png is drawn.
+
+    Args:
+        config: of the run.
+        plan: of the run.
+        model: as it is at the end.
+        trained: videos that it was trained on.
+        held_out: others, perhaps none.
+    """
+    folder, lines = Path(config.out), list[str]()
+    if held_out and isinstance(model, RSPNet):
+        lines += _by_held_out(config, plan, model, trained, held_out)
+    else:
+        lines += _by_curves(config, plan)
+    queue = getattr(model, "queue", None)
+    if isinstance(queue, KeyQueue):
+        keys = queue.keys[: plan.total_steps * config.data.batch_size].float().cpu()
+        lines.append(rank_line(vector_spread(keys), count=len(keys), length=keys.shape[1]))
+    videos = shlex.quote(str(config.data.list or config.data.root))
+    library = f"rspnet index {videos} --weights {shlex.quote(config.out)} --out library"
+    return Verdict(lines, [report_command(folder), (library, "make the videos searchable")])
+
+
+def _by_held_out(
+    config: PretrainConfig, plan: Plan, model: RSPNet, trained: Sequence[VideoRecord], held_out: Sequence[VideoRecord]
+) -> list[str]:
+    rounds = math.ceil(_FEWEST_PAIRS / len(held_out))
+    try:
+        before = require_heads(build_model(config), task="pretrain").to(plan.device)
+        options = {"played": config.data.played, "rounds": rounds, "seed": config.seed, "fps": config.data.fps}
+        fresh, accuracy = (speed_accuracy(network, held_out, **options) for network in (before, model))
+        lines = [rsp_line(accuracy, rounds * len(held_out), held_out=len(held_out), fresh=fresh)]
+        if world_size() == 1:  # all ranks would have to embed
+            device = "cuda" if plan.device.type == "cuda" else "cpu"
+            sheet = neighbour_sheet(Path(config.out) / SHEET, model, held_out, trained, device=device)
+            lines.append(f"nearest neighbours of two of these videos: {sheet}")
+    except RSPNetError as error:
+        return [f"the held-out videos cannot judge: {error}", *_by_curves(config, plan)]
+    return lines
+
+
+def _by_curves(config: PretrainConfig, plan: Plan) -> list[str]:
+    """The RSP accuracy of the last epoch, on clips that had never been drawn before; nothing where it was not kept."""
+    rows = read_curves(Path(config.out) / METRICS) if "csv" in config.engine.loggers else []
+    last = [row for row in rows if int(row["step"]) > plan.total_steps - plan.steps_per_epoch]
+    told = [float(row["motion_accuracy"]) for row in last if "motion_accuracy" in row]
+    steps = min(plan.steps_per_epoch, plan.total_steps)
+    return [rsp_line(sum(told) / len(told), steps * config.data.batch_size)] if told else []
