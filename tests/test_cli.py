@@ -78,7 +78,7 @@ def test_help_and_errors_of_options_import_nothing_heavy() -> None:
         ([*PRETRAIN, "--model.method", "byol"], "--model.method 'byol': must be one of rspnet, pace,"),
         ([*PRETRAIN, "--model.method", "pace", "--model.motion_weight", "0"], "weigh RSP and A-VID; pace has neither"),
         ([*PRETRAIN, "--model.virtual_ranks", "3"], "--data.batch_size 64: must divide by ranks x virtual ranks = 3"),
-        ([*PRETRAIN, "--model.virtual_ranks", "64"], "leaves 1 clips for each of 64 ranks; batch norm needs 2"),
+        ([*PRETRAIN, "--model.virtual_ranks", "64"], "leaves 1 clip for each of 64 ranks; batch norm needs 2"),
         ([*PRETRAIN, "--optim.lr", "0"], "--optim.lr 0.0: must be above 0"),
         ([*PRETRAIN, "--optim.schedule", "step"], "--optim.milestones belong to --optim.schedule step"),
         ([*PRETRAIN, "--engine.precision", "fp16", "--engine.device", "cpu"], "fp16 needs CUDA: use bf16 or fp32"),

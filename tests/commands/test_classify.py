@@ -84,10 +84,7 @@ def test_five_labels_a_class_find_twenty_events_of_a_new_video(
 def test_a_dry_run_says_what_it_costs_and_writes_nothing(
     material: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for source, text in (
-        (material / "new", "1 videos to do, 0 unchanged"),
-        (material / "features", "no video is read"),
-    ):
+    for source, text in ((material / "new", "1 video to do, 0 unchanged"), (material / "features", "no video is read")):
         assert run(classifier, source, tmp_path / "out", "--dry_run") == 0
         said = capsys.readouterr().out
         assert text in said

@@ -171,7 +171,7 @@ def test_all_is_well(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "list.txt").write_text("good.mp4\n")
     arguments = ["doctor", str(tmp_path / "list.txt"), "--root", str(videos), "--out", str(tmp_path / "out")]
     assert main([*arguments, "--num-workers", "1"]) == 0
-    assert "1 of 1 videos usable" in capsys.readouterr().out
+    assert "1 of 1 video usable" in capsys.readouterr().out
 
 
 def test_leakage_between_two_lists(videos: Path, tmp_path: Path) -> None:

@@ -271,12 +271,10 @@ def test_unreadable_videos_are_named_and_left_out(
     good = str(read_folder(videos)[0].path)
     assert embed(checkpoint, good, str(broken), "--out", str(tmp_path / "some")) == 0
     assert "broken.mp4" in (tmp_path / "some" / "skipped.csv").read_text()
-    assert "1 videos, 0 unchanged, 1 skipped" in capsys.readouterr().err
+    assert "1 video, 0 unchanged, 1 skipped" in capsys.readouterr().err
     assert embed(checkpoint, str(broken), "--out", str(tmp_path / "none")) == 2
     error = capsys.readouterr().err
-    assert (
-        f"none of 1 videos could be read: see '{tmp_path}/none/skipped.csv'; the first was '{broken}': not a" in error
-    )
+    assert f"none of 1 video could be read: see '{tmp_path}/none/skipped.csv'; the first was '{broken}': not a" in error
     assert embed(checkpoint, good, str(tmp_path / "gone.mp4"), "--out", str(tmp_path / "missing")) == 2
     assert f"video '{tmp_path}/gone.mp4' does not exist" in capsys.readouterr().err
     assert not (tmp_path / "missing").exists()

@@ -204,6 +204,8 @@ def test_held_out_videos_are_not_trained_on_and_judge_the_run(
         return real(wanted, clips, records, *rest, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pretraining_module, "pretraining_batches", watched)
+    monkeypatch.setattr("rspnet.api.pretraining_verdict._FEWEST_PAIRS", 6)
+    monkeypatch.setattr("rspnet.show.neighbour_sheet._GALLERY", 4)
     out = tmp_path / "run"
     assert run(videos, out, "--data.held_out=3", "--max_steps=2") == 0
     ((trained),) = seen

@@ -21,7 +21,6 @@ NEVER_ONE = (
     "{MOST_CLASSES} classes",
     "{len(classes)} classes: at most {MOST_CLASSES}",
     "{clips:,} clips; for the time",  # of the paper's data
-    "{num_classes} classes of {num_clips} clips",
     "{half} clips a step",  # 2 or more
     "{usual} clips a step",  # of a recipe
     "{self.frames} frames at speeds",  # 4 or more

@@ -62,7 +62,7 @@ def test_half_of_each_global_batch_plays_fast_at_one_speed() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 22}, "a batch of 22 clips is larger than an epoch of 21 videos x 1 clips"),
+        ({"batch_size": 22}, "a batch of 22 clips is larger than an epoch of 21 videos x 1 clip"),
         ({"batch_size": 5, "world_size": 2}, "a batch of 5 clips cannot be shared evenly by 2 processes"),
         ({"speeds": [1, 2]}, "above the base speed 1.*not .1, 2."),
         ({"speeds": []}, "above the base speed"),

@@ -210,9 +210,9 @@ def test_index_and_search(
     assert "3 videos, 0 unchanged, 0 removed, 1 skipped" in capsys.readouterr().err
     s3.trouble.expired.clear()
     for change, told in (
-        (dict, "1 videos, 3 unchanged"),  # what keys of the day before did not open
+        (dict, "1 video, 3 unchanged"),  # what keys of the day before did not open
         (dict, "0 videos, 4 unchanged"),
-        (lambda: s3.put("library", changed), "1 videos, 3 unchanged"),
+        (lambda: s3.put("library", changed), "1 video, 3 unchanged"),
         (lambda: s3.remove(f"{own}/{names[0]}"), "0 videos, 3 unchanged, 1 removed"),
     ):
         change()

@@ -349,7 +349,7 @@ def test_what_one_person_labels_another_sees_and_tables_are_taken_in(browser, se
     (tmp_path / "bad.csv").write_text("path,label\nnowhere.mp4,fall\n")
     visit.page.set_input_files(".files input[type=file]", str(tmp_path / "more.csv"))
     visit.page.wait_for_selector(".classes li:has-text('fall')")
-    assert visit.page.inner_text(".classes [role=status]") == "1 labels taken in from more.csv"
+    assert visit.page.inner_text(".classes [role=status]") == "1 label taken in from more.csv"
     visit.page.set_input_files(".files input[type=file]", str(tmp_path / "bad.csv"))
     visit.wait_for("document.querySelector('#notice').textContent.startsWith('bad.csv')")
     assert "label 'fall' of 'nowhere.mp4': it has no features" in visit.page.inner_text("#notice")

@@ -178,7 +178,7 @@ def changed_state(**changes: Any) -> dict[str, Any]:
         (lambda: own_file(model=None), "no 'model'"),
         (lambda: own_file(model_config={"backbone": "vgg"}), "unknown backbone 'vgg'"),
         (lambda: own_file(model_config={"backbone": "c3d", "depth": 3}), "'depth'"),
-        (lambda: own_file(model=changed_state(extra=torch.zeros(1))), r"1 unknown keys \(extra\)"),
+        (lambda: own_file(model=changed_state(extra=torch.zeros(1))), r"1 unknown key \(extra\)"),
         (lambda: own_file(model={}), r"missing keys \(encoder_q\.backbone\.conv1\.weight, .*\.\.\.\)"),
         (lambda: own_file(model=changed_state(**{"queue.keys": torch.zeros(2, 2)})), r"'queue\.keys' is \[2, 2\]"),
         (lambda: {"arch": "vgg", "model": {"queue": torch.zeros(2, 2)}}, "unknown arch 'vgg'"),

@@ -165,7 +165,7 @@ def test_checkpoints_of_every_method_open_again(method: str, tmp_path: Path) -> 
 def test_models_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ConfigError, match="unknown pretext method 'byol'"):
         create_method({"method": "byol", "backbone": "r3d_10_slim"})
-    with pytest.raises(ConfigError, match="1 classes of 1 clips leave nothing"):
+    with pytest.raises(ConfigError, match="1 class of 1 clip leaves nothing"):
         make_model("pace", num_classes=1)
     with pytest.raises(ConfigError, match="temperature is 0"):
         make_model("moco", temperature=0)

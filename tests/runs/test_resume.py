@@ -53,10 +53,7 @@ def notes(text: str) -> str:
         ({}, []),
         ({"torch": "2.14"}, ["torch 2.14 instead of 2.13: the run goes on, but rounds differently"]),
         ({"threads": 2, "precision": "bf16"}, ["precision bf16", "threads 2"]),
-        (
-            {"ranks": 1, "virtual_ranks": 2},
-            ["1 ranks x 2 virtual ranks instead of 2 ranks x 1 virtual ranks: the same"],
-        ),
+        ({"ranks": 1, "virtual_ranks": 2}, ["1 rank x 2 virtual ranks instead of 2 ranks x 1 virtual rank: the same"]),
         ({"ranks": 1}, ["other groups of clips share a batch norm"]),
     ],
 )

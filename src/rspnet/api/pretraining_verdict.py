@@ -6,6 +6,7 @@ import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from rspnet.api.pretraining_plan import Plan, build_model
 from rspnet.config.pretrain import PretrainConfig
@@ -71,11 +72,12 @@ def _by_held_out(
     rounds = math.ceil(_FEWEST_PAIRS / len(held_out))
     try:
         before = require_heads(build_model(config), task="pretrain").to(plan.device)
-        options = {"played": config.data.played, "rounds": rounds, "seed": config.seed, "fps": config.data.fps}
+        options: dict[str, Any] = {"played": config.data.played, "fps": config.data.fps}
+        options |= {"rounds": rounds, "seed": config.seed}
         fresh, accuracy = (speed_accuracy(network, held_out, **options) for network in (before, model))
         lines = [rsp_line(accuracy, rounds * len(held_out), held_out=len(held_out), fresh=fresh)]
         if world_size() == 1:  # all ranks would have to embed
-            device = "cuda" if plan.device.type == "cuda" else "cpu"
+            device: Literal["cpu", "cuda"] = "cuda" if plan.device.type == "cuda" else "cpu"
             sheet = neighbour_sheet(Path(config.out) / SHEET, model, held_out, trained, device=device)
             lines.append(f"nearest neighbours of two of these videos: {sheet}")
     except RSPNetError as error:

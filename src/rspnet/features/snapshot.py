@@ -63,8 +63,9 @@ def speed_accuracy(
     )
     batch_size = min(batch_size, len(records))
     steps = len(records) * rounds // batch_size
-    speeds = {"speeds": played.fast, "base_speed": played.base}
-    sampler = PairSampler(len(records), batch_size=batch_size, seed=seed, total_steps=steps, **speeds)
+    sampler = PairSampler(
+        len(records), batch_size=batch_size, seed=seed, speeds=played.fast, base_speed=played.base, total_steps=steps
+    )
     model.eval()
     accuracies = []
     for batch in make_loader(dataset, sampler, num_workers=0):

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError
 from rspnet.models.backbone import Backbone
 from rspnet.models.classifier import Classifier
@@ -89,7 +90,10 @@ class ClipClassification(PretextModel):
             virtual_ranks=virtual_ranks, num_frames=num_frames, size=size, stride=stride,
         )  # fmt: skip
         if num_classes < 2 or num_clips < 1:
-            raise ConfigError(f"{method}: {num_classes} classes of {num_clips} clips leave nothing to tell apart")
+            raise ConfigError(
+                f"{method}: {counted(num_classes, 'class')} of {counted(num_clips, 'clip')} leaves nothing to "
+                "tell apart"
+            )
         network = create_backbone(backbone, input=input)
         self.network: Classifier | OrderClassifier = (
             Classifier(network, num_classes=num_classes, dropout=0.0)

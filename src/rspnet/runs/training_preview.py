@@ -108,7 +108,7 @@ def say_time(
 
 def disk_of(job: Job, *, keep: int) -> int:
     """The bytes of a training's checkpoints: weights, and the optimiser's state of what is trained."""
-    numbers = sum(value.numel() for value in job.model.state_dict().values())
+    numbers: int = sum(value.numel() for value in job.model.state_dict().values())
     copies = 2 if job.optimizer.name == "adamw" else 1
     numbers += copies * sum(value.numel() for value in job.parameters)
     return 4 * numbers * (1 + keep)
