@@ -49,7 +49,9 @@ def preview_study(
             config = row_config(plan, run, seed=seed, **options)
             if not finished(row_folder(out, run, seed), row_protocol(plan, config, run, videos)):
                 left.append((run, config))
-        first = dict(reversed(left))
+        first: dict[str, PretrainConfig] = {}
+        for run, config in left:
+            first.setdefault(run, config)
         seconds, disk, judging = dict.fromkeys(first, 0.0), dict.fromkeys(first, 0), dict.fromkeys(first, 0.0)
         for run, config in track(first.items(), total=len(first), what="runs tried"):
             if is_trained(plan, run):
