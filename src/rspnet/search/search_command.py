@@ -49,9 +49,9 @@ def search_command(config: SearchConfig) -> None:
         RSPNetError: no such library or class, an unreadable query, or nothing found.
     """
     like, unlike = ([clip_of(text) for text in texts] for texts in (config.queries, config.unlike))
-    for query in (*like, *unlike):  # before seconds go into opening the library
-        if not as_path(query.video).exists():
-            raise RSPNetError(f"query {str(query.video)!r} does not exist")
+    for clip in (*like, *unlike):  # before seconds go into opening the library
+        if not as_path(clip.video).exists():
+            raise RSPNetError(f"query {str(clip.video)!r} does not exist")
     library = Library(config.library, model=config.weights, device=config.device, num_workers=1)
     if len(like) == 1 and (config.start > 0 or config.end is not None):
         like = [like[0]._replace(start_s=config.start, end_s=config.end)]
