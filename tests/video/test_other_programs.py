@@ -41,8 +41,17 @@ def found_by_doctor(tmp_path: Path, *options: str) -> dict[str, str]:
 # --- joined recordings ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.ts", "libx264"), ("a.mpg", "mpeg2video")])
-@pytest.mark.parametrize("lengths", [(24, 24), (24, 10), (10, 24, 13)])
+@pytest.mark.parametrize(
+    ("name", "codec", "lengths"),
+    [
+        ("a.ts", "libx264", (24, 24)),
+        ("a.ts", "libx264", (24, 10)),
+        ("a.ts", "libx264", (10, 24, 13)),
+        ("a.mpg", "mpeg2video", (24, 24)),
+        ("a.mpg", "mpeg2video", (10, 24, 13)),
+        ("a.mkv", "libx264", (24, 10)),  # of a third one FFmpeg shows nothing
+    ],
+)
 def test_joined_recordings_are_read_one_after_another(
     tmp_path: Path, name: str, codec: str, lengths: tuple[int, ...]
 ) -> None:
@@ -323,7 +332,7 @@ def test_an_absurd_shape_of_pixels_is_not_believed(tmp_path: Path) -> None:
             assert (video.height, video.width) == shape
 
 
-@pytest.mark.parametrize("degrees", [1, -2, 4, 89, 93, 178, -88])
+@pytest.mark.parametrize("degrees", [1, -2, 5, 89, 95, 178, -85])
 def test_a_small_error_of_angle_is_no_other_angle(tmp_path: Path, degrees: int) -> None:
     path = write_barcode_video(tmp_path / "a.mp4", 3)
     path.write_bytes(with_display_matrix(path.read_bytes(), turned_by(degrees)))

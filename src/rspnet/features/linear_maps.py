@@ -10,6 +10,7 @@ from rspnet.features.linear_probe import DEFAULT_STRENGTH, fitting, logistic
 Floats = NDArray[np.float64]
 _FEW = 3
 """Turning rows into their own space pays where there are so many times as many numbers in a row."""
+_ROUGH_STEPS = 30
 _SURE = 10.0
 """The logit of what all rows are."""
 
@@ -21,8 +22,8 @@ class LinearMaps:
         x: [n, D].
         holds: bool [n, C], which classes each row is of.
         exclusive: one regression over all classes (softmax), or one a class (sigmoid).
-        rough: for maps that are only compared: single precision, and fits end where no slope of the mean loss is
-            steeper than 1e-3 instead of 1e-4.
+        rough: for maps that are only compared: single precision, and fits end after 30 steps, or where no slope of the
+            mean loss is steeper than 1e-3 instead of 1e-4.
     """
 
     def __init__(self, x: Floats, holds: NDArray[np.bool_], *, exclusive: bool, rough: bool = False) -> None:
@@ -36,7 +37,7 @@ class LinearMaps:
             self._z, self._axes = _turned(z)
         self._count, self._exclusive = holds.shape[1], exclusive
         self._targets = [holds.argmax(axis=1)] if exclusive else list(holds.T)
-        how = {"warm_start": True, "tol": 1e-3 if rough else 1e-4}
+        how = {"warm_start": True} | ({"tol": 1e-3, "max_iter": _ROUGH_STEPS} if rough else {})
         self._regressions = [logistic(DEFAULT_STRENGTH).set_params(**how) for _ in self._targets]
 
     def at(self, strength: float) -> tuple[Floats, Floats]:

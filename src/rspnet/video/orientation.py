@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 # Camera software writes angles that are a little off; within so many degrees of a quarter turn that is what is meant.
-_TOLERANCE_DEGREES = 5.0
+_TOLERANCE_DEGREES = 5.0 + 0.1  # a matrix of whole 65536ths does not hold five degrees exactly
 # No camera or disc has pixels further from squares; a file that says so is damaged.
 _MOST_STRETCH = 8
 

@@ -30,6 +30,8 @@ KEEP_BYTES = 64 * 2**20
 
 # Containers in which every packet says its time by a clock that nothing else ties it to: files joined end to end play.
 RUNNING_CLOCKS = {"mpegts", "mpeg", "flv"}
+# FFmpeg also shows two of these joined.
+_JOINED = RUNNING_CLOCKS | {"matroska,webm"}
 _JOINT_SECONDS = 0.2
 
 # A stream with fewer frames than another by this factor is no second film.
@@ -193,7 +195,7 @@ def demux(path: Path, container: InputContainer, stream: VideoStream, *, first: 
         DecodeError: the demuxer fails.
     """
     number = first
-    joints = _Joints(stream) if container.format.name in RUNNING_CLOCKS else None
+    joints = _Joints(stream) if container.format.name in _JOINED else None
     unpacker = Unpacker(stream.codec_context.extradata or b"") if stream.codec_context.name == "mpeg4" else None
     try:
         for chunk in _chunks(container, stream):

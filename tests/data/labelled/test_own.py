@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,14 @@ def test_records_take_the_numbers_of_a_classifier(tmp_path: Path) -> None:
     assert [record.label for record in in_classes(records, ["8", "10", "9"], source="'x.ckpt'")] == [2, 1]
     with pytest.raises(RSPNetError, match=r"'10' is of class '10', which is none of the 2 of 'x\.ckpt'"):
         in_classes(records, ["8", "9"], source="'x.ckpt'")
+
+
+def test_what_lies_in_a_class_folder_and_is_no_file_is_for_the_reader_to_skip(tmp_path: Path) -> None:
+    root = make(tmp_path, "a/1.mp4", "b/2.mp4")
+    os.mkfifo(root / "a" / "pipe.mp4")
+    (root / "b" / "self.mp4").symlink_to(root / "b" / "self.mp4")
+    found = names("folders", root)
+    assert sorted(found["train"] + found["test"]) == ["a/1.mp4", "a/pipe.mp4", "b/2.mp4", "b/self.mp4"]
+    (root / "a" / "gone.mp4").symlink_to(root / "nowhere.mp4")
+    with pytest.raises(RSPNetError, match=r"1 of \d (train|test) videos are missing.*'a'.*gone\.mp4"):
+        names("folders", root)

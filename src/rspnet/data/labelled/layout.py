@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,9 +187,20 @@ def to_records(
     return records
 
 
+def _is_there(path: Path) -> bool:
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.ELOOP):
+            raise
+        return True
+
+
 def _existing(path: Path) -> Path | None:
-    """`path`, or the same name with another video ending."""
-    if path.is_file():
+    """`path`, or the same name with another video ending. What is there and no file is for the reader to name."""
+    if _is_there(path):
         return path
     bare = path.with_suffix("") if path.suffix.lower() in VIDEO_SUFFIXES else path
     for suffix in sorted(VIDEO_SUFFIXES):
