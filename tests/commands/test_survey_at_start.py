@@ -23,7 +23,7 @@ def test_it_is_told(videos: Path, tmp_path: Path, options: list[str], capsys: py
     main(["pretrain", *TINY, f"--data.root={videos}", f"--out={tmp_path / 'run'}", *options])
     text = " ".join(capsys.readouterr().err.split())
     assert "looked at all 9 videos in " in text
-    assert "1 (11.1%) will be skipped, such as 'empty.mp4': the file is empty" in text
+    assert "s (containers and times, not pictures): 1 (11.1%) will be skipped, such as 'empty.mp4': the file is" in text
     assert "that is more than --data.max_skipped 5.0%, at which the run ends; rspnet doctor names" in text
 
 

@@ -97,8 +97,8 @@ def survey_videos(
     """
     found = survey(records, look, seed=seed, workers=workers and available_cores(), max_seconds=_SURVEY_SECONDS)
     part = "all" if found.looked_at == found.total else f"{found.looked_at:,} of"
-    text = f"looked at {part} {counted(found.total, 'video')} in {found.seconds:.1f} s (containers and times, "
-    "not pictures): "
+    seen = f"{part} {counted(found.total, 'video')} in {found.seconds:.1f} s"
+    text = f"looked at {seen} (containers and times, not pictures): "
     if found.unusable:
         first = found.unusable[0]
         text += f"{len(found.unusable):,} ({found.share:.1%}) will be skipped, such as {first.name!r}: {first.reason}"
