@@ -24,6 +24,8 @@ MOST_BACKGROUND = 20_000
 _BLOCK = 10
 """Windows of unlabelled time that stay together where folds are made inside videos."""
 _SUSPECT = 0.5
+_RULE_VIDEOS = 30
+"""Rules are tried on so many videos with a class, and as many without it."""
 _LOW_SHARES = (1.0, 0.5)
 _HIGHS = (0.5, 0.4, 0.6, 0.3, 0.7, 0.8, 0.9)
 _HOPS = (0.0, 1.0, 2.0, 4.0)
@@ -299,7 +301,7 @@ def choose_rules(videos: Sequence[LabelledVideo], names: Sequence[str], held_out
 
     Each F1 counts as much as its overlap; with equal weights a single event from end to end could win in short videos.
     Of equally good rules the nearest to the plain rule (half, no gap, no least length) is taken, which a class
-    without a label of a part of a video keeps.
+    without a label of a part of a video keeps. Of many videos some are drawn: as many with the class as without it.
 
     Args:
         videos: with labels of parts, all of whose time is labelled or background.
@@ -309,7 +311,14 @@ def choose_rules(videos: Sequence[LabelledVideo], names: Sequence[str], held_out
     borders = np.cumsum([len(video.start_s) for video in videos])[:-1]
     parts = np.split(held_out, borders)
     hop = float(np.median(np.concatenate([np.diff(video.start_s) for video in videos] + [np.ones(1)])))
-    return [_best_rule(videos, name, [part[:, number] for part in parts], hop) for number, name in enumerate(names)]
+    rules = []
+    for number, name in enumerate(names):
+        drawn = numpy_rng("rules", number).permutation(len(videos)).tolist()
+        holding = [place for place in drawn if any(row.label == name for row in videos[place].labels)]
+        others = [place for place in drawn if place not in holding]
+        places = sorted(holding[:_RULE_VIDEOS] + others[:_RULE_VIDEOS])
+        rules.append(_best_rule([videos[n] for n in places], name, [parts[n][:, number] for n in places], hop))
+    return rules
 
 
 def _best_rule(videos: Sequence[LabelledVideo], name: str, chances: Sequence[Floats], hop: float) -> Rule:
