@@ -262,7 +262,8 @@ def share_of_repeats(change: NDArray[np.float64]) -> float:
     """The share of steps that repeat a picture, by how much each step changes (see `picture_changes`).
 
     A step is one if it changes next to nothing, or a tenth of what a neighbouring step changes: coding leaves small
-    differences between two copies of one picture. A scene that rests for a while counts at its ends only.
+    differences between two copies of one picture (coarse coding larger ones: such copies pass for motion). A scene that
+    rests for a while counts at its ends only.
     """
     if not len(change):
         return 0.0
