@@ -185,14 +185,14 @@ def test_validation_is_carved_by_class_and_group():
     assert len({record.path.stem[:7] for record in validation}) == 2
     assert not {r.path.stem[:7] for r in validation} & {r.path.stem[:7] for r in train}
     assert carve_validation(records, 0.0, seed=0) == (records, [])
-    with pytest.raises(ConfigError, match=r"leaves class 0 \(5 videos or groups\) no training video"):
+    with pytest.raises(ConfigError, match=r"leaves class 0 \(videos or groups: 5\) no training video"):
         carve_validation(records, 0.95, seed=0)
 
 
 def test_user_errors(videos, tmp_path, capsys):
     cases = {
         "--model.backbone=c3d": "holds r3d_10_slim; drop the option",
-        "--clips.batch_size=400": "is more than the 18 training videos",
+        "--clips.batch_size=400": "is more than 18 training videos",
         "--model.freeze=9": "r3d_10_slim has 5 stages",
         "--protocol=validation": "--protocol validation needs --validation_share",
     }
@@ -289,7 +289,7 @@ def test_one_class_is_an_error(in_folders, tmp_path, capsys):
     words = [f"--data.root={tmp_path}", "--data.kind=folders"]
     for command in (["finetune", *TINY, *SLIM], ["probe", "x.ckpt"], ["retrieve", "x.ckpt"]):
         assert main([*command, *words, f"--out={tmp_path / 'run'}"]) == 2
-        assert "8 training videos are of one class, 'only'" in capsys.readouterr().err
+        assert "all training videos (8) are of one class, 'only'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -202,7 +202,7 @@ def test_a_dry_run_says_what_the_features_cost_and_writes_nothing(command, video
 
 
 def test_one_readable_class_and_weights_that_are_not_finite(videos, tmp_path, capsys):
-    with pytest.raises(RSPNetError, match="the 4 training videos that could be read are of one class"):
+    with pytest.raises(RSPNetError, match=r"the training videos that could be read \(4\) are of one class"):
         fit_linear(
             np.ones((4, 3), np.float32),
             np.zeros(4, np.int64),

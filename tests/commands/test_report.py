@@ -160,7 +160,7 @@ def test_a_fine_tuning_shows_what_it_got_wrong(tmp_path):
     assert main(["finetune", *listed(root), *TINY_FINETUNE, "--max_steps=2", f"--out={run}"]) == 0
     assert main(["report", str(run)]) == 0
     shown = read_page(run / "report.html").sections
-    assert re.search(r"[1-4] of 4 test videos are taken for another class", shown["confusion"])
+    assert re.search(r"Taken for another class: [1-4] of 4 test videos", shown["confusion"])
     assert "Most frequent confusions" in shown["confusion"]
     assert "taken for" in shown["worst-videos"]
     assert "%top-1" in "".join(shown[""].split())

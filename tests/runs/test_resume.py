@@ -108,7 +108,7 @@ def test_other_videos_are_refused(videos: Path, started: Path, tmp_path: Path, c
     first = next(path for path in (tmp_path / "more").rglob("*.mp4"))
     first.rename(first.with_name("renamed.mp4"))
     assert run(tmp_path / "more", tmp_path / "run", "--resume") == 2
-    assert "the 12 training videos are not those the run was started with" in capsys.readouterr().err
+    assert "these training videos (12) are not those the run was started with" in capsys.readouterr().err
     records = [VideoRecord(Path("a.mp4"), "a.mp4", label) for label in (0, 1)]
     refuse_other_videos({"videos_sha256": videos_sha256(records)}, records)
     with pytest.raises(ConfigError):
