@@ -53,7 +53,7 @@ def choose_pretraining(config: PretrainConfig, names: Sequence[str]) -> dict[str
         return _of_run(file)
     has_file = "recipe" in names or "config" in names
     chosen = _chosen(config, console, names) if undecided or (config.weights is not None and not has_file) else {}
-    if not chosen and not has_file:
+    if not chosen and not has_file and not config.resume:
         print_note(console, _NOTHING_CHOSEN)
     if config.weights is None:
         return chosen

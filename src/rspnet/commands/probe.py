@@ -186,7 +186,7 @@ def _columns(found: dict[str, Predictions]) -> dict[str, Any]:
 def _show(results: dict[str, Any], folder: Path) -> None:
     table = Table("", "score %", "95 % interval")
     rows = results["scores"] | {
-        f"{counted(count, 'label')} a class": {"value": point["mean"], "low": point["low"], "high": point["high"]}
+        f"{counted(int(count), 'label')} a class": {"value": point["mean"], "low": point["low"], "high": point["high"]}
         for count, point in results["few_labels"].items()
     }
     for name, row in rows.items():
