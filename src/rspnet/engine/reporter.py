@@ -75,7 +75,7 @@ class Reporter:
         self._cost.add(1, 1)
         left = self._cost.left()
         self._progress.update(self._task, completed=step, eta=as_time(left.seconds) if left else "...")
-        if cost := self._cost.foretold():
+        if step < self._total and (cost := self._cost.foretold()):
             print_note(
                 self._console, f"still to do: {counted(self._total - step, 'step')}, about {as_time(cost.seconds)}"
             )
