@@ -17,7 +17,7 @@ class DemoConfig:
 
     out: str = "demo-run"
     """Run folder: videos, checkpoint, contact sheet and result.json go there."""
-    max_steps: int = 200
+    max_steps: int = 140
     """Training steps."""
     num_videos: int = 320
     """Videos to draw, a quarter of them held out."""
