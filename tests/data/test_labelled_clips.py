@@ -38,7 +38,7 @@ def test_an_epoch_visits_every_video_once_and_a_resume_goes_on():
     parts = [requests(LabelledSampler(10, batch_size=4, seed=0, total_steps=4, rank=r, world_size=2)) for r in (0, 1)]
     together = [a + b for a, b in zip(*parts, strict=True)]
     assert together == requests(LabelledSampler(10, batch_size=4, seed=0, total_steps=4))
-    with pytest.raises(ConfigError, match="more than the 10 training videos"):
+    with pytest.raises(ConfigError, match="more than 10 training videos"):
         LabelledSampler(10, batch_size=11, seed=0, total_steps=1)
 
 

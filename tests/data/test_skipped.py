@@ -41,7 +41,7 @@ def test_ends_the_run_past_the_limit_after_writing(tmp_path: Path) -> None:
     log = SkipLog(tmp_path / "skipped.csv", num_videos=40, max_share=0.05, option="--clips.max_skipped")
     log.add([Skip("a.mp4", "too short"), Skip("b.mp4", "garbage")])
     message = (
-        r"3 of 40 videos \(7\.5%\) .*--clips\.max_skipped 5\.0% .*skipped\.csv'; the first was 'a\.mp4': too short"
+        r"3 of 40 videos \(7\.5%\) .*--clips\.max_skipped 5\.0% .*skipped\.csv', the first was 'a\.mp4': too short"
     )
     with pytest.raises(TooManySkippedError, match=message) as caught:
         log.add([Skip("c.mp4", "garbage")])

@@ -41,7 +41,8 @@ def be_a_mother() -> None:
     forkserver.set_forkserver_preload(["rspnet.data.loader", "rspnet.data.labelled_clips"])
     forkserver.ensure_running()
     resource_tracker.ensure_running()
-    setattr(forkserver._forkserver, "ensure_running", lambda: None)  # noqa: B010 - a method
+    for place in (forkserver._forkserver, forkserver):  # it is no child of the children
+        setattr(place, "ensure_running", lambda: None)  # noqa: B010 - methods
     for name in ("pretrain", "finetune", "embed", "probe", "retrieve", "classify run"):
         for part in (COMMANDS[name].config, COMMANDS[name].task):
             resolve(part)

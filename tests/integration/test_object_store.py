@@ -95,7 +95,7 @@ def test_lists(s3: S3, videos: Path, bucket: str) -> None:
     assert listed[1].label == 1
     s3.put("clips", {"far.txt": f"{bucket}/{names[0]}\n".encode()})
     assert [str(record.path) for record in read_list("s3://clips/far.txt", videos)] == [f"{bucket}/{names[0]}"]
-    with pytest.raises(RSPNetError, match="none of the"):
+    with pytest.raises(RSPNetError, match="none of 9 videos"):
         read_list("s3://clips/list.csv", "s3://clips/nix")
 
 

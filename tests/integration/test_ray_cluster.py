@@ -35,12 +35,13 @@ if find_spec("ray") is None:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 EVERY_VIDEO_AT_ONCE = "import sys, rspnet.features.store as store, rspnet.cli as cli; store.PART_ROWS = 1; "
+SLOWLY = "from helpers import slow_work; slow_work.plant(); "
 OPTIONS = ("--num_clips=2", "--precision=fp32", "--num_workers=0")
 
 
 @contextmanager
 def embedding(model: Path, videos: Path, out: Path, address: str) -> Iterator[subprocess.Popen[str]]:
-    """The command at work, which stores every video by itself."""
+    """The command at work, which stores every video by itself, slowly."""
     words = [
         "embed",
         f"--weights={model}",
@@ -50,8 +51,13 @@ def embedding(model: Path, videos: Path, out: Path, address: str) -> Iterator[su
         "--on=ray",
         f"--ray_address={address}",
     ]
-    code = f"{EVERY_VIDEO_AT_ONCE} sys.exit(cli.main({words!r}))"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+    code = f"{EVERY_VIDEO_AT_ONCE} {SLOWLY} sys.exit(cli.main({words!r}))"
+    here = str(Path(__file__).parents[1])
+    environment = os.environ | {
+        "PYTHONPATH": here,
+        "OMP_NUM_THREADS": "1",
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+    }
     pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, text=True, **pipes) as process:
         try:

@@ -158,5 +158,5 @@ def test_what_lies_in_a_class_folder_and_is_no_file_is_for_the_reader_to_skip(tm
     found = names("folders", root)
     assert sorted(found["train"] + found["test"]) == ["a/1.mp4", "a/pipe.mp4", "b/2.mp4", "b/self.mp4"]
     (root / "a" / "gone.mp4").symlink_to(root / "nowhere.mp4")
-    with pytest.raises(RSPNetError, match=r"1 of \d (train|test) videos are missing.*'a'.*gone\.mp4"):
+    with pytest.raises(RSPNetError, match=r"1 of \d (train|test) videos missing.*'a'.*gone\.mp4"):
         names("folders", root)
