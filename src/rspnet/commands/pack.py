@@ -47,7 +47,8 @@ def pack(config: PackConfig) -> int:
     if is_folder and out.absolute().is_relative_to(videos.absolute()):
         raise ConfigError(f"--out {config.out!r} lies in the folder of videos: name a folder outside")
     records = read_folder(videos) if is_folder else read_list(videos, config.root)
-    done = packed_rows(out, out / _NOTES / _SHARDS)
+    folder = out / _NOTES if config.dry_run else open_run_folder(str(out / _NOTES), config, command="pack")
+    done = packed_rows(out, folder / _SHARDS)
     transcoder = Transcoder(config.short_side, KEY_EVERY, TranscodeConfig.crf)
     settings = astuple(transcoder) if config.transcode else ()
     left = [record for record in records if not _is_done(record, done.get(record.name), settings)]
@@ -55,7 +56,6 @@ def pack(config: PackConfig) -> int:
     if config.dry_run:
         _preview(left, len(records) - len(left), transcoder if config.transcode else None, workers=workers)
         return 0
-    folder = open_run_folder(str(out / _NOTES), config, command="pack")
     log = SkipLog(folder / SKIPPED, num_videos=len(records))
     packer = Packer(out, folder / _SHARDS, limit_bytes=config.shard_mb * 2**20)
     members = member_names([record.name for record in records])
@@ -122,7 +122,7 @@ def _preview(left: Sequence[VideoRecord], done: int, transcoder: Transcoder | No
             made = try_transcoding(left, transcoder, workers=workers)[0].whole()
             cost = None if made is None else replace(made, seconds=made.seconds + cost.seconds)
         text += replace(cost, items=len(left)).as_text(what="videos", where=cpu_in_words()) if cost else TOO_FEW
-    PlainConsole().print(text, highlight=False, markup=False, soft_wrap=True)
+    PlainConsole().print(text)
 
 
 def _add(packer: Packer, record: VideoRecord, report: Report, member: str, made: Made | None) -> str:

@@ -46,12 +46,12 @@ def transcode(config: TranscodeConfig) -> int:
     if inside[0].is_relative_to(inside[1]) or inside[1].is_relative_to(inside[0]):
         raise ConfigError(f"source {str(source)!r} and target {str(target)!r} must lie outside each other")
     records = read_folder(source)
-    done = _remembered(target / _NOTES / _DONE)
+    folder = target / _NOTES if config.dry_run else open_run_folder(str(target / _NOTES), config, command="transcode")
+    done = _remembered(folder / _DONE)
     jobs = [record for record in records if not _is_done(record, target, done, config)]
     if config.dry_run:
         _preview(jobs, len(records) - len(jobs), config)
         return 0
-    folder = open_run_folder(str(target / _NOTES), config, command="transcode")
     log = SkipLog(folder / SKIPPED, num_videos=len(records))
     for record, result in _run(jobs, target, config):
         if isinstance(result, Skip):
@@ -89,7 +89,7 @@ def _preview(jobs: Sequence[VideoRecord], done: int, config: TranscodeConfig) ->
         text += would_skip(bad, tried=tried) + ": "
         cost = meter.whole()
         text += replace(cost, items=len(jobs)).as_text(what="videos", where=cpu_in_words()) if cost else TOO_FEW
-    PlainConsole().print(text, highlight=False, markup=False, soft_wrap=True)
+    PlainConsole().print(text)
 
 
 def _workers(config: TranscodeConfig, jobs: int) -> int:
