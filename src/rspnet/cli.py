@@ -31,11 +31,8 @@ class Command(NamedTuple):
     summary: str
     chooser: str | None = None
     """What gives options in place of the defaults: of (configuration, names of the options that are given)."""
-    readers: Sequence[str] = ()
-    """What processes that read the command's videos import; they begin with it while the command itself imports."""
-
-
-_READERS = ("rspnet.data.loader",)
+    has_readers: bool = False
+    """Whether processes read the command's videos; their imports begin while the command itself imports."""
 
 
 COMMANDS: dict[str, Command] = {
@@ -56,25 +53,25 @@ COMMANDS: dict[str, Command] = {
         "rspnet.commands.pretrain:pretrain",
         "learn from unlabelled videos",
         "rspnet.api.chosen_options:choose_pretraining",
-        readers=_READERS,
+        has_readers=True,
     ),
     "embed": Command(
         "rspnet.config.embed:EmbedConfig",
         "rspnet.commands.embed:embed",
         "turn videos into feature vectors",
-        readers=_READERS,
+        has_readers=True,
     ),
     "index": Command(
         "rspnet.config.search:IndexConfig",
         "rspnet.search.index:index",
         "make a folder of videos searchable",
-        readers=_READERS,
+        has_readers=True,
     ),
     "search": Command(
         "rspnet.config.search:SearchConfig",
         "rspnet.search.search_command:search_command",
         "find videos by motion and appearance",
-        readers=_READERS,
+        has_readers=True,
     ),
     "serve": Command("rspnet.config.search:ServeConfig", "rspnet.search.ui.serve:serve", "search in the browser"),
     "classify fit": Command(
@@ -86,13 +83,13 @@ COMMANDS: dict[str, Command] = {
         "rspnet.config.classify:ClassifyRunConfig",
         "rspnet.commands.classify_run:classify_run",
         "find the moments of these classes in videos",
-        readers=_READERS,
+        has_readers=True,
     ),
     "probe": Command(
         "rspnet.config.probe:ProbeConfig",
         "rspnet.commands.probe:probe",
         "judge frozen features: linear, kNN, few labels",
-        readers=_READERS,
+        has_readers=True,
     ),
     "finetune": Command(
         "rspnet.config.finetune:FinetuneConfig",
@@ -107,13 +104,13 @@ COMMANDS: dict[str, Command] = {
         "rspnet.config.finetune:PredictConfig",
         "rspnet.commands.predict:predict",
         "name the classes of new videos",
-        readers=_READERS,
+        has_readers=True,
     ),
     "retrieve": Command(
         "rspnet.config.retrieve:RetrieveConfig",
         "rspnet.commands.retrieve:retrieve",
         "score features by video retrieval",
-        readers=_READERS,
+        has_readers=True,
     ),
     "compare": Command(
         "rspnet.config.compare:CompareConfig",
@@ -245,10 +242,11 @@ def _start_readers(command: str, config: Any) -> None:
     """Let the processes that will read videos begin, where there will be any."""
     asked_for = [getattr(part, "num_workers", None) for part in (config, getattr(config, "data", None))]
     idle = 0 in asked_for or getattr(config, "dry_run", False) or getattr(config, "on", "here") != "here"
-    if COMMANDS[command].readers and not idle:
+    if COMMANDS[command].has_readers and not idle:
         from rspnet.core.workers import start_early
+        from rspnet.data import READERS
 
-        start_early(COMMANDS[command].readers)
+        start_early(READERS)
 
 
 def split_command(words: Sequence[str]) -> tuple[str, list[str]]:

@@ -24,8 +24,13 @@ from rspnet.pretext.pretrained import config_of_weights
 from rspnet.runs.run_folder import CONFIG
 
 _OF_THE_MACHINE = ("root", "list", "num_workers")
-
-
+_LEFT_TO_WORDS = {
+    "max_steps": ("max_steps", "steps"),
+    "epochs": ("max_steps", "steps"),
+    "data.held_out": ("data.held_out", "held out"),
+    "data.max_skipped": ("data.max_skipped", "skipped"),
+}
+"""Options with which the rest is chosen -> the option that is then not chosen, and the heading of its reason."""
 _NOTHING_CHOSEN = (
     "options of what is learned are given and no recipe, so all others are the paper's (R3D-18, 16 frames of 112², "
     "batch 64): --recipe pretrain/small-cpu has those of a small network"
@@ -104,12 +109,8 @@ def _chosen(config: PretrainConfig, console: PlainConsole, names: Sequence[str])
     workers = max(1, available_cores() // 2) if config.data.num_workers is None else config.data.num_workers
     frames = short_length(records, workers=workers)
     choice = choose_settings(Circumstances(len(records), frames, device, config.weights is not None))
-    if {"max_steps", "epochs"} & set(names):
-        choice = choice.without("max_steps", "steps")
-    if "data.held_out" in names:
-        choice = choice.without("data.held_out", "held out")
-    if "data.max_skipped" in names:
-        choice = choice.without("data.max_skipped", "skipped")
+    for name in _LEFT_TO_WORDS.keys() & set(names):
+        choice = choice.without(*_LEFT_TO_WORDS[name])
     table = Table(show_header=False, box=None, title="chosen for these videos and this machine", title_justify="left")
     for name, reason in choice.reasons.items():
         table.add_row(name, reason)

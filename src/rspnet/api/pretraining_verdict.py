@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Sequence
+from heapq import nsmallest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,9 +31,8 @@ _FEWEST_PAIRS = 96
 
 def hold_out(records: Sequence[VideoRecord], count: int, *, seed: int) -> tuple[list[VideoRecord], list[VideoRecord]]:
     """The videos to train on, in their order, and `count` others, chosen by the seed and their names."""
-    chosen = {
-        record.name for record in sorted(records, key=lambda each: derive_seed(seed, "held out", each.name))[:count]
-    }
+    drawn = nsmallest(count, records, key=lambda record: derive_seed(seed, "held out", record.name))
+    chosen = {record.name for record in drawn}
     return [r for r in records if r.name not in chosen], [r for r in records if r.name in chosen]
 
 

@@ -25,6 +25,7 @@ from rspnet.core.errors import ConfigError, DecodeError, RSPNetError
 from rspnet.core.heartbeat import note
 from rspnet.core.ray_jobs import Lost, RayCluster, in_order, ray_map
 from rspnet.core.workers import LOST, Death, Replace, nothing_follows, ordered_map
+from rspnet.data import READERS
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import Skip
 from rspnet.video.reader import VideoReader, open_video
@@ -35,7 +36,6 @@ HANG_SECONDS = 300.0
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps it
 _PREFETCH = 2
 _KILLS = 3  # a process that the system kills (out of memory) is started again, but not for ever
-_PRELOAD = ("rspnet.data.loader",)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -126,7 +126,7 @@ def read_in_workers(
     give_up: Callable[[Task, Death], Task | Replace[Result]],
     follow_up: Callable[[Task, Result], Iterable[Task]] = nothing_follows,
     hang_seconds: float | None = None,
-    preload: Sequence[str] = _PRELOAD,
+    preload: Sequence[str] = READERS,
 ) -> Iterator[Result]:
     """`map(work, tasks)` in worker processes of one thread each, results in the order of the tasks.
 
@@ -167,7 +167,7 @@ def read_here_or_on_ray(
     workers: int,
     cluster: RayCluster | None,
     give_up: Callable[[Task, Death], Replace[Result]],
-    preload: Sequence[str] = _PRELOAD,
+    preload: Sequence[str] = READERS,
 ) -> Iterator[Result]:
     """`read_in_workers` where there is no cluster, else `read_on_ray`."""
     if cluster is not None:
@@ -181,7 +181,7 @@ def read_on_ray(
     cluster: RayCluster,
     *,
     give_up: Callable[[Task, Death], Replace[Result]],
-    preload: Sequence[str] = _PRELOAD,
+    preload: Sequence[str] = READERS,
 ) -> Iterator[Result]:
     """`read_in_workers` over a Ray cluster: each of its workers reads in a process of its own, as one machine does.
 
@@ -223,7 +223,7 @@ def contained(
     path: Path,
     *,
     hang_seconds: float | None = None,
-    preload: Sequence[str] = _PRELOAD,
+    preload: Sequence[str] = READERS,
 ) -> Result:
     """`work(task)`, which reads the video `path`, in a process of its own.
 

@@ -314,9 +314,9 @@ def choose_rules(videos: Sequence[LabelledVideo], names: Sequence[str], held_out
     rules = []
     for number, name in enumerate(names):
         drawn = numpy_rng("rules", number).permutation(len(videos)).tolist()
-        holding = [place for place in drawn if any(row.label == name for row in videos[place].labels)]
-        others = [place for place in drawn if place not in holding]
-        places = sorted(holding[:_RULE_VIDEOS] + others[:_RULE_VIDEOS])
+        holds = [any(row.label == name for row in video.labels) for video in videos]
+        with_it, without = ([place for place in drawn if holds[place] is there] for there in (True, False))
+        places = sorted(with_it[:_RULE_VIDEOS] + without[:_RULE_VIDEOS])
         rules.append(_best_rule([videos[n] for n in places], name, [parts[n][:, number] for n in places], hop))
     return rules
 

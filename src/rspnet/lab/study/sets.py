@@ -17,7 +17,7 @@ from rspnet.core.files import write_text
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
 
-LABEL_FILE = "clips.csv"
+LABEL_FILE, TRAIN_LIST = "clips.csv", "train.csv"
 VALIDATION_SHARE = 0.2
 _FEW_CLASSES = 3
 Labels = NDArray[np.int64]

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
-
 from rspnet.api.pretraining import Pretraining
 from rspnet.api.pretraining_plan import build_model
 from rspnet.config.pretrain import PretrainConfig
+from rspnet.core.console import PlainConsole
 from rspnet.core.cost import CostMeter, as_bytes, as_time, sampled_places
 from rspnet.core.counts import counted
 from rspnet.core.progress import print_note, track
@@ -18,15 +17,13 @@ from rspnet.data.skipped import Skip
 from rspnet.engine.runtime import device_in_words, pick_device
 from rspnet.features.video_stream import embedded_videos
 from rspnet.lab.study.rows import embedder_of, finished, row_folder, row_protocol, steps_of
-from rspnet.lab.study.sets import StudySet, write_list
+from rspnet.lab.study.sets import TRAIN_LIST, StudySet, write_list
 from rspnet.lab.study.spec import Study, is_hand_made, is_trained, row_config
 from rspnet.runs.training_preview import measure_training
 
-TRAIN_LIST = "train.csv"
-
 
 def preview_study(
-    plan: Study, wanted: Sequence[tuple[str, int]], videos: StudySet, *, root: Path, out: Path, console: Console
+    plan: Study, wanted: Sequence[tuple[str, int]], videos: StudySet, *, root: Path, out: Path, console: PlainConsole
 ) -> None:
     """Print what the rows will cost.
 
@@ -59,20 +56,18 @@ def preview_study(
             if not is_hand_made(plan, run):
                 judging[run] = _judging(plan, config, videos)
     rows = [run for run, _ in left]
-    console.print(f"{counted(len(rows), 'row')} to make, {len(wanted) - len(rows)} there already", highlight=False)
+    console.print(f"{counted(len(rows), 'row')} to make, {len(wanted) - len(rows)} there already")
     if not rows:
         return
     for run in first:
         each = f"{as_time(seconds[run])} of training" if seconds[run] else "no training"
         text = f"  {run}: {counted(rows.count(run), 'row')}, each {each}, {as_time(judging[run])} for features"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        console.print(text)
     whole = sum(seconds[run] + judging[run] for run in rows)
     where = device_in_words(pick_device(next(iter(first.values())).engine.device))
     console.print(
         f"together about {as_time(whole)} on {where} in one process, {as_bytes(sum(disk[run] for run in rows))} of "
-        f"checkpoints in {out}",
-        highlight=False,
-        soft_wrap=True,
+        f"checkpoints in {out}"
     )
     judged = [*(["the judged sets"] if plan.judged else []), *(["fine-tuning"] if plan.finetune else [])]
     print_note(console, f"not counted: {', '.join(['the classifiers', *judged])}")

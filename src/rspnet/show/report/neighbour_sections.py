@@ -26,7 +26,7 @@ from rspnet.video.clips import even_clips
 from rspnet.video.reader import View, open_video
 
 HEADS = {"motion": "By motion", "appearance": "By appearance"}
-QUERIES, _HITS = 4, 6
+_QUERIES, _HITS = 4, 6
 _FILM_FRAMES, _FILM_STRIDE, _FILM_SIDE = 16, 2, 120
 CLIPS_PER_VIDEO = 3
 _SLOW = 4.0
@@ -59,7 +59,7 @@ def neighbour_sections(
     titles = ("Nearest neighbours", "Where they are alike")
     try:
         embedder = Embedder(require_heads(model, task="report"), num_clips=CLIPS_PER_VIDEO, device=device)  # type: ignore[arg-type]
-        asked, offered = (embedded(embedder, items) for items in (spread(queries, QUERIES), gallery))
+        asked, offered = (embedded(embedder, items) for items in (spread(queries, _QUERIES), gallery))
         ranked = {head: ranked_others(asked, offered, head) for head in HEADS}
         sheets = [NeighbourRows(HEADS[head], _rows(asked, offered, hits)) for head, hits in ranked.items()]
     except RSPNetError as error:
