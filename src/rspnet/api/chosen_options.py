@@ -115,7 +115,7 @@ def _chosen(config: PretrainConfig, console: PlainConsole, names: Sequence[str])
     for name, reason in choice.reasons.items():
         table.add_row(name, reason)
     console.print(table)
-    console.print(f"the same as {choice.words()}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"the same as {choice.words()}")
     return choice.options()
 
 

@@ -219,8 +219,7 @@ class Finetuning:
             f"{self.videos}; {counted(total_steps, 'step')} of {counted(self.config.clips.batch_size, 'clip')}; "
             f"{self.model.backbone.name} "
             f"on {engine.device.type}, {engine.precision}, {counted(engine.threads, 'thread')}, "
-            f"{counted(self.workers, 'loader worker')}",
-            highlight=False,
+            f"{counted(self.workers, 'loader worker')}"
         )
         if self.config.protocol == "official":
             print_note(console, "--protocol official picks the epoch on the test split")
@@ -245,7 +244,7 @@ class Finetuning:
             "workers": self.workers,
         }
         say_time(console, lambda: (tried.job(), self.engine), **size, device=self.engine.device)
-        console.print("then the test videos are scored", highlight=False)
+        console.print("then the test videos are scored")
 
     def memory(self) -> int:
         """Bytes a process needs, an estimate."""

@@ -78,7 +78,7 @@ class Pretraining:
         """Print the plan, its warnings, and how many videos will be skipped."""
         print_plan(self.plan, self.config, self.model, console)
         if self.held_out:
-            console.print(f"not trained on, but judged by: {counted(len(self.held_out), 'video')}", highlight=False)
+            console.print(f"not trained on, but judged by: {counted(len(self.held_out), 'video')}")
         for warning in self.plan.warnings:
             print_note(console, warning)
         survey_videos(
@@ -222,7 +222,7 @@ class Pretraining:
         ending = verdict.as_ending()
         write_result(folder, command="pretrain", protocol=protocol, results=results, ending=ending)
         skipped = f"; {outcome.skipped} of {counted(len(self.records), 'video')} skipped, see {SKIPPED}"
-        outcome.console.print(f"done: {folder / LAST}{skipped if outcome.skipped else ''}", highlight=False)
+        outcome.console.print(f"done: {folder / LAST}{skipped if outcome.skipped else ''}")
         verdict.print_to(outcome.console)
 
 

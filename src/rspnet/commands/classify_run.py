@@ -67,10 +67,8 @@ def classify_run(config: ClassifyRunConfig) -> int:
         results={"videos": len(files.videos), "windows": files.windows, "events": events, "skipped": skipped},
     )
     console = PlainConsole(stderr=True)
-    console.print(
-        f"{counted(len(files.videos), 'video')}, {counted(events, 'event')}: {folder / EVENTS}", soft_wrap=True
-    )
-    console.print(f"look at them: {folder / PAGE}", soft_wrap=True)
+    console.print(f"{counted(len(files.videos), 'video')}, {counted(events, 'event')}: {folder / EVENTS}")
+    console.print(f"look at them: {folder / PAGE}")
     return 0
 
 
@@ -86,7 +84,7 @@ def _preview(config: ClassifyRunConfig, classifier: WindowClassifier, store: Fea
         "these vectors" if store is None else f"{counted(len(store), 'vector')} of {store.folder}, no video is read"
     )
     text = f"then events of {', '.join(classifier.names)} from {source}; results: {config.out}"
-    PlainConsole(quiet=rank() > 0).print(text, highlight=False, markup=False, soft_wrap=True)
+    PlainConsole(quiet=rank() > 0).print(text)
 
 
 def _given_features(config: ClassifyRunConfig) -> FeatureStore | None:

@@ -68,7 +68,7 @@ def demo(config: DemoConfig) -> int:
     settings = training(folder, config)
     console.rule("2. what the untrained network knows")
     results = {"untrained": measure(require_heads(build_model(settings), task="demo"), records, settings)[0]}
-    console.print(_in_words(results["untrained"]), highlight=False)
+    console.print(_in_words(results["untrained"]))
     console.rule("3. pre-training: relative speed (RSP) and appearance (A-VID), no labels")
     if not run_pretraining(settings).finished:
         return STOPPED_EXIT_CODE
@@ -83,8 +83,8 @@ def demo(config: DemoConfig) -> int:
     found = {**results, "seconds": round(perf_counter() - started, 1)}
     write_result(folder, command="demo", protocol=plain(settings), results=found)
     page = write_report(folder, num_videos=REPORT_VIDEOS)
-    console.print(f"\nreport      {page}\ncheckpoint  {Path(settings.out) / LAST}", highlight=False)
-    console.print("try next    rspnet index YOUR_VIDEOS --out library", highlight=False)
+    console.print(f"\nreport      {page}\ncheckpoint  {Path(settings.out) / LAST}")
+    console.print("try next    rspnet index YOUR_VIDEOS --out library")
     return 0
 
 
@@ -103,8 +103,7 @@ def make_videos(folder: Path, config: DemoConfig, console: Console) -> list[ActR
     records = read_acts(folder)
     console.print(
         f"{counted(len(records), 'drawn video')} ({', '.join(ACTS)}; a quarter held out) "
-        f"and {counted(len(_films(folder.parent)), 'window')} of real videos in {folder}",
-        highlight=False,
+        f"and {counted(len(_films(folder.parent)), 'window')} of real videos in {folder}"
     )
     return records
 

@@ -149,7 +149,5 @@ def print_findings(reports: Sequence[Report], folder: Path) -> None:
         console.print(table)
     console.print(
         f"{usable} of {counted(len(reports), 'video')} usable, {hours:.2f} hours; details: "
-        f"{folder / 'report.csv'}{code}",
-        highlight=False,
-        markup=False,
+        f"{folder / 'report.csv'}{code}"
     )

@@ -75,7 +75,7 @@ def embed(config: EmbedConfig) -> int:
     )
     counts = f"{counted(done.done, 'video')}, {done.unchanged} unchanged, {done.skipped} skipped"
     console = PlainConsole(stderr=True)
-    console.print(f"{counts}: {folder / STORE}", soft_wrap=True)
+    console.print(f"{counts}: {folder / STORE}")
     if config.window_s is not None:
         fit = f"rspnet classify fit LABELS.csv --features {shlex.quote(config.out)}"
         Verdict((), [(fit, "learn classes of moments from few labels")]).print_to(console)

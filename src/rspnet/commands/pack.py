@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from rspnet.config.pack import PackConfig
 from rspnet.config.transcode import TranscodeConfig
 from rspnet.core.console import PlainConsole
-from rspnet.core.cost import TOO_FEW, CostMeter, sampled_places
+from rspnet.core.cost import CostMeter, cost_in_words, sampled
 from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.packs import copy_lists
@@ -106,22 +106,21 @@ def _preview(left: Sequence[VideoRecord], done: int, transcoder: Transcoder | No
     if left:
         sizes = {record.name: max(1, record.path.stat().st_size) for record in left}
         # The smallest first: each is looked at as a whole, and some seconds are to be enough.
-        sample = sorted((left[place] for place in sampled_places(len(left))), key=lambda record: sizes[record.name])
+        sample = sorted(sampled(left), key=lambda record: sizes[record.name])
         meter, bad, tried = CostMeter(sum(sizes.values()), bytes_per_item=1.0), list[Skip](), 0
         with TemporaryDirectory() as place:
-            for report in inspect_all(sample, _INSPECTOR, memory=Path(place) / _MEMORY, workers=workers):
+            reports = inspect_all(sample, _INSPECTOR, memory=Path(place) / _MEMORY, workers=workers)
+            for report in meter.until_sampled(reports):
                 record, tried = sample[tried], tried + 1
                 if why := _why_not(record, report):
                     bad.append(Skip(record.name, why))
                 meter.add(sizes[record.name], 0 if why else sizes[record.name])
-                if meter.is_sampled:
-                    break
         text += would_skip(bad, tried=tried) + ": "
         cost = meter.whole()
         if transcoder is not None and cost is not None:
             made = try_transcoding(left, transcoder, workers=workers)[0].whole()
             cost = None if made is None else replace(made, seconds=made.seconds + cost.seconds)
-        text += replace(cost, items=len(left)).as_text(what="videos", where=cpu_in_words()) if cost else TOO_FEW
+        text += cost_in_words(cost, what="videos", where=cpu_in_words(), items=len(left))
     PlainConsole().print(text)
 
 

@@ -106,7 +106,7 @@ def _predict_windows(
         results={"videos": len(files.videos), "windows": files.windows, "events": events, "skipped": skipped},
     )
     PlainConsole(stderr=True).print(
-        f"{counted(len(files.videos), 'video')}, {counted(events, 'event')}: {folder / EVENTS}", soft_wrap=True
+        f"{counted(len(files.videos), 'video')}, {counted(events, 'event')}: {folder / EVENTS}"
     )
 
 

@@ -128,7 +128,7 @@ def _preview(config: ProbeConfig, maker: FeatureMaker, train: list[VideoRecord],
     said.append(f"then a linear classifier, nearest neighbours, few labels {counts} a class; results: {config.out}")
     said += _left_out(count for count in config.few_labels if count > fewest)
     for line in said:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line)
 
 
 def _left_out(counts: Iterable[int]) -> list[str]:
@@ -194,5 +194,5 @@ def _show(results: dict[str, Any], folder: Path) -> None:
     console = PlainConsole(stderr=True)
     console.print(table)
     for line in _left_out(results["few_labels_left_out"]):
-        console.print(line, highlight=False)
-    console.print(f"{results['skipped']} skipped; details: {folder}", highlight=False)
+        console.print(line)
+    console.print(f"{results['skipped']} skipped; details: {folder}")

@@ -16,4 +16,4 @@ def report(config: ReportConfig) -> None:
         RSPNetError: no run folder, or one that cannot be read or written.
     """
     path = write_report(Path(config.run), num_videos=config.num_videos, device=config.device)
-    PlainConsole(stderr=True).print(f"report: {path}", highlight=False, soft_wrap=True)
+    PlainConsole(stderr=True).print(f"report: {path}")

@@ -156,9 +156,9 @@ def _preview(
     """What a run would do and what it costs."""
     console = PlainConsole(quiet=rank() > 0)
     for name, text in (("training", maker.foretell(train, view=view)), ("test", maker.foretell(test))):
-        console.print(f"features of the {name} videos: {text}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"features of the {name} videos: {text}")
     text = f"then every test video asks for its nearest training videos; results: {maker.log.path.parent}"
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(text)
 
 
 def drop_incomplete_batch(records: list[VideoRecord], batch: int) -> list[VideoRecord]:
@@ -285,5 +285,5 @@ def _write(
         shown.add_row(name, f"{100 * row['value']:.1f}", f"{100 * row['low']:.1f} to {100 * row['high']:.1f}")
     console = PlainConsole(stderr=True)
     console.print(shown)
-    console.print(f"{counts['skipped']} skipped; details: {folder}", highlight=False, soft_wrap=True)
+    console.print(f"{counts['skipped']} skipped; details: {folder}")
     verdict.print_to(console)

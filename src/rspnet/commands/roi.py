@@ -47,5 +47,5 @@ def roi(config: RoiConfig) -> None:
     )
     text = f"motion {own.motion_similarity:.3f}, appearance {own.appearance_similarity:.3f}: {folder / 'roi.png'}"
     console = PlainConsole(stderr=True)
-    console.print(text, highlight=False, soft_wrap=True)
+    console.print(text)
     print_note(console, f"of such maps by the weights {DEFAULT_WEIGHTS}: {WORTH}")

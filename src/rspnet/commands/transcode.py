@@ -7,13 +7,13 @@ import shlex
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from rspnet.config.transcode import TranscodeConfig
 from rspnet.core.console import PlainConsole
-from rspnet.core.cost import TOO_FEW
+from rspnet.core.cost import cost_in_words
 from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.packs import copy_lists
@@ -87,8 +87,7 @@ def _preview(jobs: Sequence[VideoRecord], done: int, config: TranscodeConfig) ->
     if jobs:
         meter, bad, tried = try_transcoding(jobs, _transcoder(config), workers=_workers(config, len(jobs)))
         text += would_skip(bad, tried=tried) + ": "
-        cost = meter.whole()
-        text += replace(cost, items=len(jobs)).as_text(what="videos", where=cpu_in_words()) if cost else TOO_FEW
+        text += cost_in_words(meter.whole(), what="videos", where=cpu_in_words(), items=len(jobs))
     PlainConsole().print(text)
 
 

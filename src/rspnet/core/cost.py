@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 
 SAMPLE_SECONDS = 5.0
 _SAMPLED = 16
-TOO_FEW = "too few to tell the cost"
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,20 @@ class CostMeter:
         """Since the first item."""
         return 0.0 if self._first is None else perf_counter() - self._first[0]
 
+    def until_sampled(self, results: Iterable[_T]) -> Iterator[_T]:
+        """The results of a trial, until what was added for them is enough to tell; the rest is not asked for."""
+        for result in results:
+            yield result
+            if self._is_sampled:
+                return
+
     @property
-    def is_sampled(self) -> bool:
-        """Whether enough has been seen to tell."""
+    def _is_sampled(self) -> bool:
         return self.seconds > SAMPLE_SECONDS and self.left() is not None
 
     def foretold(self) -> Cost | None:
         """What is left, once: as soon as enough has been seen to tell; None before and after."""
-        if self._foretold or not self.is_sampled:
+        if self._foretold or not self._is_sampled:
             return None
         self._foretold = True
         return self.left()
@@ -86,9 +94,18 @@ class CostMeter:
         return Cost(rate * amount, items, items * self.bytes_per_item)
 
 
-def sampled_places(count: int) -> list[int]:
-    """A few places of a list of `count` items, from all over it."""
-    return list(dict.fromkeys(np.linspace(0, count - 1, min(_SAMPLED, count)).round().astype(int).tolist()))
+def cost_in_words(cost: Cost | None, *, what: str, where: str, ranks: int = 1, items: int | None = None) -> str:
+    """`Cost.as_text`, or that too few were seen to tell; with `items` in place of a reckoned number of results."""
+    if cost is None:
+        return "too few to tell the cost"
+    known = cost if items is None else replace(cost, items=items)
+    return known.as_text(what=what, where=where, ranks=ranks)
+
+
+def sampled(items: Sequence[_T]) -> list[_T]:
+    """A few of the items, from all over the list."""
+    places = np.linspace(0, len(items) - 1, min(_SAMPLED, len(items))).round().astype(int).tolist()
+    return [items[place] for place in dict.fromkeys(places)]
 
 
 def as_time(seconds: float) -> str:

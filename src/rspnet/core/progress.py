@@ -43,9 +43,9 @@ def track(
             if progress.disable and perf_counter() - told > _HEARTBEAT_SECONDS:
                 told = perf_counter()
                 left = (told - started) / done * (total - done)
-                console.print(f"{done:.4g}/{total} {what}, eta {left / 60:.1f} min", highlight=False)
+                console.print(f"{done:.4g}/{total} {what}, eta {left / 60:.1f} min")
 
 
 def print_note(console: Console, text: str) -> None:
     """Print something the user should know, on one unbroken line (a path can be copied)."""
-    console.print(Text.assemble(("note:", "yellow"), f" {text}"), soft_wrap=True)
+    console.print(Text.assemble(("note:", "yellow"), f" {text}"))

@@ -111,9 +111,9 @@ class SkipLog:
 def tell_skipped(console: Console, skipped: Sequence[Skip], *, file: Path | None = None) -> None:
     """Print the first videos that were skipped, and why; `file` is where all of them stand."""
     for skip in skipped[:_TOLD]:
-        console.print(f"skipped {skip.name!r}: {skip.reason}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"skipped {skip.name!r}: {skip.reason}")
     if (more := len(skipped) - _TOLD) > 0:
-        console.print(f"and {more} more{f': see {file}' if file else ''}", highlight=False, soft_wrap=True)
+        console.print(f"and {more} more{f': see {file}' if file else ''}")
 
 
 def would_skip(bad: Sequence[Skip], *, tried: int) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rspnet.core.cost import CostMeter, sampled_places
+from rspnet.core.cost import CostMeter, sampled
 from rspnet.core.heartbeat import note
 from rspnet.core.ray_jobs import RayCluster
 from rspnet.core.workers import Death, Replace
@@ -79,21 +79,19 @@ def try_transcoding(
         A meter of bytes read, whose items are bytes written; the videos that could not be read; how many were tried.
     """
     sizes = {record.name: max(1, record.path.stat().st_size) for record in records}
-    sample = [records[place] for place in sampled_places(len(records))]
     meter, bad, tried = CostMeter(sum(sizes.values()), bytes_per_item=1.0), list[Skip](), 0
     with TemporaryDirectory() as place:
         jobs = [
             TranscodeJob(str(record.path), str(Path(place) / f"{number}.mp4"), record.name, _TRIED_FRAMES)
-            for number, record in enumerate(sample)
+            for number, record in enumerate(sampled(records))
         ]
-        for result in transcode_all(jobs, transcoder, workers=min(workers, len(jobs)), cluster=None):
+        results = transcode_all(jobs, transcoder, workers=min(workers, len(jobs)), cluster=None)
+        for result in meter.until_sampled(results):
             tried += 1
             if isinstance(result, Skip):
                 bad.append(result)
-                continue
-            meter.add(result.bytes_before, result.bytes_after)
-            if meter.is_sampled:
-                break
+            else:
+                meter.add(result.bytes_before, result.bytes_after)
     return meter, bad, tried
 
 

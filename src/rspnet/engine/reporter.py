@@ -103,4 +103,4 @@ class Reporter:
         if self._progress.disable:
             left = self._cost.left()
             eta = as_time(left.seconds) if left else "..."
-            self._console.print(f"step {step}/{self._total}  {line}eta {eta}", soft_wrap=True, highlight=False)
+            self._console.print(f"step {step}/{self._total}  {line}eta {eta}")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from rspnet.core.cost import TOO_FEW, CostMeter, sampled_places
+from rspnet.core.cost import CostMeter, cost_in_words, sampled
 from rspnet.core.counts import counted
 from rspnet.core.distributed import gather_objects, rank, world_size
 from rspnet.core.errors import RSPNetError
@@ -122,20 +122,19 @@ class FeatureMaker:
         """
         known = _stored(self._cache(view), records)
         missing = [record for record in records if record.path not in known]
-        sample = [missing[place] for place in sampled_places(len(missing))]
+        sample = sampled(missing)
         meter, bad = CostMeter(len(missing), bytes_per_item=0), list[Skip]()
-        for result in embedded_videos(self.embedder, sample, what="videos tried", leave_out=bad.append):
+        results = embedded_videos(self.embedder, sample, what="videos tried", leave_out=bad.append)
+        # Ranks must agree on when to stop.
+        for result in meter.until_sampled(results) if world_size() == 1 else results:
             meter.bytes_per_item = self.embedder.describe(result.features).nbytes
             meter.add(1, 1)
-            if meter.is_sampled and world_size() == 1:  # ranks must agree on when to stop
-                break
         counts = f"{counted(len(missing), 'video')} to do, {len(known)} from the cache"
         counts += would_skip(bad, tried=len(sample))
         if not missing:
             return counts
         where = device_in_words(self.embedder.device)
-        cost = meter.whole()
-        return f"{counts}: {cost.as_text(what='vectors', where=where, ranks=world_size()) if cost else TOO_FEW}"
+        return f"{counts}: {cost_in_words(meter.whole(), what='vectors', where=where, ranks=world_size())}"
 
 
 def _stored(cache: FeatureCache, records: Sequence[VideoRecord]) -> dict[Path, NDArray[np.float32]]:

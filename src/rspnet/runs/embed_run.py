@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rspnet.core.console import PlainConsole
-from rspnet.core.cost import TOO_FEW, CostMeter, sampled_places
+from rspnet.core.cost import CostMeter, cost_in_words, sampled
 from rspnet.core.counts import counted
 from rspnet.core.distributed import gather_objects, rank, world_size
 from rspnet.core.errors import RSPNetError
@@ -104,9 +104,7 @@ def run_embedding(job: Embedding, records: Sequence[VideoRecord], *, skipped: Pa
     done = sum(count for count, _, _ in everyone) - (len(log) - len(plan.skipped))
     result = Done(done, plan.unchanged, plan.dropped, len(log), any(each for *_, each in everyone))
     if result.stopped:
-        console.print(
-            f"stopped: {counted(done, 'video')} stored in {job.store.folder}; run it again to go on", soft_wrap=True
-        )
+        console.print(f"stopped: {counted(done, 'video')} stored in {job.store.folder}; run it again to go on")
     elif not done and not plan.unchanged:
         first = log.first()
         raise RSPNetError(
@@ -122,20 +120,13 @@ def preview(job: Embedding, records: Sequence[VideoRecord], *, drop_gone: bool =
     """Say what embedding what is missing would cost: a few seconds of videos from all over the list, nothing stored."""
     plan = plan_embedding(job.store, records, drop_gone=drop_gone, forget=False)
     meter = _meter(job, plan)
-    sample = replace(plan, todo=[plan.todo[place] for place in sampled_places(len(plan.todo))])
+    sample = replace(plan, todo=sampled(plan.todo))
     with closing(embed_parts(sample, job.embedder, job.view, None)) as parts:
-        for step in parts:
+        for step in meter.until_sampled(parts):
             meter.add(step.share * _weight(job.view, step.source), step.rows)
-            if meter.is_sampled:
-                break
     counts = f"{counted(len(plan.todo), 'video')} to do, {plan.unchanged} unchanged, {plan.dropped} to forget"
-    whole = meter.whole()
-    cost = (
-        whole.as_text(what="vectors", where=device_in_words(job.embedder.device), ranks=world_size())
-        if whole
-        else TOO_FEW
-    )
-    PlainConsole(quiet=rank() > 0).print(f"{counts}: {cost}", soft_wrap=True)
+    cost = cost_in_words(meter.whole(), what="vectors", where=device_in_words(job.embedder.device), ranks=world_size())
+    PlainConsole(quiet=rank() > 0).print(f"{counts}: {cost}")
 
 
 def _meter(job: Embedding, plan: EmbedPlan) -> CostMeter:

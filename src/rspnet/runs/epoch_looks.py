@@ -71,7 +71,7 @@ class EpochLooks:
         is_best = all(top1 > look["top1"] for look in self.found)
         epoch = step / self._steps_per_epoch
         self.found.append({"epoch": epoch, "step": step, "top1": top1})
-        console.print(f"epoch {epoch:g}: {self._split.name} top-1 {top1:.3f}", highlight=False)
+        console.print(f"epoch {epoch:g}: {self._split.name} top-1 {top1:.3f}")
         return BEST if is_best and self._keep_best else None
 
     def _scores(self, process: TrainingProcess) -> tuple[list[VideoRecord], NDArray[np.float32]]:

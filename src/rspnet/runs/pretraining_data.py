@@ -104,7 +104,7 @@ def survey_videos(
         text += f"{len(found.unusable):,} ({found.share:.1%}) will be skipped, such as {first.name!r}: {first.reason}"
     else:
         text += "none has to be skipped"
-    console.print(text, highlight=False, markup=False)
+    console.print(text)
     if found.share > max_skipped:
         print_note(
             console,

@@ -96,5 +96,5 @@ def write_scores(
         shown.add_row(name, f"{100 * row.value:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}")
     console = PlainConsole(stderr=True)
     console.print(shown)
-    console.print(f"{len(skipped)} skipped; details: {folder}", highlight=False)
+    console.print(f"{len(skipped)} skipped; details: {folder}")
     verdict.print_to(console)

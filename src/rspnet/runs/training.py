@@ -306,7 +306,7 @@ class _Session:
         started = perf_counter()
         self.job.model.train()
         if self.loop.step:
-            self.console.print(f"resuming at step {self.loop.step}", highlight=False)
+            self.console.print(f"resuming at step {self.loop.step}")
         try:
             with memory_advice(estimate=self.job.memory, lower=self.job.lower):
                 finished = self.loop.run(self._batches(), self._reporter())
@@ -317,7 +317,7 @@ class _Session:
             raise
         on_rank_zero(self.checkpoints.wait)
         if not finished:
-            self.console.print(f"stopped at step {self.loop.step}; go on with --resume", highlight=False)
+            self.console.print(f"stopped at step {self.loop.step}; go on with --resume")
         seconds, skipped = perf_counter() - started, len(self.skips.log)
         return Outcome(finished, self.loop.step, seconds, skipped, self.fabric.device, self.console)
 

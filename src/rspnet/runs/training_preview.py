@@ -97,14 +97,14 @@ def say_time(
         return
     found = measure_training(*tried())
     if found is None:
-        console.print("time: too few videos to measure", highlight=False)
+        console.print("time: too few videos to measure")
         return
     step = found.with_workers(workers) * clips
     each = as_time(step) if step >= 10 else f"{step:.2g} s"
     text = f"time: about {as_time(step * steps)} on {device_in_words(device)}, {each} a step"
     if workers and found.load / workers > 1.2 * found.step:
         text += f"; reading is the slower part: {found.load / found.step:.1f} readers for each process would keep up"
-    console.print(text, highlight=False, soft_wrap=True)
+    console.print(text)
 
 
 def disk_of(job: Job, *, keep: int) -> int:

@@ -35,9 +35,9 @@ class Verdict:
     def print_to(self, console: Console) -> None:
         """Print all of it, each on a line that can be copied."""
         for line in self.lines:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.print(line)
         for command, what in self.commands:
-            console.print(f"next: {command}    # {what}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"next: {command}    # {what}")
 
 
 def rsp_line(accuracy: float, clips: int, *, held_out: int = 0, fresh: float = 0.64) -> str:

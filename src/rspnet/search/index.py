@@ -13,6 +13,7 @@ import numpy as np
 from rspnet.api.open_embedder import open_embedder
 from rspnet.config.search import IndexConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.cost import sampled
 from rspnet.core.counts import counted
 from rspnet.core.distributed import gather_objects, on_rank_zero, rank
 from rspnet.core.files import is_utf8, real_paths, sha256_of
@@ -35,7 +36,7 @@ from rspnet.pretext.create import require_heads
 from rspnet.pretext.opening import weights_file
 from rspnet.pretext.outside import OutsideBackbone
 from rspnet.runs.verdict import Verdict
-from rspnet.search.index_cost import IndexCost, preview_index, sample_of
+from rspnet.search.index_cost import IndexCost, preview_index
 from rspnet.search.library_store import Store
 from rspnet.search.library_tables import About, ClipRows, FileRow
 from rspnet.video.reader import VideoReader
@@ -88,7 +89,7 @@ def index(config: IndexConfig) -> None:
     tell_skipped(console, [Skip(file.path, file.reason) for file in report.skipped])
     counts = f"{counted(report.done, 'video')}, {report.unchanged} unchanged, {report.removed} removed"
     text = f"{counts}, {len(report.skipped)} skipped: {counted(len(store), 'window')} in {config.out}"
-    console.print(text, highlight=False, soft_wrap=True)
+    console.print(text)
     library = shlex.quote(config.out)
     commands = ((f"rspnet search {library} QUERY.mp4", "find moments"), (f"rspnet serve {library}", "in the browser"))
     Verdict((), commands).print_to(console)
@@ -104,11 +105,11 @@ def _preview(uri: str, about: About, embedder: Embedder, paths: Sequence[str]) -
     todo = {path: row.bytes for path in paths if (row := _file_row(path)) and not _is_done(known.get(path))}
     cost = IndexCost(todo, about, embedder)
     clips = VideoClips(
-        [VideoRecord(as_path(path), path) for path in sample_of(list(todo))], LibraryClips(WindowClips(about.clip), {})
+        [VideoRecord(as_path(path), path) for path in sampled(list(todo))], LibraryClips(WindowClips(about.clip), {})
     )
     text = preview_index(cost, lambda: embedder.stream_parts(clips)) if todo else "nothing to do"
     counts = f"{counted(len(todo), 'video')} to do, {len(paths) - len(todo)} unchanged"
-    PlainConsole(quiet=rank() > 0).print(f"{counts}: {text}", soft_wrap=True)
+    PlainConsole(quiet=rank() > 0).print(f"{counts}: {text}")
 
 
 def _is_done(row: FileRow | None) -> bool:

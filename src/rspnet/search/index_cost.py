@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 from rich.console import Console
 
-from rspnet.core.cost import TOO_FEW, CostMeter, sampled_places
+from rspnet.core.cost import CostMeter, cost_in_words
 from rspnet.core.distributed import world_size
 from rspnet.core.progress import print_note
 from rspnet.engine.runtime import device_in_words
@@ -47,19 +47,11 @@ class IndexCost:
 
     def whole(self) -> str:
         """All of it, in words."""
-        cost = self.meter.whole()
-        return cost.as_text(what="windows", where=self._where) if cost else TOO_FEW
-
-
-def sample_of(paths: Sequence[str]) -> list[str]:
-    """A few of the videos, from all over the list."""
-    return [paths[place] for place in sampled_places(len(paths))]
+        return cost_in_words(self.meter.whole(), what="windows", where=self._where)
 
 
 def preview_index(cost: IndexCost, parts: Callable[[], Iterable[Embedded]]) -> str:
     """What all of it costs, from some seconds of the parts of a sample; nothing is written."""
-    for embedded in parts():
+    for embedded in cost.meter.until_sampled(parts()):
         cost.take(embedded)
-        if cost.meter.is_sampled:
-            break
     return cost.whole()

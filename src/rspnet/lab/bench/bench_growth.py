@@ -65,7 +65,7 @@ def bench_growth(*, sizes: Sequence[int], steps: Mapping[str, Step] = STEPS) -> 
             for name, step in steps.items():
                 found[name][count] = cost = _in_fresh_process(name, step, place)
                 line = f"{name}, {count} videos: {cost.cpu_s:.2f} CPU s, {cost.clock_s:.1f} s, {cost.mib:.0f} MiB"
-                console.print(line, highlight=False, soft_wrap=True)
+                console.print(line)
             shutil.rmtree(place.folder)
     return judged(found)
 

@@ -20,7 +20,7 @@ def bench(config: BenchConfig) -> int:
     if folder is not None:
         write_result(folder, command=f"bench {config.name}", protocol=plain(config), results=results)
     for sentence in results.get("failed", []):
-        PlainConsole(stderr=True).print(f"failed: {sentence}", highlight=False, soft_wrap=True)
+        PlainConsole(stderr=True).print(f"failed: {sentence}")
     return int(bool(results.get("failed")))
 
 
@@ -84,7 +84,7 @@ def print_results(results: dict[str, Any], *, title: str) -> None:
         console.print(table)
     for name, value in results.items():
         if not isinstance(value, dict | list):
-            console.print(f"{name.replace('_', ' ')}: {_text(value)}", highlight=False)
+            console.print(f"{name.replace('_', ' ')}: {_text(value)}")
 
 
 def _text(value: Any) -> str:

@@ -70,8 +70,8 @@ def disentangle(config: DisentangleConfig) -> None:
     write_text(folder / REPORT, text)
     draw_report(folder / PICTURE, probes, lines)
     console = PlainConsole(stderr=True)
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"report: {folder / REPORT}", highlight=False)
+    console.print(text)
+    console.print(f"report: {folder / REPORT}")
 
 
 def _embedder(config: DisentangleConfig) -> Embedder:

@@ -55,12 +55,12 @@ def study(config: StudyConfig) -> int:
     try:
         made = [_row(plan, run, seed, judge, root=root, out=out, console=console) for run, seed in wanted]
     except Stopped:
-        console.print("stopped; the same command goes on from here", highlight=False)
+        console.print("stopped; the same command goes on from here")
         return STOPPED_EXIT_CODE
     if plan.oracle:
         _oracle(plan, videos, out, console)
     counts = ", ".join(f"{made.count(what)} {what}" for what in ("made", "there already", "in other hands"))
-    console.print(f"{counted(len(wanted), 'row')}: {counts}; in {out}", highlight=False)
+    console.print(f"{counted(len(wanted), 'row')}: {counts}; in {out}")
     return 0
 
 
@@ -97,7 +97,7 @@ def _row(plan: Study, run: str, seed: int, judge: Judge, *, root: Path, out: Pat
     scores = {task: part["linear"] for task, part in row["scores"].items()}
     text = ", ".join(f"{task} {value:.3f}" for task, value in scores.items())
     spent = sum(part["cpu_seconds"] for part in row["spent"].values())
-    console.print(f"{run}, seed {seed}: linear {text} ({spent:.0f} CPU seconds)", highlight=False)
+    console.print(f"{run}, seed {seed}: linear {text} ({spent:.0f} CPU seconds)")
     return "made"
 
 
@@ -110,4 +110,4 @@ def _oracle(plan: Study, videos: StudySet, out: Path, console: Console) -> None:
         found = ask_oracle(videos.train, videos.test, speeds=plan.oracle, num_frames=data.num_frames, size=data.size)
         write_json(out / ORACLE, found)
     text = f"relative speed {found['relative']:.2f}, absolute speed {found['absolute']:.2f}"
-    console.print(f"oracle (mean frame difference alone): {text}", highlight=False)
+    console.print(f"oracle (mean frame difference alone): {text}")

@@ -10,7 +10,7 @@ from rspnet.api.pretraining import Pretraining
 from rspnet.api.pretraining_plan import build_model
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.console import PlainConsole
-from rspnet.core.cost import CostMeter, as_bytes, as_time, sampled_places
+from rspnet.core.cost import CostMeter, as_bytes, as_time, sampled
 from rspnet.core.counts import counted
 from rspnet.core.progress import print_note, track
 from rspnet.data.skipped import Skip
@@ -86,10 +86,8 @@ def _judging(plan: Study, config: PretrainConfig, videos: StudySet) -> float:
     records = [*videos.train, *videos.test]
     meter, bad = CostMeter(len(records), bytes_per_item=0), list[Skip]()
     embedder = embedder_of(plan, build_model(config).eval(), config)
-    sample = [records[place] for place in sampled_places(len(records))]
-    for _ in embedded_videos(embedder, sample, what="videos tried", leave_out=bad.append):
+    results = embedded_videos(embedder, sampled(records), what="videos tried", leave_out=bad.append)
+    for _ in meter.until_sampled(results):
         meter.add(1, 1)
-        if meter.is_sampled:
-            break
     cost = meter.whole()
     return cost.seconds if cost else 0.0

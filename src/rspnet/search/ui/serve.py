@@ -84,9 +84,9 @@ def announce(host: str, port: int) -> None:
     console = PlainConsole(stderr=True)
     if host not in _LOOPBACK:
         text = "anyone who reaches this address can search this library and watch its videos: there is no login"
-        console.print(f"warning: --host {host}: {text}", highlight=False, soft_wrap=True)
+        console.print(f"warning: --host {host}: {text}")
     name = f"[{host}]" if ":" in host else host
-    console.print(f"http://{name}:{port} (Ctrl-C ends)", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"http://{name}:{port} (Ctrl-C ends)")
 
 
 def _listen(host: str, port: int) -> socket.socket:
