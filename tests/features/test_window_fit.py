@@ -145,30 +145,39 @@ def test_too_few_classes_or_windows_are_refused():
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
-@pytest.mark.parametrize("classes", [2, 3])
-def test_the_linear_map_is_scikit_learns_pipeline(exclusive, classes):
+@pytest.mark.parametrize(("classes", "numbers"), [(2, 5), (3, 5), (3, 50)])  # by vectors, and by their products
+def test_linear_maps_are_those_of_scikit_learns_pipeline(exclusive, classes, numbers):
+    """Of all rows and of parts of them at once; a part may have one class only, or none of one."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     rng = np.random.default_rng(classes)
-    x = rng.standard_normal((60, 5)) * [1, 10, 0.1, 1, 3] + 4
+    x = rng.standard_normal((60, numbers)) * rng.uniform(0.1, 10, numbers) + 4
     labels = rng.integers(0, classes, 60)
     x[:, 0] += labels
     holds = labels[:, None] == np.arange(classes)
-    maps = LinearMaps(x, holds, exclusive=exclusive)
-    first, other, again = (chances(x @ maps.at(c)[0].T + maps.at(c)[1], exclusive=exclusive) for c in (0.1, 10, 0.1))
-    np.testing.assert_allclose(again, first, atol=1e-3)  # started elsewhere
-    assert np.abs(other - first).max() > 0.02
-    weights, bias = LinearMaps(x, holds, exclusive=exclusive).at(0.1)
-    ours = chances(x @ weights.T + bias, exclusive=exclusive)
-    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
-    if exclusive:
-        np.testing.assert_allclose(ours, pipeline.fit(x, labels).predict_proba(x), atol=1e-6)
-    else:
-        for number in range(classes):
-            theirs = pipeline.fit(x, holds[:, number]).predict_proba(x)[:, 1]
-            np.testing.assert_allclose(ours[:, number], theirs, atol=1e-6)
+    z = StandardScaler().fit_transform(x)
+    rows = np.array([np.ones(60, bool), labels > 0])
+    maps, start = LinearMaps(x, holds, exclusive=exclusive), None
+    for strength in (0.01, 0.1):
+        start = maps.fit(strength, rows, start=start, tolerance=1e-6)  # the second is started elsewhere
+        for number, own in enumerate(rows):
+            weights, bias = maps.of_vectors(start, number)
+            np.testing.assert_allclose(start.logits[:, number] + start.bias[number], x @ weights.T + bias, atol=2e-4)
+            ours = chances(x @ weights.T + bias, exclusive=exclusive)
+            for target in [labels] if exclusive else holds.T.astype(int):
+                known = np.unique(target[own])
+                theirs = np.ones((60, 1))
+                if len(known) > 1:
+                    theirs = LogisticRegression(C=strength, tol=1e-7).fit(z[own], target[own])
+                    theirs = theirs.predict_proba(z)
+                if exclusive:
+                    wanted = np.zeros((60, classes))
+                    wanted[:, known] = theirs
+                    np.testing.assert_allclose(ours, wanted, atol=1e-4)
+                elif len(known) > 1:
+                    place = next(n for n in range(classes) if (holds[:, n] == target).all())
+                    np.testing.assert_allclose(ours[:, place], theirs[:, 1], atol=1e-4)
 
 
 @pytest.mark.parametrize("exclusive", [True, False])

@@ -58,15 +58,7 @@ def cells(start_s: Seconds, end_s: Seconds) -> tuple[Seconds, Seconds]:
     )
 
 
-def events_of(
-    label: str,
-    starts: Seconds,
-    ends: Seconds,
-    chances: Probabilities,
-    rule: Rule,
-    *,
-    runs: Sequence[tuple[int, int]] | None = None,
-) -> list[Event]:
+def events_of(label: str, starts: Seconds, ends: Seconds, chances: Probabilities, rule: Rule) -> list[Event]:
     """The events of one class in one video: hysteresis, then closing of gaps, then the least length.
 
     Args:
@@ -75,32 +67,46 @@ def events_of(
         ends: likewise.
         chances: probability of the class in each: [n].
         rule: how.
-        runs: `runs_of` where they are at least the rule's `low`, if that is known.
     """
-    found: list[tuple[int, int]] = []  # first stretch, stretch behind the last one
-    for first, after in runs_of(starts, ends, chances >= rule.low) if runs is None else runs:
-        if chances[first:after].max() >= rule.high:
-            joins = bool(found) and starts[first] - ends[found[-1][1] - 1] <= rule.gap_s + _ROUNDING
-            found.append((found.pop()[0] if joins else first, after))
     events = []
-    for first, after in found:
-        start, end = float(starts[first]), float(ends[after - 1])
-        if end - start >= rule.least_s - _ROUNDING:
-            lengths = ends[first:after] - starts[first:after]
-            mean = float(np.average(chances[first:after], weights=np.maximum(lengths, 1e-12)))
-            events.append(Event(label, start, end, mean))
+    for first, after in joined(runs_of(starts, ends, chances, rule.low), rule):
+        lengths = np.maximum(ends[first:after] - starts[first:after], 1e-12)
+        mean = float(np.average(chances[first:after], weights=lengths))
+        events.append(Event(label, float(starts[first]), float(ends[after - 1]), mean))
     return events
 
 
-def runs_of(starts: Seconds, ends: Seconds, on: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First and behind-last places of stretches that are on and touch one another."""
+class Run(NamedTuple):
+    """Stretches that touch one another: first and behind-last place, from when to when, and the greatest chance."""
+
+    first: int
+    after: int
+    start_s: float
+    end_s: float
+    peak: float
+
+
+def runs_of(starts: Seconds, ends: Seconds, chances: Probabilities, low: float) -> list[Run]:
+    """The longest runs of stretches that touch one another and have a chance of at least `low`."""
     found: list[tuple[int, int]] = []
     apart = np.append(starts[1:] - ends[:-1] > _ROUNDING, True)
-    changes = np.diff(np.concatenate([[False], on, [False]]).astype(np.int8))
+    changes = np.diff(np.concatenate([[False], chances >= low, [False]]).astype(np.int8))
     for first, after in zip(*(np.flatnonzero(changes == sign).tolist() for sign in (1, -1)), strict=True):
         cuts = (first + 1 + np.flatnonzero(apart[first : after - 1])).tolist()
         found += zip([first, *cuts], [*cuts, after], strict=True)
-    return found
+    return [Run(a, b, float(starts[a]), float(ends[b - 1]), float(chances[a:b].max())) for a, b in found]
+
+
+def joined(runs: Sequence[Run], rule: Rule) -> list[tuple[int, int]]:
+    """First and behind-last stretches of a rule's events, from the runs at its `low`."""
+    found: list[Run] = []
+    for run in runs:
+        if run.peak >= rule.high:
+            if found and run.start_s - found[-1].end_s <= rule.gap_s + _ROUNDING:
+                run = Run(found[-1].first, run.after, found[-1].start_s, run.end_s, run.peak)
+                found.pop()
+            found.append(run)
+    return [(run.first, run.after) for run in found if run.end_s - run.start_s >= rule.least_s - _ROUNDING]
 
 
 def timeline(

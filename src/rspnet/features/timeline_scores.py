@@ -50,7 +50,7 @@ def segment_counts(predicted: Sequence[Event], true: Sequence[Event], overlap: f
     right = 0
     for event in sorted(predicted, key=lambda one: (one.start_s, one.end_s)):
         shares = [_iou(event, other) if other.label == event.label else 0.0 for other in true]
-        best = int(np.argmax(shares)) if shares else -1
+        best = max(range(len(shares)), key=shares.__getitem__, default=-1)
         if best >= 0 and shares[best] >= overlap and best not in taken:
             taken.add(best)
             right += 1

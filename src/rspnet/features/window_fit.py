@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
 from rspnet.features.event_labels import BACKGROUND, Label, Truth, is_exclusive, truth_of
-from rspnet.features.linear_maps import LinearMaps
-from rspnet.features.linear_probe import DEFAULT_STRENGTH, STRENGTHS, splitter_of
-from rspnet.features.timeline import Event, Rule, cells, events_of, runs_of
+from rspnet.features.linear_maps import Fits, LinearMaps
+from rspnet.features.linear_probe import DEFAULT_STRENGTH, STRENGTHS, fitting, splitter_of
+from rspnet.features.timeline import Event, Rule, Run, cells, joined, runs_of
 from rspnet.features.timeline_scores import OVERLAPS, Counts, segment_counts
 from rspnet.features.window_classifier import Floats, chances
 
@@ -24,6 +24,8 @@ MOST_BACKGROUND = 20_000
 _BLOCK = 10
 """Windows of unlabelled time that stay together where folds are made inside videos."""
 _SUSPECT = 0.5
+_ROUGH = 1e-2
+"""Fits that are only compared end where the gradient of their mean loss has this length."""
 _RULE_VIDEOS = 30
 """Rules are tried on so many videos with a class, and as many without it."""
 _LOW_SHARES = (1.0, 0.5)
@@ -81,6 +83,7 @@ class Fitted:
     suspects: int
 
 
+@fitting()
 def fit_windows(
     videos: Sequence[LabelledVideo], *, background: bool, folds: int, seed: int, most_background: int = MOST_BACKGROUND
 ) -> Fitted:
@@ -114,17 +117,20 @@ def fit_windows(
         used |= _drawn(free, most_background, seed)
     _check_classes(names, holds & used[:, None], exclusive)
     grouped_by, units, splitter_labels = _units(videos, truths, holds, used, folds=folds, seed=seed)
-    problem = _Problem(x, holds, exclusive, units, splitter_labels, folds, seed)
-    result = problem.cross_validate(used) if grouped_by else None
+    problem = _Problem(x, holds, used, exclusive)
     suspects = np.zeros(len(x), bool)
-    if result is not None and background:
-        events = [number for number, name in enumerate(names) if name != BACKGROUND]
-        suspects = used & free & (result.chances[:, events].max(axis=1) > _SUSPECT)
-        used = used & ~suspects
+    fits, result = None, None
+    if grouped_by:
+        tests = _tests(units, splitter_labels, used, folds=folds, seed=seed)
+        fits, result = problem.cross_validate(tests, used)
+        if background:
+            events = [number for number, name in enumerate(names) if name != BACKGROUND]
+            suspects = used & free & (result.chances[:, events].max(axis=1) > _SUSPECT)
+            used = used & ~suspects
         if suspects.any():
-            result = problem.cross_validate(used, strengths=(result.strength,))
+            fits, result = problem.cross_validate(tests, used, strengths=(result.strength,), start=fits)
     strength = DEFAULT_STRENGTH if result is None else result.strength
-    weights, bias = LinearMaps(x[used], holds[used], exclusive=exclusive).at(strength)
+    weights, bias = problem.map_of(used, strength, start=fits)
     if result is not None:
         weights, bias = weights * result.slope[:, None], bias * result.slope + result.shift
     held_out = np.full(holds.shape, np.nan) if result is None else result.chances
@@ -203,52 +209,63 @@ class _Validated:
     chances: Floats
 
 
-@dataclass(frozen=True)
-class _Problem:
-    x: Floats
-    holds: NDArray[np.bool_]
-    exclusive: bool
-    units: list[Hashable]
-    spread: NDArray[np.int64]
-    folds: int
-    seed: int
+def _tests(
+    units: Sequence[Hashable], spread: NDArray[np.int64], used: NDArray[np.bool_], *, folds: int, seed: int
+) -> NDArray[np.bool_]:
+    """Of which windows each fold holds the units out: bool [F, n]; units without a window in use are in no fold."""
+    places = np.flatnonzero(used)
+    numbers = {unit: number for number, unit in enumerate(dict.fromkeys(units))}
+    of_window = np.array([numbers[unit] for unit in units])
+    splitter = splitter_of(spread[used], of_window[places].tolist(), folds=folds, seed=seed)
+    splits = splitter.split(places, spread[used], of_window[places])
+    return np.array([np.isin(of_window, of_window[places[test]]) for _, test in splits])
 
-    def cross_validate(self, used: NDArray[np.bool_], *, strengths: Sequence[float] = STRENGTHS) -> _Validated | None:
-        """The strength with the least held-out log loss, its calibration, and calibrated held-out chances.
+
+class _Problem:
+    """Windows x [n, D] that hold classes [n, C]; those in `used` (bool [n]) take part."""
+
+    def __init__(self, x: Floats, holds: NDArray[np.bool_], used: NDArray[np.bool_], exclusive: bool) -> None:
+        self._x, self._holds, self._exclusive = x, holds, exclusive
+        self._places = np.flatnonzero(used)
+        self._maps = LinearMaps(x[used], holds[used], exclusive=exclusive)
+
+    def map_of(self, used: NDArray[np.bool_], strength: float, *, start: Fits | None) -> tuple[Floats, Floats]:
+        """The map that is fitted to windows `used`, weights [C, D] and bias [C]; `start`: fits to parts of them."""
+        mean = None if start is None else Fits(*(part.mean(axis=-2, keepdims=True) for part in start.parts()))
+        return self._maps.of_vectors(self._maps.fit(strength, used[None, self._places], start=mean), 0)
+
+    def cross_validate(
+        self,
+        tests: NDArray[np.bool_],
+        used: NDArray[np.bool_],
+        *,
+        strengths: Sequence[float] = STRENGTHS,
+        start: Fits | None = None,
+    ) -> tuple[Fits, _Validated]:
+        """The strength with the least held-out log loss, its fits, its calibration, and calibrated held-out chances.
 
         Strengths are tried from the strongest regularisation on until the loss rises: weaker ones cost most.
         """
-        places = np.flatnonzero(used)
-        units = [self.units[place] for place in places]
-        splitter = splitter_of(self.spread[used], units, folds=self.folds, seed=self.seed)
-        if splitter is None:
-            return None
-        numbers = {unit: number for number, unit in enumerate(dict.fromkeys(self.units))}
-        of_window = np.array([numbers[unit] for unit in self.units])
-        own = of_window[places]
-        parts = [
-            (
-                LinearMaps(self.x[rows], self.holds[rows], exclusive=self.exclusive, rough=True),
-                np.isin(of_window, own[test]),
-            )
-            for train, test in splitter.split(places, self.spread[used], own)
-            for rows in [places[train]]
-        ]
-        # Units without a window that was used (all at borders) are in no fold.
-        known = used & np.any([tested for _, tested in parts], axis=0)
-        best = (np.inf, strengths[0], np.zeros(self.holds.shape))
+        own = tests[:, self._places]
+        known = used & tests.any(axis=0)
+        taken, of_fold = known[self._places], own.argmax(axis=0)
+        holds = self._holds[known]
+        best: tuple[float, float, Fits | None] = np.inf, strengths[0], None
         for strength in strengths:
-            logits = np.full(self.holds.shape, np.nan)
-            for maps, tested in parts:
-                weights, bias = maps.at(strength)
-                logits[tested] = self.x[tested] @ weights.T + bias
-            loss = log_loss(logits[known], self.holds[known], exclusive=self.exclusive)
+            start = self._maps.fit(strength, ~own & used[self._places], start=start, tolerance=_ROUGH)
+            logits = (start.logits + start.bias)[np.arange(len(of_fold)), of_fold][taken]
+            loss = log_loss(logits.astype(np.float64), holds, exclusive=self._exclusive)
             if loss >= best[0]:
                 break
-            best = loss, strength, logits
-        _, strength, logits = best
-        slope, shift = calibrate(logits[known], self.holds[known], exclusive=self.exclusive)
-        return _Validated(strength, slope, shift, chances(logits * slope + shift, exclusive=self.exclusive))
+            best = loss, strength, start
+        _, strength, fits = best
+        assert fits is not None
+        logits = np.full(self._holds.shape, np.nan)
+        for number, tested in enumerate(tests):
+            weights, bias = self._maps.of_vectors(fits, number)
+            logits[tested] = self._x[tested] @ weights.T + bias
+        slope, shift = calibrate(logits[known], holds, exclusive=self._exclusive)
+        return fits, _Validated(strength, slope, shift, chances(logits * slope + shift, exclusive=self._exclusive))
 
 
 def log_loss(logits: Floats, holds: NDArray[np.bool_], *, exclusive: bool) -> float:
@@ -332,21 +349,20 @@ def _best_rule(videos: Sequence[LabelledVideo], name: str, chances: Sequence[Flo
     known = [np.nan_to_num(own) for own in chances]
 
     @cache  # many rules go on down to the same probability
-    def runs(place: int, low: float) -> list[tuple[int, int]]:
-        return runs_of(*stretches[place], known[place] >= low)
+    def runs(place: int, low: float) -> list[Run]:
+        return runs_of(*stretches[place], known[place], low)
 
     @cache  # many rules make the same events
-    def counted(place: int, events: tuple[Event, ...], overlap: float) -> Counts:
-        return segment_counts(events, true[place], overlap)
+    def counted(place: int, events: tuple[tuple[int, int], ...]) -> list[Counts]:
+        starts, ends = stretches[place]
+        found = [Event(name, float(starts[first]), float(ends[after - 1])) for first, after in events]
+        return [segment_counts(found, true[place], overlap) for overlap in OVERLAPS]
 
     for least, hops, share, high in product(leasts, _HOPS, _LOW_SHARES, _HIGHS):
         rule = Rule(high, high * share, hops * hop, least)
-        score = 0.0
-        parts = enumerate(zip(stretches, known, strict=True))
-        found = [tuple(events_of(name, *part, own, rule, runs=runs(place, rule.low))) for place, (part, own) in parts]
-        for overlap in OVERLAPS:
-            counts = (counted(place, events, overlap) for place, events in enumerate(found))
-            score += overlap * sum(counts, start=Counts(0, 0, 0)).f1
+        counts = [counted(place, tuple(joined(runs(place, rule.low), rule))) for place in range(len(videos))]
+        totals = (Counts(*map(sum, zip(*own, strict=True))) for own in zip(*counts, strict=True))
+        score = sum(overlap * total.f1 for overlap, total in zip(OVERLAPS, totals, strict=True))
         if score > best_score + 1e-9:
             best, best_score = replace(rule), score
     return best

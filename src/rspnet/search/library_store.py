@@ -38,8 +38,10 @@ KEPT_FOR = timedelta(days=1)
 """How long the state before a change of a library can still be read by who opened it then, and takes room on disk."""
 # Queries by motion or appearance alone need many: the partitions are made of both (docs: recall by share probed).
 _PROBED_SHARE = 0.4
-# The index holds a bit a number (RaBitQ), whose order is rough: so many of the best are compared by their vectors.
-_REFINED_CLIPS, _BITS = 200, 8
+# The index holds a bit a number (RaBitQ), whose order is rough: so many of the best are compared by their vectors,
+# times the root of the number of clips. 200 of 2 million gave recall@10 0.944, 632 gave 0.985 (docs/benchmarks.md).
+_REFINED_SHARE, _FEWEST_REFINED = 0.447, 200
+_BITS = 8
 _COMPACT_FRAGMENTS = 32
 _NAMED_VIDEOS = 1000
 """A filter names so many videos at most; a longer text would take longer to read than the search does."""
@@ -68,7 +70,7 @@ class Store:
         if content.pop("schema") != SCHEMA:
             raise RSPNetError(f"library {uri!r} was made by another version of rspnet: index the videos again")
         self._indexed = self._has_index()
-        self._probes = self._count_probes()
+        self._root = math.sqrt(len(self))
         self.about = About(**{**content, "clip": ClipSettings(**content["clip"])})
 
     @staticmethod
@@ -195,10 +197,7 @@ class Store:
         kind = IvfFlat if (self.about.motion + self.about.appearance) % _BITS else IvfRq
         self._clips.create_index("vector", config=kind(distance_type="dot", num_partitions=round(count**0.5)))
         self._clips.create_index("path", config=BTree())
-        self._indexed, self._probes = True, self._count_probes()
-
-    def _count_probes(self) -> int:
-        return max(1, round(_PROBED_SHARE * math.sqrt(len(self))))
+        self._indexed, self._root = True, math.sqrt(count)
 
     def _has_index(self) -> bool:
         return any("vector" in index.columns for index in self._clips.list_indices())
@@ -237,8 +236,9 @@ class Store:
         if where:
             search = search.where(" AND ".join(where), prefilter=True)
         if self._indexed:
-            refined = max(2, math.ceil(_REFINED_CLIPS / limit))
-            search = search.bypass_vector_index() if exact else search.nprobes(self._probes).refine_factor(refined)
+            probes = max(1, round(_PROBED_SHARE * self._root))
+            refined = max(2, math.ceil(max(_FEWEST_REFINED, _REFINED_SHARE * self._root) / limit))
+            search = search.bypass_vector_index() if exact else search.nprobes(probes).refine_factor(refined)
         with _naming(self.uri):
             found = search.select(["path", "_distance"]).limit(limit).to_arrow()
         # LanceDB's dot "distance" is 1 - dot product.
