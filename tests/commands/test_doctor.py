@@ -17,15 +17,20 @@ from helpers.videos import barcode_picture, write_barcode_video, write_video
 
 from rspnet.cli import main
 from rspnet.commands import doctor as doctor_module
+from rspnet.config.choice import Circumstances, choose_settings
+from rspnet.config.doctor import DoctorConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.core.workers import Death
 from rspnet.data import reading
-from rspnet.data.annotations import read_list
+from rspnet.data.annotations import read_folder, read_list
 from rspnet.data.checks.inspect_all import inspect_all
 from rspnet.data.checks.inspection import Inspector, Report
+from rspnet.data.sampler import PairRequest
 from rspnet.recipes import recipe_path
 from rspnet.runs import machine
 from rspnet.runs.machine import recommended
+from rspnet.runs.pretraining_data import PretrainingClips, pair_dataset
+from rspnet.video.reader import open_video
 
 SIZE = (64, 64)
 FRAMES = 40
@@ -120,6 +125,51 @@ def test_every_finding(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(arguments) == 1
     assert rows_of(out / "report.csv") == rows
     assert (out / "seen.jsonl").read_text().count('"report"') == len(EXPECTED) + 1
+
+
+def beats(moving: int, resting: int, *, frames: int) -> list[int]:
+    """The pictures of a video that moves for some frames and rests for some, again and again."""
+    steps = [int(place % (moving + resting) < moving) for place in range(frames)]
+    return [0, *np.cumsum(steps).tolist()]
+
+
+SHOWN = {
+    "doubled": beats(1, 1, frames=70),
+    "beats": beats(26, 10, frames=90),  # 22 % of its frames repeat, in nearly every window
+    "long rest": [*range(100), *[100] * 80],  # 44 %, all in one place
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_verdict_is_that_of_pre_training(name: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a.mkv", noisy(SHOWN[name]), codec="mjpeg", pix_fmt="yuvj420p")
+    report = Inspector(num_frames=16, speeds=(2,))((path.name, str(path)))
+    data = pair_dataset(PretrainingClips(size=32), read_folder(tmp_path), seed=5)
+    skipped = 0
+    with open_video(path) as video:
+        for epoch in range(8):
+            try:
+                data.sample_of(video, PairRequest(0, epoch, 1, 2))
+            except RSPNetError:
+                skipped += 1
+    assert skipped <= 2 or skipped >= 6, "a video for which the verdict is left to chance"
+    assert report.is_usable == (skipped <= 2), (report.findings, skipped)
+
+
+def test_the_clip_is_that_which_pre_training_chooses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of long videos a window of 64 frames is asked, for a single short one fewer; told options come first."""
+    for frames, window in ((70, 64), (40, 32), (20, 16)):
+        folder = tmp_path / str(frames)
+        folder.mkdir()
+        write_barcode_video(folder / "a.mp4", frames, size=SIZE)
+        records = read_folder(folder)
+        inspector = doctor_module._inspector(DoctorConfig(videos=str(folder)), records, 0)
+        choice = choose_settings(Circumstances(1, frames, "cpu")).options()["data"]
+        assert inspector.num_frames * max(inspector.speeds) == window == choice["num_frames"] * max(choice["speeds"])
+        assert inspector.base_speed == choice.get("base_speed", 1)
+    assert "16 frames at speeds 2 and 4" in capsys.readouterr().err
+    told = doctor_module._inspector(DoctorConfig(videos="unread", speeds=(3,)), [], 0)
+    assert told == Inspector(num_frames=16, speeds=(3,))
 
 
 def test_audio_only(tmp_path: Path) -> None:

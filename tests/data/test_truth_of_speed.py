@@ -188,6 +188,19 @@ def test_doubling_in_one_half_of_a_file_is_seen_at_every_speed(tmp_path: Path) -
             assert last - first > (1 - MAX_REPEATED) * speed * (len(clip) - 1)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(("down", "right"), [(0, 1), (1, 0)])
+def test_a_straight_edge_that_moves_evenly_repeats_nothing(tmp_path: Path, down: int, right: int) -> None:
+    """A drawn rectangle at a pixel a frame: looked at on a coarse grid, it would move every few frames only."""
+    pictures = [np.full((144, 192, 3), 40, np.uint8) for _ in range(60)]
+    for index, picture in enumerate(pictures):
+        top, left = 20 + down * index, 20 + right * index
+        picture[top : top + 50, left : left + 70] = 220
+    write_video(tmp_path / "a.mkv", pictures, codec="ffv1")
+    for epoch in range(4):
+        sample = sample_of(tmp_path, PairRequest(0, epoch, 1, 2))
+        assert isinstance(sample, PairSample)
+
+
 def test_rates_that_differ_within_a_folder(tmp_path: Path) -> None:
     """Resampled by time, the same motion has the same speed in every file; a file too slow for it is left out."""
     for fps in (20, 40):

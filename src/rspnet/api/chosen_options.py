@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from rich.table import Table
 
-from rspnet.config.choice import Circumstances, choose_settings
+from rspnet.config.choice import Choice, Circumstances, choose_settings
 from rspnet.config.finetune import FinetuneConfig
 from rspnet.config.parser import is_undecided, merged
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.progress import print_note
-from rspnet.data.annotations import find_videos
+from rspnet.data.annotations import VideoRecord, find_videos
 from rspnet.data.checks.lengths import short_length
 from rspnet.engine.processes import is_first_process
 from rspnet.engine.runtime import available_cores, pick_device, planned_device
@@ -70,6 +70,22 @@ def choose_pretraining(config: PretrainConfig, names: Sequence[str]) -> dict[str
     return merged(chosen, network)
 
 
+def choice_for(
+    records: Sequence[VideoRecord], *, device: str, workers: int | None = None, adapts: bool = False
+) -> Choice:
+    """What `rspnet pretrain` chooses for some videos.
+
+    Args:
+        records: the videos.
+        device: type of the device that will train.
+        workers: processes that look at the videos; the default is one for two cores.
+        adapts: whether weights are trained further.
+    """
+    workers = max(1, available_cores() // 2) if workers is None else workers
+    frames = short_length(records, workers=workers)
+    return choose_settings(Circumstances(len(records), frames, "cuda" if device == "cuda" else "cpu", adapts))
+
+
 def choose_finetuning(config: FinetuneConfig, names: Sequence[str]) -> dict[str, Any]:  # noqa: ARG001
     """Nested options in place of the defaults of a fine-tuning: the clips that its weights were trained with.
 
@@ -105,10 +121,7 @@ def _chosen(config: PretrainConfig, console: PlainConsole, names: Sequence[str])
     """What was chosen and is not given; printed."""
     records = find_videos(config.data.root, config.data.list)
     found = planned_device(config.engine.device) if config.dry_run else pick_device(config.engine.device)
-    device: Literal["cpu", "cuda"] = "cuda" if found.type == "cuda" else "cpu"
-    workers = max(1, available_cores() // 2) if config.data.num_workers is None else config.data.num_workers
-    frames = short_length(records, workers=workers)
-    choice = choose_settings(Circumstances(len(records), frames, device, config.weights is not None))
+    choice = choice_for(records, device=found.type, workers=config.data.num_workers, adapts=config.weights is not None)
     for name in _LEFT_TO_WORDS.keys() & set(names):
         choice = choice.without(*_LEFT_TO_WORDS[name])
     table = Table(show_header=False, box=None, title="chosen for these videos and this machine", title_justify="left")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from rspnet.api.chosen_options import choice_for
 from rspnet.config.doctor import DoctorConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
@@ -22,7 +23,7 @@ from rspnet.data.annotations import VideoRecord, read_folder, read_list
 from rspnet.data.checks.inspect_all import inspect_all
 from rspnet.data.checks.inspection import KINDS, Inspector, Report, is_listable
 from rspnet.data.checks.shared_pictures import find_near, find_shared
-from rspnet.engine.runtime import available_cores
+from rspnet.engine.runtime import available_cores, pick_device
 from rspnet.runs.machine import print_system
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.runs.verdict import Verdict
@@ -47,7 +48,7 @@ def doctor(config: DoctorConfig) -> int:
     others = [] if config.against is None else _records(config.against, config.root)
     folder = open_run_folder(config.out, config, command="doctor")
     workers = config.num_workers or available_cores()
-    inspector = Inspector(num_frames=config.num_frames, speeds=tuple(config.speeds), fps=config.fps)
+    inspector = _inspector(config, records, workers)
     memory = folder / _MEMORY
     found = inspect_all([*records, *others], inspector, memory=memory, workers=workers, cluster=config.cluster())
     seen = list(found)
@@ -67,11 +68,24 @@ def doctor(config: DoctorConfig) -> int:
         "usable": sum(report.is_usable for report in reports),
         "seconds": round(sum(report.seconds for report in reports), 1),
         "findings": {kind: counts[kind] for kind in KINDS if counts[kind]},
+        "clip": asdict(inspector),
     }
     write_result(folder, command="doctor", protocol=plain(config), results=results)
     print_findings(reports, folder)
     _what_next(config, any(not report.is_usable for report in reports)).print_to(PlainConsole(stderr=True))
     return FOUND_EXIT_CODE if counts else 0
+
+
+def _inspector(config: DoctorConfig, records: Sequence[VideoRecord], workers: int) -> Inspector:
+    """Looks for what is in the way of the pre-training that is named, or that `rspnet pretrain` chooses."""
+    if (config.num_frames, config.speeds, config.fps) != (None, None, None):
+        speeds = (2,) if config.speeds is None else tuple(config.speeds)
+        frames = 16 if config.num_frames is None else config.num_frames
+        return Inspector(num_frames=frames, speeds=speeds, fps=config.fps)
+    choice = choice_for(records, device=pick_device("auto").type, workers=workers)
+    PlainConsole(stderr=True).print(f"clip, as rspnet pretrain chooses it: {choice.reasons['clip']}", highlight=False)
+    data = {"speeds": [2], "base_speed": 1} | choice.options()["data"]
+    return Inspector(data["num_frames"], tuple(data["speeds"]), base_speed=data["base_speed"])
 
 
 def _what_next(config: DoctorConfig, some_unusable: bool) -> Verdict:

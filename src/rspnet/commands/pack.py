@@ -32,7 +32,7 @@ _NOTES = ".pack"
 _SHARDS = "shards.jsonl"
 _MEMORY = "seen.jsonl"
 _LEFT_OUT = ("unreadable", "no-video", "crash", "cut-off", "damaged")
-_INSPECTOR = Inspector(num_frames=16, speeds=(2,))  # what it finds beyond `_LEFT_OUT` is not asked
+_INSPECTOR = Inspector()
 
 
 def pack(config: PackConfig) -> int:

@@ -25,10 +25,11 @@ class DoctorConfig(RayConfig):
     """Second folder or list: videos that hold the same pictures as one of it are named (leakage)."""
     near: float | None = None
     """Also name videos that look alike, as recoded or resized copies do, from this similarity on (0 to 1; try 0.9)."""
-    num_frames: int = 16
-    """Frames of one clip in the training planned."""
-    speeds: tuple[int, ...] = (2,)
-    """Fast speeds of the training planned."""
+    num_frames: int | None = None
+    """Frames of one clip in the training planned; the default is the clip that rspnet pretrain chooses for these
+    videos, or 16 where speeds or fps are given."""
+    speeds: tuple[int, ...] | None = None
+    """Fast speeds of the training planned; the default is as for num_frames, or 2."""
     fps: float | None = None
     """Rate the training planned resamples to."""
     write_list: str | None = None
@@ -44,7 +45,9 @@ class DoctorConfig(RayConfig):
         self.require_ray()
         require(bool(self.videos) or self.system, "name a folder or list of videos, or give --system")
         require(self.near is None or 0 < self.near <= 1, f"--near {self.near}: a similarity, above 0 and at most 1")
-        require(self.num_frames >= 2, f"--num_frames {self.num_frames}: a clip needs at least 2 frames")
-        require(bool(self.speeds) and min(self.speeds) >= 2, f"--speeds {list(self.speeds)}: each must be at least 2")
+        frames, speeds = self.num_frames, self.speeds
+        require(frames is None or frames >= 2, f"--num_frames {frames}: a clip needs at least 2 frames")
+        fast = speeds is None or (bool(speeds) and min(speeds) >= 2)
+        require(fast, f"--speeds {list(speeds or ())}: each must be at least 2")
         require(self.fps is None or self.fps > 0, f"--fps {self.fps}: must be above 0")
         require(self.num_workers is None or self.num_workers >= 1, f"--num_workers {self.num_workers}: at least 1")

@@ -9,17 +9,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import augment, draw_clip
 from rspnet.data.clip_tasks import ClipPlan, ClipRequest, ClipTask
 from rspnet.data.cuts import check_pixels_and_rate
-from rspnet.data.datasets import MAX_DRAWS, Keys, NoSample, first_usable
+from rspnet.data.datasets import Keys, NoSample, first_moving, first_usable
 from rspnet.data.presets import AugmentPreset
 from rspnet.data.record_table import RecordTable
 from rspnet.data.skipped import Skip
-from rspnet.video.clips import MAX_REPEATED, draw_window, ordered_ticks, repeated_share
+from rspnet.video.clips import draw_window, ordered_ticks, repeated_share
 from rspnet.video.reader import VideoReader, View
 from rspnet.video.watch import Watch
 
@@ -128,12 +127,10 @@ class ClipSetDataset(Dataset[ClipSample | NoSample]):
         """The sample of a request; see `ClipPairDataset.sample`."""
 
         def read(video: VideoReader, *, keys: Keys, index: int, skipped: tuple[Skip, ...]) -> ClipSample:
-            for draw in range(MAX_DRAWS):
-                draw_keys = keys if draw == 0 else (*keys, draw)
-                sample, repeated = self._draw_sample(video, request, draw_keys, index, skipped)
-                if repeated < MAX_REPEATED:
-                    return sample
-            raise RSPNetError(f"frozen or duplicated frames in all {MAX_DRAWS} sets of clips drawn: nothing to tell")
+            def draw(keys: Keys) -> tuple[ClipSample, float]:
+                return self._draw_sample(video, request, keys, index, skipped)
+
+            return first_moving(draw, keys, what="sets of clips drawn: nothing to tell")
 
         keys: Keys = (self.seed, "clips", request.epoch, request.index, request.repeat)
         return first_usable(self.records, request.index, keys, deadly, read)

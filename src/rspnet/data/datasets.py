@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
@@ -86,6 +86,27 @@ class Read(Protocol[Sample]):
     def __call__(self, video: VideoReader, *, keys: Keys, index: int, skipped: tuple[Skip, ...]) -> Sample:
         """`keys` are those of its draws, `index` is its number, `skipped` were given up before it."""
         ...
+
+
+def first_moving(
+    draw: Callable[[Keys], tuple[Sample, float]], keys: Keys, *, max_repeated: float = MAX_REPEATED, what: str
+) -> Sample:
+    """The first of `MAX_DRAWS` samples of one video whose clips show their true speed.
+
+    Args:
+        draw: a sample by such keys, and the largest share of repeats among its clips and the frames they span.
+        keys: of the first draw; those of a further one end in its number.
+        max_repeated: samples with at least this share are refused.
+        what: is drawn, for the message.
+
+    Raises:
+        RSPNetError: there is none.
+    """
+    for number in range(MAX_DRAWS):
+        sample, repeated = draw(keys if number == 0 else (*keys, number))
+        if repeated < max_repeated:
+            return sample
+    raise RSPNetError(f"frozen or duplicated frames in all {MAX_DRAWS} {what}")
 
 
 def first_usable(
@@ -217,18 +238,25 @@ class ClipPairDataset(Dataset[PairSample | NoSample]):
 
         return first_usable(self.records, request.index, self._keys(request), deadly, read)
 
+    def sample_of(self, video: VideoReader, request: PairRequest) -> PairSample:
+        """The sample of an open video, in whose place no other is drawn.
+
+        Raises:
+            RSPNetError: pre-training would skip the video.
+        """
+        return self._read(video, request, (*self._keys(request), 0), request.index, ())
+
     def _keys(self, request: PairRequest) -> Keys:
         return (self.seed, "pair", request.epoch, request.index, request.repeat)
 
     def _read(
         self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]
     ) -> PairSample:
-        for draw in range(MAX_DRAWS):
-            draw_keys = keys if draw == 0 else (*keys, draw)
-            sample, repeated = self._draw_sample(video, request, draw_keys, index, skipped)
-            if repeated < self.max_repeated:
-                return sample
-        raise RSPNetError(f"frozen or duplicated frames in all {MAX_DRAWS} pairs of windows drawn: no true speed")
+        def draw(keys: Keys) -> tuple[PairSample, float]:
+            return self._draw_sample(video, request, keys, index, skipped)
+
+        what = "pairs of windows drawn: no true speed"
+        return first_moving(draw, keys, max_repeated=self.max_repeated, what=what)
 
     def _draw_sample(
         self, video: VideoReader, request: PairRequest, keys: Keys, index: int, skipped: tuple[Skip, ...]

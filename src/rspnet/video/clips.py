@@ -253,8 +253,8 @@ def repeated_share(pictures: NDArray[np.uint8]) -> float:
 
 
 def picture_changes(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Mean levels that each step of a clip [T, H, W, ...] changes: float64 [T - 1]."""
-    thinned = pictures[:, ::2, ::2].astype(np.int16)
+    """Mean levels that each step changes of a clip [T, H, W, ...], or of samples of one [T, n]: float64 [T - 1]."""
+    thinned = (pictures if pictures.ndim == 2 else pictures[:, ::2, ::2]).astype(np.int16)
     return np.asarray(np.abs(np.diff(thinned, axis=0)).mean(axis=tuple(range(1, pictures.ndim))))
 
 

@@ -15,7 +15,7 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.checks.inspection import Finding, Inspector, Report
 from rspnet.data.reading import may_pass, read_here_or_on_ray
 
-_FORM = 4  # of the reports in the memory: a change of the checks must not be hidden by old reports
+_FORM = 5  # of the reports in the memory: a change of the checks must not be hidden by old reports
 
 _PRELOAD = ("rspnet.data.checks.inspection", "torch")
 

@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.counts import counted
-from rspnet.core.errors import DecodeError
+from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.heartbeat import note
+from rspnet.data.annotations import VideoRecord
 from rspnet.data.checks.looks import THUMBNAIL, Looks
+from rspnet.data.datasets import ClipPairDataset
+from rspnet.data.presets import AugmentPreset
 from rspnet.data.reading import fault_of_file
-from rspnet.video.clips import MAX_REPEATED, tick_frames, true_windows, uniform_windows, window_length
+from rspnet.data.sampler import PairRequest
+from rspnet.video.clips import tick_frames, true_windows, uniform_windows, window_length
 from rspnet.video.probe import Probe, is_cut_off, probe_video
 from rspnet.video.reader import VideoReader, View, open_video
 
@@ -22,6 +26,8 @@ MENTIONED_SHARE = 0.05
 _CHUNK_FRAMES = 1024
 # Mean levels of 0..255 that every picture of a still keeps within of its first one.
 _STATIC_CHANGE = 0.5
+# Samples asked for, one of each epoch, before a video is called one that pre-training skips.
+_TRIES = 6
 
 KINDS = {
     "unreadable": "no frame can be decoded",
@@ -100,17 +106,19 @@ class Report:
 
 @dataclass(frozen=True)
 class Inspector:
-    """Inspects videos for one way of training on them.
+    """Inspects videos for one way of pre-training on them.
 
     Attributes:
-        num_frames: T, frames of a clip.
-        speeds: fast speeds of the training.
-        fps: rate the training resamples to, or None.
+        num_frames: T, frames of a clip; None where no pre-training is planned.
+        speeds: fast speeds of the pre-training.
+        fps: rate that it resamples to, or None.
+        base_speed: its slow speed.
     """
 
-    num_frames: int
-    speeds: tuple[int, ...]
+    num_frames: int | None = None
+    speeds: tuple[int, ...] = (2,)
     fps: float | None = None
+    base_speed: int = 1
 
     def __call__(self, item: tuple[str, str]) -> Report:
         """The report on a video, given as (name, path); never raises for what a file holds."""
@@ -142,17 +150,19 @@ class Inspector:
             for kind, detail, usable in self._timing(times):
                 report = report.with_finding(kind, detail, usable=usable)
             looks, damage = _look(video)
-        if damage:
-            report = report.with_finding("damaged", damage, usable=False)
-        else:
-            report = replace(report, content=looks.digest, fingerprint=looks.fingerprint)
-        for kind, detail, usable in _motion(looks):
-            report = report.with_finding(kind, detail, usable=usable)
+            if damage:
+                report = report.with_finding("damaged", damage, usable=False)
+            else:
+                report = replace(report, content=looks.digest, fingerprint=looks.fingerprint)
+            for kind, detail, usable in self._motion(video, looks, is_usable=report.is_usable):
+                report = report.with_finding(kind, detail, usable=usable)
         for kind, detail in _traits(facts, video):
             report = report.with_finding(kind, detail, usable=True)
         return report
 
     def _timing(self, times: NDArray[np.float64]) -> Iterator[tuple[str, str, bool]]:
+        if self.num_frames is None:
+            return
         window = window_length(self.num_frames, [1, *self.speeds])
         ticks = len(tick_frames(times, self.fps))
         if ticks < window:
@@ -163,6 +173,40 @@ class Inspector:
         if not sound.all() or not uniform_windows(times, len(times)).all():
             share = float(sound.mean())
             yield "uneven", f"{share:.0%} of its windows are evenly spaced in time", share > 0
+
+    def _motion(self, video: VideoReader, looks: Looks, *, is_usable: bool) -> Iterator[tuple[str, str, bool]]:
+        if len(looks) < 2:
+            return
+        if looks.reach < _STATIC_CHANGE:
+            yield "static", f"pictures change by {looks.reach:.2f} of 255 levels", False
+            return
+        refused = self._refused(video, looks.repeated >= MENTIONED_SHARE) if is_usable else ""
+        if refused or looks.repeated >= MENTIONED_SHARE:
+            where = f"; pre-training: {refused}" if refused else ""
+            yield "repeated", f"{looks.repeated:.0%} of its frames{where}", not refused
+
+    def _refused(self, video: VideoReader, some_repeat: bool) -> str:
+        """Why pre-training skips the video, "" where it does not: its own code is asked for samples of some epochs.
+
+        It is to take half of them: the first where no frame seems to repeat another.
+        """
+        if self.num_frames is None:
+            return ""
+        size, preset = THUMBNAIL, AugmentPreset()
+        record = VideoRecord(video.path, video.path.name)
+        clips = ClipPairDataset(
+            [record], num_frames=self.num_frames, speeds=self.speeds, size=size, preset=preset, seed=0, fps=self.fps
+        )
+        refusals: list[str] = []
+        for epoch in range(_TRIES):
+            try:
+                clips.sample_of(video, PairRequest(0, epoch, max(self.speeds), self.base_speed))
+            except RSPNetError as error:
+                refusals.append(str(error))
+            else:
+                if epoch == 0 and not some_repeat:
+                    break
+        return refusals[0] if len(refusals) > _TRIES / 2 else ""
 
 
 def _look(video: VideoReader) -> tuple[Looks, str]:
@@ -177,16 +221,6 @@ def _look(video: VideoReader) -> tuple[Looks, str]:
         except DecodeError as error:
             damage.append(error.why)
     return looks, "; ".join(damage[:3])
-
-
-def _motion(looks: Looks) -> Iterator[tuple[str, str, bool]]:
-    if len(looks) < 2:
-        return
-    if looks.reach < _STATIC_CHANGE:
-        yield "static", f"pictures change by {looks.reach:.2f} of 255 levels", False
-        return
-    if looks.repeated >= MENTIONED_SHARE:
-        yield "repeated", f"{looks.repeated:.0%} of its frames", looks.repeated < MAX_REPEATED
 
 
 def _traits(facts: Probe, video: VideoReader) -> Iterator[tuple[str, str]]:
