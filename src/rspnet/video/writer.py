@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -73,6 +74,7 @@ def write_video(
         raise RSPNetError(f"cannot write {str(path)!r}: the ending must be one of {', '.join(sorted(_BY_ENDING))}")
     rate = Fraction(fps).limit_denominator(1001)
     stream: VideoStream | None = None
+    converter = VideoReformatter()  # a frame's own would be made anew for each, which takes longer than converting
     with atomic_path(path) as temporary, av.open(str(temporary), "w", format=coding.container) as container:
         for number, array in enumerate(frames):
             height, width = (side - side % 2 for side in (size or array.shape[:2]))
@@ -80,7 +82,7 @@ def write_video(
             if size is None:
                 array = np.ascontiguousarray(array[:height, :width])
             frame = av.VideoFrame.from_ndarray(array, format="rgb24")
-            frame = frame.reformat(width=width, height=height, format=coding.pixels, interpolation="AREA")
+            frame = converter.reformat(frame, width, height, format=coding.pixels, interpolation="AREA")
             frame.pts, frame.time_base = number, 1 / rate
             container.mux(stream.encode(frame))
         if stream is None:
