@@ -8,6 +8,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import docstring_parser
+import helpers.narrow  # noqa: F401 - registers a backbone
 import pytest
 import torch
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.narrow import NARROW
 from helpers.tiny_model import save_method_checkpoint, save_tiny_checkpoint
 
 from rspnet.api import chosen_options
@@ -24,7 +25,7 @@ from rspnet.pretext.rspnet_method import RSPNetMethod
 
 
 def built(weights: Path | str, **model: Any) -> RSPNet:
-    options = {"backbone": "r3d_10_slim", "input": "difference", "queue_size": 8, **model}
+    options = {"backbone": NARROW, "input": "difference", "queue_size": 8, **model}
     config = PretrainConfig(data=PairDataConfig(root="videos"), weights=str(weights), model=RSPNetMethod(**options))
     found = build_model(config)
     assert isinstance(found, RSPNet)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.clips_on_disk import listed, write_labelled_videos, write_listed_videos
+from helpers.narrow import NARROW
 from helpers.stopping import stop_after
 from helpers.tiny_model import save_tiny_checkpoint
 
@@ -27,7 +28,7 @@ TINY = [
     "--engine.device=cpu", "--engine.precision=fp32", "--engine.threads=1", "--engine.log_every=2",
     "--engine.loggers=[csv]", "--model.input=difference",
 ]  # fmt: skip
-SLIM = ["--model.backbone=r3d_10_slim"]
+SMALL = [f"--model.backbone={NARROW}"]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_from_pretrained_weights_and_test_again(videos, tmp_path, capsys):
     assert set(result["results"]["scores"]) == {"top1", "top5", "mean_class_accuracy"}
     stamp = result["protocol"]
     assert (stamp["dataset"], stamp["backbone"], stamp["num_clips"], stamp["selection"]) == (
-        "csv", "r3d_10_slim", 2, "last",
+        "csv", NARROW, 2, "last",
     )  # fmt: skip
     assert stamp["init_sha256"]
     hits = read_predictions(out / result["results"]["predictions"], ["name", "top1", "class", "predicted"])
@@ -90,7 +91,7 @@ def test_scores_are_the_mean_probability_of_the_clips(videos, tmp_path):
     from rspnet.video.reader import View, open_video
 
     out = tmp_path / "run"
-    assert main(words(videos, out, *SLIM, "--max_steps=2")) == 0
+    assert main(words(videos, out, *SMALL, "--max_steps=2")) == 0
     model = open_classifier(str(out)).model
     best = read_predictions(out / result_of(out)["results"]["predictions"], ["best_scores"])["best_scores"]
     record = next(record for record in read_set(videos) if record.clip.split == "test")
@@ -109,7 +110,13 @@ def test_stopped_and_resumed_gives_the_same_result(videos, tmp_path, monkeypatch
     """Whole without loader processes, stopped with one, resumed with two: not a figure differs. (A run that is killed
     goes on to the same bytes: tests/integration/test_kills.py.)
     """
-    options = [*SLIM, "--max_steps=8", "--protocol=validation", "--validation_share=0.2", "--engine.checkpoint_every=1"]
+    options = [
+        *SMALL,
+        "--max_steps=8",
+        "--protocol=validation",
+        "--validation_share=0.2",
+        "--engine.checkpoint_every=1",
+    ]
     options += ["--model.dropout=0.3"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert main(words(videos, whole, *options)) == 0
@@ -146,7 +153,7 @@ def test_frozen_stages_stay(videos, tmp_path):
 
 
 def test_official_picks_the_epoch_on_the_test_split_and_says_so(videos, tmp_path):
-    assert main(words(videos, tmp_path / "run", *SLIM, "--epochs=2", "--protocol=official")) == 0
+    assert main(words(videos, tmp_path / "run", *SMALL, "--epochs=2", "--protocol=official")) == 0
     result = result_of(tmp_path / "run")
     assert result["protocol"]["selection"] == "official"
     assert result["results"]["epoch_selected_on"] == "test"
@@ -166,7 +173,7 @@ def test_it_learns_what_can_be_learned(tmp_path):
             (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
             pictures = [np.clip(level + rng.integers(-30, 30, (32, 32, 3)), 0, 255).astype(np.uint8) for _ in range(6)]
             write_video(tmp_path / "set" / name / f"{number}.mp4", pictures)
-    data = [f"--data.root={tmp_path / 'set'}", "--data.kind=folders", "--data.test_share=0.5", *SLIM, *TINY[:-1]]
+    data = [f"--data.root={tmp_path / 'set'}", "--data.kind=folders", "--data.test_share=0.5", *SMALL, *TINY[:-1]]
     options = ["--max_steps=12", "--optim.name=adamw", "--optim.lr=1e-3", f"--out={tmp_path / 'run'}"]
     assert main(["finetune", *data, *options]) == 0
     assert result_of(tmp_path / "run")["results"]["scores"]["top1"]["value"] == 1.0
@@ -191,9 +198,9 @@ def test_validation_is_carved_by_class_and_group():
 
 def test_user_errors(videos, tmp_path, capsys):
     cases = {
-        "--model.backbone=c3d": "holds r3d_10_slim; drop the option",
+        "--model.backbone=c3d": f"holds {NARROW}; drop the option",
         "--clips.batch_size=400": "is more than 18 training videos",
-        "--model.freeze=9": "r3d_10_slim has 5 stages",
+        "--model.freeze=9": f"{NARROW} has 5 stages",
         "--protocol=validation": "--protocol validation needs --validation_share",
     }
     for option, message in cases.items():
@@ -237,9 +244,9 @@ def test_recipe(name, videos, tmp_path):
     if name not in ("ucf101-s3dg", "hmdb51-r3d_18", "ssv2-r3d_18"):  # one for each data set is also run
         return
     small = ["--max_steps=2", "--clips.batch_size=2", "--engine.keep=0"]
-    run = words(videos, tmp_path / "run", *SLIM, *small)
+    run = words(videos, tmp_path / "run", *SMALL, *small)
     assert main([run[0], "--recipe", f"finetune/{name}", *run[1:]]) == 0
-    assert result_of(tmp_path / "run")["protocol"]["backbone"] == "r3d_10_slim"
+    assert result_of(tmp_path / "run")["protocol"]["backbone"] == NARROW
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +262,7 @@ def in_folders(tmp_path_factory):
 
 
 def test_test_is_scored_and_val_chooses(in_folders, tmp_path):
-    parts = [f"--data.root={in_folders}", "--data.kind=folders", *TINY, *SLIM]
+    parts = [f"--data.root={in_folders}", "--data.kind=folders", *TINY, *SMALL]
     assert main(["finetune", *parts, f"--out={tmp_path / 'run'}", "--epochs=2"]) == 0
     result = result_of(tmp_path / "run")
     stamp, results = result["protocol"], result["results"]
@@ -276,7 +283,7 @@ def test_test_is_scored_and_val_chooses(in_folders, tmp_path):
 
 
 def test_two_validation_splits_are_one_too_many(in_folders, tmp_path, capsys):
-    words = [f"--data.root={in_folders}", "--data.kind=folders", *TINY, *SLIM, f"--out={tmp_path / 'run'}"]
+    words = [f"--data.root={in_folders}", "--data.kind=folders", *TINY, *SMALL, f"--out={tmp_path / 'run'}"]
     assert main(["finetune", *words, "--validation_share=0.2"]) == 2
     assert "--validation_share 0.2: the data have a validation split of their own" in capsys.readouterr().err
 
@@ -287,7 +294,7 @@ def test_one_class_is_an_error(in_folders, tmp_path, capsys):
         (tmp_path / part).mkdir(exist_ok=True)
         (tmp_path / part / "only").symlink_to(in_folders / part / "7")
     words = [f"--data.root={tmp_path}", "--data.kind=folders"]
-    for command in (["finetune", *TINY, *SLIM], ["probe", "x.ckpt"], ["retrieve", "x.ckpt"]):
+    for command in (["finetune", *TINY, *SMALL], ["probe", "x.ckpt"], ["retrieve", "x.ckpt"]):
         assert main([*command, *words, f"--out={tmp_path / 'run'}"]) == 2
         assert "all training videos (8) are of one class, 'only'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
@@ -295,7 +302,7 @@ def test_one_class_is_an_error(in_folders, tmp_path, capsys):
 
 def test_a_run_is_tested_by_the_names_of_its_classes(in_folders, tmp_path, capsys):
     """Whatever numbers the data have now: an older rspnet numbered ids otherwise."""
-    parts = [f"--data.root={in_folders}", "--data.kind=folders", *TINY, *SLIM]
+    parts = [f"--data.root={in_folders}", "--data.kind=folders", *TINY, *SMALL]
     assert main(["finetune", *parts, f"--out={tmp_path / 'run'}", "--max_steps=3"]) == 0
     file = tmp_path / "run" / result_of(tmp_path / "run")["results"]["checkpoint"]
     content = load_checkpoint(file)

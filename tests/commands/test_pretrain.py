@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from helpers.clips_on_disk import TINY, write_videos
+from helpers.narrow import NARROW
 from helpers.states import same
 from helpers.stopping import stop_after
 
@@ -50,7 +51,7 @@ def test_a_run_leaves_checkpoint_curves_config_and_result(whole_run: Path, video
     assert all(0 <= float(row["motion_accuracy"]) <= 1 for row in rows)
     result = json.loads((whole_run / "result.json").read_text())
     assert result["protocol"]["command"] == "pretrain"
-    assert result["protocol"]["model"]["backbone"] == "r3d_10_slim"
+    assert result["protocol"]["model"]["backbone"] == NARROW
     assert result["results"]["videos"] == 12
     assert result["results"]["last"]["loss"] == pytest.approx(float(rows[-1]["loss"]))
 
@@ -173,7 +174,7 @@ def test_dry_run_prints_the_plan_and_what_it_takes_and_writes_nothing(
     assert "steps 6 of 4 clips (3 an epoch)" in text
     assert "learning rate 0.001 (adamw, cosine)" in text
     assert "GiB a process" in text
-    assert re.search(r"disk: about \d+ [kM]B of checkpoints time: about \d+ s on the CPU", text)
+    assert re.search(r"disk: about [\d.]+ [kM]B of checkpoints time: about \d+ s on the CPU", text)
     assert run(videos, tmp_path / "run", "--dry_run", "--data.batch_size=16") == 2
     text = " ".join(capsys.readouterr().err.split())
     assert "learning rate 0.001" in text  # the plan all the same

@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers.clips_on_disk import listed, write_listed_videos
 from helpers.extras import need
+from helpers.narrow import NARROW
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
@@ -184,7 +185,7 @@ def test_foreign_weights_are_probed_without_conversion(videos, tmp_path):
     view = ["--num_frames=4", "--size=32", "--num_clips=1", "--num_workers=0", "--few_labels=[]", "--precision=fp32"]
     assert main(["probe", *words, *view, f"--out={tmp_path / 'run'}", f"--cache={tmp_path / 'cache'}"]) == 0
     stamp = json.loads((tmp_path / "run" / "result.json").read_text())["protocol"]
-    assert (stamp["backbone"], stamp["input"]) == ("r3d_10_slim", "rgb")
+    assert (stamp["backbone"], stamp["input"]) == (NARROW, "rgb")
     assert stamp["weights_sha256"] == weights_sha256(backbone)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from helpers.narrow import NARROW
+
 from rspnet.data.synthetic.procedural import ProceduralRecord, plan_clips, read_set, write_set
 
 TINY = [
-    "--model.backbone=r3d_10_slim",
+    f"--model.backbone={NARROW}",
     "--model.input=difference",
     "--model.queue_size=16",
     "--data.num_frames=4",
@@ -25,8 +27,11 @@ TINY = [
 ]
 """Options of a pre-training that takes a second."""
 
+TINY_SLIM = ["--model.backbone=r3d_10_slim", *TINY[1:]]
+"""The same for a process that a test starts as a user does: it knows only the package's backbones."""
+
 TINY_FINETUNE = [
-    "--model.backbone=r3d_10_slim",
+    f"--model.backbone={NARROW}",
     "--model.input=difference",
     "--clips.num_frames=4",
     "--clips.size=32",

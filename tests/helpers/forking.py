@@ -22,6 +22,7 @@ from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from typing import IO, Any
 
+import helpers.narrow  # noqa: F401 - registers a backbone
 import torch
 from torch.distributed import TCPStore
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from helpers.narrow import NARROW
 from torch.nn.parallel import DistributedDataParallel
 
 from rspnet.core.distributed import gather_batch
@@ -37,7 +38,7 @@ def train(rank: int, world: int, virtual: int, folder: str, method: str = "rspne
 def trained(rank: int, world: int, virtual: int, method: str, steps: int) -> dict[str, Any]:
     """Losses and state after the steps; the network wrapped for the group is freed here, before the group ends."""
     torch.manual_seed(0)
-    model = create_method({"backbone": "r3d_10_slim", "virtual_ranks": virtual, **CONFIGS[method]}).double()
+    model = create_method({"backbone": NARROW, "virtual_ranks": virtual, **CONFIGS[method]}).double()
     encode = DistributedDataParallel(model.trained, broadcast_buffers=False) if world > 1 else None
     optimizer = torch.optim.SGD(model.trained.parameters(), lr=0.02, momentum=0.9, weight_decay=1e-4)
     losses = []

@@ -29,7 +29,7 @@ def make_library(root: Path, *, window_s: float = 1.0) -> Path:
     (videos / "new.mp4").rename(videos / "second" / NASTY)
     write_video(videos / "second" / "long.mp4", np.concatenate(scenes[5:8]), fps=FPS)
     (videos / "second" / "unreadable.mp4").write_bytes(b"no video")
-    model = save_tiny_checkpoint(root / "model.ckpt")
+    model = save_tiny_checkpoint(root / "model.ckpt", backbone="r3d_10_slim")
     fixed = ["--num_workers=0", "--precision=fp32", f"--window_s={window_s}", f"--hop_s={window_s / 2}"]
     assert main(["index", str(videos), f"--out={root / 'library'}", f"--weights={model}", *fixed]) == 0
     return root / "library"

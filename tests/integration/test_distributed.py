@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.clips_on_disk import TINY, write_videos
+from helpers.clips_on_disk import TINY_SLIM, write_videos
 from helpers.forking import Mother
 
 from rspnet.engine.checkpoint import LAST, load_checkpoint
@@ -40,7 +40,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(videos: Path, out: Path, *more: str) -> list[str]:
-    return ["pretrain", f"--data.root={videos}", f"--out={out}", *TINY, "--engine.loggers=[csv]", *SGD, *more]
+    return ["pretrain", f"--data.root={videos}", f"--out={out}", *TINY_SLIM, "--engine.loggers=[csv]", *SGD, *more]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.clips_on_disk import TINY, TINY_FINETUNE, write_labelled_videos, write_videos
+from helpers.clips_on_disk import TINY, TINY_FINETUNE, TINY_SLIM, write_labelled_videos, write_videos
 from helpers.forking import Mother
 from helpers.killing import PLACES
 
@@ -109,7 +109,7 @@ def test_sigterm_checkpoints_and_exits_130(videos: Path, tmp_path: Path) -> None
         f"--out={out}",
         f"--max_steps={STEPS}",
         "--engine.loggers=[csv]",
-        *TINY,
+        *TINY_SLIM,
     ]
     process = subprocess.Popen(
         [sys.executable, "-m", "rspnet", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

@@ -35,7 +35,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, events in enumerate(LABELLED):
         write_events(root / "videos" / f"{number}.mp4", events, seed=number)
     write_events(root / "videos" / "long.mp4", TRUE, seed=7)
-    model = save_tiny_checkpoint(root / "model.ckpt", num_frames=8, size=SIDE)
+    model = save_tiny_checkpoint(root / "model.ckpt", backbone="r3d_10_slim", num_frames=8, size=SIDE)
     words = ["index", str(root / "videos"), f"--out={root / 'library'}", f"--weights={model}", "--num_workers=0"]
     assert main([*words, "--precision=fp32", "--window_s=1", "--hop_s=0.5"]) == 0
     return root / "library"

@@ -122,7 +122,7 @@ def no_classifier(path: Path, stamp: Stamp) -> Path:
 def test_the_rows_are_those_of_one_machine_whatever_dies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One cluster serves all commands; on the way it loses a worker, a node, and at last its head."""
     videos = write_labelled_videos(tmp_path / "videos", count=24)
-    model = save_tiny_checkpoint(tmp_path / "model.ckpt")
+    model = save_tiny_checkpoint(tmp_path / "model.ckpt", backbone="r3d_10_slim")
     assert main(["embed", f"--weights={model}", str(videos), f"--out={tmp_path / 'here'}", *OPTIONS]) == 0
     here = read_features(tmp_path / "here")
     few = tmp_path / "few"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.narrow import NARROW
 from helpers.tiny_model import save_method_checkpoint, save_tiny_checkpoint
 
 from rspnet.core.errors import CheckpointError, ConfigError
@@ -28,7 +29,7 @@ def test_round_trip(model: RSPNet, tmp_path: Path) -> None:
     pytest.importorskip("safetensors", reason="the extra `export` is not installed")
     model.save_pretrained(tmp_path / "shared")
     assert sorted(file.name for file in (tmp_path / "shared").iterdir()) == ["model.json", "model.safetensors"]
-    assert json.loads((tmp_path / "shared" / "model.json").read_text())["backbone"] == "r3d_10_slim"
+    assert json.loads((tmp_path / "shared" / "model.json").read_text())["backbone"] == NARROW
     again = RSPNet.from_pretrained(tmp_path / "shared")
     assert not again.training
     for name, value in model.encoder_q.state_dict().items():

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 import torch
-from rich.console import Console
 
+from rspnet.core.console import PlainConsole
 from rspnet.engine.diagnostics import vector_spread
 from rspnet.runs.verdict import Verdict, rank_line, report_command, rsp_line, score_line
 
@@ -53,10 +51,13 @@ def test_a_score_is_above_guessing_only_with_its_whole_interval() -> None:
     assert score_line("top-1", row, classes=3, videos=90).endswith("guessing gives 33.3%; not above guessing")
 
 
-def test_it_is_printed_so_that_commands_can_be_copied() -> None:
+def test_it_is_printed_so_that_commands_can_be_copied(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     verdict = Verdict(["all well"], [report_command("my runs/first")])
     assert verdict.as_ending() == {"verdict": ["all well"], "next": ["rspnet report 'my runs/first'"]}
-    text = io.StringIO()
-    verdict.print_to(Console(file=text, width=20))
-    assert text.getvalue().splitlines()[0] == "all well"
-    assert text.getvalue().splitlines()[1].startswith("next: rspnet report 'my runs/first'    # curves")
+    monkeypatch.setenv("COLUMNS", "20")
+    verdict.print_to(PlainConsole())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "all well"
+    assert lines[1].startswith("next: rspnet report 'my runs/first'    # curves")

@@ -201,6 +201,7 @@ def test_a_killed_run_is_completed_by_the_next(material, videos, step):
     store = videos.parent / "library"
     program = f"""
 import os, signal, sys
+import helpers.narrow
 from rspnet.cli import main
 from rspnet.search import index, library_store as store
 index._BATCH_VIDEOS = 2
@@ -219,7 +220,8 @@ store.Store.replace = fatal
 main(["index", {str(videos)!r}, "--out={store}", {f"--weights={material / 'model.ckpt'}"!r}, "--num_workers=0",
       "--precision=fp32"])
 """
-    ended = subprocess.run([sys.executable, "-c", program], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
     assert ended.returncode == -signal.SIGKILL
     assert len(Store(str(store)).files()) == (2 if step == "clips" else 4)
     completed = content(run_index(material, videos))

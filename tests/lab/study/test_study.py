@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers.clips_on_disk import write_videos
+from helpers.narrow import NARROW
 from helpers.stopping import stop_after
 
 from rspnet.cli import main
@@ -41,7 +42,7 @@ SPEC: dict[str, Any] = {
     "reference": "joint",
     "oracle": [2],
     "seeds": [0, 1],
-    "base": {"model": {"queue_size": 8}, "engine": {"loggers": ["csv"]}},
+    "base": {"model": {"queue_size": 8, "backbone": NARROW}, "engine": {"loggers": ["csv"]}},
     "runs": {"random": {"trained": False}, "joint": None, "order": {"model": {"method": "order"}}},
 }
 
@@ -160,7 +161,7 @@ def test_rows_of_other_options_are_not_mixed(
     whole: Path, spec: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "tiny.yaml"
-    other.write_text(yaml.safe_dump(SPEC | {"base": {"model": {"queue_size": 4}, "engine": {"loggers": ["csv"]}}}))
+    other.write_text(yaml.safe_dump(SPEC | {"base": SPEC["base"] | {"model": {"queue_size": 4, "backbone": NARROW}}}))
     assert study(other, root, whole) == 2
     assert "was made with model ['queue_size 8'], the study now says" in capsys.readouterr().err
 
@@ -233,9 +234,7 @@ def test_scores_against_cpu_seconds_and_runs_of_several_kinds(whole: Path, spec:
     assert seconds == (0, 100, 200, 300, 400, 500)
     assert [training_seconds(rows[first : first + 2]) for first in (0, 2, 4)] == [50, 200, 450]  # 300 was resumed
     text = block(plan, content)
-    assert (
-        "two_stream_slim, 4 frames x 32², batch 4, adamw, fp32 (random, joint); two_stream_slim, 4 frames x 48²" in text
-    )
+    assert f"{NARROW}, 4 frames x 32², batch 4, adamw, fp32 (random, joint); {NARROW}, 4 frames x 48²" in text
     assert "batch 4, adamw (order); pre-trained on" in text
     draw_study(tmp_path / "time.png", plan, rows)
     assert (tmp_path / "time.png").read_bytes().startswith(b"\x89PNG")
