@@ -162,7 +162,7 @@ def test_unreadable_videos_are_named_and_left_out(videos, tmp_path, capsys):
         "path,label,split\nbroken.mp4,zoom,train\nbroken2.mp4,pan,train\n" + lines[-1].rsplit(",", 1)[0] + ",test"
     )
     run(videos, tmp_path / "none", f"--data.list={videos / 'only_broken.csv'}", code=2)
-    assert "none of 2 training videos could be read" in capsys.readouterr().err
+    assert "none of the 2 training videos could be read" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not HUMAN_MOTION.is_dir(), reason=f"no {HUMAN_MOTION}")

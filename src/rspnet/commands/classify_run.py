@@ -15,8 +15,7 @@ from rspnet.core.files import sha256_of
 from rspnet.data.skipped import SKIPPED
 from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
-from rspnet.features.embedding import view_of_stamp
-from rspnet.features.labelled_features import embedder_view
+from rspnet.features.embedding import stamp_for, view_of_stamp
 from rspnet.features.read import STORE, open_store, stream_videos
 from rspnet.features.store import FeatureStore, Stamp
 from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
@@ -119,6 +118,9 @@ def _job(config: ClassifyRunConfig, stamp: Stamp, store: FeatureStore) -> Embedd
     embedder = open_embedder(
         model, options, pooling=view["pooling"], descriptor=view["descriptor"], cluster=config.cluster()
     )
-    if embedder_view(embedder)["descriptor_rule"] != view.get("descriptor_rule"):
-        raise CheckpointError("the classifier was fitted to features of another version of rspnet: embed and fit again")
-    return Embedding(store, stamp, embedder, view_of_stamp(embedder, stamp))
+    windows = view_of_stamp(embedder, stamp)
+    if other := stamp.difference(stamp_for(embedder, windows, model=model, dtype=stamp.dtype)):
+        raise CheckpointError(
+            f"the classifier was fitted to features of another version of rspnet ({other}): embed and fit again"
+        )
+    return Embedding(store, stamp, embedder, windows)

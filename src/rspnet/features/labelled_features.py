@@ -106,7 +106,7 @@ class FeatureMaker:
                     cache.put(result.record.path, known[result.record.path])
         kept = [record for record in records if record.path in known]
         if not kept:
-            raise RSPNetError(f"none of {len(records)} {what} could be read: see {str(self.log.path)!r}")
+            raise RSPNetError(f"none of the {len(records)} {what} could be read: see {str(self.log.path)!r}")
         return kept, np.stack([known[record.path] for record in kept])
 
     def _cache(self, view: Mapping[str, Any] | None) -> FeatureCache:

@@ -96,7 +96,7 @@ def average_precision(chances: NDArray[np.float64], truth: NDArray[np.bool_]) ->
     last = np.append(np.diff(chances[order]) != 0, True)  # of the equal ones
     right = np.cumsum(truth[order])[last]
     seen = np.arange(1, len(truth) + 1)[last]
-    return float((np.diff(right, prepend=0) / truth.sum() * right / seen).sum())
+    return float((np.diff(right, prepend=0) * right / seen).sum() / truth.sum())  # in this order never above 1
 
 
 def interval_over_groups(
