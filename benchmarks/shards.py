@@ -5,7 +5,7 @@ python benchmarks/shards.py [VIDEOS] [DELAY_MS] [NAMES] [BATCHES]
 Makes VIDEOS (2,000) short videos (50 different ones) in a temporary folder, packs them into 1, 10 and 100 shards, and
 reads BATCHES (20) of 8 pairs by one worker process from each, in a process of its own, and from NAMES (100,000) names
 of these videos on disk; then from an S3 server on loopback (moto's) behind a proxy that waits DELAY_MS (20) before
-every request. Prints one line of JSON for each.
+every request. Prints one line of JSON for each; CPU seconds are those of the process from its start and of its worker.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -104,7 +105,7 @@ def apart(root: object, batches: int, environment: Any) -> dict[str, Any]:
     """`measure` in a process of its own."""
     words = [sys.executable, str(HERE / "shards.py"), "--measure", str(root), str(batches)]
     alone = environment | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(words, env=alone, capture_output=True, text=True, check=True)  # noqa: S603 - ourselves
+    done = subprocess.run(words, env=alone, capture_output=True, text=True, check=True, process_group=0)  # noqa: S603 - ourselves
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -122,16 +123,29 @@ def measure(root: str, batches: int) -> dict[str, Any]:
     preset = augment_preset("published")
     dataset = ClipPairDataset(records, num_frames=16, speeds=[2], size=112, preset=preset, seed=0)
     sampler = PairSampler(len(records), batch_size=BATCH, speeds=[2], seed=0, total_steps=batches)
-    first = last = 0.0
+    first = last = first_cpu = 0.0
     for _ in make_loader(dataset, sampler, num_workers=1):
         last = perf_counter()
-        first = first or last
+        if not first:
+            first, first_cpu = last, cpu_s()
     return {
         "videos": len(records),
         "listing_s": round(listed - started, 2),
         "first_batch_s": round(first - started, 2),
+        "first_batch_cpu_s": round(first_cpu, 2),
+        "cpu_ms_a_sample": round((cpu_s() - first_cpu) / ((batches - 1) * BATCH) * 1e3, 1),
         "samples_a_second": round((batches - 1) * BATCH / (last - first), 1),
     }
+
+
+def cpu_s() -> float:
+    """CPU seconds of this process since it began, and of those that it started."""
+    ticks = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it may end while it is looked at
+            fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15])) * (int(fields[2]) == os.getpgrp())
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from rspnet.video.index_cache import VARIABLE, PacketPlace
 from rspnet.video.jpeg import Pictures
 from rspnet.video.mpeg4 import Clock
 from rspnet.video.packets import PacketInfo, PacketTable, cut_at, misplaced_packets, parsed_cuts
-from rspnet.video.source import KEEP_BYTES, RUNNING_CLOCKS, demux, describe_packet, tag_of
+from rspnet.video.source import KEEP_BYTES, RUNNING_CLOCKS, demux, describe_packet, memory_of, tag_of
 
 # The container's rate is taken where the time stamps, which are rounded, bear it out to this share.
 _RATE_TOLERANCE = 0.02
@@ -66,7 +66,7 @@ def demux_whole(path: Path, container: InputContainer, stream: VideoStream, *, h
         if places is not None:
             stamp = packet.dts if packet.pts is None else packet.pts
             places.append(PacketPlace(tag_of(packet).position, packet.size, stamp))
-        kept_bytes += packet.size
+        kept_bytes += memory_of(packet)
         for looks in (clock, check):
             if looks is not None:
                 looks.take(packet)

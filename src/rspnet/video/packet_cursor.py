@@ -10,7 +10,7 @@ from typing import Any
 from av.container import InputContainer
 from av.packet import Packet
 
-from rspnet.video.source import KEEP_BYTES, demux, open_container
+from rspnet.video.source import KEEP_BYTES, demux, memory_of, open_container
 
 
 class PacketCursor:
@@ -67,9 +67,9 @@ class PacketCursor:
         if packet is None:
             return False
         self._kept.append(packet)
-        self._kept_bytes += packet.size
+        self._kept_bytes += memory_of(packet)
         return True
 
     def _drop_first(self) -> None:
-        self._kept_bytes -= self._kept.popleft().size
+        self._kept_bytes -= memory_of(self._kept.popleft())
         self._first += 1

@@ -27,6 +27,7 @@ MAX_PIXELS = 2**26
 MAX_PACKETS = 5_000_000
 KEEP_BYTES = 64 * 2**20
 """Packets of a stream up to this size stay in memory; a longer stream is demuxed again from its start when needed."""
+_PACKET_BYTES = 600
 
 # Containers in which every packet says its time by a clock that nothing else ties it to: files joined end to end play.
 RUNNING_CLOCKS = {"mpegts", "mpeg", "flv"}
@@ -61,6 +62,11 @@ class PacketTag:
         self.is_packed = not part.is_first
         self.is_shown = is_shown
         self.is_joint = is_joint
+
+
+def memory_of(packet: Packet[Any]) -> int:
+    """Bytes that a packet takes in memory: its content, and what stands around it, which is more in a small film."""
+    return packet.size + _PACKET_BYTES
 
 
 def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
