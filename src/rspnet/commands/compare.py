@@ -82,8 +82,8 @@ def compare(config: CompareConfig) -> None:
     for result, found in zip(results, unlike, strict=True):
         if found and not config.allow_unlike:
             raise RSPNetError(
-                f"{result.name} and {results[0].name} were not measured alike: {'; '.join(found)} "
-                "(--allow_unlike compares them all the same and says so in the table)"
+                f"{results[0].name} and {result.name} were not measured alike: {'; '.join(found)}: make them alike, or "
+                "compare them all the same with --allow_unlike, which says so in the table"
             )
     names = [name for name in results[0].scores if all(name in result.scores for result in results)]
     if not names:
@@ -173,11 +173,11 @@ def _is_score(row: Any) -> bool:
 
 
 def differing(first: Result, other: Result) -> list[str]:
-    """In which entries of the protocol two results differ, as `name: here / there`; nothing is known of others'."""
+    """In which entries of the protocol two results differ, as `name: first A, other B`; nothing is known of others'."""
     if first.foreign is not None or other.foreign is not None:
         return []
     return [
-        f"{key}: {first.protocol.get(key, 'unset')} / {other.protocol.get(key, 'unset')}"
+        f"{key}: {first.name} {first.protocol.get(key, 'unset')}, {other.name} {other.protocol.get(key, 'unset')}"
         for key in sorted({*first.protocol, *other.protocol})
         if first.protocol.get(key) != other.protocol.get(key)
     ]

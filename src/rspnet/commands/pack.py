@@ -22,7 +22,7 @@ from rspnet.data.annotations import VideoRecord, read_folder, read_list
 from rspnet.data.checks.inspect_all import inspect_all
 from rspnet.data.checks.inspection import Inspector, Report, is_listable
 from rspnet.data.packing import Made, Packer, Row, member_names, packed_rows, version_of, write_index
-from rspnet.data.skipped import SKIPPED, Skip, SkipLog, would_skip
+from rspnet.data.skipped import SKIPPED, Skip, SkipLog, tell_skipped, would_skip
 from rspnet.data.transcoding import KEY_EVERY, TranscodeJob, Transcoder, transcode_all, try_transcoding
 from rspnet.engine.runtime import available_cores, cpu_in_words
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
@@ -92,9 +92,9 @@ def pack(config: PackConfig) -> int:
     size = sum(row["size"] for row in rows)
     write_result(folder, command="pack", protocol=plain(config), results={**counts, "bytes": size})
     text = f"{counted(len(rows), 'video')} in {counted(len(shards), 'shard')}: {out}"
-    text += f"; {len(log)} skipped, named in {folder / SKIPPED}" if len(log) else ""
     console = PlainConsole(stderr=True)
-    console.print(text)
+    tell_skipped(console, log.all(), file=log.path)
+    console.print(f"{text}; {len(log)} skipped" if len(log) else text)
     where = shlex.quote(config.out)
     Verdict((), [(f"rspnet pretrain {where}", "or any other command: shards stand for the folder")]).print_to(console)
     return 1 if len(log) else 0

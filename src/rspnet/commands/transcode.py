@@ -13,14 +13,14 @@ from typing import Any
 
 from rspnet.config.transcode import TranscodeConfig
 from rspnet.core.console import PlainConsole
-from rspnet.core.cost import cost_in_words
+from rspnet.core.cost import as_bytes, cost_in_words
 from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.packs import copy_lists
 from rspnet.core.progress import track
 from rspnet.core.urls import as_path, is_url
 from rspnet.data.annotations import VideoRecord, read_folder
-from rspnet.data.skipped import SKIPPED, Skip, SkipLog, would_skip
+from rspnet.data.skipped import SKIPPED, Skip, SkipLog, tell_skipped, would_skip
 from rspnet.data.transcoding import KEY_EVERY, TranscodeJob, Transcoder, transcode_all, try_transcoding
 from rspnet.engine.runtime import available_cores, cpu_in_words
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
@@ -71,11 +71,11 @@ def transcode(config: TranscodeConfig) -> int:
     results |= {"bytes_before": sum(e["before"] for e in entries), "bytes_after": sum(e["size"] for e in entries)}
     gain = measure_gain(written, target)
     write_result(folder, command="transcode", protocol=plain(config), results=results | gain)
-    smaller = results["bytes_before"] / results["bytes_after"]
-    faster = f", a window of {_WINDOW} frames in {gain['window_ms_before']} -> {gain['window_ms_after']} ms"
-    text = f"{counted(len(written), 'video')}, {len(log)} skipped: bytes / {smaller:.2f}{faster}"
+    smaller = f"{as_bytes(results['bytes_after'])}, before {as_bytes(results['bytes_before'])}"
+    faster = f"{_WINDOW} frames are read in {gain['window_ms_after']} ms, before in {gain['window_ms_before']} ms"
     console = PlainConsole(stderr=True)
-    console.print(text)
+    tell_skipped(console, log.all(), file=log.path)
+    console.print(f"{counted(len(written), 'video')}, {len(log)} skipped: {smaller}; {faster}")
     where = shlex.quote(config.out)
     Verdict((), [(f"rspnet pretrain {where}", "or any other command: the files keep their names")]).print_to(console)
     return 1 if len(log) else 0

@@ -149,7 +149,7 @@ def update(store: Store, embedder: Embedder, paths: Sequence[str], *, folder: Pa
         done=len(plan.todo) - len(writer.unchanged) - len(writer.skipped),
         unchanged=plan.unchanged + len(writer.unchanged),
         removed=plan.removed,
-        skipped=[*plan.unstorable, *writer.skipped],
+        skipped=[*plan.bad, *writer.skipped],
     )
 
 
@@ -174,15 +174,15 @@ class _Plan:
         todo: rows of the files to read, by path, as far as they are known before.
         old: rows that the library has of these files.
         stored: see `LibraryClips`.
-        unstorable: files whose names a library cannot hold.
-        unchanged: number of files that are as they were.
+        bad: files whose names a library cannot hold, and files that could not be read and are as they were.
+        unchanged: number of other files that are as they were.
         removed: number of files that are gone.
     """
 
     todo: dict[str, FileRow]
     old: dict[str, FileRow]
     stored: dict[str, Stored]
-    unstorable: list[FileRow]
+    bad: list[FileRow]
     unchanged: int
     removed: int
 
@@ -201,17 +201,20 @@ def _prepare(store: Store, paths: Sequence[str], folder: Path) -> _Plan:
         if called.setdefault(real, path) != path or (real.startswith(below) and real not in there):
             gone.append(path)
     todo: dict[str, FileRow] = {}
-    unstorable, unchanged = [], 0
+    bad, unchanged = list[FileRow](), 0
     for real, spelled in there.items():
         path = called.get(real, spelled)
         if path in known and known[path].is_unchanged():
-            unchanged += 1
+            if known[path].reason:
+                bad.append(known[path])
+            else:
+                unchanged += 1
             continue
         row = _file_row(path)
         if row is None:
             gone += [path] if path in known else []
         elif not is_utf8(path):
-            unstorable.append(replace(row, reason="its name is not valid UTF-8"))
+            bad.append(replace(row, reason="its name is not valid UTF-8"))
         else:
             todo[path] = row
     old = {path: known[path] for path in todo if path in known}
@@ -219,7 +222,7 @@ def _prepare(store: Store, paths: Sequence[str], folder: Path) -> _Plan:
     unfinished = store.unfinished(known)
     store.remove([*gone, *(path for path in unfinished if path not in todo)])
     stored |= {path: Stored(*found) for path, found in unfinished.items() if path in todo}
-    return _Plan(todo, old, stored, unstorable, unchanged, len(gone))
+    return _Plan(todo, old, stored, bad, unchanged, len(gone))
 
 
 def _file_row(path: str) -> FileRow | None:

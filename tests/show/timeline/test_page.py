@@ -69,7 +69,7 @@ def test_a_click_or_a_key_shows_the_moment(tmp_path, browser):
     page.locator(".strip button").nth(1).focus()
     page.keyboard.press("Enter")
     wait_for(page, lambda seconds: seconds >= 3)
-    assert "run from 0:03 to 0:03" in page.locator("#now").inner_text()
+    assert "run from 0:03.0 to 0:03.5" in page.locator("#now").inner_text()
     box = page.locator(".strip").bounding_box()
     page.locator(".strip").click(position={"x": box["width"] * 0.1, "y": 10})
     wait_for(page, lambda seconds: seconds < 2)
