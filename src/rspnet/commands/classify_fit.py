@@ -113,8 +113,9 @@ def _show(results: dict[str, Any], fitted: Fitted, folder: Path) -> None:
 
 
 def _percent(score: dict[str, float | None]) -> str:
-    if score["value"] is None:
+    value, low, high = (score[name] for name in ("value", "low", "high"))
+    if value is None:
         return "-"
-    if score["low"] is None or score["high"] is None:
-        return f"{100 * score['value']:.0f}"
-    return f"{100 * score['value']:.0f} ({100 * score['low']:.0f} to {100 * score['high']:.0f})"
+    if low is None or high is None or low == high:  # too few groups to show how it varies
+        return f"{100 * value:.0f}"
+    return f"{100 * value:.0f} ({100 * low:.0f} to {100 * high:.0f})"

@@ -107,7 +107,11 @@ def make_parser(kind: type, *, command: str) -> ArgumentParser:
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(
-        prog=f"rspnet {command}", description=inspect.getdoc(kind), formatter_class=Help, exit_on_error=False
+        prog=f"rspnet {command}",
+        description=inspect.getdoc(kind),
+        formatter_class=Help,
+        exit_on_error=False,
+        allow_abbrev=False,
     )
     config = parser.add_argument(
         "--config", action="config", help="YAML file with options; later files and options win."

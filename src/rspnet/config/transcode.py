@@ -35,5 +35,5 @@ class TranscodeConfig(RayConfig):
     def __post_init__(self) -> None:
         self.require_ray()
         require(self.short_side >= 16, f"--short_side {self.short_side}: must be at least 16 pixels")
-        require(0 <= self.crf <= 51, f"--crf {self.crf}: 0 to 51")
+        require(0 <= self.crf <= 51, f"--crf {self.crf}: must be from 0 to 51")
         require(self.num_workers is None or self.num_workers >= 1, f"--num_workers {self.num_workers}: at least 1")

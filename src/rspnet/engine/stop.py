@@ -6,9 +6,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Literal, Self
+
+from rspnet.core.distributed import rank
 
 STOPPED_EXIT_CODE = 130
 
@@ -25,7 +27,7 @@ SecondStop = Literal["exit", "interrupt"]
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM only sets a flag.
+    """While entered, the first SIGINT or SIGTERM only sets a flag, and says so on standard error.
 
     Only the main thread hears signals: elsewhere nothing is ever received.
 
@@ -57,6 +59,9 @@ class StopRequest:
                 raise KeyboardInterrupt
             os._exit(STOPPED_EXIT_CODE)
         self.received = True
+        if rank() == 0:
+            with suppress(OSError):  # not print: the signal may have come in the middle of a print
+                os.write(2, b"\nstopping: what is done is kept; a second time ends at once\n")
         if self._waiting:
             self._waiting = False
             raise WaitEnded

@@ -22,7 +22,7 @@ STORE = f"features{SUFFIX}"
 KINDS = ("features", "appearance", "motion")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FeatureTable:
     """Features of videos or of their windows, sorted by path and window.
 
@@ -44,6 +44,12 @@ class FeatureTable:
     def __len__(self) -> int:
         """Number of rows, N."""
         return int(self.table.num_rows)
+
+    def __repr__(self) -> str:
+        """Shapes and columns, no numbers."""
+        shapes = ", ".join(f"{kind} {list(getattr(self, kind).shape)}" for kind in KINDS)
+        columns = ", ".join(name for name in self.table.column_names if name not in KINDS)
+        return f"FeatureTable({len(self)} rows: {shapes}; columns {columns})"
 
 
 def read_features(path: str | os.PathLike[str]) -> FeatureTable:

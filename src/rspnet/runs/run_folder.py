@@ -38,8 +38,9 @@ def open_run_folder(out: str, config: Any, *, command: str) -> Path:
         raise ConfigError("--out is empty: name a folder")
     refuse_address("--out", out)
     folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"--out {out!r} is a file: name a folder")
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise ConfigError(f"--out {str(place)!r} is a file: name a folder")
     on_rank_zero(lambda: _write_config(folder, config, command))
     return folder
 

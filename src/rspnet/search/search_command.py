@@ -143,10 +143,10 @@ def draw_hits(path: Path, config: SearchConfig, query: ClipOf | None, hits: Sequ
     """Draw the first query and the first hits, each by the frames of its part, as a contact sheet."""
     shown = []
     for hit in hits[:_SHEET_HITS]:
-        scores = f"{type_of(hit)} {hit.score:.2f}"
+        scores = [f"{type_of(hit)} {hit.score:.2f}"]
         if isinstance(hit, Hit):
-            scores = f"motion {hit.motion:.2f}  appearance {hit.appearance:.2f}"
-        labels = (as_path(hit.path).name, f"{hit.start_s:.1f} to {hit.end_s:.1f} s", scores)
+            scores = [f"motion {hit.motion:.2f}", f"appearance {hit.appearance:.2f}"]
+        labels = (as_path(hit.path).name, f"{hit.start_s:.1f} to {hit.end_s:.1f} s", *scores)
         try:
             frames = _contained_frames(as_path(hit.path), hit.start_s, hit.end_s)
         except RSPNetError as error:
