@@ -14,7 +14,7 @@ from helpers.videos import read_barcode, write_barcode_video
 from rspnet.cli import main
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import read_folder, read_list
-from rspnet.data.labelled.kinds import read_labelled
+from rspnet.data.labelled.read_labelled import read_labelled
 from rspnet.video import transcode as transcode_module
 from rspnet.video.reader import open_video
 from rspnet.video.transcode import transcode_video

@@ -26,7 +26,7 @@ from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise
 from rspnet.data.cuts import EvenClips
-from rspnet.data.labelled.kinds import class_names
+from rspnet.data.labelled.read_labelled import class_names
 from rspnet.data.labelled_clips import LabelledBatch, LabelledClipDataset, LabelledSampler, labelled_batches
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.engine.checkpoint import LAST

@@ -12,8 +12,8 @@ from rspnet.config.old_words import in_new_settings
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import ClipShape, EvenClips
-from rspnet.data.labelled.kinds import read_labelled
 from rspnet.data.labelled.layout import Split
+from rspnet.data.labelled.read_labelled import read_labelled
 from rspnet.runs.built_in import refuse_other_split
 from rspnet.runs.run_folder import section_from
 

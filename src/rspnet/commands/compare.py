@@ -17,7 +17,7 @@ from rspnet.config.compare import CompareConfig
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_text
-from rspnet.data.labelled.kinds import PUBLISHED_SCORED
+from rspnet.data.labelled.read_labelled import PUBLISHED_SCORED
 from rspnet.features.scores import Interval, paired_difference
 from rspnet.recipes.published import PUBLISHED
 from rspnet.runs.built_in import BUILT_IN

@@ -9,7 +9,7 @@ import torch
 from rspnet.api.labelled_options import labelled_records, read_sections, scoring_view
 from rspnet.config.finetune import EvaluateConfig
 from rspnet.core.distributed import rank
-from rspnet.data.labelled.kinds import in_classes
+from rspnet.data.labelled.read_labelled import in_classes
 from rspnet.engine.processes import join_ranks, share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.runs.classifiers import open_classifier, shared_scores

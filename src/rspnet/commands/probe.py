@@ -22,7 +22,7 @@ from rspnet.core.distributed import rank
 from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.labelled.kinds import class_names
+from rspnet.data.labelled.read_labelled import class_names
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device

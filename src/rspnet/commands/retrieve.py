@@ -26,7 +26,7 @@ from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import draw_clip
 from rspnet.data.cuts import Crop, Cut, EvenClips, Layout
-from rspnet.data.labelled.kinds import scored_split
+from rspnet.data.labelled.read_labelled import scored_split
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.processes import join_ranks

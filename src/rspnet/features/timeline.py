@@ -69,14 +69,14 @@ def events_of(label: str, starts: Seconds, ends: Seconds, chances: Probabilities
         rule: how.
     """
     events = []
-    for first, after in joined(runs_of(starts, ends, chances, rule.low), rule):
+    for first, after in event_places(streaks_of(starts, ends, chances, rule.low), rule):
         lengths = np.maximum(ends[first:after] - starts[first:after], 1e-12)
         mean = float(np.average(chances[first:after], weights=lengths))
         events.append(Event(label, float(starts[first]), float(ends[after - 1]), mean))
     return events
 
 
-class Run(NamedTuple):
+class Streak(NamedTuple):
     """Stretches that touch one another: first and behind-last place, from when to when, and the greatest chance."""
 
     first: int
@@ -86,27 +86,29 @@ class Run(NamedTuple):
     peak: float
 
 
-def runs_of(starts: Seconds, ends: Seconds, chances: Probabilities, low: float) -> list[Run]:
-    """The longest runs of stretches that touch one another and have a chance of at least `low`."""
+def streaks_of(starts: Seconds, ends: Seconds, chances: Probabilities, low: float) -> list[Streak]:
+    """The longest streaks of stretches that touch one another and have a chance of at least `low`."""
     found: list[tuple[int, int]] = []
     apart = np.append(starts[1:] - ends[:-1] > _ROUNDING, True)
     changes = np.diff(np.concatenate([[False], chances >= low, [False]]).astype(np.int8))
     for first, after in zip(*(np.flatnonzero(changes == sign).tolist() for sign in (1, -1)), strict=True):
         cuts = (first + 1 + np.flatnonzero(apart[first : after - 1])).tolist()
         found += zip([first, *cuts], [*cuts, after], strict=True)
-    return [Run(a, b, float(starts[a]), float(ends[b - 1]), float(chances[a:b].max())) for a, b in found]
+    return [Streak(a, b, float(starts[a]), float(ends[b - 1]), float(chances[a:b].max())) for a, b in found]
 
 
-def joined(runs: Sequence[Run], rule: Rule) -> list[tuple[int, int]]:
-    """First and behind-last stretches of a rule's events, from the runs at its `low`."""
-    found: list[Run] = []
-    for run in runs:
-        if run.peak >= rule.high:
-            if found and run.start_s - found[-1].end_s <= rule.gap_s + _ROUNDING:
-                run = Run(found[-1].first, run.after, found[-1].start_s, run.end_s, run.peak)
-                found.pop()
-            found.append(run)
-    return [(run.first, run.after) for run in found if run.end_s - run.start_s >= rule.least_s - _ROUNDING]
+def event_places(streaks: Sequence[Streak], rule: Rule) -> list[tuple[int, int]]:
+    """First and behind-last stretches of a rule's events, from the streaks at its `low`."""
+    found: list[Streak] = []
+    for streak in streaks:
+        if streak.peak < rule.high:
+            continue
+        if found and streak.start_s - found[-1].end_s <= rule.gap_s + _ROUNDING:
+            before = found.pop()
+            found.append(Streak(before.first, streak.after, before.start_s, streak.end_s, streak.peak))
+        else:
+            found.append(streak)
+    return [(one.first, one.after) for one in found if one.end_s - one.start_s >= rule.least_s - _ROUNDING]
 
 
 def timeline(

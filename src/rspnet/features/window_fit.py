@@ -15,7 +15,7 @@ from rspnet.core.rng import numpy_rng
 from rspnet.features.event_labels import BACKGROUND, Label, Truth, is_exclusive, truth_of
 from rspnet.features.linear_maps import Fits, LinearMaps
 from rspnet.features.linear_probe import DEFAULT_STRENGTH, STRENGTHS, fitting, splitter_of
-from rspnet.features.timeline import Event, Rule, Run, cells, joined, runs_of
+from rspnet.features.timeline import Event, Rule, Streak, cells, event_places, streaks_of
 from rspnet.features.timeline_scores import OVERLAPS, Counts, segment_counts
 from rspnet.features.window_classifier import Floats, chances
 
@@ -349,8 +349,8 @@ def _best_rule(videos: Sequence[LabelledVideo], name: str, chances: Sequence[Flo
     known = [np.nan_to_num(own) for own in chances]
 
     @cache  # many rules go on down to the same probability
-    def runs(place: int, low: float) -> list[Run]:
-        return runs_of(*stretches[place], known[place], low)
+    def streaks(place: int, low: float) -> list[Streak]:
+        return streaks_of(*stretches[place], known[place], low)
 
     @cache  # many rules make the same events
     def counted(place: int, events: tuple[tuple[int, int], ...]) -> list[Counts]:
@@ -360,7 +360,7 @@ def _best_rule(videos: Sequence[LabelledVideo], name: str, chances: Sequence[Flo
 
     for least, hops, share, high in product(leasts, _HOPS, _LOW_SHARES, _HIGHS):
         rule = Rule(high, high * share, hops * hop, least)
-        counts = [counted(place, tuple(joined(runs(place, rule.low), rule))) for place in range(len(videos))]
+        counts = [counted(place, tuple(event_places(streaks(place, rule.low), rule))) for place in range(len(videos))]
         totals = (Counts(*map(sum, zip(*own, strict=True))) for own in zip(*counts, strict=True))
         score = sum(overlap * total.f1 for overlap, total in zip(OVERLAPS, totals, strict=True))
         if score > best_score + 1e-9:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import atomic_path, utf8
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.labelled.kinds import scored_split
+from rspnet.data.labelled.read_labelled import scored_split
 from rspnet.features.scores import Interval, confusion_matrix, score_table, top_k_hits
 
 CONFUSION = "confusion.png"

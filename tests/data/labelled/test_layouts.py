@@ -13,8 +13,8 @@ from helpers.videos import write_barcode_video
 
 from rspnet.cli import main
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.data.labelled.kinds import Kind, class_names, read_labelled, scored_split
 from rspnet.data.labelled.kinetics import link_smallest_classes
+from rspnet.data.labelled.read_labelled import Kind, class_names, read_labelled, scored_split
 from rspnet.video.reader import open_video
 
 HUMAN_MOTION = Path(__file__).resolve().parents[4] / "shared" / "data" / "human-motion"

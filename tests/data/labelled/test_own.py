@@ -9,7 +9,7 @@ import pytest
 
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.labelled.kinds import class_names, in_classes, read_labelled, scored_split
+from rspnet.data.labelled.read_labelled import class_names, in_classes, read_labelled, scored_split
 
 
 def make(root: Path, *names: str) -> Path:

@@ -13,8 +13,8 @@ import yaml
 
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.labelled.kinds import read_labelled
 from rspnet.data.labelled.layout import Split
+from rspnet.data.labelled.read_labelled import read_labelled
 from rspnet.pretext.method import PretextMethod
 from rspnet.pretext.methods import find_method
 from rspnet.runs.run_folder import CONFIG, RESULT, section_from
