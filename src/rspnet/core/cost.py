@@ -72,11 +72,12 @@ class CostMeter:
         return self.seconds > SAMPLE_SECONDS and self.left() is not None
 
     def foretold(self) -> Cost | None:
-        """What is left, once: as soon as enough has been seen to tell; None before and after."""
+        """What is left, once: as soon as enough has been seen to tell; None before and after, and of what soon ends."""
         if self._foretold or not self._is_sampled:
             return None
         self._foretold = True
-        return self.left()
+        left = self.left()
+        return None if left is None or left.seconds < SAMPLE_SECONDS else left
 
     def left(self) -> Cost | None:
         """What is left; None before the second item."""
