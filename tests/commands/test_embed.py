@@ -205,7 +205,9 @@ def test_only_new_and_changed_videos_are_done_again(
     (own / "zz.mp4").unlink()
     assert embed(checkpoint, *words) == 0
     assert str(own / "zz.mp4") in table_of(out)["path"].to_pylist()
+    capsys.readouterr()
     assert embed(checkpoint, *words, "--drop_gone=true") == 0
+    assert "0 videos, 4 unchanged, 0 skipped, 1 forgotten" in capsys.readouterr().err
     shutil.copy(videos / two.relative_to(own), two)
     assert embed(checkpoint, *words) == 0
     assert table_of(out).equals(first)

@@ -74,6 +74,7 @@ def embed(config: EmbedConfig) -> int:
         },
     )
     counts = f"{counted(done.done, 'video')}, {done.unchanged} unchanged, {done.skipped} skipped"
+    counts += f", {done.dropped} forgotten" * bool(done.dropped)
     console = PlainConsole(stderr=True)
     console.print(f"{counts}: {folder / STORE}")
     if config.window_s is not None:
