@@ -18,7 +18,7 @@ from rspnet.video.index_cache import VARIABLE, PacketPlace
 from rspnet.video.jpeg import Pictures
 from rspnet.video.mpeg4 import Clock
 from rspnet.video.packets import PacketInfo, PacketTable, cut_at, misplaced_packets, parsed_cuts
-from rspnet.video.source import KEEP_BYTES, RUNNING_CLOCKS, demux, describe_packet, memory_of, tag_of
+from rspnet.video.source import KEEP_BYTES, PACKET_BYTES, RUNNING_CLOCKS, demux, describe_packet, memory_of, tag_of
 
 # The container's rate is taken where the time stamps, which are rounded, bear it out to this share.
 _RATE_TOLERANCE = 0.02
@@ -51,7 +51,8 @@ def demux_whole(path: Path, container: InputContainer, stream: VideoStream, *, h
         DecodeError: the demuxer fails.
     """
     rows: list[PacketInfo] = []
-    kept: list[Packet[Any]] | None = []
+    # What is kept for a while and then is too much stays with the process, scattered among the rows.
+    kept: list[Packet[Any]] | None = [] if container.size + stream.frames * PACKET_BYTES <= KEEP_BYTES else None
     places: list[PacketPlace] | None = [] if os.environ.get(VARIABLE) else None
     stamps: list[int | None] = []
     spans: list[tuple[int | None, int]] = []

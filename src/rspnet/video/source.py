@@ -27,7 +27,8 @@ MAX_PIXELS = 2**26
 MAX_PACKETS = 5_000_000
 KEEP_BYTES = 64 * 2**20
 """Packets of a stream up to this size stay in memory; a longer stream is demuxed again from its start when needed."""
-_PACKET_BYTES = 600
+PACKET_BYTES = 600
+"""What stands in memory around a packet's content."""
 
 # Containers in which every packet says its time by a clock that nothing else ties it to: files joined end to end play.
 RUNNING_CLOCKS = {"mpegts", "mpeg", "flv"}
@@ -65,8 +66,8 @@ class PacketTag:
 
 
 def memory_of(packet: Packet[Any]) -> int:
-    """Bytes that a packet takes in memory: its content, and what stands around it, which is more in a small film."""
-    return packet.size + _PACKET_BYTES
+    """Bytes that a packet takes in memory: in a small film its content is less than half of it."""
+    return packet.size + PACKET_BYTES
 
 
 def open_container(path: Path) -> tuple[InputContainer, VideoStream]:
