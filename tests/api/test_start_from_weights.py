@@ -97,3 +97,20 @@ def test_a_fine_tuning_has_the_clips_of_its_weights_unless_told(tmp_path: Path) 
     assert config.clips.num_frames != 16
     recipe = [*words, "--recipe=finetune/ucf101-r3d_18"]
     assert choose_the_rest("finetune", recipe, parse("finetune", recipe)).clips.num_frames == 16
+
+
+def test_a_fine_tuning_starts_from_the_weights_of_the_package_unless_a_network_is_named(tmp_path: Path) -> None:
+    def start(*words: str) -> tuple[str | None, int]:
+        words = ("set", f"--out={tmp_path / 'run'}", *words)
+        config = choose_the_rest("finetune", words, parse("finetune", words))
+        return config.weights, config.clips.size
+
+    assert start() == start("--model.freeze=1") == ("rspnet-small", 48)
+    assert start("--model.backbone=r3d_18") == start("--recipe=finetune/ucf101-r3d_18") == (None, 112)
+    assert start("--weights=null") == (None, 112)
+    file = tmp_path / "run" / "config.yaml"
+    file.parent.mkdir()
+    for saved, expected in (("weights: null", None), ("init: rspnet-small", "rspnet-small")):
+        file.write_text(saved)
+        assert start("--resume")[0] == expected
+        assert start()[0] == "rspnet-small"

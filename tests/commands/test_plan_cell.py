@@ -67,6 +67,10 @@ def test_hours_are_of_the_speeds_that_were_measured(tmp_path: Path, capsys: pyte
 
 
 def test_a_cell_that_there_is_not_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes", "plan"]) == 0
+    listed = capsys.readouterr().out
+    assert [line.split()[0] for line in listed.split("\n\n")[0].splitlines()] == list(PUBLISHED)
+    assert "hmdb51-s3dg            published top-1 59.6 (200 epochs), 64.7 (1000 epochs)" in listed
     assert main(["recipes", "plan", "ucf101-x3d"]) == 2
     assert "cell 'ucf101-x3d': one of ucf101-s3dg," in capsys.readouterr().err
     assert main(["recipes", "plan", "ucf101-c3d", "--epochs=7"]) == 2

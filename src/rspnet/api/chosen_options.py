@@ -11,8 +11,10 @@ from rich.table import Table
 
 from rspnet.config.choice import Choice, Circumstances, choose_settings
 from rspnet.config.finetune import FinetuneConfig
+from rspnet.config.old_words import in_new_settings
 from rspnet.config.parser import is_undecided, merged
 from rspnet.config.pretrain import PretrainConfig
+from rspnet.config.rules import DEFAULT_WEIGHTS
 from rspnet.core.console import PlainConsole
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord, find_videos
@@ -86,8 +88,10 @@ def choice_for(
     return choose_settings(Circumstances(len(records), frames, "cuda" if device == "cuda" else "cpu", adapts))
 
 
-def choose_finetuning(config: FinetuneConfig, names: Sequence[str]) -> dict[str, Any]:  # noqa: ARG001
-    """Nested options in place of the defaults of a fine-tuning: the clips that its weights were trained with.
+def choose_finetuning(config: FinetuneConfig, names: Sequence[str]) -> dict[str, Any]:
+    """Nested options in place of the defaults of a fine-tuning: its weights, and the clips that they were trained with.
+
+    The weights are those of the run that is resumed; else those that come with the package, unless a network is named.
 
     Args:
         config: as the options alone give it.
@@ -96,10 +100,18 @@ def choose_finetuning(config: FinetuneConfig, names: Sequence[str]) -> dict[str,
     Raises:
         CheckpointError: the weights cannot be read.
     """
-    if config.weights is None:
+    weights, network = config.weights, config.model
+    if weights is None and "weights" not in names and (network.backbone, network.input) == (None, None):
+        file = Path(config.out) / CONFIG
+        resumed = config.resume and file.is_file()
+        weights = in_new_settings("finetune", _saved(file))["weights"] if resumed else DEFAULT_WEIGHTS
+    if weights is None:
         return {}
-    clip = config_of_weights(config.weights)
-    return {"clips": {name: clip[name] for name in ("num_frames", "size", "stride") if name in clip}}
+    clip = config_of_weights(weights)
+    return {
+        "weights": weights,
+        "clips": {name: clip[name] for name in ("num_frames", "size", "stride") if name in clip},
+    }
 
 
 def _window(data: Mapping[str, Any]) -> int:
@@ -132,8 +144,13 @@ def _chosen(config: PretrainConfig, console: PlainConsole, names: Sequence[str])
     return choice.options()
 
 
+def _saved(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return content
+
+
 def _of_run(file: Path) -> dict[str, Any]:
     """The settings of a run that its result depends on."""
-    saved = yaml.safe_load(file.read_text(encoding="utf-8"))
+    saved = _saved(file)
     data = {name: value for name, value in saved["data"].items() if name not in _OF_THE_MACHINE}
     return {"data": data, **{name: saved[name] for name in ("model", "optim", "epochs", "max_steps")}}

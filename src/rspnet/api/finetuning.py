@@ -217,7 +217,7 @@ class Finetuning:
         engine = self.engine
         console.print(
             f"{self.videos}; {counted(total_steps, 'step')} of {counted(self.config.clips.batch_size, 'clip')}; "
-            f"{self.model.backbone.name} "
+            f"{self.model.backbone.name} from {self.config.weights or 'fresh weights'} "
             f"on {engine.device.type}, {engine.precision}, {counted(engine.threads, 'thread')}, "
             f"{counted(self.workers, 'loader worker')}"
         )

@@ -102,7 +102,8 @@ def finetune(
         dataset: its folder, or a CSV of videos and classes; `data={"kind": "folders"}` for one folder a class.
         out: run folder, for checkpoints, curves, result.json, predictions and confusion matrix; runs/finetune-NAME
             without.
-        weights: to start from: a file, a run folder, or what `pretrain` returned; random without.
+        weights: to start from: a file, a run folder, or what `pretrain` returned; without, those that come with the
+            package, or fresh ones where `model` or the recipe names a network.
         recipe: ready-made settings, such as "ucf101-r3d_18"; `options` win over them.
         resume: go on with the run in `out`; starts from step 0 where there is none.
         options: those of `rspnet finetune --help` by their names there. A section is a mapping, or its dataclass from

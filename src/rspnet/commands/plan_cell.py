@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rspnet.core.cost import as_time
 from rspnet.core.counts import counted
 from rspnet.core.files import write_text
 from rspnet.recipes import recipe_path
-from rspnet.recipes.published import CLIPS_A_GPU, TRAINING_VIDEOS, Cell, find_cell
+from rspnet.recipes.published import CLIPS_A_GPU, PUBLISHED, TRAINING_VIDEOS, Cell, find_cell
 
 _SBATCH = """\
 #!/bin/bash
@@ -50,9 +51,16 @@ class PlanStep:
 def plan_cell(config: PlanConfig) -> None:
     """Print the chain of a cell, and write a script for SLURM of every training where a folder is named.
 
+    Without a cell all are listed.
+
     Raises:
         ConfigError: there is no such cell.
     """
+    if config.cell is None:
+        for name, published in PUBLISHED.items():
+            print(f"{name:<22} published top-1 {_scores(published)}")
+        print("\nrspnet recipes plan CELL prints the commands that repeat one, with their hours")
+        return
     cell = find_cell(config.cell, epochs=config.epochs)
     steps = chain(config, cell)
     print(f"# {cell.name}: published {cell.top1} (top-1 in %, {cell.epochs} epochs of pre-training on Kinetics-400)")
@@ -67,6 +75,10 @@ def plan_cell(config: PlanConfig) -> None:
         write_text(folder / f"{step.name}.sbatch", text)
     first, second = (shlex.quote(str(folder / f"{step.name}.sbatch")) for step in trainings)
     print(f"\n# on SLURM:\nsbatch --dependency=afterok:$(sbatch --parsable {first}) {second}")
+
+
+def _scores(published: Mapping[int, float]) -> str:
+    return ", ".join(f"{top1} ({epochs} epochs)" for epochs, top1 in published.items())
 
 
 def chain(config: PlanConfig, cell: Cell) -> list[PlanStep]:

@@ -59,7 +59,8 @@ class ClassifierConfig:
     """The network and how much of it learns."""
 
     backbone: str | None = None
-    """Video network (the names: see pretrain --help); the default is that of the weights, or r3d_18."""
+    """Video network (the names: see pretrain --help); the default is that of the weights. Without --weights it starts
+    from fresh weights."""
     input: Literal["rgb", "difference", "scaled_difference", "both", "moving"] | None = None
     """What it sees (see pretrain --model.input); the default is that of the weights, or rgb."""
     dropout: float | None = None
@@ -75,9 +76,10 @@ class ClassifierConfig:
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Train a video classifier on labelled videos, from pre-trained weights or from scratch, and test it.
+    """Train a video classifier on labelled videos, from pre-trained or fresh weights, and test it.
 
-    Example: rspnet finetune UCF101 --recipe finetune/ucf101-r3d_18 --weights runs/first --out runs/ucf
+    Examples: rspnet finetune my_actions --data.kind folders
+              rspnet finetune UCF101 --recipe finetune/ucf101-r3d_18 --weights runs/first --out runs/ucf
     """
 
     BY_PLACE: ClassVar[ByPlace] = DATASET
@@ -85,7 +87,7 @@ class FinetuneConfig:
     data: LabelledDataConfig
     weights: str | None = None
     """Weights to start from: checkpoint, run folder, export, published file, or the name of weights that come with the
-    package; random ones without it."""
+    package (the default). Fresh ones where --model.backbone or a recipe names a network and this names no weights."""
     out: str = DEFAULT_OUT.format("finetune")
     """Run folder: checkpoints, logs, config.yaml, result.json, predictions and confusion.png go there. NAME is that of
     the data set's folder."""

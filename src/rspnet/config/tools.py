@@ -102,7 +102,9 @@ class PlanConfig:
     Example: rspnet recipes plan ucf101-r3d_18 --pretrain_speed 900 --out slurm
     """
 
-    cell: str = positional("Data set and network: ucf101-r3d_18, hmdb51-c3d, ssv2-s3dg and so on.")
+    cell: str | None = positional(
+        "Data set and network, such as ucf101-r3d_18; all are listed without it.", nargs="?", default=None
+    )
     dataset: str = positional("Folder of the data set that is fine-tuned on.", nargs="?", default="DATASET")
     videos: str = positional("Folder of the training videos of Kinetics-400.", nargs="?", default="K400/train")
     epochs: int | None = None

@@ -12,6 +12,12 @@ from pathlib import Path
 from typing import Any, cast
 
 
+def reason_of(error: Exception) -> str:
+    """What went wrong, on one line and without the name of the file, which the message around it has."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(why.split()) or type(error).__name__
+
+
 class RSPNetError(ValueError):
     """Any error a user can cause; `exit_code` is what the command line ends with."""
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rspnet.core.errors import RSPNetError
+from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.features.store import STAMP, SUFFIX, FeatureStore, Stamp
 
 STORE = f"features{SUFFIX}"
@@ -72,7 +72,7 @@ def read_features(path: str | os.PathLike[str]) -> FeatureTable:
         try:
             table = pq.read_table(place)
         except (pa.ArrowException, OSError) as error:
-            raise RSPNetError(f"cannot read features {str(place)!r}: {error}") from error
+            raise RSPNetError(f"cannot read features {str(place)!r}: {reason_of(error)}") from error
         metadata = table.schema.metadata or {}
         return _of_table(table, Stamp.from_json(metadata[STAMP]) if STAMP in metadata else None)
     store = open_store(place)
@@ -204,7 +204,7 @@ def _read_npz(path: Path) -> pa.Table:
         with np.load(path, allow_pickle=False) as content:
             columns: Mapping[str, NDArray[Any]] = {name: content[name] for name in content.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise RSPNetError(f"cannot read features {str(path)!r}: {error}") from error
+        raise RSPNetError(f"cannot read features {str(path)!r}: {reason_of(error)}") from error
     return pa.table({name: _column(values) for name, values in columns.items()})
 
 

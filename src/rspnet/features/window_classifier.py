@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.errors import ConfigError, RSPNetError, reason_of
 from rspnet.core.files import atomic_path
 from rspnet.features.event_labels import BACKGROUND
 from rspnet.features.store import Stamp
@@ -111,7 +111,7 @@ class WindowClassifier:
         except RSPNetError:
             raise
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise RSPNetError(f"{str(path)!r} is no classifier of rspnet classify fit: {error}") from error
+            raise RSPNetError(f"{str(path)!r} is no classifier of rspnet classify fit: {reason_of(error)}") from error
         return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rspnet.core.errors import RSPNetError
+from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.features.scores import Interval, score_table, top_k_hits
 
 FORM = "a CSV with the columns video and label, and either prediction or a column of scores for every class"
@@ -42,7 +42,7 @@ def read_foreign(file: Path) -> Foreign:
             table = csv.DictReader(opened)
             columns, rows = list(table.fieldnames or ()), list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RSPNetError(f"cannot read predictions {str(file)!r}: {error}") from error
+        raise RSPNetError(f"cannot read predictions {str(file)!r}: {reason_of(error)}") from error
     if not {"video", "label"} < set(columns) or not rows:
         raise RSPNetError(f"{str(file)!r}: must be {FORM}")
     videos = [row["video"] for row in rows]

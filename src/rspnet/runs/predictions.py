@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from rspnet.core.errors import RSPNetError
+from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.core.files import atomic_path, utf8
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.labelled.read_labelled import scored_split
@@ -91,7 +91,7 @@ def read_predictions(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]
         table = pq.read_table(path, columns=list(names))
         return {name: table[name].to_numpy(zero_copy_only=False) for name in names}
     except (OSError, KeyError, ValueError) as error:
-        raise RSPNetError(f"cannot read {', '.join(names)} of predictions {str(path)!r}: {error}") from error
+        raise RSPNetError(f"cannot read {', '.join(names)} of predictions {str(path)!r}: {reason_of(error)}") from error
 
 
 def draw_confusion(path: Path, counts: NDArray[np.int64], class_names: Sequence[str]) -> None:

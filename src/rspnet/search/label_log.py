@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rspnet.core.errors import RSPNetError
+from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.features.event_labels import COLUMNS
 
 _FIELDS = ("when", "action", "id", "path", "label", "start_s", "end_s")
@@ -163,7 +163,7 @@ def _steps(file: Path) -> list[list[str]]:
         whole = file.read_bytes().rpartition(b"\n")[0].decode()  # behind the last line end is what a kill cut off
         rows = list(csv.reader(io.StringIO(whole, newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RSPNetError(f"labels {str(file)!r} cannot be read: {error}") from error
+        raise RSPNetError(f"labels {str(file)!r} cannot be read: {reason_of(error)}") from error
     if rows and tuple(rows[0]) != _FIELDS:
         raise RSPNetError(f"{str(file)!r} is no table of labels of this page: move it elsewhere")
     for number, row in enumerate(rows[1:], start=2):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rspnet.core.errors import RSPNetError
+from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.core.files import write_text
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
@@ -106,7 +106,9 @@ def read_table(path: Path, *, columns: Sequence[str]) -> Rows:
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError) as error:
-        raise RSPNetError(f"cannot read {str(path)!r}: {error}; the data set is a folder with clips.csv") from error
+        raise RSPNetError(
+            f"cannot read {str(path)!r}: {reason_of(error)}; the data set is a folder with clips.csv"
+        ) from error
     missing = [name for name in columns if not rows or name not in rows[0]]
     if missing:
         raise RSPNetError(f"{str(path)!r} has no column {missing[0]!r}, which the study asks for")

@@ -15,7 +15,7 @@ from rspnet.config.old_words import in_new_settings
 from rspnet.config.parser import merged
 from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.config.training import EngineConfig, OptimConfig
-from rspnet.core.errors import ConfigError
+from rspnet.core.errors import ConfigError, reason_of
 from rspnet.engine.checkpoint import LAST
 from rspnet.features.descriptor import Descriptor
 from rspnet.features.spaces import Stream
@@ -112,7 +112,7 @@ def read_study(name: str) -> Study:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"study {str(path)!r} cannot be read: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"study {str(path)!r} cannot be read: {reason_of(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"study {str(path)!r} is no table of title, about, runs, labels and reference")
     view, judged = content.pop("view", {}), content.pop("judged", {})
