@@ -40,6 +40,7 @@ def test_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[
     assert all(part in text for part in told)
     undocumented = re.findall(r"--(\S+) \S+ \((?:required, )?type", text)
     assert not undocumented
+    assert not re.search(r"type: [^()]*(Unvalidated|Optional|Literal|tuple\[|null)", text)
 
 
 _SAID_AT_ONCE = [
@@ -69,6 +70,11 @@ def test_help_and_errors_of_options_import_nothing_heavy() -> None:
         ([*PRETRAIN, "--data.sise", "3"], "did you mean --data.size? (rspnet pretrain --help"),
         ([*PRETRAIN, "--data.size", "3"], "--data.size 3: must be at least 16 pixels"),
         ([*PRETRAIN, "--data.size", "large"], "--data.size 'large': must be a whole number (rspnet pretrain --help"),
+        (["index", "videos", "--window_s", "abc"], "--window_s 'abc': must be a number (rspnet index"),
+        (
+            ["pretrain", "videos", "--recipe", "smal-cpu"],
+            "recipe 'pretrain/smal-cpu': did you mean pretrain/small-cpu?",
+        ),
         ([*PRETRAIN, "--data.fps", "nan"], "--data.fps 'nan': must be a number (rspnet"),
         ([*PRETRAIN, "--data.speeds", "2"], "--data.speeds '2': must be a list such as [2] (rspnet"),
         ([*PRETRAIN, "--data.speeds", "[1]"], "--data.speeds [1]: each must be above --data.base_speed 1"),
@@ -83,13 +89,13 @@ def test_help_and_errors_of_options_import_nothing_heavy() -> None:
         ([*PRETRAIN, "--optim.schedule", "step"], "--optim.milestones belong to --optim.schedule step"),
         ([*PRETRAIN, "--engine.precision", "fp16", "--engine.device", "cpu"], "fp16 needs CUDA: use bf16 or fp32"),
         ([*PRETRAIN, "--epochs", "0"], "--epochs 0: must be at least 1"),
-        ([*PRETRAIN, "--recipe", "pretrain/none"], "--recipe 'pretrain/none': one of"),
-        ([*PRETRAIN, "--recipe", "finetune/ucf101-c3d"], "--recipe 'finetune/ucf101-c3d': one of pretrain/k400-c3d,"),
+        ([*PRETRAIN, "--recipe", "pretrain/none"], "recipe 'pretrain/none': one of"),
+        ([*PRETRAIN, "--recipe", "finetune/ucf101-c3d"], "recipe 'finetune/ucf101-c3d': one of pretrain/k400-c3d,"),
         (["embed", "a", "b", "--recipe=pretrain/small-cpu"], "rspnet embed has no recipes"),
         ([*PRETRAIN, "--config", str(Path(sys.executable).resolve())], "--config: the file is no text in UTF-8"),
         ([*PRETRAIN, "--config", "none.yaml"], "none.yaml"),
-        (PRETRAIN, "data root 'videos' does not exist"),
-        (["embed", "--weights=none.ckpt", "none.mp4"], "video 'none.mp4' does not exist"),
+        (PRETRAIN, "'videos' does not exist: name a folder of videos"),
+        (["embed", "--weights=none.ckpt", "none.mp4"], "'none.mp4' does not exist: name a video,"),
         (["convert", "none.ckpt"], "cannot read weights 'none.ckpt': no such file"),
         (["embed"], "the following arguments are required: videos"),
         (["embed", "a", "b", "--num_frames", "1"], "--num_frames 1: must be at least 2"),
@@ -103,7 +109,7 @@ def test_help_and_errors_of_options_import_nothing_heavy() -> None:
         (["convert", "."], "cannot read weights '.': a folder; name the checkpoint in it, such as last.ckpt"),
         (["bench", "everything"], "name 'everything': must be one of step, data,"),
         (["bench", "step", "--out="], "--out is empty: name a folder"),
-        (["recipes", "none"], "--recipe 'none': one of"),
+        (["recipes", "none"], "recipe 'none': one of"),
         (
             ["embed", "a", "b", "--out", "s3://bucket/run"],
             "--out 's3://bucket/run' is an address: results are written to",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import importlib
 import sys
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from rspnet.core.errors import ConfigError, OtherRankError, RSPNetError
 from rspnet.core.leaving import leave_at_once
 from rspnet.core.locks import holding
+from rspnet.core.names import known_names
 from rspnet.core.plugins import import_plugins
 from rspnet.core.streams import (
     CLOSED_PIPE_EXIT_CODE,
@@ -261,9 +261,7 @@ def split_command(words: Sequence[str]) -> tuple[str, list[str]]:
             return command, list(words[length:])
     if not words:
         raise ConfigError(f"no command: one of {', '.join(COMMANDS)}")
-    near = difflib.get_close_matches(words[0], COMMANDS, n=1)
-    advice = f"did you mean {near[0]}?" if near else f"one of {', '.join(COMMANDS)}"
-    raise ConfigError(f"unknown command {words[0]!r}: {advice}")
+    raise ConfigError(f"unknown command {words[0]!r}: {known_names(words[0], COMMANDS)}")
 
 
 def resolve(name: str) -> Any:

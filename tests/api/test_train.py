@@ -76,7 +76,7 @@ def test_options_are_those_of_the_command_and_torch_is_left_as_it_was(videos: Pa
         ({"data": {"size": "large"}}, "--data.size 'large': must be a whole number"),
         ({"data": {"speeds": [1]}}, r"--data.speeds \[1\]: each must be above"),
         ({"modell": {}}, "there is no option 'modell': one of data, out, weights, model,"),
-        ({"recipe": "none"}, "--recipe 'pretrain/none': one of pretrain/"),
+        ({"recipe": "none"}, "recipe 'pretrain/none': one of pretrain/"),
         ({"dry_run": True}, "dry_run is of the command line"),
         ({"data": {"batch_size": 16}}, "--data.batch_size 16 is larger than an epoch"),
     ],

@@ -317,7 +317,7 @@ def test_names_that_no_list_can_hold_are_told(videos: Path, tmp_path: Path) -> N
     ("arguments", "rule"),
     [
         ([], "name a folder or list"),
-        (["missing"], "cannot read video list"),
+        (["missing"], "does not exist"),
         ([".", "--num-workers=0"], "at least 1"),
         ([".", "--speeds=[1]"], "at least 2"),
         ([".", "--near=1.5"], "at most 1"),

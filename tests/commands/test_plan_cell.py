@@ -72,6 +72,6 @@ def test_a_cell_that_there_is_not_is_named(capsys: pytest.CaptureFixture[str]) -
     assert [line.split()[0] for line in listed.split("\n\n")[0].splitlines()] == list(PUBLISHED)
     assert "hmdb51-s3dg            published top-1 59.6 (200 epochs), 64.7 (1000 epochs)" in listed
     assert main(["recipes", "plan", "ucf101-x3d"]) == 2
-    assert "cell 'ucf101-x3d': one of ucf101-s3dg," in capsys.readouterr().err
+    assert "cell 'ucf101-x3d': did you mean ucf101-c3d?" in capsys.readouterr().err
     assert main(["recipes", "plan", "ucf101-c3d", "--epochs=7"]) == 2
     assert "--epochs 7: ucf101-c3d was published for 200 epochs" in capsys.readouterr().err

@@ -12,10 +12,12 @@ from rspnet.core.counts import counted
 from rspnet.core.distributed import rank
 from rspnet.core.errors import CheckpointError, ConfigError, RSPNetError
 from rspnet.core.files import sha256_of
+from rspnet.core.progress import print_note
 from rspnet.data.skipped import SKIPPED
 from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
 from rspnet.features.embedding import stamp_for, view_of_stamp
+from rspnet.features.event_labels import BACKGROUND
 from rspnet.features.read import STORE, open_store, stream_videos
 from rspnet.features.store import FeatureStore, Stamp
 from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
@@ -23,6 +25,12 @@ from rspnet.pretext.opening import weights_file
 from rspnet.runs.embed_run import Embedding, preview, run_embedding, videos_of
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.show.timeline.write_timelines import EVENTS, PAGE, TimelineFiles
+
+_SOME, _NEARLY = 8, 0.9
+_TOO_MANY = (
+    "nearly every video has an event. What nobody labelled goes to the nearest class: where that is wrong, label some "
+    f"of it {BACKGROUND!r} and fit again"
+)
 
 
 def classify_run(config: ClassifyRunConfig) -> int:
@@ -68,6 +76,8 @@ def classify_run(config: ClassifyRunConfig) -> int:
     console = PlainConsole(stderr=True)
     console.print(f"{counted(len(files.videos), 'video')}, {counted(events, 'event')}: {folder / EVENTS}")
     console.print(f"look at them: {folder / PAGE}")
+    if len(files.videos) >= _SOME and sum(bool(video.events) for video in files.videos) > _NEARLY * len(files.videos):
+        print_note(console, _TOO_MANY)
     return 0
 
 

@@ -18,8 +18,7 @@ from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_json, write_text
-from rspnet.core.urls import as_path
-from rspnet.data.annotations import VideoRecord, read_folder, read_list
+from rspnet.data.annotations import VideoRecord, read_source
 from rspnet.data.checks.inspect_all import inspect_all
 from rspnet.data.checks.inspection import KINDS, Inspector, Report, is_listable
 from rspnet.data.checks.shared_pictures import find_near, find_shared
@@ -99,8 +98,7 @@ def _what_next(config: DoctorConfig, some_unusable: bool) -> Verdict:
 
 
 def _records(videos: str, root: str | None) -> list[VideoRecord]:
-    path = as_path(videos)
-    return read_folder(path) if path.is_dir() else read_list(path, root)
+    return read_source(videos, root)
 
 
 def _unlistable(report: Report) -> Report:

@@ -18,7 +18,7 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.packs import copy_lists
 from rspnet.core.ray_jobs import RayCluster
 from rspnet.core.urls import as_path
-from rspnet.data.annotations import VideoRecord, read_folder, read_list
+from rspnet.data.annotations import VideoRecord, read_source
 from rspnet.data.checks.inspect_all import inspect_all
 from rspnet.data.checks.inspection import Inspector, Report, is_listable
 from rspnet.data.packing import Made, Packer, Row, member_names, packed_rows, version_of, write_index
@@ -46,7 +46,7 @@ def pack(config: PackConfig) -> int:
     is_folder = videos.is_dir()
     if is_folder and out.absolute().is_relative_to(videos.absolute()):
         raise ConfigError(f"--out {config.out!r} lies in the folder of videos: name a folder outside")
-    records = read_folder(videos) if is_folder else read_list(videos, config.root)
+    records = read_source(videos, config.root)
     folder = out / _NOTES if config.dry_run else open_run_folder(str(out / _NOTES), config, command="pack")
     done = packed_rows(out, folder / _SHARDS)
     transcoder = Transcoder(config.short_side, KEY_EVERY, TranscodeConfig.crf)

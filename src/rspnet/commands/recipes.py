@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rspnet.config.tools import RecipesConfig
-from rspnet.recipes import recipe_names, recipe_path
+from rspnet.recipes import recipe_lines, recipe_path
 from rspnet.recipes.published import BIBTEX
 
 
@@ -12,7 +12,5 @@ def show_recipes(config: RecipesConfig) -> None:
     if config.name is not None:
         print(recipe_path(config.name).read_text(encoding="utf-8"), end="")
         return
-    for name in recipe_names():
-        header = recipe_path(name).read_text(encoding="utf-8").splitlines()[0]
-        print(f"{name:<28} {header.lstrip('# ')}")
+    print("\n".join(recipe_lines()))
     print(f"\nWhoever uses them in a publication cites:\n\n{BIBTEX}")

@@ -48,7 +48,9 @@ class ClassifyRunConfig(RayViewConfig):
     """
 
     classifier: str = positional("Run folder of rspnet classify fit, or the classifier.npz in it.")
-    videos: list[str] = positional("Video files or folders of videos; or features that rspnet embed wrote.", nargs="+")
+    videos: list[str] = positional(
+        "Video files, and folders or lists of videos; or features that rspnet embed wrote.", nargs="+"
+    )
     out: str = "timeline"
     """Run folder: events.csv, windows.parquet, timeline.html, subtitles, elan, boris.tsv and the features go there."""
     weights: str | None = None

@@ -18,7 +18,7 @@ class EmbedConfig(ViewConfig, RayViewConfig):
               rspnet embed my_videos --weights runs/first --window_s 2 --hop_s 1
     """
 
-    videos: list[str] = positional("Video files or folders of videos.", nargs="+")
+    videos: list[str] = positional("Video files, and folders or lists of videos.", nargs="+")
     weights: str = DEFAULT_WEIGHTS
     """Weights: checkpoint, run folder, export, published file, or the name of weights that come with the package."""
     out: str = "features"

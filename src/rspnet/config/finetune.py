@@ -171,7 +171,7 @@ class PredictConfig:
 
     weights: str
     """Weights of rspnet finetune: its run folder, a checkpoint in it, or an export."""
-    videos: list[str] = positional("Video files or folders of videos.", nargs="+")
+    videos: list[str] = positional("Video files, and folders or lists of videos.", nargs="+")
     top: int = 5
     """Classes to print."""
     out: str | None = None

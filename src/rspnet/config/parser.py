@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 import yaml
 
@@ -92,8 +92,7 @@ def parse_options(
         if name not in known:
             raise ConfigError(f"there is no option {name!r}: one of {', '.join(known)}")
     if recipe is not None:
-        name = recipe if "/" in recipe else f"{command}/{recipe}"
-        given = merged(yaml.safe_load(recipe_path(name, command=command).read_text(encoding="utf-8")), given)
+        given = merged(yaml.safe_load(recipe_path(recipe, command=command).read_text(encoding="utf-8")), given)
     given = merged(defaults or {}, given)
     return _parsed(kind, parser, lambda: parser.parse_object(given), command=command)
 
@@ -103,9 +102,17 @@ def make_parser(kind: type, *, command: str) -> ArgumentParser:
     from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings
 
     class Help(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
-        """Keeps the lines of a configuration's docstring, as of its examples."""
+        """Keeps the lines of a configuration's docstring, as of its examples, and says types in words."""
+
+        def _get_type_str(self, action: argparse.Action) -> str | None:
+            text = super()._get_type_str(action)
+            return text and type_in_words(text)
+
+        def _expand_help(self, action: argparse.Action) -> str:
+            return super()._expand_help(action).replace(", default: null)", ")")
 
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    _resolve_types(kind)
     parser = ArgumentParser(
         prog=f"rspnet {command}",
         description=inspect.getdoc(kind),
@@ -143,6 +150,30 @@ def make_parser(kind: type, *, command: str) -> ArgumentParser:
             action.help = argparse.SUPPRESS
     parser.usage = _usage(parser)
     return parser
+
+
+def _resolve_types(kind: type) -> None:
+    """Let the types of inherited options be those of the module that declares them, not of the one that inherits.
+
+    The parser looks their names up in the latter; those that it does not find there it takes for any value.
+    """
+    hints = get_type_hints(kind)
+    own = cast(Any, kind).__init__.__annotations__
+    own.update({name: hints[name] for name in own if name in hints})
+
+
+def type_in_words(text: str) -> str:
+    """A type as a person says it: `Optional[Literal['a', 'b']]` is "a or b"."""
+    text = text.removesuffix(" | null")
+    while (inside := re.fullmatch(r"(Optional|tuple|list|Literal)\[(.*?)(, \.\.\.)?\]", text)) is not None:
+        kind, text = inside[1], inside[2]
+        if kind == "Literal":
+            *most, last = text.replace("'", "").split(", ")
+            return f"{', '.join(most)} or {last}" if most else last
+        if kind != "Optional":
+            each = type_in_words(text)
+            return f"list of {each}{'s' * each.endswith('number')}"
+    return _KINDS.get(text, text).removeprefix("a ")
 
 
 def _spell_keywords(parser: ArgumentParser) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from rspnet.config.rules import DEFAULT_OUT, LISTS, METHOD, ByPlace, named_out, require
+from rspnet.config.rules import DEFAULT_OUT, METHOD, ByPlace, named_out, require
 from rspnet.config.training import EngineConfig, OptimConfig
 from rspnet.core.counts import counted
+from rspnet.core.files import LISTS
 from rspnet.data.clip_tasks import Speeds
 from rspnet.pretext.method import PretextMethod
 from rspnet.pretext.rspnet_method import RSPNetMethod

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from rspnet.core.errors import ConfigError
+from rspnet.core.files import LISTS
 from rspnet.models.registry import backbone_names
 from rspnet.weights import DEFAULT
 
@@ -48,8 +49,6 @@ def require_clips(config: Any, *, prefix: str = "--") -> None:
         require(value is None or value >= smallest, f"{prefix}{name} {value}: must be at least {smallest}")
 
 
-LISTS = (".csv", ".txt")
-"""Endings of files that list videos."""
 DEFAULT_OUT = "runs/{}-NAME"
 """Where a training goes that names no run folder; {} is the command, NAME the name of its videos' folder or list."""
 

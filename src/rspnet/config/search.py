@@ -19,7 +19,9 @@ class IndexConfig(ViewConfig, RayViewConfig):
 
     WRITES_TO_ADDRESSES: ClassVar[bool] = True
 
-    videos: str = positional("Folder of videos; videos that have left it leave the library.")
+    videos: str = positional(
+        "Folder of videos (those that have left it leave the library), or a list of them (.csv, .txt)."
+    )
     out: str = "library"
     """The library: a folder, or an object-store address (s3://, gs://, az://)."""
     weights: str = DEFAULT_WEIGHTS

@@ -18,7 +18,11 @@ class StudyConfig:
     Example: rspnet study claims human-motion --out runs/claims
     """
 
-    name: str = positional("A ready-made study, such as claims, or a YAML file.")
+    name: str | None = positional(
+        "A ready-made study, such as claims, or a YAML file; the ready-made ones are listed without it.",
+        nargs="?",
+        default=None,
+    )
     dataset: str | None = positional(
         "Folder of the labelled videos; needed to run rows, not to report them.", nargs="?", default=None
     )
@@ -39,5 +43,6 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         require(
-            bool(self.dataset) or bool(self.report), "name the folder of the labelled videos: rspnet study NAME DATASET"
+            self.name is None or bool(self.dataset) or bool(self.report),
+            f"name the folder of the labelled videos: rspnet study {self.name} DATASET",
         )

@@ -14,6 +14,8 @@ from typing import Any, cast
 
 def reason_of(error: Exception) -> str:
     """What went wrong, on one line and without the name of the file, which the message around it has."""
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8 text"
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(why.split()) or type(error).__name__
 

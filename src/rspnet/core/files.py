@@ -21,6 +21,8 @@ from rspnet.core.heartbeat import alive
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _HASHED_BYTES = 2**20
 _NAMED = 40
+LISTS = (".csv", ".txt")
+"""Endings of files that list videos."""
 _writings = itertools.count()
 
 

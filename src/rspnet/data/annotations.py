@@ -10,7 +10,7 @@ from pathlib import Path
 from rspnet.core import storage
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
-from rspnet.core.files import real_paths
+from rspnet.core.files import LISTS, real_paths
 from rspnet.core.packs import packed, unpacked
 from rspnet.core.urls import UrlPath, as_path, below
 from rspnet.data.class_numbers import class_numbers
@@ -68,36 +68,52 @@ def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
     except PermissionError as error:
         raise RSPNetError(f"cannot read folder {str(folder)!r}: {error.strerror}") from error
     except (OSError, ValueError):
-        raise RSPNetError(f"data root {str(folder)!r} does not exist") from None
+        raise RSPNetError(f"{str(folder)!r} does not exist: name a folder of videos") from None
     if not folder.is_dir():
-        raise RSPNetError(f"data root {str(folder)!r} is not a folder (lists of videos are given as a .csv or .txt)")
+        raise RSPNetError(f"{str(folder)!r} is not a folder of videos")
     # A Path that cannot be looked at raises where `islink` is False: the folder may be listed and not entered.
     files = sorted(_video_files(folder), key=lambda p: (os.path.islink(p), p.relative_to(folder).as_posix()))  # noqa: PTH114
     kept = dict(zip(real_paths(reversed(files)), reversed(files), strict=True)).values()
     names = sorted(path.relative_to(folder).as_posix() for path in kept)
     if not names:
-        raise RSPNetError(f"data root {str(folder)!r} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))})")
+        raise RSPNetError(f"folder {str(folder)!r} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))})")
     return [VideoRecord(folder / name, name) for name in names]
 
 
-def read_videos(paths: Sequence[str | os.PathLike[str]]) -> list[VideoRecord]:
-    """The videos of some files and folders in the order given, each file once, however often and by whatever way named.
+def is_list(path: str | os.PathLike[str]) -> bool:
+    """Whether a path ends like a list of videos."""
+    return os.fspath(path).lower().endswith(LISTS)
 
-    A file is named as given, the videos of a folder by their path in it; of several folders by the folder as given,
-    too, so that two videos of one run never share a name.
+
+def read_source(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> list[VideoRecord]:
+    """The videos of a folder or of a list (`root`: see `read_list`).
 
     Raises:
-        RSPNetError: a folder that cannot be read or holds no video (see `read_folder`); files are not looked at.
+        RSPNetError: see `read_folder` and `read_list`.
+    """
+    return read_list(path, root) if is_list(path) and not as_path(path).is_dir() else read_folder(path)
+
+
+def read_videos(paths: Sequence[str | os.PathLike[str]]) -> list[VideoRecord]:
+    """The videos of some files, folders and lists in the order given, each once, however often and whatever way named.
+
+    A file is named as given, the videos of a folder or list by their path in it; of several folders by the folder as
+    given, too, so that two videos of one run never share a name.
+
+    Raises:
+        RSPNetError: a folder or list that cannot be read or holds no video (see `read_folder`, `read_list`); files are
+            not looked at.
     """
     given = [as_path(path) for path in paths]
     records: list[VideoRecord] = []
     for path in given:
-        if not path.is_dir():
+        if not is_list(path) and not path.is_dir():
             records.append(VideoRecord(path, str(path)))
         elif len(given) == 1:
-            records += read_folder(path)
+            records += read_source(path)
         else:
-            records += [replace(record, name=(path / record.name).as_posix()) for record in read_folder(path)]
+            above = path.parent if is_list(path) else path
+            records += [replace(record, name=(above / record.name).as_posix()) for record in read_source(path)]
     places = {real: place for place, real in reversed(list(enumerate(real_paths(record.path for record in records))))}
     return [records[place] for place in sorted(places.values())]
 
@@ -159,12 +175,12 @@ def _read_url_folder(folder: UrlPath) -> list[VideoRecord]:
         found = [VideoRecord(path, name) for name in names if _is_video((path := folder / name).name)]
         if not found and not folder.is_dir():
             is_file = folder.is_file()
-            hint = "is not a folder (lists of videos are given as a .csv or .txt)" if is_file else "does not exist"
-            raise RSPNetError(f"data root {str(folder)!r} {hint}")
+            hint = "is not a folder of videos" if is_file else "does not exist: name a folder of videos"
+            raise RSPNetError(f"{str(folder)!r} {hint}")
     except OSError as error:
         raise RSPNetError(f"cannot read folder {str(folder)!r}: {error.strerror}") from error
     if not found:
-        raise RSPNetError(f"data root {str(folder)!r} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))})")
+        raise RSPNetError(f"folder {str(folder)!r} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))})")
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from rspnet.core.errors import RSPNetError
+from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.video.reader import VIDEO_SUFFIXES
 
 FORMS = (
@@ -42,8 +42,9 @@ def read_rows(source: Path) -> list[Row]:
     try:
         text = source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        why = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise RSPNetError(f"cannot read video list {str(source)!r}: {why}") from error
+        if isinstance(error, FileNotFoundError):
+            raise RSPNetError(f"{str(source)!r} does not exist: name a folder or a list of videos") from error
+        raise RSPNetError(f"cannot read video list {str(source)!r}: {reason_of(error)}") from error
     lines = text.splitlines()
     delimiter = _header_delimiter(first_line(lines))
     rows = list(_text_rows(source, lines) if delimiter is None else _table_rows(source, lines, delimiter))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
+from rspnet.core.urls import as_path
 from rspnet.data.class_numbers import class_numbers
 
 BACKGROUND = "background"
@@ -120,7 +121,9 @@ def find_paths(labels: Sequence[Label], known: Mapping[str, str], *, root: Path)
             ending = "/" + label.path
             fits = [place for place, name in known.items() if name == label.path or place.endswith(ending)]
             if len(fits) != 1:
-                why = "it has no features: embed it first" if not fits else f"it may be {fits[0]!r} or {fits[1]!r}"
+                why = f"it may be {fits[0]!r} or {fits[1]!r}" if fits else "it has no features: embed it first"
+                if not fits and not as_path(path).exists():
+                    why = f"there is no {path!r}, and no video with features is called so (--root: where paths begin)"
                 raise RSPNetError(f"label {label.label!r} of {label.path!r}: {why}")
             (path,) = fits
         found.setdefault(path, []).append(label)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rspnet.core.errors import ConfigError
+from rspnet.core.names import known_names
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 KINETICS = ((0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989))
@@ -122,5 +123,5 @@ def published(name: str) -> PublishedWeights:
         ConfigError: there is none.
     """
     if name not in CATALOGUE:
-        raise ConfigError(f"no published weights {name!r}: one of {', '.join(CATALOGUE)}")
+        raise ConfigError(f"no published weights {name!r}: {known_names(name, CATALOGUE)}")
     return CATALOGUE[name]

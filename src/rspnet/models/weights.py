@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import pickle
 import re
@@ -18,6 +19,7 @@ from rspnet.core.checkpoint_format import FORMAT, has_right_seal, upgrade
 from rspnet.core.counts import counted
 from rspnet.core.errors import CheckpointError
 from rspnet.core.noted_hash import fits_noted_hash
+from rspnet.weights import shipped_names
 
 PUBLISHED_BACKBONES: dict[str, str] = {
     "c3d": "c3d",
@@ -103,7 +105,11 @@ def read_weights_file(path: str | os.PathLike[str], *, mapped: bool = True) -> d
     """
     file = Path(path)
     if not file.is_file():
-        why = "a folder; name the checkpoint in it, such as last.ckpt" if file.is_dir() else "no such file"
+        why = "no such file"
+        if file.is_dir():
+            why = "a folder; name the checkpoint in it, such as last.ckpt"
+        elif near := difflib.get_close_matches(os.fspath(path), shipped_names(), n=1):
+            why += f"; did you mean {near[0]}?"
         raise CheckpointError(f"cannot read weights {str(file)!r}: {why}")
     try:
         # Only the zip format (torch >= 1.6) can be mapped.

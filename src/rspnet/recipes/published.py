@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rspnet.core.errors import ConfigError
+from rspnet.core.names import known_names
 
 TRAINING_VIDEOS: Mapping[str, int] = {"k400": 240_000, "ucf101": 9_537, "hmdb51": 3_570, "ssv2": 168_913}
 """Training videos of the data sets, as their makers publish them (of UCF101 and HMDB51 in a fold; of K400 about)."""
@@ -83,7 +84,7 @@ def find_cell(name: str, *, epochs: int | None = None) -> Cell:
         ConfigError: there is no such cell, or none of so many epochs.
     """
     if name not in PUBLISHED:
-        raise ConfigError(f"cell {name!r}: one of {', '.join(PUBLISHED)}")
+        raise ConfigError(f"cell {name!r}: {known_names(name, PUBLISHED)}")
     known = PUBLISHED[name]
     wanted = min(known) if epochs is None else epochs
     if wanted not in known:

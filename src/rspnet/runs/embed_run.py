@@ -61,7 +61,7 @@ def videos_of(paths: Sequence[str]) -> list[VideoRecord]:
     """
     for path in paths:
         if not as_path(path).exists():
-            raise RSPNetError(f"video {path!r} does not exist")
+            raise RSPNetError(f"{path!r} does not exist: name a video, or a folder or list of videos")
     return read_videos(paths)
 
 

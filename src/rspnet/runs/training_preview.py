@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
@@ -12,6 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from rspnet.core.cost import as_time
+from rspnet.core.counts import counted
 from rspnet.core.progress import print_note
 from rspnet.engine.launch import make_fabric
 from rspnet.engine.processes import launched_from_outside
@@ -103,7 +105,8 @@ def say_time(
     each = as_time(step) if step >= 10 else f"{step:.2g} s"
     text = f"time: about {as_time(step * steps)} on {device_in_words(device)}, {each} a step"
     if workers and found.load / workers > 1.2 * found.step:
-        text += f"; reading is the slower part: {found.load / found.step:.1f} readers for each process would keep up"
+        enough = counted(math.ceil(found.load / found.step), "loader worker")
+        text += f"; the network waits for videos: it would be kept busy by {enough}"
     console.print(text)
 
 

@@ -70,7 +70,8 @@ def rank_line(spread: Mapping[str, float], *, count: int, length: int) -> str:
     """
     rank, most = spread["effective_rank"], min(count - 1, length)
     judged = "collapsed: all videos look the same to it" if rank < _FEW_DIRECTIONS * most else "no collapse"
-    return f"vectors of appearance: {rank:.1f} directions used of {most} possible ({counted(count, 'clip')}); {judged}"
+    along = f"{rank:.1f} directions of {most} possible ({counted(count, 'clip')})"
+    return f"vectors of appearance: they differ along {along}; {judged}"
 
 
 def score_line(name: str, row: Interval | Mapping[str, float], *, classes: int, videos: int) -> str:

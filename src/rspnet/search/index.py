@@ -20,7 +20,7 @@ from rspnet.core.files import is_utf8, real_paths, sha256_of
 from rspnet.core.locks import hold
 from rspnet.core.progress import track
 from rspnet.core.urls import as_path, content_of, is_url
-from rspnet.data.annotations import VideoRecord, read_folder
+from rspnet.data.annotations import VideoRecord, read_source
 from rspnet.data.cuts import Layout
 from rspnet.data.reading import fault_of_file, may_pass
 from rspnet.data.skipped import Skip, tell_skipped
@@ -78,7 +78,7 @@ def index(config: IndexConfig) -> None:
         **lengths,
         clip=ClipSettings(config.window_s, config.hop_s, clips, embedder.num_frames, embedder.stride, embedder.size),
     )
-    paths = real_paths((record.path for record in read_folder(config.videos)), follow=False)
+    paths = real_paths((record.path for record in read_source(config.videos)), follow=False)
     if config.dry_run:
         _preview(config.out, about, embedder, paths)
         return

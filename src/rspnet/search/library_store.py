@@ -68,7 +68,10 @@ class Store:
             self._about, self._files, self._clips = (self._db.open_table(name) for name in ("about", "files", "clips"))
             content = json.loads(self._about.to_arrow()["json"][0].as_py())
         if content.pop("schema") != SCHEMA:
-            raise RSPNetError(f"library {uri!r} was made by another version of rspnet: index the videos again")
+            raise RSPNetError(
+                f"library {uri!r} was made by another version of rspnet: index the videos into another folder (--out), "
+                "or delete this one first"
+            )
         self._indexed = self._has_index()
         self._root = math.sqrt(len(self))
         self.about = About(**{**content, "clip": ClipSettings(**content["clip"])})

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
-from rspnet.data.annotations import VideoRecord
+from rspnet.data.annotations import VideoRecord, is_list
 from rspnet.video.reader import VIDEO_SUFFIXES
 
 Split = Literal["train", "val", "test"]
@@ -97,7 +97,7 @@ def _text(file: Path, holds: str) -> str:
 def require_root(root: Path) -> None:
     """Raise an RSPNetError unless the data set's folder exists."""
     if not root.is_dir():
-        raise RSPNetError(f"data root {str(root)!r} is not a folder: name the folder that holds the data set")
+        raise RSPNetError(f"{str(root)!r} is not a folder: name the folder that holds the data set")
 
 
 def first_file(root: Path, names: Sequence[str], *, holds: str) -> Path:
@@ -109,9 +109,10 @@ def first_file(root: Path, names: Sequence[str], *, holds: str) -> Path:
     for name in names:
         if (root / name).is_file():
             return root / name
-    cure = (
-        "; for one folder of videos a class say --data.kind folders" if any(p.is_dir() for p in root.iterdir()) else ""
-    )
+    tables = [path for path in sorted(root.iterdir()) if is_list(path)]
+    cure = f"; a table of videos and labels is named itself, such as {str(tables[0])!r}" if tables else ""
+    if any(path.is_dir() for path in root.iterdir()):
+        cure += "; for one folder of videos a class say --data.kind folders"
     raise RSPNetError(f"no {names[0]!r} in {str(root)!r}: expected {holds} (looked for {', '.join(names)}){cure}")
 
 

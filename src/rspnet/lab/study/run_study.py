@@ -24,6 +24,7 @@ from rspnet.lab.study.sets import TRAIN_LIST, StudySet, read_study_set, write_li
 from rspnet.lab.study.spec import Study, read_study, row_config, smaller
 from rspnet.lab.study.study_cost import preview_study
 from rspnet.lab.study.study_report import write_study_report
+from rspnet.recipes import recipe_lines
 
 ORACLE = "oracle.json"
 DRAWN = "drawn"
@@ -31,7 +32,10 @@ _SMOKE_VIDEOS = 12
 
 
 def study(config: StudyConfig) -> int:
-    """Run the command. Returns its exit code: 0 at the end, 130 where it was stopped."""
+    """Run the command, or list the studies. Returns its exit code: 0 at the end, 130 where it was stopped."""
+    if config.name is None:
+        print("\n".join(recipe_lines("study/")))
+        return 0
     require_sklearn()
     plan = read_study(config.name)
     out = Path(config.out or f"runs/study/{plan.name}")

@@ -108,7 +108,7 @@ def read_study(name: str) -> Study:
     Raises:
         ConfigError: no such study, an unknown or missing entry, or a run that makes no sense.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else recipe_path(f"study/{name}")
+    path = Path(name) if name.endswith((".yaml", ".yml")) else recipe_path(name, command="study")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
