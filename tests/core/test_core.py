@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from rspnet.core.distributed import average_in_place, gather_batch, gather_objects
+from rspnet.core.distributed import average_in_place, gather_batch
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.files import atomic_path, sha256_of, write_json
+from rspnet.core.ranks import gather_objects
 from rspnet.core.rng import derive_seed, numpy_rng, torch_rng
 
 

@@ -19,9 +19,9 @@ from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.console import PlainConsole
 from rspnet.core.cost import as_bytes
 from rspnet.core.counts import counted
-from rspnet.core.distributed import rank
 from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
+from rspnet.core.ranks import rank
 from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise

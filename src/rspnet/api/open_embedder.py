@@ -6,8 +6,8 @@ from functools import partial
 from typing import Literal
 
 from rspnet.config.view import EvenViewConfig, ViewConfig
-from rspnet.core.distributed import world_size
 from rspnet.core.errors import ConfigError
+from rspnet.core.ranks import world_size
 from rspnet.core.ray_jobs import RayCluster
 from rspnet.features.descriptor import Descriptor
 from rspnet.features.embedder import Embedder

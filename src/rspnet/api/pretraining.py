@@ -24,9 +24,9 @@ from rspnet.api.training_options import optimizer_of
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.cost import as_bytes
 from rspnet.core.counts import counted
-from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
+from rspnet.core.ranks import on_rank_zero
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord, find_videos
 from rspnet.data.batches import PairBatch

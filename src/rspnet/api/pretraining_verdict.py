@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from rspnet.api.pretraining_plan import Plan, build_model
 from rspnet.config.pretrain import PretrainConfig
-from rspnet.core.distributed import world_size
 from rspnet.core.errors import RSPNetError
+from rspnet.core.ranks import world_size
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
 from rspnet.engine.curves import METRICS, read_curves

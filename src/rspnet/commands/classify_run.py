@@ -9,10 +9,10 @@ from rspnet.config.classify import ClassifyRunConfig
 from rspnet.config.view import EvenViewConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
-from rspnet.core.distributed import rank
 from rspnet.core.errors import CheckpointError, ConfigError, RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import print_note
+from rspnet.core.ranks import rank
 from rspnet.data.skipped import SKIPPED
 from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device

@@ -11,7 +11,7 @@ from rspnet.config.embed import EmbedConfig
 from rspnet.config.on_ray import RayViewConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
-from rspnet.core.distributed import rank
+from rspnet.core.ranks import rank
 from rspnet.data.skipped import SKIPPED
 from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device

@@ -8,7 +8,7 @@ import torch
 
 from rspnet.api.labelled_options import labelled_records, read_sections, scoring_view
 from rspnet.config.finetune import EvaluateConfig
-from rspnet.core.distributed import rank
+from rspnet.core.ranks import rank
 from rspnet.data.labelled.read_labelled import in_classes
 from rspnet.engine.processes import join_ranks, share_cores
 from rspnet.engine.runtime import pick_device, pick_precision

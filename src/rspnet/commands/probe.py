@@ -18,9 +18,9 @@ from rspnet.api.open_embedder import open_embedder
 from rspnet.config.probe import ProbeConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
-from rspnet.core.distributed import rank
 from rspnet.core.files import atomic_path
 from rspnet.core.progress import track
+from rspnet.core.ranks import rank
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.labelled.read_labelled import class_names
 from rspnet.data.skipped import SKIPPED, SkipLog

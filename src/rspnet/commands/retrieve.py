@@ -19,9 +19,9 @@ from rspnet.api.open_embedder import open_embedder
 from rspnet.config.retrieve import RetrieveConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
-from rspnet.core.distributed import rank
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import write_text
+from rspnet.core.ranks import rank
 from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import draw_clip

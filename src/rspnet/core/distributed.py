@@ -1,33 +1,13 @@
-"""The few collective operations the method needs; each is the identity in a single process."""
+"""The few collective operations on tensors that the method needs; each is the identity in a single process."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from rspnet.core.errors import OtherRankError, RSPNetError
+from rspnet.core.ranks import rank, world_size
 from rspnet.core.transfer import send
-
-Item = TypeVar("Item")
-
-
-def is_distributed() -> bool:
-    """Whether a process group is up."""
-    return dist.is_available() and dist.is_initialized()
-
-
-def world_size() -> int:
-    """Number of processes that train together (1 without a process group)."""
-    return dist.get_world_size() if is_distributed() else 1
-
-
-def rank() -> int:
-    """This process's number among them (0 without a process group)."""
-    return dist.get_rank() if is_distributed() else 0
 
 
 @torch.no_grad()
@@ -80,21 +60,6 @@ def average_in_place(tensors: list[Tensor]) -> None:
         tensor.copy_(mean.view_as(tensor))
 
 
-def gather_objects(value: Any) -> list[Any]:
-    """Every rank's `value` (plain Python data), in rank order."""
-    if world_size() == 1:
-        return [value]
-    values: list[Any] = [None] * world_size()
-    dist.all_gather_object(values, value)
-    return values
-
-
-def gather_in_turn(own: list[Item], total: int) -> list[Item]:
-    """All `total` items, of which rank r made every one whose place is r modulo the ranks, in order (collective)."""
-    by_rank = gather_objects(own)
-    return [by_rank[place % len(by_rank)][place // len(by_rank)] for place in range(total)]
-
-
 def highest(value: int) -> int:
     """The highest `value` of all ranks, on every rank; exchanged between the hosts, so that none waits for its GPU."""
     if world_size() == 1:
@@ -102,30 +67,3 @@ def highest(value: int) -> int:
     shared = torch.tensor(value)
     dist.all_reduce(shared, op=dist.ReduceOp.MAX)
     return int(shared.item())
-
-
-def raise_together(failure: RSPNetError | None) -> None:
-    """End all ranks where any has failed (a collective call): the first of those reports, the others are silent.
-
-    Raises:
-        RSPNetError: this rank's failure, where it is the first.
-        OtherRankError: another rank's.
-    """
-    failures = gather_objects(failure and (str(failure), failure.exit_code))
-    first = next((number for number, other in enumerate(failures) if other is not None), None)
-    if first is None:
-        return
-    if failure is not None and first == rank():
-        raise failure
-    raise OtherRankError(*failures[first])
-
-
-def on_rank_zero(action: Callable[[], object]) -> None:
-    """Do something on rank 0 while the others wait; where it fails, all fail (a collective call)."""
-    failure = None
-    if rank() == 0:
-        try:
-            action()
-        except RSPNetError as error:
-            failure = error
-    raise_together(failure)

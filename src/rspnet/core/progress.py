@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from rspnet.core.console import PlainConsole
-from rspnet.core.distributed import rank
+from rspnet.core.ranks import rank
 
 Item = TypeVar("Item")
 _HEARTBEAT_SECONDS = 30.0

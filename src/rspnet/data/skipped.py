@@ -12,9 +12,9 @@ from pathlib import Path
 from rich.console import Console
 
 from rspnet.core.counts import counted
-from rspnet.core.distributed import rank
 from rspnet.core.errors import RSPNetError, TooManySkippedError
 from rspnet.core.files import utf8, write_text
+from rspnet.core.ranks import rank
 
 SKIPPED = "skipped.csv"
 """What the file is called in a run folder."""

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rspnet.core.distributed import gather_objects, on_rank_zero, rank
 from rspnet.core.errors import DivergedError
 from rspnet.core.files import write_text
+from rspnet.core.ranks import gather_objects, on_rank_zero, rank
 
 BAD_BATCH = "bad_batch.csv"
 _FIRST_STEPS = 100

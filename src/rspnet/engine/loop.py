@@ -11,8 +11,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from rspnet.core.distributed import highest, raise_together
+from rspnet.core.distributed import highest
 from rspnet.core.errors import RSPNetError
+from rspnet.core.ranks import raise_together
 from rspnet.core.rng import derive_seed
 from rspnet.engine.divergence import DivergenceWatch
 from rspnet.engine.meters import Meters

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Literal, Self
 
-from rspnet.core.distributed import rank
+from rspnet.core.ranks import rank
 
 STOPPED_EXIT_CODE = 130
 

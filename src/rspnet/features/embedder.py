@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rspnet.core.distributed import gather_objects, rank, world_size
 from rspnet.core.errors import ConfigError, DecodeError
+from rspnet.core.ranks import gather_objects, rank, world_size
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rspnet.core.distributed import gather_objects, rank
 from rspnet.core.files import is_utf8, sha256_of
+from rspnet.core.ranks import gather_objects, rank
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import ClipShape, EvenClips

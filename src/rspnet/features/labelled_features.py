@@ -14,8 +14,8 @@ from torch import nn
 
 from rspnet.core.cost import CostMeter, cost_in_words, sampled
 from rspnet.core.counts import counted
-from rspnet.core.distributed import gather_objects, rank, world_size
 from rspnet.core.errors import RSPNetError
+from rspnet.core.ranks import gather_objects, rank, world_size
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import Cutter
 from rspnet.data.skipped import Skip, SkipLog, would_skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rspnet.core.distributed import world_size
+from rspnet.core.ranks import world_size
 from rspnet.pretext.shuffle import global_permutation, shuffle, unshuffle
 from rspnet.pretext.statistics import GroupStatistics
 

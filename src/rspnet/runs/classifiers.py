@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK
-from rspnet.core.distributed import gather_in_turn, rank, world_size
 from rspnet.core.errors import CheckpointError, ConfigError
+from rspnet.core.ranks import gather_in_turn, rank, world_size
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise

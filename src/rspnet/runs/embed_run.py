@@ -10,9 +10,9 @@ from pathlib import Path
 from rspnet.core.console import PlainConsole
 from rspnet.core.cost import CostMeter, cost_in_words, sampled
 from rspnet.core.counts import counted
-from rspnet.core.distributed import gather_objects, rank, world_size
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note, track
+from rspnet.core.ranks import gather_objects, rank, world_size
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_videos
 from rspnet.data.skipped import Skip, SkipLog, tell_skipped

@@ -14,10 +14,10 @@ import torch
 import yaml
 
 from rspnet.core import run_files
-from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import refuse_address, write_json, write_text
 from rspnet.core.locks import hold
+from rspnet.core.ranks import on_rank_zero
 from rspnet.data.skipped import SKIPPED
 
 CONFIG = run_files.CONFIG

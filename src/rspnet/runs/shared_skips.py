@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from rspnet.core.distributed import gather_objects, rank
 from rspnet.core.errors import OtherRankError, TooManySkippedError
+from rspnet.core.ranks import gather_objects, rank
 from rspnet.data.skipped import Skip, SkipLog
 
 Batch = TypeVar("Batch")

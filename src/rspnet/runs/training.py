@@ -14,10 +14,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from rspnet.core.console import PlainConsole
-from rspnet.core.distributed import on_rank_zero
 from rspnet.core.errors import RSPNetError
 from rspnet.core.leaving import leave_at_once
 from rspnet.core.progress import print_note
+from rspnet.core.ranks import on_rank_zero
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.checkpoint import CheckpointFolder, save_checkpoint

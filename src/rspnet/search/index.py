@@ -15,10 +15,10 @@ from rspnet.config.search import IndexConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.cost import sampled
 from rspnet.core.counts import counted
-from rspnet.core.distributed import gather_objects, on_rank_zero, rank
 from rspnet.core.files import is_utf8, real_paths, sha256_of
 from rspnet.core.locks import hold
 from rspnet.core.progress import track
+from rspnet.core.ranks import gather_objects, on_rank_zero, rank
 from rspnet.core.urls import as_path, content_of, is_url
 from rspnet.data.annotations import VideoRecord, read_source
 from rspnet.data.cuts import Layout

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from rich.console import Console
 
 from rspnet.core.cost import CostMeter, cost_in_words
-from rspnet.core.distributed import world_size
 from rspnet.core.progress import print_note
+from rspnet.core.ranks import world_size
 from rspnet.engine.runtime import device_in_words
 from rspnet.features.embedder import Embedded, Embedder
 from rspnet.search.library_tables import About
