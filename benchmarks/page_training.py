@@ -27,9 +27,9 @@ from rspnet.features.spaces import unit_rows
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.opening import weights_file
 from rspnet.search.label_log import LabelLog, part
+from rspnet.search.library import Library
 from rspnet.search.library_store import Store
 from rspnet.search.library_tables import About, ClipRows, FileRow
-from rspnet.search.query import Library
 from rspnet.search.ui.labelling import Labelling
 
 MODEL, CLIPS, WINDOWS, STRETCH, CLASSES, LATENT = "rspnet-small", 3, 40, 4, 3, 24

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from rspnet.pretext.pretrained import load_pretrained
     from rspnet.pretext.rspnet import RSPNet
     from rspnet.pretext.rspnet_method import RSPNetMethod
-    from rspnet.search.query import ClipOf, Library
+    from rspnet.search.library import Library
+    from rspnet.search.query import ClipOf
     from rspnet.video.reader import open_video
 
     __version__: str
@@ -67,7 +68,7 @@ _HOMES = {
     "ConfigError": "rspnet.core.errors",
     "DecodeError": "rspnet.core.errors",
     "Embedder": "rspnet.features.embedder",
-    "Library": "rspnet.search.query",
+    "Library": "rspnet.search.library",
     "PretextMethod": "rspnet.pretext.method",
     "PretextModel": "rspnet.pretext.base",
     "RSPNet": "rspnet.pretext.rspnet",

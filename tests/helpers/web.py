@@ -77,7 +77,7 @@ def served_here(library: Path, private: Path) -> Iterator[PageHere]:
     """The page of a library, from a thread: no process to start, and no start to wait for."""
     import uvicorn
 
-    from rspnet.search.query import Library
+    from rspnet.search.library import Library
     from rspnet.search.ui.app import build_app
     from rspnet.search.ui.service import Service
 

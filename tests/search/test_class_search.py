@@ -19,7 +19,7 @@ from rspnet.features.store import Stamp
 from rspnet.features.timeline import Rule
 from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
 from rspnet.search.class_search import class_hits, library_windows, open_window_classifier, stamp_of_library
-from rspnet.search.query import Library
+from rspnet.search.library import Library
 
 need("lancedb", "sklearn")
 

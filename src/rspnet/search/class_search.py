@@ -17,8 +17,8 @@ from rspnet.features.store import Stamp
 from rspnet.features.timeline import cells, events_of
 from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
 from rspnet.search.hits import ClassHit
+from rspnet.search.library import Library
 from rspnet.search.library_store import Store
-from rspnet.search.query import Library
 
 _OWN = ("path", "fps", "window", "start_s", "end_s")
 

@@ -29,7 +29,8 @@ from rspnet.pretext.create import require_heads
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.search.class_search import open_window_classifier, search_class
 from rspnet.search.hits import ClassHit, Hit, Moment
-from rspnet.search.query import ClipOf, Library
+from rspnet.search.library import Library
+from rspnet.search.query import ClipOf
 from rspnet.show.contact_sheet import SheetClip, SheetRow, contact_sheet
 from rspnet.show.roi_picture import write_pictures
 from rspnet.video.reader import open_video

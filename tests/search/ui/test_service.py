@@ -19,7 +19,7 @@ from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.features.timeline import Event
 from rspnet.search.class_search import open_window_classifier, search_class
 from rspnet.search.label_log import Labels, part
-from rspnet.search.query import Library
+from rspnet.search.library import Library
 from rspnet.search.ui import cards, decoding, label_cards
 from rspnet.search.ui.decoding import within_limit
 from rspnet.search.ui.service import Filters, Service

@@ -21,9 +21,10 @@ from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.engine.runtime import pick_precision
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.rspnet import RSPNet
+from rspnet.search.library import Library
 from rspnet.search.library_store import Store
 from rspnet.search.library_tables import About, ClipRows, FileRow, joined
-from rspnet.search.query import Library, Query, search
+from rspnet.search.query import Query, search
 
 DIM, WINDOWS, LATENT, NEIGHBOURS = 128, 40, 24, 10
 CLIENTS, FOLDERS = 8, (100, 2000)

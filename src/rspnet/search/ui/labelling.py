@@ -32,8 +32,8 @@ from rspnet.features.window_training import Training, train_classifier
 from rspnet.search.class_search import class_hits, library_windows, stamp_of_library
 from rspnet.search.hits import ClassHit
 from rspnet.search.label_log import LabelLog, Labels, Mark, part
+from rspnet.search.library import Library
 from rspnet.search.next_labels import SKETCH, next_to_label, unlabelled
-from rspnet.search.query import Library
 
 MOST_CLASSES = 9
 """As many as there are keys."""

@@ -16,7 +16,7 @@ from rspnet.config.search import ServeConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.data.annotations import read_list
-from rspnet.search.query import Library
+from rspnet.search.library import Library
 from rspnet.search.ui.decoding import warm_up
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
