@@ -247,7 +247,6 @@ def test_recipes_lists_and_prints(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "early"),
     [
-        (["search", "library", "a.mp4"], True),
         (["embed", "videos", "--out=f"], True),
         (["embed", "videos", "--out=f", "--num_workers=0"], False),
         (["embed", "videos", "--out=f", "--on=ray"], False),

@@ -62,11 +62,18 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 @pytest.mark.slow
 def test_commands_import_nothing_that_only_trainings_or_pictures_need() -> None:
-    modules = ["commands.embed", "commands.classify_run", "search.query", "search.index"]
+    modules = ["commands.embed", "commands.classify_run", "search.library", "search.index"]
     heavy = "[m for m in ('lightning_fabric', 'matplotlib') if m in sys.modules]"
     code = f"import sys, {', '.join('rspnet.' + name for name in modules)}; print({heavy})"
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert shown.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_a_search_for_a_video_of_the_library_imports_no_torch() -> None:
+    code = "import sys, rspnet.search.search_command; print('torch' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert shown.strip() == "False"
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

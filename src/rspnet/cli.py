@@ -71,7 +71,6 @@ COMMANDS: dict[str, Command] = {
         "rspnet.config.search:SearchConfig",
         "rspnet.search.search_command:search_command",
         "find videos by motion and appearance",
-        has_readers=True,
     ),
     "serve": Command("rspnet.config.search:ServeConfig", "rspnet.search.ui.serve:serve", "search in the browser"),
     "classify fit": Command(

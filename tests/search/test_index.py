@@ -23,10 +23,11 @@ from helpers.tiny_model import save_tiny_checkpoint
 from rspnet.cli import main
 from rspnet.data.cuts import Cut
 from rspnet.data.synthetic.procedural import plan_clips, render_frames
-from rspnet.search import Hit, Library
+from rspnet.search import ClipOf, Hit, Library
 from rspnet.search import index as index_module
 from rspnet.search.library_store import Store
 from rspnet.search.library_tables import FileRow
+from rspnet.search.query import stored_query
 from rspnet.video.reader import VideoReader
 from rspnet.video.writer import write_video
 
@@ -245,6 +246,28 @@ def test_unreadable_files_are_named_kept_in_mind_and_tried_again_when_changed(ma
     shutil.copyfile(videos / "a.mp4", videos / "broken.mp4")
     store = run_index(material, videos)
     assert store.files()[str(videos / "broken.mp4")].clips == 3
+
+
+def test_a_video_of_the_library_asks_with_what_is_stored(material, videos, monkeypatch, capsys):
+    """The same as embedding it; parts, changed files and other weights go to the network."""
+    store = run_index(material, videos, "--clips=3")
+    library = Library.open(store.uri)
+    for name in ("a.mp4", "c.mp4"):
+        stored, embedded = stored_query(store, ClipOf(videos / name)), library.embed(videos / name)
+        for field in ("start_s", "end_s", "motion", "appearance"):
+            np.testing.assert_allclose(getattr(stored, field), getattr(embedded, field), atol=1e-5)
+        assert stored.content == embedded.content
+    assert stored_query(store, ClipOf(videos / "a.mp4", 0.0, 1.0)) is None
+    capsys.readouterr()
+    words = ["search", store.uri, str(videos / "a.mp4")]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert main([*words, f"--weights={material / 'model.ckpt'}"]) == 0
+    assert capsys.readouterr().out == shown
+    monkeypatch.setattr("rspnet.search.library.Library.__init__", lambda *_, **__: pytest.fail("opened"))
+    assert main(words) == 0
+    os.utime(videos / "a.mp4", (1, 1))
+    assert stored_query(store, ClipOf(videos / "a.mp4")) is None
 
 
 def test_another_model_is_refused_by_name(material, videos, capsys):

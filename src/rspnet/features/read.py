@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.features.store import STAMP, SUFFIX, FeatureStore, Stamp
 
@@ -49,7 +50,7 @@ class FeatureTable:
         """Shapes and columns, no numbers."""
         shapes = ", ".join(f"{kind} {list(getattr(self, kind).shape)}" for kind in KINDS)
         columns = ", ".join(name for name in self.table.column_names if name not in KINDS)
-        return f"FeatureTable({len(self)} rows: {shapes}; columns {columns})"
+        return f"FeatureTable({counted(len(self), 'row')}: {shapes}; columns {columns})"
 
 
 def read_features(path: str | os.PathLike[str]) -> FeatureTable:

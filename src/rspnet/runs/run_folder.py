@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 import yaml
 
 from rspnet.core import run_files
@@ -105,7 +104,7 @@ def write_result(
     """
     software = {
         "rspnet": version("rspnet"),
-        "torch": torch.__version__,
+        "torch": version("torch"),
         "python": platform.python_version(),
         "machine": platform.machine(),
     }

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
+from rspnet.core.urls import is_url
 from rspnet.search.align import best_alignment
 from rspnet.search.hits import Hit
 from rspnet.search.library_store import Store
@@ -48,6 +49,22 @@ class ClipOf(NamedTuple):
     video: str | os.PathLike[str]
     start_s: float = 0.0
     end_s: float | None = None
+
+
+def stored_query(store: Store, clip: ClipOf) -> Query | None:
+    """What a library holds of a whole video, as a query; None of a part, of other videos, and of changed ones.
+
+    The same as `Library.embed`, to rounding: the library cut the video as a query is cut.
+    """
+    if clip.start_s > 0 or clip.end_s is not None:
+        return None
+    name = os.fspath(clip.video)
+    names = [name] if is_url(name) else list({os.path.abspath(name), os.path.realpath(name)})  # noqa: PTH100
+    rows = [row for row in store.files_of(names) if row.is_unchanged() and not row.reason]
+    if not rows:
+        return None
+    (video,) = store.clips_of([rows[0].path])
+    return Query(video.start_s, video.end_s, video.motion, video.appearance, rows[0].content)
 
 
 def search(

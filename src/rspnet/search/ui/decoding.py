@@ -24,8 +24,8 @@ from rspnet.data.video_clips import VideoClips
 from rspnet.features.roi_maps import Pair
 from rspnet.features.window_clips import CutVideo, WindowClips
 from rspnet.features.windows import ClipSettings
+from rspnet.search.hit_pictures import clips_to_explain
 from rspnet.search.hits import Hit
-from rspnet.search.search_command import clips_to_explain
 from rspnet.video.reader import VideoReader, View, open_video
 from rspnet.video.writer import write_video
 

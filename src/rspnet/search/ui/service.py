@@ -22,13 +22,13 @@ from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.files import write_text
 from rspnet.core.urls import as_path, is_url
 from rspnet.features.roi_maps import Pair
+from rspnet.search.hit_pictures import explain_clips, slowness
 from rspnet.search.hits import Hit, Moment
 from rspnet.search.label_log import Labels
 from rspnet.search.library import Library
 from rspnet.search.library_map import MapLayout, Method, lay_out
 from rspnet.search.library_tables import FileRow
 from rspnet.search.query import Query, search
-from rspnet.search.search_command import explain_clips, slowness
 from rspnet.search.standing import Standing, Yardstick
 from rspnet.search.ui.decoding import (
     ClipFacts,
