@@ -214,9 +214,10 @@ class Finetuning:
 
     def announce(self, console: Console, *, total_steps: int) -> None:
         """Say what will be done."""
-        engine = self.engine
+        engine, clips = self.engine, self.config.clips
         console.print(
-            f"{self.videos}; {counted(total_steps, 'step')} of {counted(self.config.clips.batch_size, 'clip')}; "
+            f"{self.videos}; {counted(total_steps, 'step')} of {counted(clips.batch_size, 'clip')} of "
+            f"{counted(clips.num_frames, 'frame')} at stride {clips.stride}, {clips.size} pixels; "
             f"{self.model.backbone.name} from {self.config.weights or 'fresh weights'} "
             f"on {engine.device.type}, {engine.precision}, {counted(engine.threads, 'thread')}, "
             f"{counted(self.workers, 'loader worker')}"
