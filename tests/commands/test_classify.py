@@ -156,7 +156,7 @@ def test_a_stopped_run_goes_on_to_the_same_files(
     ("rows", "options", "message"),
     [
         ([("labelled/0.mp4", "a", 0, 2)], [], "one class only (a)"),
-        ([("nowhere.mp4", "a", 0, 2)], ["--background"], "and no video with features is called so"),
+        ([("nowhere.mp4", "a", 0, 2)], ["--background"], "'nowhere.mp4': it has no features, and there is no"),
         ([("labelled/0.mp4", "a", 900, 902)], ["--background"], "starts at 900 s: the video ends at"),
         ([("labelled/0.mp4", "a", 0, 2)], ["--background", "--vectors=[features,features]"], "name each kind once"),
     ],

@@ -278,7 +278,7 @@ def test_unreadable_videos_are_named_and_left_out(
     error = capsys.readouterr().err
     assert f"none of 1 video could be read: see '{tmp_path}/none/skipped.csv'; the first was '{broken}': not a" in error
     assert embed(checkpoint, good, str(tmp_path / "gone.mp4"), "--out", str(tmp_path / "missing")) == 2
-    assert f"video '{tmp_path}/gone.mp4' does not exist" in capsys.readouterr().err
+    assert f"'{tmp_path}/gone.mp4' does not exist: name a video" in capsys.readouterr().err
     assert not (tmp_path / "missing").exists()
 
 

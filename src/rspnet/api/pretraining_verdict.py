@@ -62,7 +62,8 @@ def pretraining_verdict(
         keys = queue.keys[: plan.total_steps * config.data.batch_size].float().cpu()
         lines.append(rank_line(vector_spread(keys), count=len(keys), length=keys.shape[1]))
     videos = shlex.quote(str(config.data.list or config.data.root))
-    library = f"rspnet index {videos} --weights {shlex.quote(config.out)} --out library"
+    out = shlex.quote(config.out)
+    library = f"rspnet index {videos} --weights {out} --out {out}/library"
     return Verdict(lines, [report_command(folder), (library, "make the videos searchable")])
 
 

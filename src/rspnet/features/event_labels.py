@@ -123,7 +123,7 @@ def find_paths(labels: Sequence[Label], known: Mapping[str, str], *, root: Path)
             if len(fits) != 1:
                 why = f"it may be {fits[0]!r} or {fits[1]!r}" if fits else "it has no features: embed it first"
                 if not fits and not as_path(path).exists():
-                    why = f"there is no {path!r}, and no video with features is called so (--root: where paths begin)"
+                    why = f"it has no features, and there is no {path!r} (--root names where the paths begin)"
                 raise RSPNetError(f"label {label.label!r} of {label.path!r}: {why}")
             (path,) = fits
         found.setdefault(path, []).append(label)
