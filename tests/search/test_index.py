@@ -21,6 +21,7 @@ from helpers.extras import need
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
+from rspnet.core import workers
 from rspnet.data.cuts import Cut
 from rspnet.data.synthetic.procedural import plan_clips, render_frames
 from rspnet.search import ClipOf, Hit, Library
@@ -228,6 +229,27 @@ main(["index", {str(videos)!r}, "--out={store}", {f"--weights={material / 'model
     completed = content(run_index(material, videos))
     shutil.rmtree(store)
     assert completed == content(run_index(material, videos))
+
+
+@pytest.mark.slow
+def test_a_run_has_one_pool_and_looks_at_all_file_rows_as_often_for_many_batches_as_for_one(
+    material, videos, monkeypatch
+):
+    """Also the next run, which finds all in its place."""
+    pools, looks = [], []
+    pool, files = workers._Pool, Store.files
+    monkeypatch.setattr(workers, "_Pool", lambda *given: pools.append(given) or pool(*given))
+    monkeypatch.setattr(Store, "files", lambda self: looks.append(self) or files(self))
+    words = ["index", str(videos), f"--weights={material / 'model.ckpt'}", "--num_workers=1", "--precision=fp32"]
+    counts = []
+    for size in (1, 100):
+        monkeypatch.setattr(index_module, "_BATCH_VIDEOS", size)
+        pools.clear()
+        looks.clear()
+        assert main([*words, f"--out={videos.parent / str(size)}"]) == 0
+        counts.append((len(pools), len(looks)))
+    assert counts[0] == counts[1]
+    assert counts[0][0] == 1
 
 
 @pytest.mark.slow
