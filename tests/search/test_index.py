@@ -238,8 +238,17 @@ def test_a_run_has_one_pool_and_looks_at_all_file_rows_as_often_for_many_batches
     """Also the next run, which finds all in its place."""
     pools, looks = [], []
     pool, files = workers._Pool, Store.files
-    monkeypatch.setattr(workers, "_Pool", lambda *given: pools.append(given) or pool(*given))
-    monkeypatch.setattr(Store, "files", lambda self: looks.append(self) or files(self))
+
+    def counted_pool(*given):
+        pools.append(given)
+        return pool(*given)
+
+    def counted_files(store):
+        looks.append(store)
+        return files(store)
+
+    monkeypatch.setattr(workers, "_Pool", counted_pool)
+    monkeypatch.setattr(Store, "files", counted_files)
     words = ["index", str(videos), f"--weights={material / 'model.ckpt'}", "--num_workers=1", "--precision=fp32"]
     counts = []
     for size in (1, 100):
