@@ -67,6 +67,9 @@ def test_unlike_protocols_are_refused_unless_told(tmp_path, hits, capsys):
     assert "a and b were not measured alike: num_clips: a 10, b 3" in capsys.readouterr().err
     assert main(["compare", str(first), str(second), "--allow_unlike"]) == 0
     assert "num_clips: a 10, b 3 |" in capsys.readouterr().out
+    other = write_run(tmp_path / "c", hits[1], num_clips=3, method="probe")  # then all else follows from the method
+    assert main(["compare", str(first), str(other)]) == 2
+    assert "not measured alike: method: a finetune, c probe: make" in capsys.readouterr().err
 
 
 def test_other_videos_are_no_pair(tmp_path, hits, capsys):

@@ -176,10 +176,13 @@ def differing(first: Result, other: Result) -> list[str]:
     """In which entries of the protocol two results differ, as `name: first A, other B`; nothing is known of others'."""
     if first.foreign is not None or other.foreign is not None:
         return []
+    keys = sorted({*first.protocol, *other.protocol})
+    unlike = [key for key in keys if first.protocol.get(key) != other.protocol.get(key)]
+    if "method" in unlike:  # of another command: what else differs follows from that
+        unlike = ["method"]
     return [
         f"{key}: {first.name} {first.protocol.get(key, 'unset')}, {other.name} {other.protocol.get(key, 'unset')}"
-        for key in sorted({*first.protocol, *other.protocol})
-        if first.protocol.get(key) != other.protocol.get(key)
+        for key in unlike
     ]
 
 

@@ -139,6 +139,8 @@ def _left_out(counts: Iterable[int]) -> list[str]:
 def _verdict(config: ProbeConfig, results: Mapping[str, Any], predictions: Predictions, folder: Path) -> Verdict:
     count = {"classes": len(predictions.class_names), "videos": len(predictions.records)}
     lines = [score_line("linear classifier, top-1", results["scores"]["linear_top1"], **count)]
+    if config.random_init:
+        return Verdict(lines, [report_command(folder)])
     control = f"rspnet probe {shlex.quote(str(config.data.list or config.data.root))} --random_init"
     control += f" --weights {shlex.quote(config.weights)} --out {shlex.quote(config.out + '-random')}"
     return Verdict(lines, [report_command(folder), (control, "what an untrained network reaches")])

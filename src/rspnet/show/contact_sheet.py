@@ -87,7 +87,7 @@ def contact_sheet(path: Path, rows: Sequence[SheetRow], *, title: str = "", dpi:
     left = _GAP_INCHES / width
     bold: dict[str, Any] = {"fontsize": 13, "fontweight": "bold", "color": _INK, "va": "center"}
     figure.text(left, 1 - 0.30 / height, utf8(title), parse_math=False, **bold)  # a file's name may hold a dollar
-    note = "dark picture = motion trace, from early (violet) to late (yellow)   ·   frame: "
+    note = "dark picture = motion trace, from early (violet) to late (yellow)"
     figure.text(left, 0.14 / height, note + _legend(rows), fontsize=7.5, color=_GREY, va="center")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")  # PNG is drawn by Agg; no pyplot, no global state
@@ -181,11 +181,11 @@ def _verdict(same: Sequence[bool]) -> str:
 def _legend(rows: Sequence[SheetRow]) -> str:
     num_labels = max(len(row.query.labels) if row.query else 0 for row in rows)
     if num_labels == 0:
-        return "grey, no labels"
+        return ""
     if num_labels == 1:
-        return "green = the query's label, red = another"
+        return "   ·   frame: green = the query's label, red = another"
     which = "all labels" if all(row.counted is None for row in rows) else "all words in colour"
-    return f"green = {which} are the query's, amber = some, red = none"
+    return f"   ·   frame: green = {which} are the query's, amber = some, red = none"
 
 
 def _frames_of(clip: SheetClip) -> NDArray[np.uint8]:
