@@ -21,7 +21,7 @@ _COLOURS = (
     "#cc6677", "#882255", "#aa4499", "#e69f00", "#0072b2", "#d55e00",
 )  # fmt: skip
 _REST = "#b8bcc2"
-_TAIL = 12
+_TAIL = 9
 """Last letters of a name that always show: there it says which of its kind it is."""
 MOST_POINTS = 5_000
 
@@ -63,6 +63,12 @@ def cut(name: str) -> str:
     )
 
 
+def file_and_folder(name: str) -> str:
+    """A video's name: the file, and below it the folder; each has a line of its own, so that less is cut."""
+    folder, file = Path(name).parent.as_posix(), Path(name).name
+    return cut(file) + ("" if folder == "." else f"<small>{cut(folder)}</small>")
+
+
 def seconds(value: float) -> str:
     """A time in a video: 3.2 s, or 2:03.2 from a minute on."""
     return f"{value:.1f} s" if value < 60 else f"{int(value // 60)}:{value % 60:04.1f}"
@@ -86,7 +92,7 @@ def shelf(names: Sequence[str], posters: Sequence[str]) -> str:
     """Videos of the library as pictures, each a button that searches with it."""
     items = [
         f"<li><button type='button' data-do='open' data-name='{escape(name)}'>"
-        f"<img src='preview/{poster}' alt='' loading='lazy'>{cut(name)}</button></li>"
+        f"<img src='preview/{poster}' alt='' loading='lazy'><span>{file_and_folder(name)}</span></button></li>"
         for name, poster in zip(names, posters, strict=True)
     ]
     return "".join(items)
@@ -108,8 +114,7 @@ def hit_cards(cards: Sequence[Card]) -> str:
 def _card(rank: int, card: Card) -> str:
     hit, name = card.hit, card.name
     left, width = (100 * part / max(card.duration_s, 1e-6) for part in (hit.start_s, hit.end_s - hit.start_s))
-    folder, file = Path(name).parent.as_posix(), Path(name).name
-    where = "" if folder == "." else f"<small>{cut(folder)}</small>"
+    file = Path(name).name
     buttons = [
         _button("use", rank, "Search", f"Search with this part of {file}"),
         _button("like", rank, "+", f"Search for what is like {file}, too"),
@@ -129,7 +134,7 @@ def _card(rank: int, card: Card) -> str:
         f"data-path='{escape(hit.path)}' data-start='{hit.start_s:.3f}' data-end='{hit.end_s:.3f}'>"
         f"{_video(card.preview, f'hit {rank + 1}, {file}')}"
         f"<div class='place' title='where in the video'><i style='left:{left:.1f}%;width:{width:.1f}%'></i></div>"
-        f"<div class='name'><b>{rank + 1}</b><span>{cut(file)}{where}</span></div>"
+        f"<div class='name'><b>{rank + 1}</b><span>{file_and_folder(name)}</span></div>"
         f"<p class='time'>{seconds(hit.start_s)} to {seconds(hit.end_s)} of {seconds(card.duration_s)}</p>"
         f"{scores}<div class='mark'></div><div class='do'>{''.join(buttons)}</div>"
         f"<div class='do file'>{opened}{_button('copy', rank, 'Copy path', f'Copy the path of {file}')}</div></li>"

@@ -64,8 +64,8 @@ def classes_panel(
         "</button><button type='button' data-do='retract' title='Take the last step back (key U)'>Undo</button></div>"
         f"<p role='status'>{escape(note)}</p><p class='files'>{links}{' · ' if links else ''}"
         "<label tabindex='0'>import<input type='file' accept='.csv,.tsv' aria-label='Import labels: CSV, or "
-        "aggregated events of BORIS'></label></p><p class='keys'>Point at a hit, or Tab to it: 1 to 9 marks it, arrows "
-        "go on, U undoes, T trains.</p></section>"
+        "aggregated events of BORIS'></label></p><p class='keys'>Press a number below a hit. By keys: Tab, then 1 to 9 "
+        "marks it, arrows go on, U undoes, T trains.</p></section>"
     )
 
 
