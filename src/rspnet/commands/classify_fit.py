@@ -106,7 +106,7 @@ def _show(results: dict[str, Any], fitted: Fitted, folder: Path) -> None:
         print_note(console, note)
     if not results["segments"]:
         why = "label parts of videos and add --background" if BACKGROUND not in fitted.names else "label more moments"
-        print_note(console, f"how events are made was not chosen on the labels (half, no gaps closed): {why}")
+        print_note(console, f"an event starts and ends at a probability of 0.5; to choose this by the labels, {why}")
     console.print(f"classifier: {folder / CLASSIFIER}")
     run = f"rspnet classify run {shlex.quote(str(folder))} VIDEOS --out timeline"
     Verdict((), [(run, "find these moments in other videos")]).print_to(console)
