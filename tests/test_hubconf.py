@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.narrow import NARROW
+from helpers.networks import NAMES
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.models.exported import FeatureNet
-from rspnet.models.registry import backbone_names
 from rspnet.pretext.rspnet import RSPNet
 
 ROOT = str(Path(__file__).resolve().parents[1])
@@ -23,7 +22,7 @@ def test_entries() -> None:
     names = runpy.run_path(f"{ROOT}/hubconf.py")
     entries = {name: value for name, value in names.items() if callable(value) and name[0] != "_"}
     assert set(entries) == {"backbone", "exported", "pretrained"}
-    assert all(name in entries["backbone"].__doc__ for name in backbone_names() if name != NARROW)
+    assert all(name in entries["backbone"].__doc__ for name in NAMES)
     network = torch.hub.load(ROOT, "backbone", "r3d_10_slim", input="difference", source="local")
     assert (network.name, network.input) == ("r3d_10_slim", "difference")
 

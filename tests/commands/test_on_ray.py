@@ -97,7 +97,7 @@ def test_index_makes_the_same_library(
     assert main([*words, "--on=ray", "--num_gpus=0"]) == 0
     assert "5 videos, " in capsys.readouterr().err
     assert main(words) == 0
-    assert "1 video, 6 unchanged" in capsys.readouterr().err
+    assert "1 video, 5 unchanged, 0 removed, 1 skipped" in capsys.readouterr().err
 
 
 def test_a_video_that_ends_its_decoder_costs_one_task(

@@ -197,7 +197,7 @@ def test_the_command_line_says_so_in_one_line(forbidden: Path, capsys: pytest.Ca
     with nobody():
         assert main(["doctor", str(forbidden / "closed" / "inside"), "--out", str(forbidden / "out")]) == 2
     assert capsys.readouterr().err.splitlines() == [
-        f"rspnet: error: cannot read {str(forbidden / 'closed' / 'inside')!r}: Permission denied"
+        f"rspnet: error: cannot read folder {str(forbidden / 'closed' / 'inside')!r}: Permission denied"
     ]
 
 

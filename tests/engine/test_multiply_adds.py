@@ -6,11 +6,12 @@ import copy
 
 import pytest
 import torch
+from helpers.networks import NAMES
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from rspnet.engine.multiply_adds import multiply_adds
-from rspnet.models.registry import backbone_names, create_backbone
+from rspnet.models.registry import create_backbone
 
 
 def counted_by_torch(module: nn.Module, clip_shape: tuple[int, ...]) -> int:
@@ -20,7 +21,7 @@ def counted_by_torch(module: nn.Module, clip_shape: tuple[int, ...]) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-@pytest.mark.parametrize("name", backbone_names())
+@pytest.mark.parametrize("name", NAMES)
 def test_of_every_backbone(name: str) -> None:
     with torch.device("meta"):
         network = create_backbone(name)

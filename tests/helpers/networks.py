@@ -1,6 +1,7 @@
 """Short backbones, for tests of what is done to blocks, whatever their number."""
 
 import pytest
+from helpers.narrow import NARROW
 from torch import nn
 
 from rspnet.models import s3dg
@@ -8,7 +9,9 @@ from rspnet.models.backbone import Backbone
 from rspnet.models.registry import backbone_names, create_backbone
 
 _BUILT_ALIKE = {"r3d_18": "r3d_10_slim", "r3d_34": "r3d_10_slim"}
-DISTINCT = [name for name in backbone_names() if name not in _BUILT_ALIKE]
+NAMES = [name for name in backbone_names() if name != NARROW]
+"""The networks of the package."""
+DISTINCT = [name for name in NAMES if name not in _BUILT_ALIKE]
 """Networks whose blocks differ: the others have those of `r3d_10_slim`, wider and more of them."""
 
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from helpers.networks import DISTINCT, short_backbone
+from helpers.networks import DISTINCT, NAMES, short_backbone
 from torch import Tensor, nn
 
 from rspnet.engine.runtime import has_native_bf16
 from rspnet.models.conv import Conv3d
-from rspnet.models.registry import backbone_names, create_backbone
+from rspnet.models.registry import create_backbone
 
 LIMIT = 0.05
 EMULATED = not has_native_bf16(torch.device("cpu"))
@@ -26,7 +26,7 @@ LONG = pytest.mark.skipif(EMULATED, reason="this processor has no bf16 kernels: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_frames", [4, *(pytest.param(number, marks=LONG) for number in (8, 16, 32))])
-@pytest.mark.parametrize("name", DISTINCT if EMULATED else backbone_names())
+@pytest.mark.parametrize("name", DISTINCT if EMULATED else NAMES)
 def test_every_parameter(name: str, num_frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     backbone = short_backbone(name, monkeypatch) if EMULATED else create_backbone(name)

@@ -4,14 +4,13 @@ from typing import get_args
 
 import pytest
 import torch
+from helpers.networks import NAMES
 
 from rspnet.core.errors import ConfigError
 from rspnet.models.backbone import moving_colours
 from rspnet.models.heads import create_encoder, create_head
 from rspnet.models.kinds import InputKind
-from rspnet.models.registry import backbone_names, create_backbone
-
-NAMES = backbone_names()
+from rspnet.models.registry import create_backbone
 
 
 def test_names() -> None:

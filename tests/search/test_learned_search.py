@@ -29,7 +29,7 @@ Label = Callable[[ProceduralRecord], object]
 def videos(tmp_path_factory) -> Path:
     """A folder with the training and the held-out videos."""
     root = tmp_path_factory.mktemp("learned") / "videos"
-    write_set(root, plan_clips(num_videos=3 * QUERIES, seed=3, num_frames=64, size=96, test_fraction=1 / 3))
+    write_set(root, plan_clips(num_videos=3 * QUERIES, seed=3, num_frames=64, size=64, test_fraction=1 / 3))
     return root
 
 

@@ -384,7 +384,7 @@ def test_studies_that_make_no_sense_are_refused(
 
 def test_the_command_line_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", "claims"]) == 2
-    assert "name the folder of the labelled videos: rspnet study NAME DATASET" in capsys.readouterr().err
+    assert "name the folder of the labelled videos: rspnet study claims DATASET" in capsys.readouterr().err
     assert main(["study", "none", "x"]) == 2
     assert "one of" in capsys.readouterr().err
     assert main(["study", "none.yaml", "x"]) == 2
