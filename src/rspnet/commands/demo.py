@@ -130,6 +130,7 @@ def measure(model: RSPNet, records: Sequence[ActRecord], settings: PretrainConfi
     """
     test, train = split_records(records, "test"), split_records(records, "train")
     embedder = Embedder(model, num_clips=CLIPS_PER_VIDEO)
+    embedder.share_cores(None)
     seen = Seen(*(space_vectors(embedder, as_videos(part)) for part in (test, train)))
     accuracy = speed_accuracy(
         model, as_videos(test), played=settings.data.played, rounds=SPEED_ROUNDS, seed=settings.seed
@@ -166,6 +167,7 @@ def film_rows(model: RSPNet, folder: Path) -> list[SheetRow]:
     if not queries or len(others) < SHEET_HITS:
         return []
     embedder = Embedder(model, num_clips=CLIPS_PER_VIDEO)
+    embedder.share_cores(None)
     asked, offered = (
         space_vectors(embedder, [VideoRecord(film, film.name) for film in part]).motion
         for part in (queries[:1], others)

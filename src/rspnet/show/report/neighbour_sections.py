@@ -59,6 +59,7 @@ def neighbour_sections(
     titles = ("Nearest neighbours", "Where they are alike")
     try:
         embedder = Embedder(require_heads(model, task="report"), num_clips=CLIPS_PER_VIDEO, device=device)  # type: ignore[arg-type]
+        embedder.share_cores(None)
         asked, offered = (embedded(embedder, items) for items in (spread(queries, _QUERIES), gallery))
         ranked = {head: ranked_others(asked, offered, head) for head in HEADS}
         sheets = [NeighbourRows(HEADS[head], _rows(asked, offered, hits)) for head, hits in ranked.items()]
