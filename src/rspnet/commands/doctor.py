@@ -43,8 +43,8 @@ def doctor(config: DoctorConfig) -> int:
         if config.videos is None:
             return 0
     assert config.videos is not None
-    records = _records(config.videos, config.root)
-    others = [] if config.against is None else _records(config.against, config.root)
+    records = read_source(config.videos, config.root)
+    others = [] if config.against is None else read_source(config.against, config.root)
     folder = open_run_folder(config.out, config, command="doctor")
     workers = config.num_workers or available_cores()
     inspector = _inspector(config, records, workers)
@@ -82,7 +82,7 @@ def _inspector(config: DoctorConfig, records: Sequence[VideoRecord], workers: in
         frames = 16 if config.num_frames is None else config.num_frames
         return Inspector(num_frames=frames, speeds=speeds, fps=config.fps)
     choice = choice_for(records, device=pick_device("auto").type, workers=workers)
-    PlainConsole(stderr=True).print(f"clip, as rspnet pretrain chooses it: {choice.reasons['clip']}", highlight=False)
+    PlainConsole(stderr=True).print(f"clip, as rspnet pretrain chooses it: {choice.reasons['clip']}")
     data = {"speeds": [2], "base_speed": 1} | choice.options()["data"]
     return Inspector(data["num_frames"], tuple(data["speeds"]), base_speed=data["base_speed"])
 
@@ -95,10 +95,6 @@ def _what_next(config: DoctorConfig, some_unusable: bool) -> Verdict:
         return Verdict((), [(usable, "a list of the usable videos, to train on"), pretrain])
     index = [] if config.write_list else [(f"rspnet index {videos} --out library", "make the videos searchable")]
     return Verdict((), [pretrain, *index])
-
-
-def _records(videos: str, root: str | None) -> list[VideoRecord]:
-    return read_source(videos, root)
 
 
 def _unlistable(report: Report) -> Report:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import inspect
 import keyword
 import os
@@ -21,6 +20,7 @@ from rspnet.config.rules import METHOD, ByPlace
 from rspnet.config.words import in_form
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import at_home, refuse_address
+from rspnet.core.names import did_you_mean
 from rspnet.recipes import recipe_names, recipe_path
 
 if TYPE_CHECKING:
@@ -267,8 +267,8 @@ def _near(message: str, parser: ArgumentParser) -> str:
     unknown = re.search(r"[Uu]nrecognized arguments: (--[\w.]+)", message)
     if unknown is None:
         return ""
-    near = difflib.get_close_matches(unknown[1], parser._option_string_actions, n=1, cutoff=0.75)
-    return f": did you mean {near[0]}?" if near else ""
+    meant = did_you_mean(unknown[1], parser._option_string_actions)
+    return f": {meant}" if meant else ""
 
 
 def refuse_addresses(parsed: Any) -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from rspnet.config.rules import DEFAULT_OUT, METHOD, ByPlace, named_out, require
 from rspnet.config.training import EngineConfig, OptimConfig
 from rspnet.core.counts import counted
-from rspnet.core.files import LISTS
+from rspnet.core.files import is_list
 from rspnet.data.clip_tasks import Speeds
 from rspnet.pretext.method import PretextMethod
 from rspnet.pretext.rspnet_method import RSPNetMethod
@@ -86,7 +86,7 @@ class PretrainConfig:
     BY_PLACE: ClassVar[ByPlace] = ByPlace(
         "videos",
         "Folder of videos, searched recursively, or a list of them (.csv, .txt): as --data.root or --data.list.",
-        lambda videos: "data.list" if videos.lower().endswith(LISTS) else "data.root",
+        lambda videos: "data.list" if is_list(videos) else "data.root",
     )
 
     UNDECIDED: ClassVar[tuple[str, ...]] = (

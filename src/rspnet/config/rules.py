@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from rspnet.core.errors import ConfigError
-from rspnet.core.files import LISTS
+from rspnet.core.files import is_list
 from rspnet.models.registry import backbone_names
 from rspnet.weights import DEFAULT
 
@@ -58,7 +58,7 @@ def named_out(out: str, command: str, videos: str | None) -> str:
     if out != DEFAULT_OUT.format(command):
         return out
     path = Path(videos or "videos").resolve()
-    return out.replace("NAME", path.stem if path.suffix.lower() in LISTS else path.name)
+    return out.replace("NAME", path.stem if is_list(path) else path.name)
 
 
 def positional(text: str, **options: Any) -> Any:

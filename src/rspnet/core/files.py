@@ -21,8 +21,7 @@ from rspnet.core.heartbeat import alive
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _HASHED_BYTES = 2**20
 _NAMED = 40
-LISTS = (".csv", ".txt")
-"""Endings of files that list videos."""
+_LISTS = (".csv", ".txt")
 _writings = itertools.count()
 
 
@@ -51,6 +50,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def is_list(path: str | os.PathLike[str]) -> bool:
+    """Whether a path ends like a list of videos."""
+    return os.fspath(path).lower().endswith(_LISTS)
 
 
 def refuse_address(option: str, path: str) -> None:

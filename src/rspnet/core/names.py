@@ -6,8 +6,13 @@ import difflib
 from collections.abc import Iterable
 
 
+def did_you_mean(name: str, names: Iterable[str], *, cutoff: float = 0.75) -> str:
+    """The name that was meant, where one is at least so near (0 to 1); "" where none is."""
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)
+    return f"did you mean {near[0]}?" if near else ""
+
+
 def known_names(name: str, names: Iterable[str]) -> str:
     """The name that was meant, where one is near, or all there are."""
     known = list(names)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    return f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
+    return did_you_mean(name, known) or f"one of {', '.join(known)}"

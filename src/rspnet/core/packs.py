@@ -29,7 +29,7 @@ from rspnet.core.urls import UrlPath, as_path
 
 SCHEME = "pack"
 INDEX = "index.parquet"
-LISTS = (".csv", ".txt", ".json")
+_ANNOTATIONS = (".csv", ".txt", ".json")
 """Endings of annotation files."""
 SCHEMA = pa.schema(
     [
@@ -81,7 +81,9 @@ def taken_apart(url: str) -> tuple[Path, str, Place | None]:
 
 def lists_below(folder: Path) -> list[str]:
     """The names of all annotation lists below a folder, relative to it; hidden files and folders are not looked at."""
-    found = (path.relative_to(folder) for suffix in LISTS for path in folder.rglob(f"*{suffix}") if path.is_file())
+    found = (
+        path.relative_to(folder) for suffix in _ANNOTATIONS for path in folder.rglob(f"*{suffix}") if path.is_file()
+    )
     return sorted(name.as_posix() for name in found if not any(part.startswith(".") for part in name.parts))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rspnet.core import storage
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
-from rspnet.core.files import LISTS, real_paths
+from rspnet.core.files import is_list, real_paths
 from rspnet.core.packs import packed, unpacked
 from rspnet.core.urls import UrlPath, as_path, below
 from rspnet.data.class_numbers import class_numbers
@@ -78,11 +78,6 @@ def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
     if not names:
         raise RSPNetError(f"folder {str(folder)!r} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))})")
     return [VideoRecord(folder / name, name) for name in names]
-
-
-def is_list(path: str | os.PathLike[str]) -> bool:
-    """Whether a path ends like a list of videos."""
-    return os.fspath(path).lower().endswith(LISTS)
 
 
 def read_source(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> list[VideoRecord]:

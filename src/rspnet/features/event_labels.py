@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rspnet.core.errors import RSPNetError
+from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.core.urls import as_path
 from rspnet.data.class_numbers import class_numbers
 
@@ -55,8 +55,7 @@ def read_labels(file: Path) -> list[Label]:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        why = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise RSPNetError(f"cannot read labels {str(file)!r}: {why}") from error
+        raise RSPNetError(f"cannot read labels {str(file)!r}: {reason_of(error)}") from error
     if not lines:
         raise RSPNetError(f"labels {str(file)!r}: the file is empty")
     reader = csv.reader(lines, delimiter="\t" if "\t" in lines[0] else ",")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import pickle
 import re
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from rspnet.core.checkpoint_format import FORMAT, has_right_seal, upgrade
 from rspnet.core.counts import counted
 from rspnet.core.errors import CheckpointError
+from rspnet.core.names import did_you_mean
 from rspnet.core.noted_hash import fits_noted_hash
 from rspnet.weights import shipped_names
 
@@ -108,8 +108,8 @@ def read_weights_file(path: str | os.PathLike[str], *, mapped: bool = True) -> d
         why = "no such file"
         if file.is_dir():
             why = "a folder; name the checkpoint in it, such as last.ckpt"
-        elif near := difflib.get_close_matches(os.fspath(path), shipped_names(), n=1):
-            why += f"; did you mean {near[0]}?"
+        elif meant := did_you_mean(os.fspath(path), shipped_names(), cutoff=0.6):
+            why += f"; {meant}"
         raise CheckpointError(f"cannot read weights {str(file)!r}: {why}")
     try:
         # Only the zip format (torch >= 1.6) can be mapped.

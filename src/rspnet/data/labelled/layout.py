@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rspnet.core.counts import counted
-from rspnet.core.errors import RSPNetError
-from rspnet.data.annotations import VideoRecord, is_list
+from rspnet.core.errors import RSPNetError, reason_of
+from rspnet.core.files import is_list
+from rspnet.data.annotations import VideoRecord
 from rspnet.video.reader import VIDEO_SUFFIXES
 
 Split = Literal["train", "val", "test"]
@@ -90,8 +91,7 @@ def _text(file: Path, holds: str) -> str:
     except FileNotFoundError as error:
         raise RSPNetError(f"annotation file {str(file)!r} is missing: expected {holds}") from error
     except (OSError, UnicodeDecodeError) as error:
-        why = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
-        raise RSPNetError(f"cannot read annotation file {str(file)!r}: {why}; expected {holds}") from error
+        raise RSPNetError(f"cannot read annotation file {str(file)!r}: {reason_of(error)}; expected {holds}") from error
 
 
 def require_root(root: Path) -> None:
