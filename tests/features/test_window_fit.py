@@ -9,7 +9,7 @@ import pytest
 from helpers.extras import need
 
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.features import window_fit
+from rspnet.features import linear_maps, window_fit
 from rspnet.features.event_labels import BACKGROUND, Label
 from rspnet.features.linear_maps import LinearMaps
 from rspnet.features.store import Stamp
@@ -145,12 +145,14 @@ def test_too_few_classes_or_windows_are_refused():
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("at_once", [linear_maps._MOST_AT_ONCE, 0])
 @pytest.mark.parametrize(("classes", "numbers"), [(2, 5), (3, 5), (3, 50)])  # by vectors, and by their products
-def test_linear_maps_are_those_of_scikit_learns_pipeline(exclusive, classes, numbers):
-    """Of all rows and of parts of them at once; a part may have one class only, or none of one."""
+def test_linear_maps_are_those_of_scikit_learns_pipeline(monkeypatch, exclusive, at_once, classes, numbers):
+    """Of all rows and of parts of them, at once or in turn; a part may have one class only, or none of one."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
+    monkeypatch.setattr(linear_maps, "_MOST_AT_ONCE", at_once)
     rng = np.random.default_rng(classes)
     x = rng.standard_normal((60, numbers)) * rng.uniform(0.1, 10, numbers) + 4
     labels = rng.integers(0, classes, 60)

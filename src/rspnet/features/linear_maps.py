@@ -23,6 +23,8 @@ _SURE = 10.0
 _BIAS = 0.05
 """The bias is a number of every row whose square is this share of the row's: it decides how fast the fit ends only."""
 _MOST_STEPS, _LINE_STEPS, _TINY = 500, 2, 1e-30
+_MOST_AT_ONCE = 50_000_000
+"""Maps are fitted together up to so many logits (0.2 GB, of which a fit holds about 20 times as much)."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class Fits:
     def parts(self) -> tuple[_Singles, _Singles, _Singles]:
         """In the order above."""
         return self.dual, self.logits, self.bias
+
+    def map(self, number: int) -> Fits:
+        """One of the maps."""
+        return Fits(*(part[..., number : number + 1, :] for part in self.parts()))
 
 
 class LinearMaps:
@@ -72,6 +78,10 @@ class LinearMaps:
             start: fits to begin with.
             tolerance: the fit ends where the gradient of the mean loss has this length.
         """
+        if len(rows) > 1 and rows.size * self._loss.holds.shape[1] > _MOST_AT_ONCE:
+            starts = [None if start is None else start.map(number) for number in range(len(rows))]
+            found = [self.fit(strength, rows[k : k + 1], start=starts[k], tolerance=tolerance) for k in range(len(rows))]
+            return Fits(*(np.concatenate(parts, axis=-2) for parts in zip(*(f.parts() for f in found), strict=True)))
         exclusive = self._loss.exclusive
         known = rows.astype(np.int64) @ self._loss.holds
         count = rows.sum(axis=1, keepdims=True)
