@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -60,6 +61,18 @@ def test_help_and_errors_of_options_import_nothing_heavy() -> None:
     command = [sys.executable, "-c", code, repr(_SAID_AT_ONCE)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert shown.splitlines() == [f"{words} []" for words in _SAID_AT_ONCE]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to count threads")
+def test_products_of_numpy_leave_no_thread_awake() -> None:
+    code = (
+        "import os\nfrom rspnet.cli import main\nmain(['--version'])\nimport numpy as np\n"
+        "np.ones((700, 700)) @ np.ones((700, 700))\nprint(len(os.listdir('/proc/self/task')))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert shown.splitlines()[-1] == "1"
 
 
 @pytest.mark.parametrize(

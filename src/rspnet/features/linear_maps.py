@@ -80,7 +80,9 @@ class LinearMaps:
         """
         if len(rows) > 1 and rows.size * self._loss.holds.shape[1] > _MOST_AT_ONCE:
             starts = [None if start is None else start.map(number) for number in range(len(rows))]
-            found = [self.fit(strength, rows[k : k + 1], start=starts[k], tolerance=tolerance) for k in range(len(rows))]
+            found = [
+                self.fit(strength, rows[k : k + 1], start=starts[k], tolerance=tolerance) for k in range(len(rows))
+            ]
             return Fits(*(np.concatenate(parts, axis=-2) for parts in zip(*(f.parts() for f in found), strict=True)))
         exclusive = self._loss.exclusive
         known = rows.astype(np.int64) @ self._loss.holds

@@ -6,6 +6,7 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from rspnet.core.rng import numpy_rng
@@ -86,11 +87,14 @@ def shortened(vectors: Vectors) -> Vectors:
 
     Cosines of the products are those of the vectors, plus an error of about 1 / sqrt(512) (Achlioptas 2003): a library
     takes a quarter of the space and a search a quarter of the time.
+
+    NOTE: by torch, which is told how many threads it has: after a product of NumPy the threads of its BLAS wait awake.
     """
     length = vectors.shape[1]
     if length <= _LONGEST:
         return vectors
-    return np.asarray(vectors @ _signs(length) / np.sqrt(_LONGEST), np.float32)
+    products = torch.from_numpy(np.asarray(vectors, np.float64)) @ torch.from_numpy(_signs(length))
+    return np.asarray(products.numpy() / np.sqrt(_LONGEST), np.float32)
 
 
 @cache
