@@ -393,7 +393,7 @@ def test_a_film_is_opened_once_and_stored_as_it_comes(material, videos, monkeypa
     monkeypatch.setattr(VideoReader, "__init__", counted)
     monkeypatch.setattr(Store, "replace", noted)
     monkeypatch.setattr(index_module, "_BATCH_WINDOWS", 16)
-    monkeypatch.setattr(index_module, "_MERGED_BATCHES", 2)
+    monkeypatch.setattr(index_module, "_FEWEST_MERGED", 2)
     store = run_index(material, film_only(videos), "--hop_s=0.25")
     assert opened == ["long.mp4"]
     assert written == [(0, 16), (0, 16), (1, len(store) - 32)]

@@ -43,8 +43,12 @@ from rspnet.video.reader import VideoReader
 
 _BATCH_VIDEOS, _BATCH_WINDOWS = 64, 512
 """Videos or windows after which a batch is written, also in the middle of a video: what a kill costs at most."""
-_MERGED_BATCHES = 256
-"""Batches after which small pieces on disk are merged: what a batch writes grows with their number."""
+_FEWEST_MERGED, _MOST_MERGED = 256, 2048
+"""Batches after which small pieces on disk are merged: half of those written so far, between these bounds.
+
+What a batch writes grows with the number of pieces; what a merge writes, with all that it merges (LanceDB: up to a
+million rows), so that merging every 256 batches writes a library of a million windows 30 times.
+"""
 
 
 @dataclass(frozen=True)
@@ -302,7 +306,7 @@ class _Writer:
         self._stale = {*plan.old, *plan.stored}
         self._files: list[FileRow] = []
         self._clips: list[ClipRows] = []
-        self._windows, self._touched, self._batches = 0, 0, 0
+        self._windows, self._touched, self._batches, self._merged = 0, 0, 0, 0
         self._row = FileRow("", "", 0, 0, 0.0, 0, "")
         self._facts: IndexedVideo | None = None
         self.unchanged: list[FileRow] = []
@@ -366,8 +370,9 @@ class _Writer:
         if rank() == 0 and batch:
             self._store.replace(self._files, self._clips, stale=self._stale & batch)
             self._batches += 1
-            if self._batches % _MERGED_BATCHES == 0:
+            if self._batches - self._merged >= min(max(_FEWEST_MERGED, self._batches // 2), _MOST_MERGED):
                 self._store.merge_pieces()
+                self._merged = self._batches
         self._stale -= batch
         if rank() == 0:
             self._store.touch(self.unchanged[self._touched :])

@@ -42,7 +42,7 @@ class About:
     clip: ClipSettings
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileRow:
     """A video of the library; `reason` says why it (or a part of it) could not be read, and is empty otherwise."""
 
