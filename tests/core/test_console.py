@@ -11,6 +11,7 @@ import pytest
 from rich.table import Table
 
 import rspnet
+from rspnet.core import progress
 from rspnet.core.console import PlainConsole
 from rspnet.core.progress import print_note
 
@@ -93,3 +94,18 @@ def test_streams_that_the_shell_closed_are_no_files_of_ours(tmp_path: Path) -> N
     words = [sys.executable, "-c", CLOSED, str(tmp_path / "file")]
     subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *words], check=True)
     assert (tmp_path / "file").read_text() == "0"
+
+
+@pytest.mark.parametrize(
+    ("total", "share", "wanted"),
+    [
+        (250_000, 125_000.0, "125,000/250,000 videos, eta"),
+        (2, 0.4, "0.4/2 videos, eta"),
+        (2, 0.0, "0/2 videos, eta ...\n"),
+    ],
+)
+def test_progress_in_a_log_counts_in_whole_words(monkeypatch, capsys, total, share, wanted):
+    """Large numbers as such, parts of a few long videos, and nothing done yet."""
+    monkeypatch.setattr(progress, "_HEARTBEAT_SECONDS", 0.0)
+    assert list(progress.track("ab", total=total, what="videos", share=lambda _: share)) == ["a", "b"]
+    assert capsys.readouterr().err.startswith(wanted)

@@ -42,8 +42,9 @@ def track(
             progress.update(task, completed=done)
             if progress.disable and perf_counter() - told > _HEARTBEAT_SECONDS:
                 told = perf_counter()
-                left = (told - started) / done * (total - done)
-                console.print(f"{done:.4g}/{total} {what}, eta {left / 60:.1f} min")
+                left = f"{(told - started) / done * (total - done) / 60:.1f} min" if done else "..."
+                shown = f"{done:.1f}" if total < 100 and done % 1 else f"{done:,.0f}"
+                console.print(f"{shown}/{total:,} {what}, eta {left}")
 
 
 def print_note(console: Console, text: str) -> None:
