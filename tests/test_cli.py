@@ -269,9 +269,11 @@ def test_recipes_lists_and_prints(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_readers_begin_before_the_command_imports(
-    words: list[str], early: bool, monkeypatch: pytest.MonkeyPatch
+    words: list[str], early: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But not where nothing, or no process of this machine, will read."""
+    (tmp_path / "videos").mkdir()
+    monkeypatch.chdir(tmp_path)
     began: list[str] = []
 
     def no_command(name: str) -> object:

@@ -22,6 +22,7 @@ from rspnet.core.streams import (
     print_any_name,
     silence,
 )
+from rspnet.first_look import look_first
 
 
 class Command(NamedTuple):
@@ -224,6 +225,7 @@ def _run(words: Sequence[str]) -> int:
         words = import_plugins(words)
         command, rest = split_command(words)
         config = parse(command, rest)
+        look_first(command, config)
         _start_readers(command, config)
         config = choose_the_rest(command, rest, config)
         return int(resolve(COMMANDS[command].task)(config) or 0)

@@ -9,8 +9,8 @@ import torch
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
+from rspnet.core.weights_files import weights_file
 from rspnet.models.exported import save_exported
-from rspnet.pretext.opening import weights_file
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.classifiers import open_classifier, read_backbone
 

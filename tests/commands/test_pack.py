@@ -19,11 +19,12 @@ from helpers.clips_on_disk import TINY, TINY_FINETUNE, write_labelled_videos
 from rspnet.cli import main
 from rspnet.core.errors import DecodeError
 from rspnet.core.packs import INDEX, SCHEMA, folder_url, taken_apart
+from rspnet.core.run_files import LAST
 from rspnet.core.urls import UrlPath, as_path
 from rspnet.data import packing
 from rspnet.data.annotations import read_folder, read_list
 from rspnet.data.packing import member_names
-from rspnet.engine.checkpoint import LAST, load_checkpoint
+from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.video.reader import open_video
 
 

@@ -13,7 +13,8 @@ from helpers.stopping import stop_after
 
 from rspnet.cli import main, parse
 from rspnet.core.errors import ConfigError
-from rspnet.engine.checkpoint import LAST, load_checkpoint
+from rspnet.core.run_files import LAST
+from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.engine.curves import METRICS, read_curves
 from rspnet.features.read import read_features
 from rspnet.models import registry

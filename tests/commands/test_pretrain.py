@@ -21,8 +21,9 @@ from helpers.stopping import stop_after
 from rspnet.api import pretraining as pretraining_module
 from rspnet.api.pretraining_verdict import hold_out
 from rspnet.cli import main, parse
+from rspnet.core.run_files import LAST
 from rspnet.data.annotations import VideoRecord, find_videos
-from rspnet.engine.checkpoint import LAST, load_checkpoint
+from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.engine.curves import METRICS, read_curves
 
 

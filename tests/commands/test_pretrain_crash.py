@@ -10,8 +10,9 @@ from helpers.clips_on_disk import TINY, write_videos
 from helpers.crashing import CrashingPairs
 
 from rspnet.cli import main
+from rspnet.core.run_files import LAST
 from rspnet.data import reading
-from rspnet.engine.checkpoint import LAST, load_checkpoint
+from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.runs import pretraining_data
 
 

@@ -12,7 +12,7 @@ from helpers.stopping import stop_after
 from helpers.tiny_model import save_method_checkpoint
 
 from rspnet.cli import main
-from rspnet.engine.checkpoint import LAST
+from rspnet.core.run_files import LAST
 from rspnet.engine.curves import METRICS, read_curves
 from rspnet.features.read import read_features
 from rspnet.pretext.pretrained import load_pretrained

@@ -16,8 +16,9 @@ import torch
 
 from rspnet.core.checkpoint_format import SCHEMA
 from rspnet.core.errors import CheckpointError, RSPNetError
+from rspnet.core.run_files import LAST
 from rspnet.engine import checkpoint
-from rspnet.engine.checkpoint import LAST, CheckpointFolder, load_checkpoint, save_checkpoint
+from rspnet.engine.checkpoint import CheckpointFolder, load_checkpoint, save_checkpoint
 
 CONTENT = {"step": 3, "model": {"weight": torch.arange(6.0)}, "note": None, "rates": [0.1, 0.2]}
 

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from rspnet.core.ranks import launched_from_outside
 from rspnet.engine.launch import _Observer
-from rspnet.engine.processes import launched_from_outside, processes
+from rspnet.engine.processes import processes
 
 STARTERS = ("TORCHELASTIC_RUN_ID", "LOCAL_WORLD_SIZE", "WORLD_SIZE", "SLURM_NTASKS", "SLURM_NNODES")
 

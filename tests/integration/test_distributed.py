@@ -18,7 +18,8 @@ import torch
 from helpers.clips_on_disk import TINY_SLIM, write_videos
 from helpers.forking import Mother
 
-from rspnet.engine.checkpoint import LAST, load_checkpoint
+from rspnet.core.run_files import LAST
+from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.engine.curves import METRICS, read_curves
 
 pytestmark = pytest.mark.timeout(900)

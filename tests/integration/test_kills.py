@@ -19,7 +19,8 @@ from helpers.forking import Mother
 from helpers.killing import PLACES
 
 from rspnet.cli import main
-from rspnet.engine.checkpoint import LAST, load_checkpoint
+from rspnet.core.run_files import LAST
+from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.engine.curves import METRICS, read_curves
 
 STEPS = 12

@@ -17,9 +17,10 @@ from helpers.tiny_model import save_tiny_checkpoint
 from rspnet.cli import main
 from rspnet.core import storage
 from rspnet.core.errors import RSPNetError
+from rspnet.core.run_files import LAST
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import read_folder, read_list, read_videos
-from rspnet.engine.checkpoint import LAST, load_checkpoint
+from rspnet.engine.checkpoint import load_checkpoint
 
 need("moto", "s3fs")
 

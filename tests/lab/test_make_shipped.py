@@ -9,8 +9,9 @@ import torch
 from rspnet.cli import main
 from rspnet.core.errors import CheckpointError
 from rspnet.core.files import sha256_of
+from rspnet.core.weights_files import weights_file
 from rspnet.lab.make_shipped import small_file
-from rspnet.pretext.pretrained import load_pretrained, weights_file
+from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.weights import DEFAULT, shipped_file, shipped_names
 

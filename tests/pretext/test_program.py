@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from rspnet.core.errors import CheckpointError, ConfigError
+from rspnet.core.weights_files import weights_file
 from rspnet.features.embedder import Embedder
 from rspnet.pretext.create import fresh_twin, require_heads
-from rspnet.pretext.opening import weights_file
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.classifiers import read_backbone
 

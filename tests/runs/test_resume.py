@@ -13,8 +13,9 @@ from helpers.stopping import stop_after
 
 from rspnet.cli import main
 from rspnet.core.errors import ConfigError
+from rspnet.core.run_files import LAST
 from rspnet.data.annotations import VideoRecord
-from rspnet.engine.checkpoint import LAST, load_checkpoint
+from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.runs.resume import refuse_other_videos, videos_sha256, what_is_inexact
 
 MADE = {

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from rspnet.config.pretrain import PairDataConfig
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
+from rspnet.core.run_files import LAST
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.skipped import Skip
-from rspnet.engine.checkpoint import LAST, load_checkpoint
+from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.engine.optim import Schedule
 from rspnet.runs.pretraining_data import PretrainingClips
 from rspnet.runs.training import BatchShare, Engine, Job, OptimizerSettings, TrainingProcess, train

@@ -17,8 +17,8 @@ from rspnet.cli import main
 from rspnet.features.read import StoredVideo, read_features
 from rspnet.features.store import Stamp
 from rspnet.features.timeline import Rule
-from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
-from rspnet.search.class_search import class_hits, library_windows, open_window_classifier, stamp_of_library
+from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier, open_window_classifier
+from rspnet.search.class_search import class_hits, library_windows, stamp_of_library
 from rspnet.search.library import Library
 
 need("lancedb", "sklearn")

@@ -355,7 +355,7 @@ def test_the_search_command_writes_hits_sheet_and_explanation(material, videos, 
         (["--start=9"], "--start 9.0 lies behind the video's end, 3.20 s"),
         (["--start=2", "--end=1"], "--end 1.0: must be after --start 2.0"),
         (["--explain"], "--explain: name a run folder with --out"),
-        (["--weights=nowhere.ckpt"], "needs its model, 'nowhere.ckpt', which is not there"),
+        (["--weights=nowhere.ckpt"], "cannot read weights 'nowhere.ckpt': no such file"),
     ],
 )
 def test_bad_input_is_one_line(material, tmp_path_factory, capsys, options, message):

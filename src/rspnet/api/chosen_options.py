@@ -17,9 +17,9 @@ from rspnet.config.pretrain import PretrainConfig
 from rspnet.config.rules import DEFAULT_WEIGHTS
 from rspnet.core.console import PlainConsole
 from rspnet.core.progress import print_note
+from rspnet.core.ranks import is_first_process
 from rspnet.data.annotations import VideoRecord, find_videos
 from rspnet.data.checks.lengths import short_length
-from rspnet.engine.processes import is_first_process
 from rspnet.engine.runtime import available_cores, pick_device, planned_device
 from rspnet.pretext.methods import method_names
 from rspnet.pretext.pretrained import config_of_weights

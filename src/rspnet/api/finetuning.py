@@ -23,13 +23,13 @@ from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
 from rspnet.core.ranks import rank
 from rspnet.core.rng import numpy_rng
+from rspnet.core.run_files import LAST
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise
 from rspnet.data.cuts import EvenClips
 from rspnet.data.labelled.read_labelled import class_names
 from rspnet.data.labelled_clips import LabelledBatch, LabelledClipDataset, LabelledSampler, labelled_batches
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
-from rspnet.engine.checkpoint import LAST
 from rspnet.engine.memory import training_bytes
 from rspnet.engine.multiply_adds import multiply_adds
 from rspnet.engine.processes import processes

@@ -28,13 +28,13 @@ from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
 from rspnet.core.ranks import on_rank_zero
 from rspnet.core.rng import derive_seed
+from rspnet.core.run_files import LAST
 from rspnet.data.annotations import VideoRecord, find_videos
 from rspnet.data.batches import PairBatch
 from rspnet.data.checks.survey import Look
 from rspnet.data.clip_sets import ClipBatch
 from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import SKIPPED
-from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.stop import SecondStop
 from rspnet.pretext.base import PretextModel

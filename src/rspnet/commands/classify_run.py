@@ -13,6 +13,7 @@ from rspnet.core.errors import CheckpointError, ConfigError, RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import print_note
 from rspnet.core.ranks import rank
+from rspnet.core.weights_files import weights_file
 from rspnet.data.skipped import SKIPPED
 from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
@@ -20,8 +21,7 @@ from rspnet.features.embedding import stamp_for, view_of_stamp
 from rspnet.features.event_labels import BACKGROUND
 from rspnet.features.read import STORE, open_store, stream_videos
 from rspnet.features.store import FeatureStore, Stamp
-from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
-from rspnet.pretext.opening import weights_file
+from rspnet.features.window_classifier import WindowClassifier, classifier_file
 from rspnet.runs.embed_run import Embedding, preview, run_embedding, videos_of
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.show.timeline.write_timelines import EVENTS, PAGE, TimelineFiles
@@ -43,8 +43,8 @@ def classify_run(config: ClassifyRunConfig) -> int:
         RSPNetError: no classifier, features of another kind, a lost checkpoint, or not one readable video.
     """
     join_ranks(pick_device(config.device))
-    place = Path(config.classifier)
-    classifier = WindowClassifier.load(place / CLASSIFIER if place.is_dir() else place)
+    place = classifier_file(config.classifier)
+    classifier = WindowClassifier.load(place)
     store = _given_features(config)
     if config.dry_run:
         _preview(config, classifier, store)
@@ -70,7 +70,7 @@ def classify_run(config: ClassifyRunConfig) -> int:
     write_result(
         folder,
         command="classify run",
-        protocol=settings | {"classifier_sha256": sha256_of(place / CLASSIFIER if place.is_dir() else place)},
+        protocol=settings | {"classifier_sha256": sha256_of(place)},
         results={"videos": len(files.videos), "windows": files.windows, "events": events, "skipped": skipped},
     )
     console = PlainConsole(stderr=True)

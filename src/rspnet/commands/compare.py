@@ -23,7 +23,7 @@ from rspnet.recipes.published import PUBLISHED
 from rspnet.runs.built_in import BUILT_IN
 from rspnet.runs.foreign_predictions import read_foreign
 from rspnet.runs.predictions import read_predictions
-from rspnet.runs.run_folder import RESULT, open_run_folder, plain, write_result
+from rspnet.runs.run_folder import open_run_folder, plain, result_file, write_result
 
 COMPARED = frozenset(
     {"backbone", "input", "weights_sha256", "init_sha256", "random_init", "training", "seed", "software", "command"}
@@ -105,7 +105,7 @@ def compare(config: CompareConfig) -> None:
 
 def read_results(paths: Sequence[str]) -> list[Result]:
     """The results of files or run folders, each named by its folder (by the path given, where names repeat)."""
-    files = [Path(path) / RESULT if Path(path).is_dir() else Path(path) for path in paths]
+    files = [result_file(path) for path in paths]
     names = [file.stem if _is_foreign(file) else file.absolute().parent.name for file in files]
     if len(set(names)) < len(names):
         names = list(paths)

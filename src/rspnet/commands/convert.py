@@ -10,10 +10,10 @@ from rspnet.config.convert import ConvertConfig
 from rspnet.core.checkpoint_format import BACKBONE_TASK, CLASSIFIER_TASK, FORMAT
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import sha256_of, write_json
+from rspnet.core.weights_files import weights_file
 from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.models.weights import LoadReport, read_weights_file
 from rspnet.pretext.bare import BareBackbone
-from rspnet.pretext.opening import weights_file
 from rspnet.pretext.pretrained import load_pretrained_with_report
 from rspnet.pretext.rspnet import RSPNet
 

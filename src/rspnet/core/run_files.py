@@ -9,6 +9,7 @@ from pathlib import Path
 CONFIG = "config.yaml"
 RESULT = "result.json"
 LAST = "last.ckpt"
+NUMBERED = "step-*.ckpt"
 
 
 def reported_checkpoint(path: str | os.PathLike[str]) -> Path:
@@ -20,3 +21,8 @@ def reported_checkpoint(path: str | os.PathLike[str]) -> Path:
         return folder / str(json.loads((folder / RESULT).read_text(encoding="utf-8"))["results"]["checkpoint"])
     except (OSError, ValueError, KeyError, TypeError):
         return folder / LAST
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a training has left a checkpoint in a folder."""
+    return (folder / LAST).exists() or any(folder.glob(NUMBERED))

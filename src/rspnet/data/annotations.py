@@ -14,7 +14,7 @@ from rspnet.core.files import is_list, real_paths
 from rspnet.core.packs import packed, unpacked
 from rspnet.core.urls import UrlPath, as_path, below
 from rspnet.data.class_numbers import class_numbers
-from rspnet.data.list_rows import FORMS, Row, read_rows
+from rspnet.data.list_rows import FORMS, Row, no_list, read_rows
 from rspnet.video.reader import VIDEO_SUFFIXES
 
 
@@ -63,14 +63,7 @@ def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
         return [VideoRecord(UrlPath(url), name, label, cls) for name, url, label, cls in packed(folder)]
     if isinstance(folder, UrlPath):
         return _read_url_folder(folder)
-    try:
-        folder.stat()
-    except PermissionError as error:
-        raise RSPNetError(f"cannot read folder {str(folder)!r}: {error.strerror}") from error
-    except (OSError, ValueError):
-        raise RSPNetError(f"{str(folder)!r} does not exist: name a folder of videos") from None
-    if not folder.is_dir():
-        raise RSPNetError(f"{str(folder)!r} is not a folder of videos")
+    _require_folder(folder)
     # Texts, for a million files. A Path that cannot be looked at raises where `islink` is False: the folder may be
     # listed and not entered.
     found = sorted(_video_files(folder), key=lambda name: (os.path.islink(f"{folder}/{name}"), name), reverse=True)  # noqa: PTH114
@@ -78,6 +71,23 @@ def read_folder(root: str | os.PathLike[str]) -> list[VideoRecord]:
     if not names:
         raise RSPNetError(f"folder {str(folder)!r} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))})")
     return [VideoRecord(folder / name, name) for name in names]
+
+
+def require_source(path: str | os.PathLike[str]) -> None:
+    """Raise the `RSPNetError` of a folder or list that is not there; what else is wrong with it `read_source` says."""
+    place = as_path(path)
+    if is_list(place) and not place.is_dir():
+        if not place.exists():
+            raise no_list(place)
+    elif not isinstance(unpacked(place), UrlPath):
+        _require_folder(place)
+
+
+def require_videos(paths: Sequence[str]) -> None:
+    """Raise `RSPNetError` for the first of some files, folders and lists of videos that is not there."""
+    for path in paths:
+        if not as_path(path).exists():
+            raise RSPNetError(f"{path!r} does not exist: name a video, or a folder or list of videos")
 
 
 def read_source(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> list[VideoRecord]:
@@ -177,6 +187,17 @@ def _read_url_folder(folder: UrlPath) -> list[VideoRecord]:
     if not found:
         raise RSPNetError(f"folder {str(folder)!r} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))})")
     return found
+
+
+def _require_folder(folder: Path) -> None:
+    try:
+        folder.stat()
+    except PermissionError as error:
+        raise RSPNetError(f"cannot read folder {str(folder)!r}: {error.strerror}") from error
+    except (OSError, ValueError):
+        raise RSPNetError(f"{str(folder)!r} does not exist: name a folder of videos") from None
+    if not folder.is_dir():
+        raise RSPNetError(f"{str(folder)!r} is not a folder of videos")
 
 
 def _is_video(name: str) -> bool:

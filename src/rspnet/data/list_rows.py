@@ -41,9 +41,9 @@ def read_rows(source: Path) -> list[Row]:
     """
     try:
         text = source.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise no_list(source) from error
     except (OSError, UnicodeDecodeError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise RSPNetError(f"{str(source)!r} does not exist: name a folder or a list of videos") from error
         raise RSPNetError(f"cannot read video list {str(source)!r}: {reason_of(error)}") from error
     lines = text.splitlines()
     delimiter = _header_delimiter(first_line(lines))
@@ -51,6 +51,11 @@ def read_rows(source: Path) -> list[Row]:
     if not rows:
         raise RSPNetError(f"video list {str(source)!r} names no video")
     return rows
+
+
+def no_list(source: Path) -> RSPNetError:
+    """The error of a list that is not there."""
+    return RSPNetError(f"{str(source)!r} does not exist: name a folder or a list of videos")
 
 
 def first_line(lines: list[str]) -> str:

@@ -12,14 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rspnet.core import run_files
 from rspnet.core.checkpoint_format import FORMAT, SCHEMA, seal
 from rspnet.core.errors import CheckpointError
 from rspnet.core.files import atomic_path
+from rspnet.core.run_files import LAST, NUMBERED, has_checkpoint
 from rspnet.models.weights import read_weights_file
-
-LAST = run_files.LAST
-_NUMBERED = "step-*.ckpt"
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -64,7 +61,7 @@ class CheckpointFolder:
 
     def exists(self) -> bool:
         """Whether the folder holds a run."""
-        return (self.folder / LAST).exists() or bool(self._numbered())
+        return has_checkpoint(self.folder)
 
     def save(self, content: dict[str, Any], *, step: int, numbered: bool) -> None:
         """Start writing `last.ckpt`, and where `numbered` also a kept file named by its step."""
@@ -117,7 +114,7 @@ class CheckpointFolder:
                 path.unlink()
 
     def _numbered(self) -> list[Path]:
-        return sorted(self.folder.glob(_NUMBERED))
+        return sorted(self.folder.glob(NUMBERED))
 
     def _save(self, content: dict[str, Any], step: int, numbered: bool) -> None:
         last = self.folder / LAST

@@ -20,7 +20,8 @@ from torch.distributed import PrefixStore, TCPStore
 from torch.distributed.rendezvous import rendezvous
 
 from rspnet.core.leaving import leave_in_order
-from rspnet.engine.processes import launched_from_outside, processes
+from rspnet.core.ranks import launched_from_outside
+from rspnet.engine.processes import processes
 
 _FABRIC_PRECISION = {"bf16": "bf16-mixed", "fp32": "32-true", "fp16": "16-mixed"}
 _BACKENDS = {"cpu": "gloo", "cuda": "cpu:gloo,cuda:nccl"}

@@ -11,22 +11,12 @@ import os
 import torch
 from torch import nn
 
+from rspnet.core.ranks import launched_from_outside
 from rspnet.engine.multiply_adds import multiply_adds
 from rspnet.engine.runtime import pick_threads_and_workers
 
 _UNKNOWN_WORK = 10**15
 """Multiply-adds of a clip where nobody knows: far more than reading it costs."""
-
-
-def launched_from_outside() -> bool:
-    """Whether torchrun or SLURM started this process as one of several, or of one that may be joined by others."""
-    return "TORCHELASTIC_RUN_ID" in os.environ or int(os.environ.get("SLURM_NTASKS", "1")) > 1
-
-
-def is_first_process() -> bool:
-    """Whether this process will be rank 0; known before the ranks have met."""
-    ranks = (os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"))
-    return int(next((rank for rank in ranks if rank is not None), "0")) == 0
 
 
 def processes(*, devices: int, num_nodes: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rspnet.core.files import is_utf8, sha256_of
 from rspnet.core.ranks import gather_objects, rank
 from rspnet.core.urls import as_path
+from rspnet.core.weights_files import weights_file
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.skipped import Skip
@@ -24,7 +25,6 @@ from rspnet.features.missing_windows import EvenWindows, MissingWindows, ReadFil
 from rspnet.features.store import FeatureStore, FeatureWriter, SourceFile, Stamp
 from rspnet.features.window_clips import WindowClips
 from rspnet.features.windows import ClipSettings
-from rspnet.pretext.opening import weights_file
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -113,6 +114,29 @@ class WindowClassifier:
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise RSPNetError(f"{str(path)!r} is no classifier of rspnet classify fit: {reason_of(error)}") from error
         return found
+
+
+def classifier_file(path: str | os.PathLike[str]) -> Path:
+    """The classifier in a run folder of `rspnet classify fit`, or the file itself."""
+    place = Path(path)
+    return place / CLASSIFIER if place.is_dir() else place
+
+
+def open_window_classifier(text: str) -> tuple[WindowClassifier, str]:
+    """The classifier and the class that CLASSIFIER[:label] names; without a label its first class of events.
+
+    Raises:
+        RSPNetError: no classifier there.
+        ConfigError: it has no such class.
+    """
+    place, _, label = (text, "", "") if Path(text).exists() else text.rpartition(":")
+    if not place:
+        place, label = text, ""
+    classifier = WindowClassifier.load(classifier_file(place))
+    names = [name for name in classifier.names if name != BACKGROUND]
+    if label and label not in names:
+        raise ConfigError(f"--class {text}: the classifier has no class {label!r}: it has {', '.join(names)}")
+    return classifier, label or names[0]
 
 
 def chances(logits: Floats, *, exclusive: bool) -> Floats:

@@ -11,8 +11,9 @@ from rspnet.config.parser import merged
 from rspnet.config.shipped import ShippedConfig
 from rspnet.core.checkpoint_format import ENCODER_TASK
 from rspnet.core.files import sha256_of
+from rspnet.core.run_files import LAST
 from rspnet.data.synthetic.acting_picture import write_scenes
-from rspnet.engine.checkpoint import LAST, save_checkpoint
+from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.lab.study.spec import Options, pretraining_of
 from rspnet.pretext.create import require_heads
 from rspnet.pretext.pretrained import load_pretrained

@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.files import atomic_path, write_json
 from rspnet.core.plugins import require_plugins
+from rspnet.core.weights_files import DESCRIPTION, WEIGHTS
 from rspnet.models.backbone import Backbone
 from rspnet.models.classifier import Classifier
 from rspnet.models.heads import Encoder, create_encoder
 from rspnet.models.registry import create_backbone
 from rspnet.models.weights import load_strictly
-
-WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
 class FeatureNet(nn.Module):

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from rspnet.core.checkpoint_format import FORMAT, has_right_seal, upgrade
 from rspnet.core.counts import counted
 from rspnet.core.errors import CheckpointError
-from rspnet.core.names import did_you_mean
 from rspnet.core.noted_hash import fits_noted_hash
-from rspnet.weights import shipped_names
+from rspnet.core.weights_files import require_weights
 
 PUBLISHED_BACKBONES: dict[str, str] = {
     "c3d": "c3d",
@@ -104,13 +103,7 @@ def read_weights_file(path: str | os.PathLike[str], *, mapped: bool = True) -> d
         CheckpointError: missing, empty or damaged file, one that needs pickled code, or not a dictionary.
     """
     file = Path(path)
-    if not file.is_file():
-        why = "no such file"
-        if file.is_dir():
-            why = "a folder; name the checkpoint in it, such as last.ckpt"
-        elif meant := did_you_mean(os.fspath(path), shipped_names(), cutoff=0.6):
-            why += f"; {meant}"
-        raise CheckpointError(f"cannot read weights {str(file)!r}: {why}")
+    require_weights(file)
     try:
         # Only the zip format (torch >= 1.6) can be mapped.
         sealed = has_right_seal(file)

@@ -12,8 +12,8 @@ from torch import Tensor
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK, ENCODER_TASK, FORMAT
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.plugins import require_plugins
-from rspnet.core.run_files import reported_checkpoint
-from rspnet.models.exported import DESCRIPTION, WEIGHTS, FeatureNet, Network, load_exported
+from rspnet.core.weights_files import DESCRIPTION, WEIGHTS, weights_file
+from rspnet.models.exported import FeatureNet, Network, load_exported
 from rspnet.models.heads import Encoder
 from rspnet.models.weights import (
     PUBLISHED_BACKBONES,
@@ -25,29 +25,8 @@ from rspnet.models.weights import (
 )
 from rspnet.pretext.arguments import BARE_METHOD
 from rspnet.pretext.base import PretextModel
-from rspnet.pretext.outside import outside_file
-from rspnet.weights import shipped_file
 
 Model = TypeVar("Model", bound=PretextModel)
-
-
-def weights_file(path: str | os.PathLike[str]) -> Path:
-    """The file with the weights.
-
-    Of `torch:FILE` and `hf:FOLDER` the file that is meant; else the path itself; of a folder that `rspnet export` wrote
-    `model.safetensors`; of a run folder the checkpoint that the run reports; or, where there is neither file nor
-    folder, the weights of that name that come with the package.
-    """
-    outside = outside_file(path)
-    if outside is not None:
-        return outside
-    inside = Path(path) / WEIGHTS
-    if inside.with_name(DESCRIPTION).is_file():
-        return inside
-    if (reported := reported_checkpoint(path)).is_file():
-        return reported
-    own = None if Path(path).exists() else shipped_file(os.fspath(path))
-    return Path(path) if own is None else own
 
 
 def open_heads(kind: Callable[..., Model], name: str | os.PathLike[str], *, revision: str | None = None) -> Model:

@@ -5,10 +5,8 @@ They have no heads and no pretext task: all that probes, embeds, retrieves, clas
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -16,27 +14,6 @@ from torch import Tensor
 
 from rspnet.core.errors import ConfigError
 from rspnet.models.backbone import Backbone
-
-PROGRAM, TRANSFORMER = "torch:", "hf:"
-HF_WEIGHTS = "model.safetensors"
-
-
-def outside_place(name: str | os.PathLike[str]) -> tuple[str, Path] | None:
-    """The prefix and the path of an encoder of another program, or None for any other name of weights."""
-    text = os.fspath(name)
-    for prefix in (PROGRAM, TRANSFORMER):
-        if text.startswith(prefix):
-            return prefix, Path(text.removeprefix(prefix))
-    return None
-
-
-def outside_file(name: str | os.PathLike[str]) -> Path | None:
-    """The file with the weights of such an encoder, or None for any other name."""
-    place = outside_place(name)
-    if place is None:
-        return None
-    prefix, path = place
-    return path if prefix == PROGRAM else path / HF_WEIGHTS
 
 
 class OutsideBackbone(Backbone):

@@ -9,22 +9,15 @@ from typing import Any
 from torch import Tensor
 
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK, FORMAT
+from rspnet.core.weights_files import DESCRIPTION, PROGRAM, WEIGHTS, outside_place, weights_file
 from rspnet.models.classifier import Classifier, restore_classifier
-from rspnet.models.exported import DESCRIPTION, WEIGHTS, FeatureNet
+from rspnet.models.exported import FeatureNet
 from rspnet.models.foreign import find_backbone
 from rspnet.models.weights import LoadReport, published_size, read_weights_file
 from rspnet.pretext.bare import BareBackbone
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.create import create_method
-from rspnet.pretext.opening import (
-    heads_of_export,
-    heads_of_published,
-    is_published_pretraining,
-    open_export,
-    restored,
-    weights_file,
-)
-from rspnet.pretext.outside import PROGRAM, outside_place
+from rspnet.pretext.opening import heads_of_export, heads_of_published, is_published_pretraining, open_export, restored
 from rspnet.pretext.program import open_program
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.transformer import open_transformer

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from rspnet.core.counts import counted
 from rspnet.core.errors import CheckpointError
 from rspnet.core.files import sha256_of
+from rspnet.core.weights_files import PROGRAM
 from rspnet.pretext.bare import BareBackbone
-from rspnet.pretext.outside import PROGRAM, OutsideBackbone, as_map
+from rspnet.pretext.outside import OutsideBackbone, as_map
 from rspnet.pretext.program_check import check_program
 
 _CHANNELS = 3

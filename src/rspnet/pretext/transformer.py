@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from rspnet.core.errors import CheckpointError, ConfigError
+from rspnet.core.weights_files import HF_WEIGHTS, TRANSFORMER
 from rspnet.data.presets import MEAN, STD
 from rspnet.pretext.bare import BareBackbone
-from rspnet.pretext.outside import HF_WEIGHTS, TRANSFORMER, OutsideBackbone, as_map
+from rspnet.pretext.outside import OutsideBackbone, as_map
 
 _CONFIG = "config.json"
 _PREPROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")

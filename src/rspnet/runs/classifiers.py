@@ -16,6 +16,7 @@ from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.ranks import gather_in_turn, rank, world_size
 from rspnet.core.rng import derive_seed
+from rspnet.core.weights_files import WEIGHTS, weights_file
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise
 from rspnet.data.cuts import EvenClips
@@ -27,10 +28,9 @@ from rspnet.features.read import StoredVideo
 from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo
 from rspnet.models.backbone import Backbone
 from rspnet.models.classifier import PUBLISHED_DROPOUT, Classifier, restore_classifier
-from rspnet.models.exported import WEIGHTS
 from rspnet.models.kinds import InputKind
 from rspnet.models.registry import create_backbone
-from rspnet.pretext.opening import open_export, weights_file
+from rspnet.pretext.opening import open_export
 from rspnet.pretext.outside import refuse_outside
 from rspnet.pretext.pretrained import load_pretrained
 

@@ -13,8 +13,7 @@ from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.progress import print_note, track
 from rspnet.core.ranks import gather_objects, rank, world_size
-from rspnet.core.urls import as_path
-from rspnet.data.annotations import VideoRecord, read_videos
+from rspnet.data.annotations import VideoRecord, read_videos, require_videos
 from rspnet.data.skipped import Skip, SkipLog, tell_skipped
 from rspnet.engine.runtime import device_in_words
 from rspnet.engine.stop import STOPPED_EXIT_CODE, StopRequest
@@ -59,9 +58,7 @@ def videos_of(paths: Sequence[str]) -> list[VideoRecord]:
     Raises:
         RSPNetError: a file or folder does not exist.
     """
-    for path in paths:
-        if not as_path(path).exists():
-            raise RSPNetError(f"{path!r} does not exist: name a video, or a folder or list of videos")
+    require_videos(paths)
     return read_videos(paths)
 
 

@@ -16,7 +16,7 @@ from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
 from rspnet.engine.checkpoint import CheckpointFolder
-from rspnet.runs.run_folder import plain
+from rspnet.runs.run_folder import already_run, plain
 
 Differences = Callable[[Mapping[str, Any]], Iterable[tuple[str, Any, Any]]]
 """A saved run's settings -> (option, value then, value now) of all that its result depends on."""
@@ -34,7 +34,7 @@ def saved_run(checkpoints: CheckpointFolder, *, resume: bool, console: Console) 
     if resume:
         return checkpoints.load_last(tell=lambda text: print_note(console, text))
     if checkpoints.exists():
-        raise ConfigError(f"--out {str(checkpoints.folder)!r} already holds a run: add --resume, or name a new folder")
+        raise ConfigError(already_run(checkpoints.folder))
     return None
 
 

@@ -13,10 +13,11 @@ from typing import Any, TypeVar
 import yaml
 
 from rspnet.core import run_files
-from rspnet.core.errors import ConfigError
+from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import refuse_address, write_json, write_text
-from rspnet.core.locks import hold
+from rspnet.core.locks import hold, refuse_held
 from rspnet.core.ranks import on_rank_zero
+from rspnet.core.run_files import has_checkpoint
 from rspnet.data.skipped import SKIPPED
 
 CONFIG = run_files.CONFIG
@@ -33,6 +34,55 @@ def open_run_folder(out: str, config: Any, *, command: str) -> Path:
             overwritten.
         RSPNetError: another process is at work in the folder.
     """
+    folder = as_folder(out)
+    on_rank_zero(lambda: _write_config(folder, config, command))
+    return folder
+
+
+def refuse_taken(out: str, *, command: str, resume: bool = True) -> None:
+    """Raise what `open_run_folder` would raise, without waiting for anything that takes long, and write nothing.
+
+    Args:
+        out: as there.
+        command: as there.
+        resume: whether the command may go on with a run that has left a checkpoint.
+
+    Raises:
+        ConfigError: as there, or the run in it would have to be resumed.
+        RSPNetError: as there.
+    """
+    folder = as_folder(out)
+    refuse_held(folder)
+    _refuse_other(folder, command)
+    if not resume and has_checkpoint(folder):
+        raise ConfigError(already_run(folder))
+
+
+def already_run(folder: Path) -> str:
+    """What is wrong where a new run is to go into the folder of another."""
+    return f"--out {str(folder)!r} already holds a run: add --resume, or name a new folder"
+
+
+def require_run_folder(folder: Path) -> None:
+    """Raise `RSPNetError` unless a command has been at work in the folder."""
+    if not (folder / CONFIG).is_file():
+        raise RSPNetError(f"{str(folder)!r} is no run folder: it holds no {CONFIG}; name the --out of a command")
+
+
+def result_file(path: str) -> Path:
+    """The result of a run folder, or a file of results itself.
+
+    Raises:
+        RSPNetError: there is none.
+    """
+    file = Path(path) / RESULT if Path(path).is_dir() else Path(path)
+    if not file.exists():
+        raise RSPNetError(f"{str(file)!r} does not exist: name a run folder, its {RESULT}, or a CSV of predictions")
+    return file
+
+
+def as_folder(out: str) -> Path:
+    """The folder that `--out` names, which need not be there; raises as `open_run_folder` where it cannot be one."""
     if not out:
         raise ConfigError("--out is empty: name a folder")
     refuse_address("--out", out)
@@ -40,15 +90,18 @@ def open_run_folder(out: str, config: Any, *, command: str) -> Path:
     for place in (folder, *folder.parents):
         if place.exists() and not place.is_dir():
             raise ConfigError(f"--out {str(place)!r} is a file: name a folder")
-    on_rank_zero(lambda: _write_config(folder, config, command))
     return folder
+
+
+def _refuse_other(folder: Path, command: str) -> None:
+    other = _command_of(folder)
+    if other not in (None, command):
+        raise ConfigError(f"--out {str(folder)!r} holds a run of rspnet {other}: name another folder")
 
 
 def _write_config(folder: Path, config: Any, command: str) -> None:
     hold(folder)
-    other = _command_of(folder)
-    if other not in (None, command):
-        raise ConfigError(f"--out {str(folder)!r} holds a run of rspnet {other}: name another folder")
+    _refuse_other(folder, command)
     (folder / SKIPPED).unlink(missing_ok=True)  # a run that skips nothing must not seem to
     write_text(folder / CONFIG, f"{_COMMAND}{command}\n{to_yaml(config)}")
 

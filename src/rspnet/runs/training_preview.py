@@ -15,8 +15,8 @@ from torch import nn
 from rspnet.core.cost import as_time
 from rspnet.core.counts import counted
 from rspnet.core.progress import print_note
+from rspnet.core.ranks import launched_from_outside
 from rspnet.engine.launch import make_fabric
-from rspnet.engine.processes import launched_from_outside
 from rspnet.engine.runtime import device_in_words
 from rspnet.runs.training import BatchShare, Engine, Job, TrainingProcess
 

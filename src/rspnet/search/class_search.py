@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.errors import RSPNetError
 from rspnet.features.embedding import sliding_view, stamp_for
-from rspnet.features.event_labels import BACKGROUND
 from rspnet.features.read import StoredVideo, matrix
 from rspnet.features.store import Stamp
 from rspnet.features.timeline import cells, events_of
-from rspnet.features.window_classifier import CLASSIFIER, WindowClassifier
+from rspnet.features.window_classifier import WindowClassifier
 from rspnet.search.hits import ClassHit
 from rspnet.search.library import Library
 from rspnet.search.library_store import Store
@@ -28,24 +26,6 @@ def stamp_of_library(library: Library) -> Stamp:
     clip = library.store.about.clip
     view = sliding_view(library.embedder, window_s=clip.window_s, hop_s=clip.hop_s, clips=clip.clips, fps=clip.fps)
     return stamp_for(library.embedder, view, model=library.model, dtype="float32")
-
-
-def open_window_classifier(text: str) -> tuple[WindowClassifier, str]:
-    """The classifier and the class that CLASSIFIER[:label] names; without a label its first class of events.
-
-    Raises:
-        RSPNetError: no classifier there.
-        ConfigError: it has no such class.
-    """
-    place, _, label = (text, "", "") if Path(text).exists() else text.rpartition(":")
-    if not place:
-        place, label = text, ""
-    path = Path(place)
-    classifier = WindowClassifier.load(path / CLASSIFIER if path.is_dir() else path)
-    names = [name for name in classifier.names if name != BACKGROUND]
-    if label and label not in names:
-        raise ConfigError(f"--class {text}: the classifier has no class {label!r}: it has {', '.join(names)}")
-    return classifier, label or names[0]
 
 
 def library_windows(

@@ -20,6 +20,7 @@ from rspnet.core.locks import hold
 from rspnet.core.progress import track
 from rspnet.core.ranks import gather_objects, on_rank_zero, rank
 from rspnet.core.urls import as_path, content_of, is_url
+from rspnet.core.weights_files import weights_file
 from rspnet.data.annotations import VideoRecord, read_source
 from rspnet.data.cuts import Layout
 from rspnet.data.reading import fault_of_file, may_pass
@@ -33,7 +34,6 @@ from rspnet.features.spaces import search_spaces, usual_clips
 from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.create import require_heads
-from rspnet.pretext.opening import weights_file
 from rspnet.pretext.outside import OutsideBackbone
 from rspnet.runs.verdict import Verdict
 from rspnet.search.index_cost import IndexCost, preview_index

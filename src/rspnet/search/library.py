@@ -15,13 +15,13 @@ from rspnet.config.view import ViewConfig
 from rspnet.core.errors import CheckpointError, DecodeError
 from rspnet.core.files import sha256_of
 from rspnet.core.urls import as_path, content_of
+from rspnet.core.weights_files import weights_file
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.video_clips import VideoClips
 from rspnet.features.descriptor import usual_descriptor
 from rspnet.features.embedder import Vectors
 from rspnet.features.spaces import search_spaces
 from rspnet.features.window_clips import CutVideo, WindowClips
-from rspnet.pretext.opening import weights_file
 from rspnet.search.hits import Hit
 from rspnet.search.library_store import Store
 from rspnet.search.query import ClipOf, Query, search

@@ -63,8 +63,7 @@ class Store:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        if not self.exists(uri):
-            raise RSPNetError(f"{uri!r} is no library of videos: make one with rspnet index DIR --out {uri}")
+        self.require(uri)
         self._db = _connect(uri)
         with _naming(uri):
             self._about, self._files, self._clips = (self._db.open_table(name) for name in ("about", "files", "clips"))
@@ -77,6 +76,12 @@ class Store:
         self._indexed = self._has_index()
         self._root = math.sqrt(len(self))
         self.about = About(**{**content, "clip": ClipSettings(**content["clip"])})
+
+    @classmethod
+    def require(cls, uri: str) -> None:
+        """Raise `RSPNetError` unless there is a library at an address."""
+        if not cls.exists(uri):
+            raise RSPNetError(f"{uri!r} is no library of videos: make one with rspnet index DIR --out {uri}")
 
     @staticmethod
     def exists(uri: str) -> bool:

@@ -23,6 +23,7 @@ from rspnet.core.progress import print_note
 from rspnet.core.urls import as_path, is_url
 from rspnet.core.workers import start_early
 from rspnet.data import READERS
+from rspnet.features.window_classifier import open_window_classifier
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.search.hits import ClassHit, Hit, Moment
 from rspnet.search.library_store import Store
@@ -41,10 +42,7 @@ def search_command(config: SearchConfig) -> None:
     Raises:
         RSPNetError: no such library or class, an unreadable query, or nothing found.
     """
-    like, unlike = ([clip_of(text) for text in texts] for texts in (config.queries, config.unlike))
-    for clip in (*like, *unlike):  # before seconds go into opening the library
-        if not as_path(clip.video).exists():
-            raise RSPNetError(f"query {str(clip.video)!r} does not exist")
+    like, unlike = clips_of(config.queries), clips_of(config.unlike)
     if len(like) == 1 and (config.start > 0 or config.end is not None):
         like = [like[0]._replace(start_s=config.start, end_s=config.end)]
     library = cache(partial(_open, config))
@@ -78,7 +76,7 @@ def _open(config: SearchConfig) -> Library:
 
 
 def _answer_class(config: SearchConfig, library: Library, name: str) -> None:
-    from rspnet.search.class_search import open_window_classifier, search_class
+    from rspnet.search.class_search import search_class
 
     _answer(config, library.store, search_class(library, *open_window_classifier(name), k=config.top), None)
 
@@ -93,6 +91,19 @@ def _queries(store: Store, clips: Sequence[ClipOf], library: Callable[[], Librar
         library().embed(clip.video, start_s=clip.start_s, end_s=clip.end_s) if query is None else query
         for clip, query in zip(clips, known, strict=True)
     ]
+
+
+def clips_of(texts: Sequence[str]) -> list[ClipOf]:
+    """The parts of videos that queries name; see `clip_of`.
+
+    Raises:
+        RSPNetError: a video is not there, or as `clip_of`.
+    """
+    clips = [clip_of(text) for text in texts]
+    for clip in clips:
+        if not as_path(clip.video).exists():
+            raise RSPNetError(f"query {str(clip.video)!r} does not exist")
+    return clips
 
 
 def clip_of(text: str) -> ClipOf:

@@ -17,7 +17,8 @@ from helpers.served import FPS, NASTY, copy_of, make_library
 
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.features.timeline import Event
-from rspnet.search.class_search import open_window_classifier, search_class
+from rspnet.features.window_classifier import open_window_classifier
+from rspnet.search.class_search import search_class
 from rspnet.search.label_log import Labels, part
 from rspnet.search.library import Library
 from rspnet.search.ui import cards, decoding, label_cards

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.packs import unpacked
 from rspnet.core.urls import as_path
-from rspnet.data.annotations import VideoRecord
+from rspnet.data.annotations import VideoRecord, require_source
 from rspnet.data.labelled import diving48, hmdb51, kinetics, own, ssv2, ucf101
 from rspnet.data.labelled.layout import Entry, Request, Split, require_root, to_records
 
@@ -68,6 +68,20 @@ def read_labelled(
     source = None if list is None else as_path(list)
     request = Request(folder, split, fold, source, test_share)
     return to_records(folder, _READERS[kind](request), allow_missing=allow_missing, split=split, kind=kind)
+
+
+def require_labelled(
+    kind: Kind,
+    root: str | os.PathLike[str],
+    list: str | os.PathLike[str] | None = None,  # noqa: A002
+) -> None:
+    """Raise what `read_labelled` raises of a data set that is not there or of another layout; reads little of it."""
+    folder = unpacked(as_path(root))
+    require_root(folder)
+    if list is not None:
+        require_source(list)
+    elif kind in _FOLDS:
+        next(_READERS[kind](Request(folder, "train", 1, None, 0.0)), None)
 
 
 def scored_split(kind: Kind, root: str | os.PathLike[str], *, list: str | os.PathLike[str] | None = None) -> str:  # noqa: A002

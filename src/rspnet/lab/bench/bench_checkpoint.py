@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from rspnet.engine.checkpoint import LAST, CheckpointFolder
+from rspnet.core.run_files import LAST
+from rspnet.engine.checkpoint import CheckpointFolder
 from rspnet.engine.optim import make_optimizer
 from rspnet.engine.runtime import has_native_bf16
 from rspnet.pretext.rspnet import RSPNet

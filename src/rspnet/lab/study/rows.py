@@ -24,8 +24,8 @@ from rspnet.config.training import EngineConfig
 from rspnet.config.view import EvenViewConfig
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path, write_json
+from rspnet.core.run_files import LAST
 from rspnet.data.sampler import epoch_steps
-from rspnet.engine.checkpoint import LAST
 from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.stop import Stopped
 from rspnet.features.embedder import Embedder

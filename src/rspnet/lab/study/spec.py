@@ -16,7 +16,7 @@ from rspnet.config.parser import merged
 from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.config.training import EngineConfig, OptimConfig
 from rspnet.core.errors import ConfigError, reason_of
-from rspnet.engine.checkpoint import LAST
+from rspnet.core.run_files import LAST
 from rspnet.features.descriptor import Descriptor
 from rspnet.features.spaces import Stream
 from rspnet.lab.study.judged import JudgedSpec

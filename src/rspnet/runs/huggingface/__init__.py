@@ -11,7 +11,8 @@ from jinja2 import Environment, StrictUndefined
 
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import atomic_path, write_json, write_text
-from rspnet.models.exported import WEIGHTS, Network, output_names, write_description
+from rspnet.core.weights_files import WEIGHTS
+from rspnet.models.exported import Network, output_names, write_description
 
 CODE, CARD = "modeling_rspnet.py", "README.md"
 PREFIX = "rspnet."

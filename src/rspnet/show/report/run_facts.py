@@ -17,7 +17,7 @@ from rspnet.data.labelled.layout import Split
 from rspnet.data.labelled.read_labelled import read_labelled
 from rspnet.pretext.method import PretextMethod
 from rspnet.pretext.methods import find_method
-from rspnet.runs.run_folder import CONFIG, RESULT, section_from
+from rspnet.runs.run_folder import CONFIG, RESULT, require_run_folder, section_from
 
 # Options that only one command has: how a run without a result.json (stopped, failed) is recognised.
 _TELLING = {"model.virtual_ranks": "pretrain", "validation_share": "finetune", "num_videos": "demo"}
@@ -80,8 +80,7 @@ def read_run(folder: Path) -> RunFacts:
     Raises:
         RSPNetError: there is none, or its config.yaml or result.json is damaged.
     """
-    if not (folder / CONFIG).is_file():
-        raise RSPNetError(f"{str(folder)!r} is no run folder: it holds no {CONFIG}; name the --out of a command")
+    require_run_folder(folder)
     try:
         config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
         result = json.loads((folder / RESULT).read_text(encoding="utf-8")) if (folder / RESULT).exists() else {}

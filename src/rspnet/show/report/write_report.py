@@ -10,11 +10,11 @@ import yaml
 
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
+from rspnet.core.run_files import LAST
 from rspnet.data.annotations import VideoRecord, find_videos
 from rspnet.data.skipped import SKIPPED
 from rspnet.data.synthetic.acts import LABELS, read_acts
 from rspnet.data.synthetic.labelled_set import LABEL_FILE
-from rspnet.engine.checkpoint import LAST
 from rspnet.engine.divergence import BAD_BATCH
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.predictions import CONFUSION

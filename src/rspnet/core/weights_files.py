@@ -1,0 +1,56 @@
+"""Which file the name of some weights means; nothing here imports torch, so that a wrong name is found at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rspnet.core.errors import CheckpointError
+from rspnet.core.names import did_you_mean
+from rspnet.core.run_files import reported_checkpoint
+from rspnet.weights import shipped_file, shipped_names
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+"""What `rspnet export` writes."""
+PROGRAM, TRANSFORMER = "torch:", "hf:"
+HF_WEIGHTS = "model.safetensors"
+
+
+def outside_place(name: str | os.PathLike[str]) -> tuple[str, Path] | None:
+    """The prefix and the path of an encoder of another program, or None for any other name of weights."""
+    text = os.fspath(name)
+    for prefix in (PROGRAM, TRANSFORMER):
+        if text.startswith(prefix):
+            return prefix, Path(text.removeprefix(prefix))
+    return None
+
+
+def weights_file(path: str | os.PathLike[str]) -> Path:
+    """The file with the weights.
+
+    Of `torch:FILE` and `hf:FOLDER` the file that is meant; else the path itself; of a folder that `rspnet export` wrote
+    `model.safetensors`; of a run folder the checkpoint that the run reports; or, where there is neither file nor
+    folder, the weights of that name that come with the package.
+    """
+    if (outside := outside_place(path)) is not None:
+        prefix, place = outside
+        return place if prefix == PROGRAM else place / HF_WEIGHTS
+    inside = Path(path) / WEIGHTS
+    if inside.with_name(DESCRIPTION).is_file():
+        return inside
+    if (reported := reported_checkpoint(path)).is_file():
+        return reported
+    own = None if Path(path).exists() else shipped_file(os.fspath(path))
+    return Path(path) if own is None else own
+
+
+def require_weights(file: Path) -> None:
+    """Raise `CheckpointError` unless the file is there; says what was meant where the name is nearly one of ours."""
+    if file.is_file():
+        return
+    why = "no such file"
+    if file.is_dir():
+        why = "a folder; name the checkpoint in it, such as last.ckpt"
+    elif meant := did_you_mean(os.fspath(file), shipped_names(), cutoff=0.6):
+        why += f"; {meant}"
+    raise CheckpointError(f"cannot read weights {str(file)!r}: {why}")
