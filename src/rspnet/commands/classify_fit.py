@@ -25,6 +25,11 @@ from rspnet.features.window_training import FOLDS, Training, train_classifier
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.runs.verdict import Verdict
 
+_SCORES_OF_EVENTS = (
+    "f1@0.5 counts an event as found where it and a labelled one share half of the time that they cover together; "
+    "edit compares their order alone"
+)
+
 
 def classify_fit(config: ClassifyFitConfig) -> None:
     """Fit, judge by cross-validation, choose how events are made, write the classifier.
@@ -101,7 +106,7 @@ def _show(results: dict[str, Any], fitted: Fitted, folder: Path) -> None:
         console.print(table)
     if results["segments"]:
         texts = [f"{name} {_percent(value)}" for name, value in results["segments"].items()]
-        console.print(f"events: {', '.join(texts)}")
+        console.print(f"events: {', '.join(texts)}\n{_SCORES_OF_EVENTS}")
     for note in results["notes"]:
         print_note(console, note)
     if not results["segments"]:

@@ -30,6 +30,10 @@ if [ $code -eq 130 ]; then scontrol requeue "$SLURM_JOB_ID"; fi  # stopped in or
 exit $code
 """
 
+_WHY_OFFICIAL = (
+    "#    --protocol official: the published numbers are of the epoch that is best on the test split; drop it for yours"
+)
+
 
 @dataclass(frozen=True)
 class PlanStep:
@@ -101,7 +105,7 @@ def chain(config: PlanConfig, cell: Cell) -> list[PlanStep]:
             "finetune",
             f"rspnet finetune {shlex.quote(config.dataset)} --recipe finetune/{cell.name} --weights {before}{many} "
             f"--clips.batch_size {tuned} --protocol official --out {after} --resume",
-            _finetuning_time(config, cell),
+            f"{_finetuning_time(config, cell)}\n{_WHY_OFFICIAL}",
             gpus,
         ),
         PlanStep("evaluate", f"rspnet evaluate {after} --out {after}/evaluate", "minutes on one GPU; same view again"),

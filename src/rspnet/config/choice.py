@@ -113,7 +113,9 @@ def choose_settings(found: Circumstances) -> Choice:
         else f"no video: with fewer than {JUDGED_FROM} all are needed to learn from"
     )
     if few:
-        reasons["skipped"] = f"up to {SKIPPED_OF_FEW:.0%} of the videos may be unusable before the run ends"
+        reasons["skipped"] = (
+            f"up to {SKIPPED_OF_FEW:.0%} of the videos may be unusable before the run ends (5% from {FEW_VIDEOS:,} on)"
+        )
     return Choice(recipe, {name: value for name, value in changes.items() if value != {}}, reasons)
 
 

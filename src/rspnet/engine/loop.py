@@ -25,6 +25,8 @@ Step = Callable[[Any, int], Mapping[str, Tensor]]
 
 
 _GO_ON, _STOP, _FAIL = 0, 1, 2
+_FIRST_SAID = (1, 2, 5)
+"""Steps of a training after which its means are shown before the first point of its curves."""
 
 
 @dataclass
@@ -82,6 +84,8 @@ class Loop:
                     self.watch.look(saving=epoch_ends or due)
                 if log:
                     self._log(reporter)
+                elif self.step in _FIRST_SAID and self.step < self.log_every:
+                    reporter.show(self.step, self.meters.means())
                 if epoch_ends or due:
                     self.save(self.step, epoch_ends)
                 reporter.advance(self.step, waited=waited, elapsed=perf_counter() - waiting_since)

@@ -55,6 +55,7 @@ class Reporter:
         self._cost = CostMeter(total_steps - step, bytes_per_item=0)
         self._curves = [CURVES[name](folder, step) for name in loggers] if active else []
         self._steps, self._waited, self._elapsed = 0, 0.0, 0.0
+        self._counted = step
         self._told = perf_counter()
 
     def __enter__(self) -> Self:
@@ -72,9 +73,8 @@ class Reporter:
         self._steps += 1
         self._waited += waited
         self._elapsed += elapsed
-        self._cost.add(1, 1)
-        left = self._cost.left()
-        self._progress.update(self._task, completed=step, eta=as_time(left.seconds) if left else "...")
+        self._count(step)
+        self._progress.update(self._task, completed=step, eta=self._eta)
         if step < self._total and (cost := self._cost.foretold()):
             print_note(
                 self._console, f"still to do: {counted(self._total - step, 'step')}, about {as_time(cost.seconds)}"
@@ -92,8 +92,27 @@ class Reporter:
         row = {**metrics, "clips_per_second": speed, "data_wait_share": wait}
         for curves in self._curves:
             curves.write(step, row)
+        self._line(step, metrics, f"{speed:.1f} clips/s", f"data wait {wait:.0%}")
+
+    def show(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Show the means so far; no curve gets a point."""
+        self._line(step, metrics)
+
+    def _count(self, step: int) -> None:
+        """Let the time that is left be that after `step`, whatever is said of it before it is counted as over."""
+        if step > self._counted:
+            self._cost.add(step - self._counted, step - self._counted)
+            self._counted = step
+
+    @property
+    def _eta(self) -> str:
+        left = self._cost.left()
+        return as_time(left.seconds) if left else "..."
+
+    def _line(self, step: int, metrics: Mapping[str, float], *more: str) -> None:
+        self._count(step)
         parts = [f"{label} {metrics[name]:.3f}" for name, label in self._shown.items() if name in metrics]
-        line = "  ".join([*parts, f"{speed:.1f} clips/s", f"data wait {wait:.0%}"])
+        line = "  ".join([*parts, *more])
         self._progress.update(self._task, line=line)
         self._tell(step, f"{line}  ")
 
@@ -101,6 +120,5 @@ class Reporter:
         """A line of a log file; on a terminal the bar says it all."""
         self._told = perf_counter()
         if self._progress.disable:
-            left = self._cost.left()
-            eta = as_time(left.seconds) if left else "..."
-            self._console.print(f"step {step}/{self._total}  {line}eta {eta}")
+            eta = f"eta {self._eta}" if step < self._total else ""
+            self._console.print(f"step {step}/{self._total}  {line}{eta}".rstrip())

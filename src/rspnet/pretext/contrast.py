@@ -29,6 +29,11 @@ class ContrastMethod(PretextMethod):
         """Whether the loss has the queue's keys as negatives."""
         return True
 
+    @property
+    def chance(self) -> float:
+        """How often guessing finds the own video's key among the queue's."""
+        return 1 / (1 + self.queue_size)
+
     def notes(self, num_videos: int) -> tuple[str, ...]:
         """A queue that holds many keys of the same videos."""
         if not self.discriminates or self.queue_size <= MANY_FALSE_NEGATIVES * num_videos:

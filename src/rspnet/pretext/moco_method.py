@@ -33,5 +33,6 @@ class MoCoMethod(ContrastMethod):
 
     def panels(self, speeds: Speeds) -> tuple[Panel, ...]:
         """The loss, and how often the own video's key is found."""
-        found = Panel("Accuracy: own video's key among the queue's first", {"top1": "top1", "top5": "top5"})
-        return (*super().panels(speeds), found)
+        found = {"top1": "top1", "top5": "top5"}
+        title = "Accuracy: own video's key among the queue's first"
+        return (*super().panels(speeds), Panel(title, found, self.chance))

@@ -62,5 +62,5 @@ class RSPNetMethod(ContrastMethod):
         return (
             Panel("Loss", {"loss": "both", "appearance_loss": "A-VID", "motion_loss": "RSP"}),
             Panel("RSP accuracy (chance 0.5)", {"motion_accuracy": "RSP accuracy"}, 0.5),
-            Panel("A-VID accuracy: own video's key among the queue's first", found),
+            Panel("A-VID accuracy: own video's key among the queue's first", found, self.chance),
         )

@@ -79,6 +79,7 @@ def write_scores(
     table = predictions.table(seed=protocol["seed"])
     results = {
         "scores": as_results(table),
+        "classes": len(class_names),
         "predictions": save_predictions(folder, predictions.columns()),
         "skipped_test_videos": len(skipped),
         **extra,

@@ -102,7 +102,7 @@ def player(name: str, preview: str, *, key: str, length: float) -> str:
     """The query, playing."""
     return (
         f"<figure class='query' data-key='{key}'>{_video(preview, f'the query {name}', autoplay=True)}"
-        f"<figcaption>{cut(name)}<small>{seconds(length)} long</small><div class='mark'></div></figcaption></figure>"
+        f"<figcaption>{cut(name)}<small>{seconds(length)} in all</small><div class='mark'></div></figcaption></figure>"
     )
 
 

@@ -7,6 +7,8 @@ import { $, attempt, call, send, tell, whenBack } from './server.js';
 const SHORTEST = 0.2;
 const WAIT_MS = 120;
 const SAME_STEP_MS = 1500;
+const SLOW_MS = 300;
+const SEARCHING = 'Searching...';
 
 let address = new URLSearchParams(location.search);
 let about = null;
@@ -40,15 +42,20 @@ async function run() {
   underway?.abort();
   underway = new AbortController();
   const { signal } = underway;
+  const slow = setTimeout(() => { $('#news').textContent = SEARCHING; }, SLOW_MS);
   $('#cards').setAttribute('aria-busy', 'true');
   await attempt(async () => {
     about ??= meet(await call('about', { signal }));
     showControls();
     if (address.has('q') || address.has('show')) showSearch(await call('search', { fields: address, signal }));
     else await showStart(signal);
+    clearTimeout(slow);
     if (address.get('view') === 'map') await showMap(signal);
   });
-  if (!signal.aborted) $('#cards').setAttribute('aria-busy', 'false');
+  clearTimeout(slow);
+  if (signal.aborted) return;
+  $('#cards').setAttribute('aria-busy', 'false');
+  if ($('#news').textContent === SEARCHING) $('#news').textContent = '';
 }
 
 // --- what is shown
@@ -171,7 +178,13 @@ function showMix() {
 
 async function showMap(signal) {
   const fields = Object.fromEntries(['space', 'colour', 'method'].map((name) => [name, $(`#${name}`).value]));
-  const answer = await call('map', { fields, signal });
+  const slow = setTimeout(() => {
+    $('#plot').insertAdjacentHTML('afterbegin', '<p role="status">Drawing the map...</p>');
+  }, SLOW_MS);
+  const answer = await call('map', { fields, signal }).finally(() => {
+    clearTimeout(slow);
+    $('#plot [role=status]')?.remove();
+  });
   const inMap = $('#plot').contains(document.activeElement);
   drawMap($('#plot'), answer, { query: shown.query?.name, hits: shown.hits, pick: (name) => ask(name) });
   if (inMap) $('#plot [tabindex="0"]')?.focus({ preventScroll: true });

@@ -55,7 +55,8 @@ def _run(config: ServeConfig, folder: Path, listening: socket.socket) -> None:
     service = Service(library, folder, upload_bytes=upload_bytes, classes=classes, marks=marks)
     if not service.files:
         raise RSPNetError(f"library {config.library!r} holds no readable video: add some with rspnet index")
-    threading.Thread(target=_warm_up, daemon=True).start()
+    ending = threading.Event()
+    threading.Thread(target=_warm_up, args=[ending], daemon=True).start()
     app = build_app(service, upload_bytes=upload_bytes, hosts=_LOOPBACK if config.host in _LOOPBACK else ())
     announce(config.host, listening.getsockname()[1])
     settings = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_CLOSING_SECONDS)
@@ -68,15 +69,22 @@ def _run(config: ServeConfig, folder: Path, listening: socket.socket) -> None:
                 logging.getLogger(name).setLevel(logging.CRITICAL)
             await super().shutdown(sockets)
 
-    Server(settings).run(sockets=[listening])
+    try:
+        Server(settings).run(sockets=[listening])
+    finally:
+        ending.set()
 
 
-def _warm_up() -> None:
+def _warm_up(ending: threading.Event) -> None:
     """Import what the first answer and the first training need, before a user waits for it."""
-    warm_up()
-    if importlib.util.find_spec("sklearn") is not None:
-        importlib.import_module("sklearn.model_selection")
-        importlib.import_module("scipy.optimize")
+    try:
+        warm_up()
+        if importlib.util.find_spec("sklearn") is not None:
+            importlib.import_module("sklearn.model_selection")
+            importlib.import_module("scipy.optimize")
+    except Exception:  # Python does not let a module be imported whole while it ends
+        if not ending.is_set():
+            raise
 
 
 def announce(host: str, port: int) -> None:

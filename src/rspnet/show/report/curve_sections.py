@@ -19,7 +19,6 @@ from rspnet.show.report.run_facts import RunFacts
 
 _LOSS = Panel("Loss", {"loss": "loss"})
 _RATE = Panel("Learning rate", {"lr": "lr"})
-_CLASSIFIER = (_LOSS, Panel("Training accuracy", {"top1": "top1"}))
 _SPEED = (
     Panel("Clips a second", {"clips_per_second": "clips a second"}),
     Panel("Share of time spent waiting for data", {"data_wait_share": "share"}),
@@ -63,7 +62,9 @@ def speed_facts(run: RunFacts) -> list[tuple[str, str]]:
 def _panels(run: RunFacts) -> tuple[Panel, ...]:
     """As the run's pretext method has them; the loss alone where the method is not known here."""
     if run.command != "pretrain":
-        return _CLASSIFIER
+        classes = run.result.get("results", {}).get("classes")
+        chance = 1 / classes if isinstance(classes, int) and classes > 0 else 0.0
+        return (_LOSS, Panel("Training accuracy", {"top1": "top1"}, chance))
     try:
         return run.method().panels(PretrainingClips.of(run.options("data")).played)
     except RSPNetError:
