@@ -118,10 +118,9 @@ def _labels(path: str) -> None:
 
 
 def _study(name: str) -> None:
-    from rspnet.recipes import recipe_path
+    from rspnet.recipes import study_path
 
-    if not name.endswith((".yaml", ".yml")):
-        recipe_path(name, command="study")
+    study_path(name)
 
 
 _OF_ONE: Mapping[str, Mapping[str, Look]] = {

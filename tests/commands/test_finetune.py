@@ -207,7 +207,7 @@ def test_user_errors(videos, tmp_path, capsys):
         assert main(words(videos, tmp_path / "run", f"--weights={videos / 'model.ckpt'}", option)) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
-    assert main(["predict", f"--weights={videos / 'model.ckpt'}", "x.mp4"]) == 2
+    assert main(["predict", f"--weights={videos / 'model.ckpt'}", str(videos)]) == 2
     assert "not of rspnet finetune" in capsys.readouterr().err
 
 
@@ -294,7 +294,7 @@ def test_one_class_is_an_error(in_folders, tmp_path, capsys):
         (tmp_path / part).mkdir(exist_ok=True)
         (tmp_path / part / "only").symlink_to(in_folders / part / "7")
     words = [f"--data.root={tmp_path}", "--data.kind=folders"]
-    for command in (["finetune", *TINY, *SMALL], ["probe", "x.ckpt"], ["retrieve", "x.ckpt"]):
+    for command in (["finetune", *TINY, *SMALL], ["probe"], ["retrieve"]):
         assert main([*command, *words, f"--out={tmp_path / 'run'}"]) == 2
         assert "all training videos (8) are of one class, 'only'" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -38,10 +38,14 @@ class Server:
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def stop(self) -> int:
-        """SIGTERM; returns the exit code."""
-        self.process.send_signal(signal.SIGTERM)
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it by a signal; returns the exit code."""
+        self.process.send_signal(number)
         return self.process.wait(60)
+
+    def said(self) -> list[str]:
+        """The lines that it has written so far."""
+        return self.temporary.with_suffix(".log").read_text().splitlines()
 
 
 def start_server(library: Path, temporary: Path, *options: str) -> Server:

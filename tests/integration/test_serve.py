@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import csv
+import http.client
 import importlib.util
 import re
+import signal
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,11 +42,22 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(root):
+    """Ended by Ctrl-C while it searches: in one line, and nothing stays behind."""
     server = start_server(root / "library", root / "tmp", "--max_upload_mb=1")
     yield server
-    code = server.stop()
+    fields = {"q": "second/long.mp4", "from": 1, "to": 4}
+
+    def search():
+        with suppress(OSError, ValueError, http.client.HTTPException):
+            call(server.port, "search", **fields)
+
+    searching = threading.Thread(target=search)
+    searching.start()
+    time.sleep(0.05)
+    code = server.stop(signal.SIGINT)
+    searching.join()
     left = [path.name for path in server.temporary.iterdir() if path.name.startswith("rspnet")]
-    assert (code, left) == (130, [])
+    assert (code, left, server.said()[1:]) == (130, [], ["rspnet: stopped"])
 
 
 # --- over HTTP --------------------------------------------------------------------------------------------------------
@@ -210,14 +226,26 @@ def test_filters_a_hit_as_query_and_the_map_by_keyboard(visit):
     page.press("#max", "Tab")
     visit.wait_for("document.querySelector('.empty strong')?.textContent == 'Nothing found'")
     assert visit.findings() == []
+    held = []
+    page.route("**/api/search?*", lambda route: held.append(route))  # a search that takes long
     page.fill("#max", "10")
     page.press("#max", "Tab")
+    visit.wait_for("document.querySelector('#news').textContent === 'Searching...'")
+    assert visit.findings() == []
+    held.pop().continue_()
+    page.unroute("**/api/search?*")
     page.click(".hit [data-do=use]")
     visit.wait_for("document.querySelector('.query .cut').title == 'second/long.mp4'")
     page.fill("#min", "")
     page.press("#min", "Tab")
+    page.route("**/api/map?*", lambda route: held.append(route))  # and a map
     page.click("#map-button")
+    page.wait_for_selector("#plot p:has-text('Drawing the map...')")
+    assert visit.findings() == []
+    held.pop().continue_()
+    page.unroute("**/api/map?*")
     page.wait_for_selector(".map svg")
+    assert page.locator("#plot [role=status]").count() == 0
     assert page.locator(".map g").count() == 6
     assert page.locator(".map .is-query").get_attribute("aria-label") == "second/long.mp4, the query"
     assert page.locator(".map .is-hit text").count() == page.locator(".hit").count() > 0
@@ -251,6 +279,9 @@ def test_on_a_telephone_in_the_dark(browser, server):
     assert small == []
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
     page.click("#map-button")
+    page.click(".hit [data-do=explain]")
+    page.wait_for_selector("#why[open] h2")
+    assert visit.findings() == []
     visit.context.close()
     assert not visit.complaints
 
@@ -330,6 +361,7 @@ def test_label_train_and_look_again_by_keyboard_alone(visit, root):
         page.wait_for_selector(f"#shows label:has(input:checked):has-text('{shown}')")
         visit.wait_for("document.querySelector('#cards').ariaBusy === 'false'")
     visit.wait_for("[...document.querySelectorAll('.hit')].every(h => !h.querySelector('[aria-pressed=true]'))")
+    assert visit.findings() == []
     assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
 
     page.focus(".strip .labels button")
@@ -374,6 +406,7 @@ def test_clips_that_are_wanted_too_and_clips_that_are_not(visit):
     visit.wait_for("document.querySelectorAll('.examples li').length == 2")
     visit.wait_for("document.querySelector('#cards').ariaBusy === 'false'")
     assert visit.names()[-1] == first
+    assert visit.findings() == []
     page.click(".examples .unwanted button")
     visit.wait_for("document.querySelectorAll('.examples li').length == 1")
     visit.wait_for("document.querySelector('#cards').ariaBusy === 'false'")

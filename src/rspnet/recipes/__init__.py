@@ -25,6 +25,18 @@ def recipe_path(name: str, *, command: str | None = None) -> Path:
     return _FOLDER / f"{name}.yaml"
 
 
+def study_path(name: str) -> Path:
+    """The YAML file of a ready-made study, or the file that is named.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else recipe_path(name, command="study")
+    if not path.exists():
+        raise ConfigError(f"study {name!r} cannot be read: there is no such file")
+    return path
+
+
 def recipe_lines(kind: str = "") -> list[str]:
     """Every recipe whose name begins so, with the first line of its header."""
     names = [name for name in recipe_names() if name.startswith(kind)]

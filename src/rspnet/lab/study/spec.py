@@ -21,7 +21,7 @@ from rspnet.features.descriptor import Descriptor
 from rspnet.features.spaces import Stream
 from rspnet.lab.study.judged import JudgedSpec
 from rspnet.pretext.methods import choose_method
-from rspnet.recipes import recipe_path
+from rspnet.recipes import recipe_path, study_path
 
 Options = dict[str, Any]
 SECTIONS: dict[str, Callable[..., Any]] = {
@@ -108,7 +108,7 @@ def read_study(name: str) -> Study:
     Raises:
         ConfigError: no such study, an unknown or missing entry, or a run that makes no sense.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else recipe_path(name, command="study")
+    path = study_path(name)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
