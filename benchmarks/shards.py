@@ -1,11 +1,11 @@
 """Samples a second and seconds to the first batch from single files and from shards, on disk and on S3 with a delay.
 
-python benchmarks/shards.py [VIDEOS] [DELAY_MS] [NAMES] [BATCHES]
+python benchmarks/shards.py [VIDEOS] [DELAY_MS] [BATCHES] [FRAMES] [SIDE]
 
-Makes VIDEOS (2,000) short videos (50 different ones) in a temporary folder, packs them into 1, 10 and 100 shards, and
-reads BATCHES (20) of 8 pairs by one worker process from each, in a process of its own, and from NAMES (100,000) names
-of these videos on disk; then from an S3 server on loopback (moto's) behind a proxy that waits DELAY_MS (20) before
-every request. Prints one line of JSON for each; CPU seconds are those of the process from its start and of its worker.
+Makes VIDEOS (2,000) short videos (50 different ones, of FRAMES (48) frames of SIDE (128) pixels) in a temporary folder,
+packs them into 1, 10 and 100 shards, and reads BATCHES (20) of 8 pairs by one worker process from each, in a process of
+its own; then from an S3 server on loopback (moto's) behind a proxy that waits DELAY_MS (20) before every request.
+Prints one line of JSON for each; CPU seconds are those of the process from its start and of its worker.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 DIFFERENT, SHARDS, BATCH = 50, (1, 10, 100), 8
+MOST_BYTES = 2**29
+"""Objects above this size are left out: moto reads an object whole for every range."""
 
 
 def main() -> None:
@@ -31,36 +34,39 @@ def main() -> None:
     from helpers.stores import s3_server
 
     given = [int(word) for word in sys.argv[1:]]
-    count, delay_ms, names, batches = [*given, *(2000, 20, 100_000, 20)[len(given) :]]
+    count, delay_ms, batches, frames, side = [*given, *(2000, 20, 20, 48, 128)[len(given) :]]
     with tempfile.TemporaryDirectory() as place:
-        folders = make(Path(place), count)
+        folders = make(Path(place), count, num_frames=frames, size=side)
         for name, folder in folders.items():
             print(json.dumps({"from": name, "on": "disk", **apart(folder, batches, os.environ)}), flush=True)
-        linked = link(folders["files"], Path(place) / "names", names)
-        print(json.dumps({"from": "files", "on": "disk", **apart(linked, batches, os.environ)}), flush=True)
         with s3_server() as s3:
-            urls = {name: s3.put("bench", files(folder, name)) + f"/{name}" for name, folder in folders.items()}
-            s3.trouble.delay_s = delay_ms / 1e3
-            for name, url in urls.items():
+            for number, (name, folder) in enumerate(folders.items()):
+                if max(path.stat().st_size for path in folder.rglob("*.*")) > MOST_BYTES:
+                    continue
+                bucket = f"bench-{number}"
+                s3.put(bucket, {})
+                put(bucket, folder)
+                s3.trouble.delay_s = delay_ms / 1e3
                 s3.trouble.seen.clear()
-                found = apart(url, batches, os.environ | s3.environment)
+                found = apart(f"s3://{bucket}/videos", batches, os.environ | s3.environment)
                 found |= {"requests": len(s3.trouble.seen)}
                 print(json.dumps({"from": name, "on": f"S3, {delay_ms} ms", **found}), flush=True)
 
 
-def make(place: Path, count: int) -> dict[str, Path]:
+def make(place: Path, count: int, **look: int) -> dict[str, Path]:
     """Single files and shards, by what they are called."""
     from rspnet.cli import main as rspnet
     from rspnet.data.synthetic.procedural import plan_clips, write_set
 
-    write_set(place / "all", plan_clips(num_videos=DIFFERENT, seed=0, num_frames=48, size=128), workers=0)
+    write_set(place / "all", plan_clips(num_videos=DIFFERENT, seed=0, **look), workers=0)
     different = sorted(path for path in (place / "all").rglob("*") if path.suffix in (".mp4", ".avi"))
-    folders = {"files": place / "files"}
+    folders, copies = {"files": place / "files"}, dict[Path, Path]()
     for number in range(count):
         source = different[number % len(different)]
         target = folders["files"] / f"{number % 100:02d}" / f"{number:06d}{source.suffix}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        copies[Path(shutil.copyfile(source, target))] = source
+    seen = remembered(copies)
     size = sum(path.stat().st_size for path in folders["files"].rglob("*.*"))
     from rspnet.commands.pack import _MEMORY
     from rspnet.data import packing
@@ -68,9 +74,8 @@ def make(place: Path, count: int) -> dict[str, Path]:
     made = packing.Packer.__init__
     for shards in SHARDS:
         folder = folders[f"{shards} shards"] = place / f"shards-{shards}"
-        if shards != SHARDS[0]:  # videos are checked once
-            (folder / ".pack").mkdir(parents=True)
-            shutil.copyfile(place / f"shards-{SHARDS[0]}" / ".pack" / _MEMORY, folder / ".pack" / _MEMORY)
+        (folder / ".pack").mkdir(parents=True)
+        (folder / ".pack" / _MEMORY).write_text(seen, encoding="utf-8")
         limit = int(1.1 * size / shards) + 2**20 // shards
 
         def smaller(self: Any, *args: Any, limit: int = limit, **_: Any) -> None:
@@ -84,21 +89,26 @@ def make(place: Path, count: int) -> dict[str, Path]:
     return folders
 
 
-def link(folder: Path, target: Path, names: int) -> Path:
-    """A folder with so many names of the videos of another one."""
-    videos = sorted(path for path in folder.rglob("*.*") if path.is_file())
-    for number in range(names):
-        if number % 1000 == 0:
-            (target / f"{number // 1000:03d}").mkdir(parents=True)
-        source = videos[number % len(videos)]
-        os.link(source, target / f"{number // 1000:03d}" / f"{number:06d}{source.suffix}")
-    return target
+def remembered(copies: dict[Path, Path]) -> str:
+    """What `pack` notes of videos that it has checked: each different one is, once."""
+    from rspnet.commands.pack import _INSPECTOR
+    from rspnet.data.checks.inspect_all import _key
+
+    reports = {path: asdict(_INSPECTOR((path.name, str(path)))) for path in set(copies.values())}
+    return "".join(
+        json.dumps({"key": _key(path, _INSPECTOR), "report": reports[source] | {"path": str(path)}}) + "\n"
+        for path, source in copies.items()
+    )
 
 
-def files(folder: Path, name: str) -> dict[str, bytes]:
-    """Objects to put."""
-    found = (path for path in folder.rglob("*") if path.is_file() and ".pack" not in path.parts)
-    return {f"{name}/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in found}
+def put(bucket: str, folder: Path) -> None:
+    """Put the files of a folder into the server, which runs in this process: 100,000 requests would take an hour."""
+    from moto.s3.models import s3_backends
+
+    backend = s3_backends["123456789012"]["aws"]
+    for path in sorted(folder.rglob("*.*")):
+        if path.is_file() and ".pack" not in path.parts:
+            backend.put_object(bucket, f"videos/{path.relative_to(folder).as_posix()}", path.read_bytes())
 
 
 def apart(root: object, batches: int, environment: Any) -> dict[str, Any]:

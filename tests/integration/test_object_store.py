@@ -63,6 +63,16 @@ def run(*words: object, code: int = 0) -> None:
     assert main([*map(str, words)]) == code
 
 
+def put_here(bucket: str, names: list[str]) -> None:
+    """Small objects, without a request for each: the server runs in this process."""
+    from moto.s3.models import s3_backends
+
+    backend = s3_backends["123456789012"]["aws"]
+    backend.create_bucket(bucket, "us-east-1")
+    for name in names:
+        backend.put_object(bucket, name, b"x")
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
@@ -83,8 +93,32 @@ def test_listing(s3: S3, videos: Path, bucket: str) -> None:
     for name, why in ((f"{bucket}/nix", "does not exist"), (str(found[0].path), "not a folder")):
         with pytest.raises(RSPNetError, match=why):
             read_folder(name)
+    for name, why in (("s3://nix/set", "does not exist"), ("s3://", "names no bucket")):
+        with pytest.raises(RSPNetError, match=why):
+            read_folder(name)
     with pytest.raises(RSPNetError, match="holds no video"):
         read_folder(s3.put("empty", {"list.txt": b"x"}))
+
+
+def test_names_are_taken_as_they_are(s3: S3) -> None:
+    names = [
+        "a b/100%.mp4",
+        "a b/%20.mp4",
+        "#1.mp4",
+        "[x]*.mp4",
+        "ü ☃.mp4",
+        "q?x=1&y+z.mp4",
+        "it's@0-1.mp4",
+        "b\\c.mp4",
+    ]
+    found = read_folder(s3.put("odd", {f"v/{name}": name.encode() for name in names}) + "/v/")
+    assert [record.name for record in found] == sorted(names)
+    assert all(record.path.read_bytes() == record.name.encode() for record in found)
+
+
+def test_a_long_listing_comes_in_pages(s3: S3) -> None:
+    put_here("many", [f"v/{number:04d}.mp4" for number in range(1001)])
+    assert [record.name for record in read_folder("s3://many/v")] == [f"{number:04d}.mp4" for number in range(1001)]
 
 
 def test_lists(s3: S3, videos: Path, bucket: str) -> None:
@@ -243,3 +277,11 @@ def test_a_store_that_cannot_be_reached_is_named(
     url = s3.put("clips", {"y.mp4": b"no video"}) + "/y.mp4"
     assert main(["embed", f"--weights={model}", url, "--out=s3://clips/out", "--num_workers=0"]) == 2
     assert "local" in capsys.readouterr().err
+    assert main(["embed", "--weights=s3://clips/model.ckpt", url, f"--out={tmp_path / 'f'}"]) == 2
+    assert "weights 's3://clips/model.ckpt' is an address: they are read from local files" in capsys.readouterr().err
+    assert main(["classify", "run", "s3://clips/model", url, f"--out={tmp_path / 'g'}"]) == 2
+    assert "classifier 's3:" in capsys.readouterr().err
+    need("lancedb")
+    assert main(["search", "s3://nix/library", url]) == 2
+    error = capsys.readouterr().err
+    assert error == "rspnet: error: cannot open library 's3://nix/library': The specified bucket does not exist\n"

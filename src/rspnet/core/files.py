@@ -18,6 +18,7 @@ from typing import Any
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.heartbeat import alive
 
+_RESULTS = "results are written to local folders only, name one"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _HASHED_BYTES = 2**20
 _NAMED = 40
@@ -57,10 +58,10 @@ def is_list(path: str | os.PathLike[str]) -> bool:
     return os.fspath(path).lower().endswith(_LISTS)
 
 
-def refuse_address(option: str, path: str) -> None:
-    """Raise `ConfigError` for s3://..., https://... and the like, which would become a local folder named `s3:`."""
+def refuse_address(option: str, path: str, *, rule: str = _RESULTS) -> None:
+    """Raise `ConfigError` for s3://..., https://... and the like where only a local path will do."""
     if _ADDRESS.match(path):
-        raise ConfigError(f"{option} {path!r} is an address: results are written to local folders only, name one")
+        raise ConfigError(f"{option} {path!r} is an address: {rule}")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rspnet.core import storage
+from rspnet.core.errors import ConfigError
 from rspnet.core.files import atomic_path, sha256_of
 
 CACHE_VARIABLE = "RSPNET_REMOTE_CACHE"
@@ -56,6 +57,8 @@ def as_path(name: str | os.PathLike[str]) -> Path:
     scheme, rest = found[1].lower(), found[2]
     if scheme in ("file", "local"):
         return Path("/" + rest)
+    if not rest and "://" in text and scheme not in ("memory", "pack"):
+        raise ConfigError(f"{text!r} names no bucket or host: write {scheme}://NAME/...")
     if "://" in text or scheme in storage.PACKAGES:
         return UrlPath(f"{scheme}://{rest}")
     return Path(text)

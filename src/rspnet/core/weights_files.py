@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from rspnet.core.errors import CheckpointError
+from rspnet.core.files import refuse_address
 from rspnet.core.names import did_you_mean
 from rspnet.core.run_files import reported_checkpoint
 from rspnet.weights import shipped_file, shipped_names
@@ -31,10 +32,14 @@ def weights_file(path: str | os.PathLike[str]) -> Path:
     Of `torch:FILE` and `hf:FOLDER` the file that is meant; else the path itself; of a folder that `rspnet export` wrote
     `model.safetensors`; of a run folder the checkpoint that the run reports; or, where there is neither file nor
     folder, the weights of that name that come with the package.
+
+    Raises:
+        ConfigError: it is the address of an object store or web server.
     """
     if (outside := outside_place(path)) is not None:
         prefix, place = outside
         return place if prefix == PROGRAM else place / HF_WEIGHTS
+    refuse_address("weights", os.fspath(path), rule="they are read from local files only, copy them")
     inside = Path(path) / WEIGHTS
     if inside.with_name(DESCRIPTION).is_file():
         return inside

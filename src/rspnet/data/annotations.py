@@ -182,6 +182,8 @@ def _read_url_folder(folder: UrlPath) -> list[VideoRecord]:
             is_file = folder.is_file()
             hint = "is not a folder of videos" if is_file else "does not exist: name a folder of videos"
             raise RSPNetError(f"{str(folder)!r} {hint}")
+    except FileNotFoundError:  # no such bucket
+        raise RSPNetError(f"{str(folder)!r} does not exist: name a folder of videos") from None
     except OSError as error:
         raise RSPNetError(f"cannot read folder {str(folder)!r}: {error.strerror}") from error
     if not found:

@@ -160,7 +160,7 @@ class Library:
         parts, cut = [], None
         for embedded in self.embedder.stream_parts(clips):
             if embedded.sample.skip is not None:
-                raise DecodeError(video, embedded.sample.skip.reason)
+                raise DecodeError(as_path(video), embedded.sample.skip.reason)
             assert embedded.features is not None
             parts.append(embedded.features)
             cut = cut or embedded.sample.facts

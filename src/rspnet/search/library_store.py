@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -47,6 +48,8 @@ _NAMED_VIDEOS = 1000
 """A filter names so many videos at most; a longer text would take longer to read than the search does."""
 _METADATA_BYTES = 128 * 2**20
 """LanceDB keeps what it reads of every version that a run writes; by default up to 1 GiB, with no gain in time."""
+_SAYS = re.compile(r'<Message>(.*?)</Message>|HttpError.*?message: "(.*?)"|(Failed to get \w+ credentials)', re.DOTALL)
+"""What an object store, or who asks it, says in an error of LanceDB."""
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
@@ -338,7 +341,7 @@ def _connect(uri: str) -> Any:
         session = lancedb.Session(metadata_cache_size_bytes=_METADATA_BYTES)
         return lancedb.connect(uri, storage_options=options, session=session)
     except (OSError, RuntimeError, ValueError) as error:
-        raise RSPNetError(f"cannot open library {uri!r}: {' '.join(str(error).split())}") from error
+        raise RSPNetError(f"cannot open library {uri!r}: {_phrase(error)}") from error
 
 
 @contextmanager
@@ -347,8 +350,16 @@ def _naming(uri: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise RSPNetError(f"library {uri!r} is damaged: {first}; make it again with rspnet index") from error
+        if _SAYS.search(str(error)):
+            raise RSPNetError(f"cannot read library {uri!r}: {_phrase(error)}") from error
+        raise RSPNetError(f"library {uri!r} is damaged: {_phrase(error)}; make it again with rspnet index") from error
+
+
+def _phrase(error: Exception) -> str:
+    """What LanceDB says, on one line: of an object store's answer the message, else all but places in its own code."""
+    found, first = _SAYS.search(str(error)), str(error).strip().partition("\n")[0]
+    text = found[found.lastindex or 0] if found else first.partition(", location: ")[0]
+    return " ".join(text.split())
 
 
 def _table_names(db: Any) -> list[str]:
