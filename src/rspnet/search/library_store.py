@@ -31,7 +31,7 @@ from rspnet.search.library_tables import About, ClipRows, FileRow, Vectors, clip
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA = 4
+SCHEMA = 5
 _TABLES = {"about", "files", "clips"}
 ANN_FROM_CLIPS = 50_000
 """Below this many clips a search compares with every one: exact, and as fast."""
@@ -39,10 +39,13 @@ KEPT_FOR = timedelta(days=1)
 """How long the state before a change of a library can still be read by who opened it then, and takes room on disk."""
 # Queries by motion or appearance alone need many: the partitions are made of both (docs: recall by share probed).
 _PROBED_SHARE = 0.4
-# The index holds a bit a number (RaBitQ), whose order is rough: so many of the best are compared by their vectors,
-# times the root of the number of clips. 200 of 2 million gave recall@10 0.944, 632 gave 0.985 (docs/benchmarks.md).
-_REFINED_SHARE, _FEWEST_REFINED = 0.447, 200
-_BITS = 8
+_INDEX_BITS, _REFINED = 4, 2
+"""Bits of a number in the index (RaBitQ), and how many times the clips wanted are compared by their vectors.
+
+Of 2 million clips, 20 compared give recall@10 0.99. With one bit it took 632, whose reading cost more than the rest.
+"""
+_BYTE = 8
+"""RaBitQ takes vectors whose lengths are multiples of it."""
 _COMPACT_FRAGMENTS = 32
 _NAMED_VIDEOS = 1000
 """A filter names so many videos at most; a longer text would take longer to read than the search does."""
@@ -207,8 +210,10 @@ class Store:
             return
         from lancedb.index import BTree, IvfFlat, IvfRq
 
-        kind = IvfFlat if (self.about.motion + self.about.appearance) % _BITS else IvfRq
-        self._clips.create_index("vector", config=kind(distance_type="dot", num_partitions=round(count**0.5)))
+        options: dict[str, Any] = {"distance_type": "dot", "num_partitions": round(count**0.5)}
+        is_odd = (self.about.motion + self.about.appearance) % _BYTE
+        config = IvfFlat(**options) if is_odd else IvfRq(**options, num_bits=_INDEX_BITS)
+        self._clips.create_index("vector", config=config)
         self._clips.create_index("path", config=BTree())
         self._indexed, self._root = True, math.sqrt(count)
 
@@ -250,8 +255,7 @@ class Store:
             search = search.where(" AND ".join(where), prefilter=True)
         if self._indexed:
             probes = max(1, round(_PROBED_SHARE * self._root))
-            refined = max(2, math.ceil(max(_FEWEST_REFINED, _REFINED_SHARE * self._root) / limit))
-            search = search.bypass_vector_index() if exact else search.nprobes(probes).refine_factor(refined)
+            search = search.bypass_vector_index() if exact else search.nprobes(probes).refine_factor(_REFINED)
         with _naming(self.uri):
             found = search.select(["path", "_distance"]).limit(limit).to_arrow()
         # LanceDB's dot "distance" is 1 - dot product.
