@@ -25,6 +25,10 @@ _MISTAKES = [
         "embed videos --weights rspnet-smal",
         "cannot read weights 'rspnet-smal': no such file; did you mean rspnet-small?",
     ),
+    (
+        "embed videos --weights s3://bucket/w.ckpt",
+        "weights 's3://bucket/w.ckpt' is an address: they are read from local",
+    ),
     ("embed videos --out videos/v.mp4", "--out 'videos/v.mp4' is a file: name a folder"),
     ("embed videos --out busy", "'busy' is in use by another run of rspnet (process "),
     ("index nowhere", "'nowhere' does not exist: name a folder of videos"),

@@ -31,7 +31,7 @@ def look_first(command: str, config: Any) -> None:
     """
     for name, look in {"data": _data, **_OF_ONE.get(command, {}), "weights": _weights, "library": _library}.items():
         value = getattr(config, name, None)
-        if value and not (isinstance(value, str) and is_url(value)):
+        if value and (name in _LOCAL or not isinstance(value, str) or not is_url(value)):
             look(value)
     alone = is_first_process() and not launched_from_outside()  # of several ranks the first takes the folder
     out = getattr(config, "out", None)
@@ -143,6 +143,8 @@ _OF_ONE: Mapping[str, Mapping[str, Look]] = {
     "study disentangle": {"videos": _source},
 }
 """Command -> its options that name what must be there and that mean something else, or nothing, in other commands."""
+_LOCAL = ("weights", "classifier", "class_")
+"""Options that no address of an object store can be given to."""
 _RUN_FOLDERS = frozenset(
     ("demo", "doctor", "pretrain", "embed", "classify fit", "classify run", "probe", "finetune", "evaluate", "retrieve",
      "compare", "roi", "export", "study disentangle", "bench")
