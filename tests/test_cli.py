@@ -111,6 +111,7 @@ def test_products_of_numpy_leave_no_thread_awake() -> None:
         (["embed", "--weights=none.ckpt", "none.mp4"], "'none.mp4' does not exist: name a video,"),
         (["convert", "none.ckpt"], "cannot read weights 'none.ckpt': no such file"),
         (["embed"], "the following arguments are required: videos"),
+        (["predict", "a"], "the following arguments are required: --weights"),
         (["embed", "a", "b", "--num_frames", "1"], "--num_frames 1: must be at least 2"),
         (["probe", "b", "--size", "0"], "--size 0: must be at least 16"),
         (["retrieve", "b", "--num_workers=-2"], "--num_workers -2: must be at least 0"),

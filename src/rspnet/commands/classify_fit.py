@@ -110,7 +110,11 @@ def _show(results: dict[str, Any], fitted: Fitted, folder: Path) -> None:
     for note in results["notes"]:
         print_note(console, note)
     if not results["segments"]:
-        why = "label parts of videos and add --background" if BACKGROUND not in fitted.names else "label more moments"
+        why = (
+            "label parts of videos (start_s, end_s) and add --background"
+            if BACKGROUND not in fitted.names
+            else "label more moments"
+        )
         print_note(console, f"an event starts and ends at a probability of 0.5; to choose this by the labels, {why}")
     console.print(f"classifier: {folder / CLASSIFIER}")
     run = f"rspnet classify run {shlex.quote(str(folder))} VIDEOS --out timeline"

@@ -302,6 +302,9 @@ def plainly(message: str, *, places: Collection[str] = ()) -> str:
         places: options that are given by place.
     """
     text = " ".join(message.split())
+    if missing := re.fullmatch(r"the following arguments are required: (.+)", text):
+        names = ", ".join(name if name in places else f"--{name}" for name in missing[1].split(", "))
+        return f"the following arguments are required: {names}"
     found = re.fullmatch(r'Parser key "([^"]+)": (.+?) (?:Got|Given) value: (.*)', text)
     if found is None:
         return text

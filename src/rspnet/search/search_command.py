@@ -144,11 +144,13 @@ def _answer(config: SearchConfig, store: Store, hits: Sequence[M], query: ClipOf
         print_note(PlainConsole(stderr=True), stale)
     if config.out is None:
         return current
-    from rspnet.search.hit_pictures import draw_hits
-
     if config.out.endswith(".json"):
         write_hits(Path(config.out), config, hits)
-    elif config.out.endswith(".png"):
+        PlainConsole(stderr=True).print(f"written to {config.out}")
+        return current
+    from rspnet.search.hit_pictures import draw_hits  # loads torch
+
+    if config.out.endswith(".png"):
         draw_hits(Path(config.out), config, query, current)
     else:
         folder = open_run_folder(config.out, config, command="search")
