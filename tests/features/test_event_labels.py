@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rspnet.core.errors import RSPNetError
+from rspnet.core.urls import as_path
 from rspnet.features.event_labels import Label, find_paths, is_exclusive, read_labels, truth_of
 
 
@@ -52,14 +53,16 @@ def test_a_label_finds_its_video_by_path_or_by_the_end_of_it(tmp_path):
         "/far/x/b.mp4": "b.mp4",
         "/far/y/c.mp4": "y/c.mp4",
         "/far/z/c.mp4": "z/c.mp4",
+        "s3://clips/v/e.mp4": "e.mp4",
     }
-    names = ["a.mp4", "b.mp4", "y/c.mp4", "/far/z/c.mp4"]
+    names = ["a.mp4", "b.mp4", "y/c.mp4", "/far/z/c.mp4", "s3://clips/v/e.mp4"]
     found = find_paths([Label(name, "l") for name in names], known, root=tmp_path)
     assert list(found) == list(known)
     with pytest.raises(RSPNetError, match=r"'d\.mp4': it has no features"):
         find_paths([Label("d.mp4", "l")], known, root=tmp_path)
     with pytest.raises(RSPNetError, match=r"'c\.mp4': it may be '/far/y/c\.mp4' or '/far/z/c\.mp4'"):
         find_paths([Label("c.mp4", "l")], known, root=tmp_path)
+    assert list(find_paths([Label("v/e.mp4", "l")], known, root=as_path("s3://clips"))) == ["s3://clips/v/e.mp4"]
 
 
 def test_classes_exclude_each_other_unless_they_meet():

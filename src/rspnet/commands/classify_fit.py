@@ -14,6 +14,7 @@ from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import print_note
+from rspnet.core.urls import as_path
 from rspnet.features.event_labels import BACKGROUND, Label, find_paths, read_labels
 from rspnet.features.linear_probe import require_sklearn
 from rspnet.features.read import open_store, stream_videos
@@ -38,7 +39,7 @@ def classify_fit(config: ClassifyFitConfig) -> None:
         RSPNetError: bad labels, videos without features, too few classes, or no scikit-learn.
     """
     require_sklearn("rspnet classify fit")
-    labels = read_labels(Path(config.labels))
+    labels = read_labels(as_path(config.labels))
     store = open_store(Path(config.features))
     assert store.stamp is not None
     videos = labelled_videos(store, labels, config)
@@ -56,7 +57,7 @@ def classify_fit(config: ClassifyFitConfig) -> None:
     settings = {name: value for name, value in plain(config).items() if name not in ("out", "features", "labels")}
     made_of = {
         "folds": FOLDS,
-        "labels_sha256": sha256_of(Path(config.labels)),
+        "labels_sha256": sha256_of(as_path(config.labels)),
         "weights_sha256": store.stamp.weights_sha256,
         "view": dict(store.stamp.view),
         "videos": len(videos),
@@ -81,7 +82,7 @@ def labelled_videos(store: FeatureStore, labels: Sequence[Label], config: Classi
         for batch in store.batches(["path", "name"])
         for path, name in zip(batch["path"].to_pylist(), batch["name"].to_pylist(), strict=True)
     }
-    of_path = find_paths(labels, known, root=Path(config.root) if config.root else Path(config.labels).parent)
+    of_path = find_paths(labels, known, root=as_path(config.root) if config.root else as_path(config.labels).parent)
     videos = []
     for video in stream_videos(store, config.vectors, lambda vectors: vectors, only=of_path.keys()):
         rows = of_path[video.path]

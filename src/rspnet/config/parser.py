@@ -39,7 +39,7 @@ _KINDS = {
 _HINTS = dict.fromkeys(("method", "backbone"), ", or one from outside with --plugin")
 """Option -> what else there is than the values that an error lists."""
 
-_WRITTEN = ("out", "cache", "download")
+_WRITTEN = ("out", "cache", "download", "write_list")
 """Options that name where files are written."""
 
 

@@ -19,7 +19,7 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.heartbeat import alive
 
 _RESULTS = "results are written to local folders only, name one"
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 _HASHED_BYTES = 2**20
 _NAMED = 40
 _LISTS = (".csv", ".txt")
@@ -60,8 +60,9 @@ def is_list(path: str | os.PathLike[str]) -> bool:
 
 def refuse_address(option: str, path: str, *, rule: str = _RESULTS) -> None:
     """Raise `ConfigError` for s3://..., https://... and the like where only a local path will do."""
-    if _ADDRESS.match(path):
-        raise ConfigError(f"{option} {path!r} is an address: {rule}")
+    if found := _ADDRESS.match(path):  # what went through Path has lost a slash
+        address = f"{found[1]}://{path[found.end() :].lstrip('/')}"
+        raise ConfigError(f"{option} {address!r} is an address: {rule}")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError, reason_of
-from rspnet.core.urls import as_path
+from rspnet.core.urls import as_path, below
 from rspnet.data.class_numbers import class_numbers
 
 BACKGROUND = "background"
@@ -115,7 +115,7 @@ def find_paths(labels: Sequence[Label], known: Mapping[str, str], *, root: Path)
     """
     found: dict[str, list[Label]] = {}
     for label in labels:
-        path = str((root / label.path).absolute())
+        path = str(below(root, label.path).absolute())
         if path not in known:
             ending = "/" + label.path
             fits = [place for place, name in known.items() if name == label.path or place.endswith(ending)]

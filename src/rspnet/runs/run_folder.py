@@ -75,6 +75,7 @@ def result_file(path: str) -> Path:
     Raises:
         RSPNetError: there is none.
     """
+    refuse_address("results", path, rule="they are read from local files only, copy them")
     file = Path(path) / RESULT if Path(path).is_dir() else Path(path)
     if not file.exists():
         raise RSPNetError(f"{str(file)!r} does not exist: name a run folder, its {RESULT}, or a CSV of predictions")
