@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rspnet.core.errors import ConfigError
 from rspnet.core.locks import refuse_held
 from rspnet.core.ranks import is_first_process, launched_from_outside
 from rspnet.core.urls import is_url
@@ -44,6 +45,10 @@ def _look_at_out(command: str, config: Any, out: str) -> None:
         refuse_held(as_folder(out))
     elif command in _RUN_FOLDERS:
         refuse_taken(out, command=command, resume=getattr(config, "resume", True))
+    videos = getattr(config, "videos", None) or getattr(getattr(config, "data", None), "root", None) or ()
+    for source in (videos,) if isinstance(videos, str) else videos:
+        if not is_url(source) and Path(out).resolve() == Path(source).resolve():
+            raise ConfigError(f"--out {out!r} is the folder of the videos: name another one")
 
 
 def _weights(name: str) -> None:

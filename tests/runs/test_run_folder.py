@@ -43,7 +43,7 @@ def test_no_folder_is_named(tmp_path: Path) -> None:
         open_run_folder(str(tmp_path / "file"), CONFIG, command="embed")
     with pytest.raises(ConfigError, match="--out 's3://b/x' is an address"):
         open_run_folder("s3://b/x", CONFIG, command="embed")
-    with pytest.raises(ConfigError, match="'s3:/b/x/y' is an address"):  # what pathlib makes of it
+    with pytest.raises(ConfigError, match="'s3://b/x/y' is an address"):  # what pathlib makes of it
         write_text(Path("s3://b/x") / "y", "text")
 
 

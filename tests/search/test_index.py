@@ -352,7 +352,7 @@ def test_the_search_command_writes_hits_sheet_and_explanation(material, videos, 
     ("options", "message"),
     [
         (["--alpha=1.5"], "--alpha 1.5: must be from 0 (appearance) to 1 (motion)"),
-        (["--start=9"], "--start 9.0 lies behind the video's end, 3.20 s"),
+        (["--start=9"], "the start, 9 s, lies behind the video's end, 3.20 s"),
         (["--start=2", "--end=1"], "--end 1.0: must be after --start 2.0"),
         (["--explain"], "--explain: name a run folder with --out"),
         (["--weights=nowhere.ckpt"], "cannot read weights 'nowhere.ckpt': no such file"),

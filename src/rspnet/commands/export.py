@@ -72,7 +72,7 @@ def export(config: ExportConfig) -> None:
         protocol=plain(config) | {"file_sha256": sha256_of(path)},
         results={"file": path.name, "outputs": output_names(network), "largest_difference": gap},
     )
-    print(f"wrote {path}: outputs {', '.join(output_names(network))}; largest difference {gap:.1e}")
+    print(f"wrote {path}: outputs {', '.join(output_names(network))}; largest difference to the network {gap:.1e}")
 
 
 def open_network(model: str) -> tuple[Network, dict[str, Any]]:

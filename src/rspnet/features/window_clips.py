@@ -70,7 +70,7 @@ class WindowClips:
         duration = float(times[-1] - times[0]) + 1 / video.fps
         if self.start_s >= duration:
             raise ConfigError(
-                f"{str(video.path)!r}: --start {self.start_s} lies behind the video's end, {duration:.2f} s"
+                f"{str(video.path)!r}: the start, {self.start_s:g} s, lies behind the video's end, {duration:.2f} s"
             )
         windows = cut_windows(times, self.settings, fps=video.fps, start_s=self.start_s, end_s=self.end_s)
         crop = Crop(centre_square(video.height, video.width))

@@ -85,13 +85,14 @@ def save_exported(network: Network, folder: str | os.PathLike[str], description:
         ConfigError: safetensors is not installed.
     """
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ModuleNotFoundError as error:
         raise ConfigError("writing safetensors needs the extra: pip install 'rspnet[export]'") from error
     path = Path(folder) / WEIGHTS
     write_description(network, Path(folder), description, format="safetensors")
     with atomic_path(path) as temporary:
-        save_file({name: value.contiguous() for name, value in network.state_dict().items()}, temporary)
+        # Not by `save_file`, whose files nobody else may read.
+        temporary.write_bytes(save({name: value.contiguous() for name, value in network.state_dict().items()}))
     return path
 
 

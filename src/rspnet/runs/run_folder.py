@@ -23,6 +23,7 @@ from rspnet.data.skipped import SKIPPED
 CONFIG = run_files.CONFIG
 RESULT = run_files.RESULT
 _COMMAND = "# rspnet "
+_ENDINGS = frozenset({".png", ".html", ".csv", ".json", ".parquet", ".npz"})
 Section = TypeVar("Section")
 
 
@@ -30,8 +31,8 @@ def open_run_folder(out: str, config: Any, *, command: str) -> Path:
     """Create the folder and write the resolved configuration into it (a collective call; rank 0 does it).
 
     Raises:
-        ConfigError: `out` is empty, an address, a file, or holds a run of another command, whose files would be
-            overwritten.
+        ConfigError: `out` is empty, an address, a file, ends like one, or holds a run of another command, whose files
+            would be overwritten.
         RSPNetError: another process is at work in the folder.
     """
     folder = as_folder(out)
@@ -91,6 +92,8 @@ def as_folder(out: str) -> Path:
     for place in (folder, *folder.parents):
         if place.exists() and not place.is_dir():
             raise ConfigError(f"--out {str(place)!r} is a file: name a folder")
+    if folder.suffix.lower() in _ENDINGS and not folder.exists():
+        raise ConfigError(f"--out {out!r} ends like a file: the command writes a folder, name one")
     return folder
 
 

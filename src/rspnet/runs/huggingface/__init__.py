@@ -33,7 +33,7 @@ def save_huggingface(network: Network, folder: Path, description: dict[str, Any]
         ConfigError: safetensors is not installed.
     """
     try:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
     except ModuleNotFoundError as error:
         raise ConfigError("--format huggingface needs safetensors: pip install 'rspnet[export]'") from error
     config = {
@@ -58,5 +58,5 @@ def save_huggingface(network: Network, folder: Path, description: dict[str, Any]
     )
     state = {PREFIX + name: value.contiguous() for name, value in network.state_dict().items()}
     with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(state, temporary, metadata={"format": "pt"})
+        temporary.write_bytes(save(state, metadata={"format": "pt"}))
     return folder / WEIGHTS
