@@ -101,6 +101,8 @@ class Library:
     ) -> list[Hit]:
         """The k videos with the part most like the query, best first.
 
+        A query that is in the library is its own first hit, unless `not_same_video` leaves it out.
+
         Args:
             video: the query's file.
             start_s: second at which the query starts.
