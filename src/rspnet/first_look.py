@@ -45,6 +45,8 @@ def _look_at_out(command: str, config: Any, out: str) -> None:
         refuse_held(as_folder(out))
     elif command in _RUN_FOLDERS:
         refuse_taken(out, command=command, resume=getattr(config, "resume", True))
+    else:
+        return
     videos = getattr(config, "videos", None) or getattr(getattr(config, "data", None), "root", None) or ()
     for source in (videos,) if isinstance(videos, str) else videos:
         if not is_url(source) and Path(out).resolve() == Path(source).resolve():

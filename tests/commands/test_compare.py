@@ -82,7 +82,10 @@ def test_other_videos_are_no_pair(tmp_path, hits, capsys):
 def test_what_is_no_result_is_named(tmp_path, hits, capsys):
     first = write_run(tmp_path / "a", hits[0])
     (tmp_path / "x.json").write_text("[]")
-    for path, message in ((tmp_path / "x.json", "is no result of rspnet"), (tmp_path / "y.json", "cannot read result")):
+    for path, message in (
+        (tmp_path / "x.json", "is no result of rspnet"),
+        (tmp_path / "y.json", "does not exist: name a run folder"),
+    ):
         assert main(["compare", str(first), str(path)]) == 2
         assert message in capsys.readouterr().err
     assert main(["compare", str(first)]) == 2

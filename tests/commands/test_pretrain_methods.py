@@ -74,6 +74,8 @@ def test_commands_that_need_the_heads_say_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     checkpoint = save_method_checkpoint(tmp_path / "pace.ckpt", "pace")
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).touch()
     assert main([word.replace("CKPT", str(checkpoint)).replace("VIDEOS", str(videos)) for word in words]) == 2
     error = capsys.readouterr().err
     assert "needs the motion and the appearance head of RSPNet" in error

@@ -61,7 +61,7 @@ def is_list(path: str | os.PathLike[str]) -> bool:
 def refuse_address(option: str, path: str, *, rule: str = _RESULTS) -> None:
     """Raise `ConfigError` for s3://..., https://... and the like where only a local path will do."""
     if found := _ADDRESS.match(path):  # what went through Path has lost a slash
-        address = f"{found[1]}://{path[found.end() :].lstrip('/')}"
+        address = path if path[found.end() :].startswith("/") else f"{found[1]}://{path[found.end() :]}"
         raise ConfigError(f"{option} {address!r} is an address: {rule}")
 
 
