@@ -168,6 +168,8 @@ def test_bad_videos_are_left_out_and_named(videos: Path, tmp_path: Path, capsys:
     assert main(["pack", str(only), f"--out={tmp_path / 'none'}", "--num_workers=1"]) == 2
     assert not (tmp_path / "none" / INDEX).exists()
     assert main(["pack", str(folder), f"--out={folder / 'in'}"]) == 2
+    assert main(["pack", str(folder), f"--out={videos}"]) == 2
+    assert "holds other files: name a new folder for the shards" in capsys.readouterr().err
     assert whole.read_bytes() == content
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from helpers.extras import need
 from helpers.narrow import NARROW
 from helpers.tiny_model import save_tiny_checkpoint
 
-from rspnet.cli import main
+from rspnet.cli import main, parse
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.features.embedder import Embedder
@@ -141,15 +143,22 @@ def videos(tmp_path_factory):
     return root
 
 
-def run(root: Path, out: Path, *options: str) -> dict:
+def words_of(root: Path, out: Path) -> list[str]:
     words = [str(root / "model.ckpt"), *listed(root)]
     fixed = [f"--out={out}", f"--cache={out.parent / 'cache'}", "--num_workers=0", "--num_clips=2"]
-    assert main(["probe", *words, *fixed, "--precision=fp32", "--few_labels=[1,1000]", *options]) == 0
+    return [*words, *fixed, "--precision=fp32", "--few_labels=[1,1000]"]
+
+
+def run(root: Path, out: Path, *options: str) -> dict:
+    assert main(["probe", *words_of(root, out), *options]) == 0
     return json.loads((out / "result.json").read_text())
 
 
-def test_command(videos, tmp_path, monkeypatch):
+def test_command(videos, tmp_path, monkeypatch, capsys):
     result = run(videos, tmp_path / "run")
+    advice = re.search(r"next: rspnet probe (.*--random_init.*?)    #", capsys.readouterr().err)[1]
+    own = parse("probe", words_of(videos, tmp_path / "run"))
+    assert parse("probe", shlex.split(advice)) == replace(own, random_init=True, out=f"{tmp_path / 'run'}-random")
     scores = result["results"]["scores"]
     assert set(scores) == {f"{a}_{b}" for a in ("linear", "knn") for b in ("top1", "top5", "mean_class_accuracy")}
     assert all(row["low"] <= row["value"] <= row["high"] for row in scores.values())

@@ -15,7 +15,7 @@ from rspnet.core.console import PlainConsole
 from rspnet.core.cost import CostMeter, cost_in_words, sampled
 from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.core.packs import copy_lists
+from rspnet.core.packs import INDEX, copy_lists
 from rspnet.core.ray_jobs import RayCluster
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_source
@@ -46,6 +46,8 @@ def pack(config: PackConfig) -> int:
     is_folder = videos.is_dir()
     if is_folder and out.absolute().is_relative_to(videos.absolute()):
         raise ConfigError(f"--out {config.out!r} lies in the folder of videos: name a folder outside")
+    if out.is_dir() and any(out.iterdir()) and not ((out / _NOTES).is_dir() or (out / INDEX).is_file()):
+        raise ConfigError(f"--out {config.out!r} holds other files: name a new folder for the shards")
     records = read_source(videos, config.root)
     folder = out / _NOTES if config.dry_run else open_run_folder(str(out / _NOTES), config, command="pack")
     done = packed_rows(out, folder / _SHARDS)

@@ -49,7 +49,7 @@ from rspnet.runs.predictions import (
     labels_of,
     save_predictions,
 )
-from rspnet.runs.run_folder import open_run_folder, write_result
+from rspnet.runs.run_folder import CONFIG, open_run_folder, write_result
 from rspnet.runs.verdict import Verdict, report_command, score_line
 
 CURVE = "few_labels.png"
@@ -141,8 +141,8 @@ def _verdict(config: ProbeConfig, results: Mapping[str, Any], predictions: Predi
     lines = [score_line("linear classifier, top-1", results["scores"]["linear_top1"], **count)]
     if config.random_init:
         return Verdict(lines, [report_command(folder)])
-    control = f"rspnet probe {shlex.quote(str(config.data.list or config.data.root))} --random_init"
-    control += f" --weights {shlex.quote(config.weights)} --out {shlex.quote(config.out + '-random')}"
+    control = f"rspnet probe --config {shlex.quote(str(folder / CONFIG))} --random_init"
+    control += f" --out {shlex.quote(config.out + '-random')}"
     return Verdict(lines, [report_command(folder), (control, "what an untrained network reaches")])
 
 
