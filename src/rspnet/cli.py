@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code (listed at the end of `rspnet --help`).
 
     NOTE: NumPy's BLAS gets one thread in this process and its workers, unless the environment says otherwise. Its
-    products are small here, and its other threads wait awake for the next: a third of embed's CPU time on two cores.
+    products are small here, and its other threads wait awake for the next (see `features.spaces.shortened`).
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     words = list(sys.argv[1:] if arguments is None else arguments)

@@ -1,7 +1,7 @@
 """Mistakes in what a command's options name, found before seconds go into importing torch.
 
-The commands raise the same errors, and more, where they read what is named; here stands what can be seen at once.
-Addresses of object stores are left to them.
+The commands raise the same errors, and more, where they read what is named; here stands what can be seen at once. Only
+that `--out` is the folder of the videos is nowhere else looked at. Addresses of object stores are left to the commands.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ def _look_at_out(command: str, config: Any, out: str) -> None:
         refuse_taken(out, command=command, resume=getattr(config, "resume", True))
     else:
         return
+    _refuse_folder_of_videos(config, out)
+
+
+def _refuse_folder_of_videos(config: Any, out: str) -> None:
     videos = getattr(config, "videos", None) or getattr(getattr(config, "data", None), "root", None) or ()
     for source in (videos,) if isinstance(videos, str) else videos:
         if not is_url(source) and Path(out).resolve() == Path(source).resolve():

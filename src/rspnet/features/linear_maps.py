@@ -80,10 +80,12 @@ class LinearMaps:
         """
         if len(rows) > 1 and rows.size * self._loss.holds.shape[1] > _MOST_AT_ONCE:
             starts = [None if start is None else start.map(number) for number in range(len(rows))]
-            found = [
-                self.fit(strength, rows[k : k + 1], start=starts[k], tolerance=tolerance) for k in range(len(rows))
-            ]
-            return Fits(*(np.concatenate(parts, axis=-2) for parts in zip(*(f.parts() for f in found), strict=True)))
+            found = (
+                self.fit(strength, own[None], start=first, tolerance=tolerance)
+                for own, first in zip(rows, starts, strict=True)
+            )
+            parts = zip(*(fit.parts() for fit in found), strict=True)
+            return Fits(*(np.concatenate(part, axis=-2) for part in parts))
         exclusive = self._loss.exclusive
         known = rows.astype(np.int64) @ self._loss.holds
         count = rows.sum(axis=1, keepdims=True)

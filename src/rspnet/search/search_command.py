@@ -146,20 +146,22 @@ def _answer(config: SearchConfig, store: Store, hits: Sequence[M], query: ClipOf
         return current
     if config.out.endswith(".json"):
         write_hits(Path(config.out), config, hits)
-        PlainConsole(stderr=True).print(f"written to {config.out}")
-        return current
-    from rspnet.search.hit_pictures import draw_hits  # loads torch
-
-    if config.out.endswith(".png"):
-        draw_hits(Path(config.out), config, query, current)
+    elif config.out.endswith(".png"):
+        _draw(Path(config.out), config, query, current)
     else:
         folder = open_run_folder(config.out, config, command="search")
         write_hits(folder / "hits.json", config, hits)
-        draw_hits(folder / "hits.png", config, query, current)
+        _draw(folder / "hits.png", config, query, current)
         stamp = plain(config) | {"weights_sha256": store.about.weights_sha256}
         write_result(folder, command="search", protocol=stamp, results={"hits": [asdict(hit) for hit in hits]})
     PlainConsole(stderr=True).print(f"written to {config.out}")
     return current
+
+
+def _draw(file: Path, config: SearchConfig, query: ClipOf | None, hits: Sequence[Moment]) -> None:
+    from rspnet.search.hit_pictures import draw_hits  # loads torch
+
+    draw_hits(file, config, query, hits)
 
 
 def up_to_date(store: Store, hits: Sequence[M]) -> list[M]:
