@@ -106,9 +106,12 @@ def test_the_result_has_scores_with_intervals_rules_and_notes(classifier: Path) 
     assert WindowClassifier.load(classifier / CLASSIFIER).names == ("shake", "slide", BACKGROUND)
 
 
-def test_every_format_tells_the_same_events(material: Path, classifier: Path, tmp_path: Path) -> None:
+def test_every_format_tells_the_same_events(
+    material: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     assert run(classifier, material / "features", out) == 0
+    assert "which labelled class fits best, not whether any does" in " ".join(capsys.readouterr().err.split())
     rows = read_labels(out / "events.csv")
     assert {row.path for row in rows} == {str(material / "labelled" / f"{n}.mp4") for n in range(LABELLED)}
     table = pq.read_table(out / "events.parquet").to_pylist()

@@ -27,6 +27,10 @@ from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.show.timeline.write_timelines import EVENTS, PAGE, TimelineFiles
 
 _SOME, _NEARLY = 8, 0.9
+_COMPARED = (
+    "probabilities say which labelled class fits best, not whether any does: what is unlike all of them may get one "
+    "near 1"
+)
 _TOO_MANY = (
     "nearly every video has an event. What nobody labelled goes to the nearest class: where that is wrong, label some "
     f"of it {BACKGROUND!r} and fit again"
@@ -76,6 +80,7 @@ def classify_run(config: ClassifyRunConfig) -> int:
     console = PlainConsole(stderr=True)
     console.print(f"{counted(len(files.videos), 'video')}, {counted(events, 'event')}: {folder / EVENTS}")
     console.print(f"look at them: {folder / PAGE}")
+    print_note(console, _COMPARED)
     if len(files.videos) >= _SOME and sum(bool(video.events) for video in files.videos) > _NEARLY * len(files.videos):
         print_note(console, _TOO_MANY)
     return 0
