@@ -37,8 +37,8 @@ library = rspnet.Library.open(store)
 drawn = sorted(path for path in videos.rglob("*") if path.suffix in (".mp4", ".avi"))
 query = Path(os.environ.get("MY_QUERY", drawn[0]))
 print(f"query: {query.name}")
-by_motion = library.search(query, alpha=1, k=3, not_same_video=True)
-by_appearance = library.search(query, alpha=0, k=3, not_same_video=True)
+by_motion = library.search(query, alpha=1, k=3)
+by_appearance = library.search(query, alpha=0, k=3)
 for asked, hits in (("motion", by_motion), ("appearance", by_appearance)):
     for hit in hits:
         print(f"by {asked}: {Path(hit.path).name} {hit.start_s:.1f} to {hit.end_s:.1f} s, score {hit.score:.2f}")

@@ -145,9 +145,7 @@ COMMANDS: dict[str, Command] = {
         "link the smallest Kinetics classes",
     ),
     "study": Command(
-        "rspnet.config.study:StudyConfig",
-        "rspnet.lab.study.run_study:study",
-        "run a grid of pre-trainings and judge each",
+        "rspnet.config.study:StudyConfig", "rspnet.lab.study.study:study", "run a grid of pre-trainings and judge each"
     ),
     "study disentangle": Command(
         "rspnet.config.disentangle:DisentangleConfig",

@@ -315,11 +315,10 @@ def test_another_model_is_refused_by_name(material, videos, capsys):
 @pytest.mark.slow
 def test_a_planted_clip_is_found_in_a_long_video(material, videos):
     store = run_index(material, videos, "--clips=3")
-    hits = Library.open(Path(store.uri)).search(videos / "c.mp4", alpha=0.5, k=2)
+    hits = Library.open(Path(store.uri)).search(videos / "c.mp4", alpha=0.5, k=5)
     assert all(isinstance(hit, Hit) for hit in hits)
-    assert Path(hits[0].path).name == "c.mp4"
-    assert hits[0].score == pytest.approx(1, abs=1e-5)
-    planted = next(hit for hit in Library(store.uri).search(videos / "c.mp4", k=5) if hit.path.endswith("long.mp4"))
+    assert "c.mp4" not in {Path(hit.path).name for hit in hits}  # what a query shows itself is no hit
+    planted = next(hit for hit in hits if hit.path.endswith("long.mp4"))
     start, end = 7.0, 10.2  # on the grid of windows: these weights are random
     overlap = min(planted.end_s, end) - max(planted.start_s, start)
     assert overlap / (max(planted.end_s, end) - min(planted.start_s, start)) >= 0.7

@@ -67,7 +67,7 @@ def test_an_unwanted_clip_puts_its_video_behind_what_else_is_alike(filled):
 
 def test_two_wanted_clips_find_both_of_their_videos_and_one_stays_as_it_was(filled):
     store, rows = filled
-    both = search(store, [query_of(rows[1]), query_of(rows[6])], alpha=0.5, k=2)
+    both = search(store, [query_of(rows[1]), query_of(rows[6])], alpha=0.5, k=2, same_part=True)
     assert {hit.path for hit in both} == {rows[1].path, rows[6].path}
     (video,) = store.clips_of([rows[1].path])
     alone = locate([query_of(rows[1])], video, alpha=0.5, hop_s=1.0)
@@ -91,16 +91,14 @@ def test_a_part_of_a_video_by_name(tmp_path):
 def test_what_a_query_shows_itself_is_no_hit(filled):
     store, rows = filled
     query = query_of(rows[1], slice(1, 3))
-    first = search(store, query, alpha=0.5, k=1)[0]
+    first = search(store, query, alpha=0.5, k=1, same_part=True)[0]
     assert (first.path, first.start_s) == (rows[1].path, pytest.approx(1, abs=0.2))
-    others = search(store, query, alpha=0.5, k=50, not_same_part=True)
+    others = search(store, query, alpha=0.5, k=50)
     assert len(others) == len(rows)  # its own video has other moments
     own = next(hit for hit in others if hit.path == rows[1].path)
     assert abs(own.start_s - query.start_s[0]) >= 1  # a part may begin where the query ends
     assert own.score < first.score
-    assert all(
-        hit.path != rows[1].path for hit in search(store, query_of(rows[1]), alpha=0.5, k=50, not_same_part=True)
-    )
+    assert all(hit.path != rows[1].path for hit in search(store, query_of(rows[1]), alpha=0.5, k=50))
     rest = without_parts(rows[1], [query])
     assert rest.window.tolist() == [
         n for n in range(6) if rows[1].end_s[n] <= query.start_s[0] or rows[1].start_s[n] >= query.end_s[-1]

@@ -27,6 +27,13 @@ print(client.ApiClient.__name__, "lance_namespace_urllib3_client.api" in sys.mod
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("module", ["search.search_command", "search.hit_sheet", "lab.study.study"])
+def test_what_needs_no_network_does_not_wait_for_torch(module: str) -> None:
+    words = [sys.executable, "-c", f"import sys, rspnet.{module}; print('torch' in sys.modules)"]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.slow
 def test_torchs_compiler_and_the_client_of_remote_catalogues_are_not_imported() -> None:
     """But who asks for that client gets it."""
     done = subprocess.run([sys.executable, "-c", SHOWN], capture_output=True, text=True, check=True)

@@ -10,14 +10,13 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
-
-import torch
 
 from rspnet.core import storage
 from rspnet.core.counts import counted
@@ -262,7 +261,8 @@ class _OneThread(Generic[Task, Result]):
         self._work = work
 
     def __call__(self, task: Task) -> Result:
-        if multiprocessing.parent_process() is not None and torch.get_num_threads() != 1:
+        torch = sys.modules.get("torch")  # readers preload it; work that needs none does not wait for it
+        if torch is not None and multiprocessing.parent_process() is not None and torch.get_num_threads() != 1:
             torch.set_num_threads(1)
         return self._work(task)
 

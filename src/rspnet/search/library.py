@@ -101,7 +101,7 @@ class Library:
     ) -> list[Hit]:
         """The k videos with the part most like the query, best first.
 
-        A query that is in the library is its own first hit, unless `not_same_video` leaves it out.
+        What the query itself shows, in its own video or a copy of it, is no hit.
 
         Args:
             video: the query's file.
@@ -125,9 +125,10 @@ class Library:
         alpha: float = 0.5,
         k: int = 10,
         not_same_video: bool = False,
-        not_same_part: bool = False,
     ) -> list[Hit]:
         """The k videos with the part most like some clips and least like others, best first.
+
+        What the clips of `like` themselves show is no hit.
 
         Args:
             like: what is wanted, at least one clip; the scores of several are averaged.
@@ -135,7 +136,6 @@ class Library:
             alpha: 1 searches by motion, 0 by appearance.
             k: hits wanted; fewer if the library has fewer videos.
             not_same_video: leave out files whose content is that of a clip of `like`.
-            not_same_part: leave out what of these files the clips of `like` show.
 
         Raises:
             DecodeError: a clip cannot be read.
@@ -145,15 +145,7 @@ class Library:
             [self.embed(clip.video, start_s=clip.start_s, end_s=clip.end_s) for clip in clips]
             for clips in (like, unlike)
         )
-        return search(
-            self.store,
-            wanted,
-            unlike=unwanted,
-            alpha=alpha,
-            k=k,
-            not_same_video=not_same_video,
-            not_same_part=not_same_part,
-        )
+        return search(self.store, wanted, unlike=unwanted, alpha=alpha, k=k, not_same_video=not_same_video)
 
     def embed(self, video: str | os.PathLike[str], *, start_s: float = 0.0, end_s: float | None = None) -> Query:
         """The windows of a query; raises as `search`."""

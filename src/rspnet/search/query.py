@@ -75,13 +75,14 @@ def search(
     k: int,
     unlike: Sequence[Query] = (),
     not_same_video: bool = False,
-    not_same_part: bool = False,
+    same_part: bool = False,
     within: Collection[str] | None = None,
 ) -> list[Hit]:
     """The k videos with the part most like the query, best first; ties by path.
 
     Every query window names its nearest clips; each video among these is then aligned with the query as a whole.
-    Of several queries see `locate`. `within` limits the search to some of the library's videos.
+    Of several queries see `locate`. What the queries themselves show is no hit, unless `same_part` lets it be one.
+    `within` limits the search to some of the library's videos.
 
     Raises:
         RSPNetError: alpha or k out of range, or no query.
@@ -95,13 +96,13 @@ def search(
         raise RSPNetError("there is no clip to search with: give at least one that is wanted")
     own = {query.content for query in wanted} if not_same_video else set()
     # What is like the unwanted clips falls back, so more videos are looked at than are asked for.
-    found = k * (_MORE_WHERE_SOME_FALL if unlike or len(wanted) > 1 else 1) + len(wanted) * not_same_part
+    found = k * (_MORE_WHERE_SOME_FALL if unlike or len(wanted) > 1 else 1) + len(wanted) * (not same_part)
     paths: dict[str, None] = {}
     for query in wanted:
         paths.update(dict.fromkeys(_candidates(store, query, alpha=alpha, k=found, not_content=own, within=within)))
     hop = store.about.clip.hop_s
     videos: Iterable[ClipRows] = store.clips_of(list(paths))
-    if not_same_part:
+    if not same_part:
         videos = [rest for video in videos if len((rest := without_parts(video, wanted)).window)]
     hits = [locate(wanted, video, unlike=unlike, alpha=alpha, hop_s=hop) for video in videos]
     return sorted(hits, key=lambda hit: (-hit.score, hit.path))[:k]

@@ -58,7 +58,7 @@ def search_command(config: SearchConfig) -> None:
         alpha=config.alpha,
         k=config.top,
         not_same_video=config.not_same_video,
-        not_same_part=not config.same_part,
+        same_part=config.same_part,
     )
     current = _answer(config, store, hits, like[0])
     if config.explain and config.out is not None:
@@ -159,7 +159,7 @@ def _answer(config: SearchConfig, store: Store, hits: Sequence[M], query: ClipOf
 
 
 def _draw(file: Path, config: SearchConfig, query: ClipOf | None, hits: Sequence[Moment]) -> None:
-    from rspnet.search.hit_pictures import draw_hits  # loads torch
+    from rspnet.search.hit_sheet import draw_hits  # loads matplotlib
 
     draw_hits(file, config, query, hits)
 

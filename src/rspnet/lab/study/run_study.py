@@ -1,4 +1,4 @@
-"""`rspnet study`: run the rows of a declared grid, or report them."""
+"""Run the rows of a declared grid, or report them."""
 
 from __future__ import annotations
 
@@ -24,20 +24,16 @@ from rspnet.lab.study.sets import TRAIN_LIST, StudySet, read_study_set, write_li
 from rspnet.lab.study.spec import Study, read_study, row_config, smaller
 from rspnet.lab.study.study_cost import preview_study
 from rspnet.lab.study.study_report import write_study_report
-from rspnet.recipes import recipe_lines
 
 ORACLE = "oracle.json"
 DRAWN = "drawn"
 _SMOKE_VIDEOS = 12
 
 
-def study(config: StudyConfig) -> int:
-    """Run the command, or list the studies. Returns its exit code: 0 at the end, 130 where it was stopped."""
-    if config.name is None:
-        print("\n".join(recipe_lines("study/")))
-        return 0
+def run_study(config: StudyConfig, name: str) -> int:
+    """Run or report a study of this name. Returns the command's exit code: 0 at the end, 130 where it was stopped."""
     require_sklearn()
-    plan = read_study(config.name)
+    plan = read_study(name)
     out = Path(config.out or f"runs/study/{plan.name}")
     if config.report is not None:
         write_study_report(plan, out, Path(config.report))

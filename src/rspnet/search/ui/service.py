@@ -240,7 +240,7 @@ class Service:
         """The k best videos that pass the filters, and where they stand among all videos of the library."""
         wanted, unwanted = ([asked.query for asked in parts] for parts in (like, unlike))
         how: dict[str, Any] = {"unlike": unwanted, "alpha": alpha, "not_same_video": filters.other_videos}
-        hits = search(self.library.store, wanted, k=k, within=self.within(filters), **how)
+        hits = search(self.library.store, wanted, k=k, within=self.within(filters), same_part=True, **how)
         return hits, self._yardstick.standings(hits, wanted, **how)
 
     def within(self, filters: Filters) -> list[str] | None:
