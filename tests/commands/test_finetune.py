@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from helpers.clips_on_disk import listed, write_labelled_videos, write_listed_videos
 from helpers.narrow import NARROW
 from helpers.stopping import stop_after
 from helpers.tiny_model import save_tiny_checkpoint
 
-from rspnet.api.finetuning import carve_validation
+from rspnet.api.finetuning import batch_for
+from rspnet.api.finetuning_videos import carve_validation
 from rspnet.cli import main, parse
 from rspnet.core.errors import ConfigError
 from rspnet.data.annotations import VideoRecord
@@ -199,7 +201,7 @@ def test_validation_is_carved_by_class_and_group():
 def test_user_errors(videos, tmp_path, capsys):
     cases = {
         "--model.backbone=c3d": f"holds {NARROW}; drop the option",
-        "--clips.batch_size=400": "is more than 18 training videos",
+        "--clips.batch_size=400": "is more than 18 training videos: lower it to 18 or less",
         "--model.freeze=9": f"{NARROW} has 5 stages",
         "--protocol=validation": "--protocol validation needs --validation_share",
     }
@@ -280,6 +282,40 @@ def test_test_is_scored_and_val_chooses(in_folders, tmp_path):
     assert main(["finetune", *parts, f"--out={tmp_path / 'last'}", "--max_steps=2", "--protocol=last"]) == 0
     assert result_of(tmp_path / "last")["results"]["epoch_selected_on"] is None
     assert result_of(tmp_path / "last")["results"]["checkpoint"] == "last.ckpt"
+
+
+@pytest.mark.parametrize(
+    ("videos", "ranks", "batch"),
+    [(2, 1, 2), (3, 1, 2), (8, 1, 4), (31, 1, 8), (32, 1, 32), (9_000, 1, 32), (31, 4, 8), (90, 3, 30), (90, 32, 64)],
+)
+def test_a_batch_that_fits(videos, ranks, batch):
+    assert batch_for(videos, ranks=ranks) == batch
+
+
+def test_few_videos_get_a_batch_that_fits_and_it_is_said_once(in_folders, tmp_path, capsys):
+    parts = [f"--data.root={in_folders}", "--data.kind=folders", *TINY, *SMALL, f"--out={tmp_path / 'run'}"]
+    parts.remove("--clips.batch_size=4")
+    assert main(["finetune", *parts, "--epochs=2"]) == 0
+    assert capsys.readouterr().err.count("8 clips a step: at most half of the 16 training videos") == 1
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["clips"]["batch_size"] == 8
+    assert load_checkpoint(tmp_path / "run" / "last.ckpt")["step"] == 4
+    assert main(["finetune", *parts, "--epochs=2", "--resume"]) == 0
+    capsys.readouterr()
+    assert main(["finetune", *parts, "--clips.batch_size=4", "--dry_run"]) == 0
+    assert "clips a step" not in capsys.readouterr().err
+
+
+def test_classes_that_mirror_training_makes_one_are_named(in_folders, tmp_path, capsys):
+    for part in ("train", "test"):
+        (tmp_path / part).mkdir()
+        for name, own in (("Left wave", "7"), ("right_wave", "20231200")):
+            (tmp_path / part / name).symlink_to(in_folders / part / own)
+    words = ["finetune", f"--data.root={tmp_path}", "--data.kind=folders", *TINY, *SMALL, "--dry_run"]
+    advice = "classes 'Left wave' and 'right_wave' differ by the side alone, and half of the training clips are"
+    for options, said in (([], 1), (["--clips.flip", "false"], 0)):
+        assert main([*words, *options]) == 0
+        assert capsys.readouterr().err.count(advice) == said
 
 
 def test_two_validation_splits_are_one_too_many(in_folders, tmp_path, capsys):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rspnet.core.errors import RSPNetError
-from rspnet.data.class_numbers import class_numbers
+from rspnet.data.class_numbers import class_numbers, classes_that_mirror
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,16 @@ def test_nearly_equal_names_are_both_named(first: str, second: str) -> None:
     assert repr(first) in str(caught.value)
     assert repr(second) in str(caught.value)
     assert str(caught.value).startswith("'list.csv': ")
+
+
+@pytest.mark.parametrize(
+    ("names", "pair"),
+    [
+        (["bow", "left_wave", "right wave"], ("left_wave", "right wave")),
+        (["SwipeRight", "SwipeLeft"], ("SwipeRight", "SwipeLeft")),
+        (["turn (clockwise)", "turn (counter clockwise)"], ("turn (clockwise)", "turn (counter clockwise)")),
+        (["left_wave", "right_bow", "bright", "7", "8"], None),
+    ],
+)
+def test_names_that_differ_by_the_side_alone(names: list[str], pair: tuple[str, str] | None) -> None:
+    assert classes_that_mirror(names) == pair

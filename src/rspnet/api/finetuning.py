@@ -11,23 +11,22 @@ from rich.console import Console
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from rspnet.api.labelled_options import clip_shape, labelled_records, scoring_view
+from rspnet.api.finetuning_videos import Videos, finetuning_videos
+from rspnet.api.labelled_options import clip_shape, scoring_view
 from rspnet.api.training_options import make_schedule, optimizer_of
+from rspnet.config.choice import half_of
 from rspnet.config.finetune import FinetuneConfig
 from rspnet.config.old_words import in_new_settings
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.console import PlainConsole
 from rspnet.core.cost import as_bytes
 from rspnet.core.counts import counted
-from rspnet.core.errors import ConfigError
 from rspnet.core.progress import print_note
 from rspnet.core.ranks import rank
-from rspnet.core.rng import numpy_rng
 from rspnet.core.run_files import LAST
-from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise
+from rspnet.data.class_numbers import classes_that_mirror
 from rspnet.data.cuts import EvenClips
-from rspnet.data.labelled.read_labelled import class_names
 from rspnet.data.labelled_clips import LabelledBatch, LabelledClipDataset, LabelledSampler, labelled_batches
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.engine.memory import training_bytes
@@ -35,13 +34,12 @@ from rspnet.engine.multiply_adds import multiply_adds
 from rspnet.engine.processes import processes
 from rspnet.engine.runtime import pick_device, pick_precision, pick_threads_and_workers, planned_device
 from rspnet.engine.stop import SecondStop
-from rspnet.features.linear_probe import groups_of
 from rspnet.models.classifier import Classifier
 from rspnet.pretext.statistics import average_statistics_over_ranks
 from rspnet.runs.built_in import other_than_built_in
 from rspnet.runs.classifiers import make_classifier, open_classifier, shared_scores
 from rspnet.runs.epoch_looks import BEST, EpochLooks, LookedAt
-from rspnet.runs.predictions import data_stamp, labels_of
+from rspnet.runs.predictions import data_stamp
 from rspnet.runs.resume import training_settings
 from rspnet.runs.run_folder import plain
 from rspnet.runs.scoring import NOT_OF_THE_WEIGHTS, finetune_stamp, write_scores
@@ -50,84 +48,14 @@ from rspnet.runs.training_preview import CLIPS_OF_A_GROUP, disk_of, say_time
 
 SHOWN = {"loss": "loss", "top1": "top-1"}
 _SELECTED_ON = {"last": None, "validation": "validation", "official": "test"}
+_BATCH = 32
+"""Clips of a step where the training videos are enough."""
 
 
-@dataclass(frozen=True)
-class Videos:
-    """The videos that are trained on, those that may choose an epoch, those that are scored, and the classes' names."""
-
-    train: list[VideoRecord]
-    validation: list[VideoRecord]
-    test: list[VideoRecord]
-    class_names: list[str]
-
-    def __str__(self) -> str:
-        """How many there are."""
-        parts = (
-            f"{len(self.train)} training, {len(self.validation)} validation, {counted(len(self.test), 'test video')}"
-        )
-        return f"{parts}, {counted(len(self.class_names), 'class')}"
-
-
-def finetuning_videos(config: FinetuneConfig) -> tuple[Videos, FinetuneConfig]:
-    """The videos, and the configuration with the protocol that it names or that they ask for.
-
-    Raises:
-        RSPNetError: they cannot be read, or the validation split does not go with them.
-    """
-    training, validation, test = (labelled_records(config.data, split) for split in ("train", "val", "test"))
-    config = with_protocol(config, has_validation=bool(validation))
-    if not validation:
-        training, validation = carve_validation(training, config.validation_share, seed=config.seed)
-    return Videos(training, validation, test, class_names(training, validation, test)), config
-
-
-def with_protocol(config: FinetuneConfig, *, has_validation: bool) -> FinetuneConfig:
-    """The configuration with the protocol that it names, or that the data ask for.
-
-    Args:
-        config: as given.
-        has_validation: the data come with a validation split of their own.
-
-    Raises:
-        ConfigError: there is no validation split to choose on, or a second one was asked for.
-    """
-    if has_validation and config.validation_share:
-        raise ConfigError(
-            f"--validation_share {config.validation_share}: the data have a validation split of their own; drop it"
-        )
-    protocol = config.protocol or ("validation" if has_validation else "last")
-    if protocol == "validation" and not has_validation and not config.validation_share:
-        raise ConfigError(
-            "--protocol validation needs --validation_share (say 0.1), or data with a validation split of their own"
-        )
-    return replace(config, protocol=protocol)
-
-
-def carve_validation(
-    records: list[VideoRecord], share: float, *, seed: int
-) -> tuple[list[VideoRecord], list[VideoRecord]]:
-    """(training, validation): `share` of every class's videos by seed, whole UCF101 groups where the names show them.
-
-    Raises:
-        ConfigError: a class would be left without a training video.
-    """
-    if share == 0:
-        return records, []
-    units = groups_of(records) or [record.name for record in records]
-    chosen: set[str] = set()
-    for label in sorted(set(labels_of(records).tolist())):
-        members = [(unit, record) for unit, record in zip(units, records, strict=True) if record.label == label]
-        own = sorted({unit for unit, _ in members})
-        count = max(1, round(share * len(own)))
-        if count >= len(own):
-            raise ConfigError(
-                f"--validation_share {share}: leaves class {members[0][1].class_name or label} "
-                f"(videos or groups: {len(own)}) no training video"
-            )
-        chosen |= {own[place] for place in numpy_rng(seed, "validation", label).permutation(len(own))[:count]}
-    marked = list(zip(units, records, strict=True))
-    return [r for unit, r in marked if unit not in chosen], [r for unit, r in marked if unit in chosen]
+def batch_for(num_videos: int, *, ranks: int) -> int:
+    """Clips of a step where none are asked for: 32, or about half of fewer videos, shared evenly by all ranks."""
+    usual = ranks * max(2, _BATCH // ranks)
+    return usual if num_videos >= usual else ranks * half_of(num_videos // ranks)
 
 
 @dataclass(frozen=True)
@@ -140,6 +68,7 @@ class Finetuning:
     init_sha256: str | None
     engine: Engine
     workers: int
+    batch_size: int
 
     @classmethod
     def of(cls, config: FinetuneConfig) -> Finetuning:
@@ -149,6 +78,8 @@ class Finetuning:
             RSPNetError: bad data or weights, or options that do not go with them or with this machine.
         """
         videos, config = finetuning_videos(config)
+        local, nodes = processes(devices=config.engine.devices, num_nodes=config.engine.num_nodes)
+        batch = config.clips.batch_size or batch_for(len(videos.train), ranks=local * nodes)
         device = planned_device(config.engine.device) if config.dry_run else pick_device(config.engine.device)
         network = {name: getattr(config.model, name) for name in ("backbone", "input", "dropout", "freeze")}
         network["init"] = config.weights
@@ -158,17 +89,39 @@ class Finetuning:
             threads=config.engine.threads,
             workers=config.clips.num_workers,
             device=device,
-            processes=processes(devices=config.engine.devices, num_nodes=config.engine.num_nodes)[0],
+            processes=local,
             work=lambda: 3 * multiply_adds(model.backbone, _clip_size(config)),  # forward 1, backward 2
         )
         precision = pick_precision(config.engine.precision, device)
         engine = Engine.of(config.engine, device=device, precision=precision, threads=threads, resume=config.resume)
-        return cls(config, videos, model, init_sha256, engine, workers)
+        return cls(config, videos, model, init_sha256, engine, workers, batch)
+
+    @property
+    def resolved(self) -> FinetuneConfig:
+        """The configuration with the batch that was chosen."""
+        return replace(self.config, clips=replace(self.config.clips, batch_size=self.batch_size))
 
     @property
     def settings(self) -> dict[str, Any]:
         """What a checkpoint keeps of the configuration."""
-        return training_settings(self.config) | {"train_videos": len(self.videos.train)}
+        return training_settings(self.resolved) | {"train_videos": len(self.videos.train)}
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """What the user should know before it starts."""
+        if self.config.protocol == "official":
+            yield "--protocol official picks the epoch on the test split"
+        if self.config.clips.batch_size is None and self.batch_size < _BATCH:
+            yield (
+                f"{self.batch_size} clips a step: at most half of the "
+                f"{counted(len(self.videos.train), 'training video')} (--clips.batch_size names another number)"
+            )
+        if self.config.clips.flip and (pair := classes_that_mirror(self.videos.class_names)):
+            first, second = pair
+            yield (
+                f"classes {first!r} and {second!r} differ by the side alone, and half of the training clips are "
+                "mirrored: --clips.flip false lets the network tell them apart"
+            )
 
     def job(self) -> Job:
         """The training, described whole.
@@ -180,7 +133,7 @@ class Finetuning:
         steps_per_epoch = self._sampler(BatchShare(0, 0, 1, None), total_steps=0).steps_per_epoch
         schedule = make_schedule(
             config.optim,
-            batch_size=config.clips.batch_size,
+            batch_size=self.batch_size,
             total_steps=config.max_steps or config.epochs * steps_per_epoch,
             steps_per_epoch=steps_per_epoch,
         )
@@ -189,7 +142,7 @@ class Finetuning:
         return Job(
             command=CLASSIFIER_TASK,
             out=config.out,
-            settings=plain(config),
+            settings=plain(self.resolved),
             kept_settings=self.settings,
             differences=lambda saved: changed_options(saved, self.settings),
             records=self.videos.train,
@@ -203,7 +156,7 @@ class Finetuning:
             batches=lambda part: self.batches(part, total_steps=schedule.total_steps),
             step=self.step,
             files_of=lambda batch: batch.files,
-            clips_per_step=config.clips.batch_size,
+            clips_per_step=self.batch_size,
             shown=SHOWN,
             content={"class_names": self.videos.class_names, "init_sha256": self.init_sha256},
             memory=self.memory,
@@ -216,14 +169,14 @@ class Finetuning:
         """Say what will be done."""
         engine, clips = self.engine, self.config.clips
         console.print(
-            f"{self.videos}; {counted(total_steps, 'step')} of {counted(clips.batch_size, 'clip')} of "
+            f"{self.videos}; {counted(total_steps, 'step')} of {counted(self.batch_size, 'clip')} of "
             f"{counted(clips.num_frames, 'frame')} at stride {clips.stride}, {clips.size} pixels; "
             f"{self.model.backbone.name} from {self.config.weights or 'fresh weights'} "
             f"on {engine.device.type}, {engine.precision}, {counted(engine.threads, 'thread')}, "
             f"{counted(self.workers, 'loader worker')}"
         )
-        if self.config.protocol == "official":
-            print_note(console, "--protocol official picks the epoch on the test split")
+        for note in self.notes:
+            print_note(console, note)
 
     def preview(self, console: PlainConsole) -> None:
         """Print the plan, every warning, and what it will take in memory, disk and time; nothing is written.
@@ -231,32 +184,28 @@ class Finetuning:
         Raises:
             ConfigError: a batch larger than the data set.
         """
-        job, clips = self.job(), self.config.clips
+        job = self.job()
         job.announce(console)
         console.print(f"memory: about {self.memory() / 2**30:.1f} GiB a process")
         console.print(f"disk: about {as_bytes(disk_of(job, keep=self.engine.keep))} of checkpoints")
         local, nodes = processes(devices=self.engine.devices, num_nodes=self.engine.num_nodes)
-        few = replace(clips, batch_size=min(CLIPS_OF_A_GROUP, clips.batch_size))
         engine = replace(self.config.engine, devices=1, num_nodes=1)
-        tried = replace(self, config=replace(self.config, clips=few, engine=engine), workers=0)
-        size = {
-            "clips": clips.batch_size // (local * nodes),
-            "steps": job.schedule.total_steps,
-            "workers": self.workers,
-        }
+        few = min(CLIPS_OF_A_GROUP, self.batch_size)
+        tried = replace(self, config=replace(self.config, engine=engine), workers=0, batch_size=few)
+        size = {"clips": self.batch_size // (local * nodes), "steps": job.schedule.total_steps, "workers": self.workers}
         say_time(console, lambda: (tried.job(), self.engine), **size, device=self.engine.device)
         console.print("then the test videos are scored")
 
     def memory(self) -> int:
         """Bytes a process needs, an estimate."""
         local, nodes = processes(devices=self.engine.devices, num_nodes=self.engine.num_nodes)
-        clips, halved = self.config.clips.batch_size // (local * nodes), self.engine.precision != "fp32"
+        clips, halved = self.batch_size // (local * nodes), self.engine.precision != "fp32"
         return training_bytes(self.model.backbone, _clip_size(self.config), clips=clips, halved=halved)
 
     def _sampler(self, part: BatchShare, *, total_steps: int) -> LabelledSampler:
         return LabelledSampler(
             len(self.videos.train),
-            batch_size=self.config.clips.batch_size,
+            batch_size=self.batch_size,
             seed=self.config.seed,
             total_steps=total_steps,
             start_step=part.start_step,

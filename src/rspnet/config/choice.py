@@ -129,10 +129,14 @@ def _why_recipe(found: Circumstances, recipe: str) -> str:
     return f"{recipe}: a small network, as there is no GPU"
 
 
+def half_of(num_videos: int) -> int:
+    """Clips of a step where there are few videos: a power of two, at most half of them, at least 2."""
+    return int(2 ** (max(2, num_videos // 2).bit_length() - 1))
+
+
 def _batch(found: Circumstances, usual: int) -> tuple[int, str]:
-    """Clips of a step: a power of two, at most half of the videos, at least 2."""
-    half = 2 ** int(math.log2(max(2, found.num_videos // 2)))
-    if half < usual:
+    """Clips of a step."""
+    if (half := half_of(found.num_videos)) < usual:
         return half, f"{half} clips a step: at most half of the videos, so that the others serve as negatives"
     return usual, f"{usual} clips a step, the recipe's"
 

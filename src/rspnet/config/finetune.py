@@ -37,8 +37,9 @@ class LabelledClipsConfig:
     """Height and width of a clip in pixels."""
     flip: bool = True
     """Mirror half of the training clips; off where left and right matter."""
-    batch_size: int = 32
-    """Clips in one step over all ranks together."""
+    batch_size: int | None = None
+    """Clips in one step over all ranks together; the default is 32, or half of the training videos where these are
+    fewer."""
     num_clips: int = 10
     """Evenly spaced clips of a test video; their scores are averaged."""
     num_crops: Literal[1, 3] = 1
@@ -125,11 +126,10 @@ class FinetuneConfig:
         require(
             self.protocol != "official" or share == 0, "--protocol official has no validation split: drop the share"
         )
-        ranks = self.engine.devices * self.engine.num_nodes
+        ranks, batch = self.engine.devices * self.engine.num_nodes, self.clips.batch_size
         require(
-            self.clips.batch_size % ranks == 0 and self.clips.batch_size // ranks >= 2,
-            f"--clips.batch_size {self.clips.batch_size}: must divide by {counted(ranks, 'rank')} and leave "
-            f"each 2 or more",
+            batch is None or (batch % ranks == 0 and batch // ranks >= 2),
+            f"--clips.batch_size {batch}: must divide by {counted(ranks, 'rank')} and leave each 2 or more",
         )
 
 

@@ -11,6 +11,7 @@ from rspnet.core.errors import RSPNetError
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,4})?", re.ASCII)
 _SEPARATORS = re.compile(r"[\s_]+|(?<=\w)-(?=\w)")
+_SIDES = re.compile(r"left|right|(?:(?:counter|anti)[ -]?)?clockwise")
 
 
 def class_numbers(names: Iterable[str], *, source: str) -> dict[str, int]:
@@ -32,6 +33,16 @@ def class_numbers(names: Iterable[str], *, source: str) -> dict[str, int]:
             )
     ordered = sorted(seen.items(), key=lambda item: (isinstance(item[0], str), _order(*item)))
     return {name: number for number, (_, name) in enumerate(ordered)}
+
+
+def classes_that_mirror(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two classes whose names differ by left and right alone, or by the sense of a turn; None where there are none."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(_SIDES.sub("<side>", str(_meaning(name))), name)
+        if other != name:
+            return other, name
+    return None
 
 
 def _meaning(name: str) -> Decimal | str:

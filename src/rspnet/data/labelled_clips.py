@@ -72,7 +72,8 @@ class LabelledSampler:
     ) -> None:
         if batch_size > num_videos:
             raise ConfigError(
-                f"--clips.batch_size {batch_size} is more than {counted(num_videos, 'training video')}: lower it"
+                f"--clips.batch_size {batch_size} is more than {counted(num_videos, 'training video')}: lower it to "
+                f"{num_videos} or less; without the option a batch is chosen that fits"
             )
         if batch_size % world_size:
             raise ConfigError(

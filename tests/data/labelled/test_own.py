@@ -47,6 +47,11 @@ def test_val_is_scored_where_it_is_all_there_is(tmp_path: Path) -> None:
     assert scored_split("folders", root) == "val"
 
 
+def test_there_may_be_no_val(tmp_path: Path) -> None:
+    root = make(tmp_path, "train/a/1.mp4", "train/b/2.mp4", "test/a/3.mp4")
+    assert names("folders", root) == {"train": ["train/a/1.mp4", "train/b/2.mp4"], "val": [], "test": ["test/a/3.mp4"]}
+
+
 @pytest.mark.parametrize(
     ("further", "message"),
     [

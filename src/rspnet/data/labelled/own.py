@@ -54,7 +54,7 @@ def folder_entries(request: Request) -> Iterator[Entry]:
             entries.setdefault(split, []).extend(found)
     _refuse_same_files(root, [entry for part in entries.values() for entry in part])
     wanted = _part_for(request.split, parts)
-    yield from () if wanted is None else entries[wanted]
+    yield from () if wanted is None else entries.get(wanted, ())  # there may be no validation part
 
 
 def csv_entries(request: Request) -> Iterator[Entry]:
