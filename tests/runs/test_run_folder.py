@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,22 @@ def test_a_run_of_another_command_is_not_overwritten(tmp_path: Path) -> None:
     open_run_folder(str(folder), CONFIG, command="embed")
     assert not (folder / "skipped.csv").exists()  # the second run has not skipped anything yet
     assert parse("embed", [*CONFIG.videos, "--config", str(folder / "config.yaml")]) == CONFIG
+
+
+def test_a_result_of_other_options_is_not_lost_without_a_word(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    folder = open_run_folder(str(tmp_path / "run"), CONFIG, command="embed")
+    result = folder / "result.json"
+    result.touch()
+    same = replace(CONFIG, out=str(folder), num_workers=1, device="cpu")  # options of the machine
+    open_run_folder(str(folder), same, command="embed")
+    other = replace(same, fps=5.0, weights="b.ckpt", videos=["b.mp4"], hop_s=None)
+    open_run_folder(str(folder), other, command="embed", goes_on=True)
+    assert result.exists()
+    assert capsys.readouterr().err == ""
+    open_run_folder(str(folder), same, command="embed")
+    said = f'note: the result in {str(folder)!r} was of videos ["b.mp4"], weights b.ckpt, fps 5.0: it is replaced\n'
+    assert capsys.readouterr().err == said
+    assert not result.exists()
 
 
 @pytest.mark.parametrize("old", [b"", b"out: features\n", b"# my own notes\n", b"\xff\xfe"])

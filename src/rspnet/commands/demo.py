@@ -63,7 +63,7 @@ class Seen:
 def demo(config: DemoConfig) -> int:
     """Run the demo; a run that was stopped goes on where it was. Returns the exit code of the training."""
     console = PlainConsole(stderr=True)
-    folder = open_run_folder(config.out, config, command="demo")
+    folder = open_run_folder(config.out, config, command="demo", goes_on=True)
     started = perf_counter()
     console.rule("1. videos")
     records = make_videos(folder / "videos", config, console)

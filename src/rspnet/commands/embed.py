@@ -51,7 +51,7 @@ def embed(config: EmbedConfig) -> int:
     if config.dry_run:
         preview(job, records, drop_gone=config.drop_gone)
         return 0
-    folder = open_run_folder(config.out, config, command="embed")
+    folder = open_run_folder(config.out, config, command="embed", goes_on=True)
     done = run_embedding(job, records, skipped=folder / SKIPPED, drop_gone=config.drop_gone)
     if rank() > 0 or done.stopped:
         return done.exit_code

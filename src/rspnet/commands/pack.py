@@ -49,7 +49,9 @@ def pack(config: PackConfig) -> int:
     if out.is_dir() and any(out.iterdir()) and not ((out / _NOTES).is_dir() or (out / INDEX).is_file()):
         raise ConfigError(f"--out {config.out!r} holds other files: name a new folder for the shards")
     records = read_source(videos, config.root)
-    folder = out / _NOTES if config.dry_run else open_run_folder(str(out / _NOTES), config, command="pack")
+    folder = out / _NOTES
+    if not config.dry_run:
+        open_run_folder(str(folder), config, command="pack", goes_on=True)
     done = packed_rows(out, folder / _SHARDS)
     transcoder = Transcoder(config.short_side, KEY_EVERY, TranscodeConfig.crf)
     settings = astuple(transcoder) if config.transcode else ()

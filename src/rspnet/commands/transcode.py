@@ -46,7 +46,9 @@ def transcode(config: TranscodeConfig) -> int:
     if inside[0].is_relative_to(inside[1]) or inside[1].is_relative_to(inside[0]):
         raise ConfigError(f"source {str(source)!r} and target {str(target)!r} must lie outside each other")
     records = read_folder(source)
-    folder = target / _NOTES if config.dry_run else open_run_folder(str(target / _NOTES), config, command="transcode")
+    folder = target / _NOTES
+    if not config.dry_run:
+        open_run_folder(str(folder), config, command="transcode", goes_on=True)
     done = _remembered(folder / _DONE)
     jobs = [record for record in records if not _is_done(record, target, done, config)]
     if config.dry_run:

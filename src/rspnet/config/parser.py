@@ -20,7 +20,7 @@ from rspnet.config.rules import METHOD, ByPlace
 from rspnet.config.words import in_form
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import at_home, refuse_address
-from rspnet.core.names import did_you_mean
+from rspnet.core.names import did_you_mean, dotted
 from rspnet.recipes import recipe_names, recipe_path
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def parse_words(kind: type, words: Sequence[str], *, command: str, defaults: Map
         raise ConfigError(f"--recipe: rspnet {command} has no recipes")
     parser = make_parser(kind, command=command)
     if defaults:
-        parser.set_defaults(dict(_dotted(defaults)))
+        parser.set_defaults(dict(dotted(defaults)))
     flags = set(flags_of(kind)).union(*(method_flags(name) for name in _methods(kind)))
     placed, lists = [item.name for item in _placed(kind)], [f"--{name}" for name in _several(kind)]
     spelled = in_form(words, command=command, flags=flags, places=placed, several=lists)
@@ -340,7 +340,7 @@ def is_undecided(kind: type, names: Iterable[str]) -> bool:
 
 def dotted_names(options: Mapping[str, Any]) -> list[str]:
     """Dotted names of nested options."""
-    return [name for name, _ in _dotted(options)]
+    return [name for name, _ in dotted(options)]
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -350,14 +350,6 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         old = result.get(name)
         result[name] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return result
-
-
-def _dotted(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in options.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""What to say of a name that is not known."""
+"""Names: what to say of one that is not known, and those of nested options."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 
 def did_you_mean(name: str, names: Iterable[str], *, cutoff: float = 0.75) -> str:
@@ -16,3 +17,12 @@ def known_names(name: str, names: Iterable[str]) -> str:
     """The name that was meant, where one is near, or all there are."""
     known = list(names)
     return did_you_mean(name, known) or f"one of {', '.join(known)}"
+
+
+def dotted(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested options one by one, each with its dotted name."""
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from dotted(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

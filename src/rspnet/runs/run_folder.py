@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -13,9 +14,12 @@ from typing import Any, TypeVar
 import yaml
 
 from rspnet.core import run_files
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import refuse_address, write_json, write_text
 from rspnet.core.locks import hold, refuse_held
+from rspnet.core.names import dotted
+from rspnet.core.progress import print_note
 from rspnet.core.ranks import on_rank_zero
 from rspnet.core.run_files import has_checkpoint
 from rspnet.data.skipped import SKIPPED
@@ -27,8 +31,23 @@ _ENDINGS = frozenset({".png", ".html", ".csv", ".json", ".parquet", ".npz"})
 Section = TypeVar("Section")
 
 
-def open_run_folder(out: str, config: Any, *, command: str) -> Path:
+_OF_THE_MACHINE = frozenset(
+    ("out", "dry_run", "resume", "device", "num_workers", "cache", "on", "ray_address", "concurrency", "num_gpus")
+)
+"""Options that a result does not answer to."""
+_SHOWN = 3
+
+
+def open_run_folder(out: str, config: Any, *, command: str, goes_on: bool = False) -> Path:
     """Create the folder and write the resolved configuration into it (a collective call; rank 0 does it).
+
+    A result of the same options may be repeated; that of others is taken away, and a line says so.
+
+    Args:
+        out: the folder.
+        config: the configuration.
+        command: whose.
+        goes_on: the command adds to what the folder holds, or refuses other options by itself.
 
     Raises:
         ConfigError: `out` is empty, an address, a file, ends like one, or holds a run of another command, whose files
@@ -36,7 +55,7 @@ def open_run_folder(out: str, config: Any, *, command: str) -> Path:
         RSPNetError: another process is at work in the folder.
     """
     folder = as_folder(out)
-    on_rank_zero(lambda: _write_config(folder, config, command))
+    on_rank_zero(lambda: _write_config(folder, config, command, goes_on=goes_on))
     return folder
 
 
@@ -103,11 +122,30 @@ def _refuse_other(folder: Path, command: str) -> None:
         raise ConfigError(f"--out {str(folder)!r} holds a run of rspnet {other}: name another folder")
 
 
-def _write_config(folder: Path, config: Any, command: str) -> None:
+def _write_config(folder: Path, config: Any, command: str, *, goes_on: bool) -> None:
     hold(folder)
     _refuse_other(folder, command)
+    if not goes_on and (folder / RESULT).exists() and (was := _other_options(folder, config)):
+        text = f"the result in {str(folder)!r} was of {', '.join(was[:_SHOWN])}{', ...' * (len(was) > _SHOWN)}"
+        print_note(PlainConsole(stderr=True), f"{text}: it is replaced")
+        (folder / RESULT).unlink()  # or the new options would seem to have given it
     (folder / SKIPPED).unlink(missing_ok=True)  # a run that skips nothing must not seem to
     write_text(folder / CONFIG, f"{_COMMAND}{command}\n{to_yaml(config)}")
+
+
+def _other_options(folder: Path, config: Any) -> list[str]:
+    """The options, with their values, by which the result that a folder holds answers another question."""
+    try:
+        saved = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return []
+    now = dict(dotted(plain(config)))
+    then = dict(dotted(saved)) if isinstance(saved, Mapping) else {}
+    return [
+        f"{name} {value if isinstance(value, str) else json.dumps(value, default=str)}"
+        for name, value in then.items()
+        if name in now and now[name] != value and name.rpartition(".")[2] not in _OF_THE_MACHINE
+    ]
 
 
 def _command_of(folder: Path) -> str | None:

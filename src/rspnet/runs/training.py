@@ -241,7 +241,7 @@ class _Session:
             self._restore(saved)
 
     def _open_folder(self) -> None:
-        open_run_folder(self.job.out, self.job.settings, command=self.job.command)
+        open_run_folder(self.job.out, self.job.settings, command=self.job.command, goes_on=True)
         on_rank_zero(self.checkpoints.remove_leftovers)
         torch.set_num_threads(self.engine.threads)
         torch.backends.cudnn.benchmark = self.engine.cudnn_benchmark
