@@ -63,6 +63,18 @@ def test_program_takes_any_batch(checkpoint, tmp_path):
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4)
 
 
+def test_each_format_has_a_folder_of_its_own(checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("safetensors", "program"):
+        assert main(["export", str(checkpoint), f"--format={name}"]) == 0
+        assert json.loads((tmp_path / "exported" / name / "model.json").read_text())["format"] == name
+        assert f"format: {name}\n" in (tmp_path / "exported" / name / "config.yaml").read_text()
+    assert main(["export", str(checkpoint), "--format=program", "--out=exported/safetensors"]) == 2
+    said = "--out 'exported/safetensors' holds an export as safetensors: name another folder for program"
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "exported" / "safetensors" / "model.pt2").exists()
+
+
 def test_an_export_that_computes_something_else_is_refused(checkpoint, tmp_path, monkeypatch, capsys):
     def other(folder):
         network, description = load_exported(folder)

@@ -51,11 +51,13 @@ def export(config: ExportConfig) -> None:
     """Run the command.
 
     Raises:
-        RSPNetError: a bad checkpoint, a missing extra, or an export that computes something else.
+        RSPNetError: a bad checkpoint, a missing extra, an export of another format in the folder, or one that computes
+            something else.
     """
     missing = [name for name in _NEEDED[config.format] if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"--format {config.format} needs {', '.join(missing)}: pip install 'rspnet[export]'")
+    _refuse_other_format(Path(config.out), config.format)
     network, description = open_network(config.weights)
     folder = open_run_folder(config.out, config, command="export")
     path = folder / _FILES[config.format]
@@ -73,6 +75,16 @@ def export(config: ExportConfig) -> None:
         results={"file": path.name, "outputs": output_names(network), "largest_difference": gap},
     )
     print(f"wrote {path}: outputs {', '.join(output_names(network))}; largest difference to the network {gap:.1e}")
+
+
+def _refuse_other_format(folder: Path, format: str) -> None:  # noqa: A002
+    """Raise `ConfigError` where a folder holds an export whose files would be mixed with those of this one."""
+    try:
+        there = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["format"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if there != format:
+        raise ConfigError(f"--out {str(folder)!r} holds an export as {there}: name another folder for {format}")
 
 
 def open_network(model: str) -> tuple[Network, dict[str, Any]]:

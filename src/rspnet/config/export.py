@@ -7,6 +7,8 @@ from typing import Literal
 
 from rspnet.config.rules import positional
 
+_DEFAULT_OUT = "exported/FORMAT"
+
 
 @dataclass(frozen=True)
 class ExportConfig:
@@ -22,7 +24,12 @@ class ExportConfig:
     weights: str = positional(
         "Weights: checkpoint, run folder, export, published file, or the name of weights that come with the package."
     )
-    out: str = "exported"
-    """Run folder: the file, model.json (what goes in and what comes out), config.yaml and result.json go there."""
+    out: str = _DEFAULT_OUT
+    """Run folder: the file, model.json (what goes in and what comes out), config.yaml and result.json go there. FORMAT
+    is that of the file."""
     format: Literal["safetensors", "program", "onnx", "huggingface"] = "safetensors"
     """Which kind of file; all but program are the extra `rspnet[export]`."""
+
+    def __post_init__(self) -> None:
+        if self.out == _DEFAULT_OUT:
+            object.__setattr__(self, "out", self.out.replace("FORMAT", self.format))
