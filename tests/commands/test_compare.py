@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rspnet.cli import main
+from rspnet.commands.compare import Result, cure
 from rspnet.core.errors import RSPNetError
 from rspnet.features.scores import paired_difference
 from rspnet.runs.foreign_predictions import read_foreign
@@ -64,12 +65,40 @@ def test_unlike_protocols_are_refused_unless_told(tmp_path, hits, capsys):
     first = write_run(tmp_path / "a", hits[0])
     second = write_run(tmp_path / "b", hits[1], num_clips=3)
     assert main(["compare", str(first), str(second)]) == 2
-    assert "a and b were not measured alike: num_clips: a 10, b 3" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "a and b were not measured alike: num_clips: a 10, b 3: make them alike (b again by rspnet evaluate" in said
+    assert "with --num_clips 10), or compare" in said
     assert main(["compare", str(first), str(second), "--allow_unlike"]) == 0
     assert "num_clips: a 10, b 3 |" in capsys.readouterr().out
     other = write_run(tmp_path / "c", hits[1], num_clips=3, method="probe")  # then all else follows from the method
     assert main(["compare", str(first), str(other)]) == 2
     assert "not measured alike: method: a finetune, c probe: make" in capsys.readouterr().err
+
+
+def as_read(**protocol) -> Result:
+    return Result("r", protocol, {}, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "there", "how"),
+    [
+        ("probe", {"stride": 4, "size": 64}, " (r again by rspnet probe with --size 112 --stride 2)"),
+        ("retrieve", {"num_frames": 8}, " (r again by rspnet retrieve with --num_frames 16)"),
+        (
+            "finetune",
+            {"size": 64, "num_clips": 1},
+            " (r again by rspnet finetune with --clips.num_clips 10 --clips.size",
+        ),
+        ("finetune", {"num_clips": 1}, " (r again by rspnet evaluate with --num_clips 10)"),
+        ("finetune", {"dataset": "hmdb51", "num_clips": 1}, ""),
+        ("finetune", {}, ""),
+    ],
+)
+def test_the_cure_of_another_view_is_named(method, there, how):
+    view = {"method": method, "dataset": "csv", "num_frames": 16, "stride": 2, "size": 112, "num_clips": 10}
+    found = cure(as_read(**view), as_read(**view | there))
+    assert found.startswith(how)
+    assert bool(found) == bool(how)
 
 
 def test_other_videos_are_no_pair(tmp_path, hits, capsys):

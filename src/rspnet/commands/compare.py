@@ -29,6 +29,10 @@ COMPARED = frozenset(
     {"backbone", "input", "weights_sha256", "init_sha256", "random_init", "training", "seed", "software", "command"}
 )
 """Entries of a stamp that say what was tested, not how: they may differ between results in one table."""
+_OF_THE_CLIP = frozenset({"num_frames", "stride", "size"})
+_OF_THE_TEST = frozenset({"num_clips", "num_crops"})
+"""Entries that are options of the same name: of `finetune` both, of `evaluate` the latter, of `probe` and `retrieve`
+all but the crops, which never differ there."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,9 @@ def compare(config: CompareConfig) -> None:
     for result, found in zip(results, unlike, strict=True):
         if found and not config.allow_unlike:
             raise RSPNetError(
-                f"{results[0].name} and {result.name} were not measured alike: {'; '.join(found)}: make them alike, or "
-                "compare them all the same with --allow_unlike, which says so in the table"
+                f"{results[0].name} and {result.name} were not measured alike: {'; '.join(found)}: make them alike"
+                f"{cure(results[0], result)}, or compare them all the same with --allow_unlike, which says so in the "
+                "table"
             )
     names = [name for name in results[0].scores if all(name in result.scores for result in results)]
     if not names:
@@ -174,16 +179,32 @@ def _is_score(row: Any) -> bool:
 
 def differing(first: Result, other: Result) -> list[str]:
     """In which entries of the protocol two results differ, as `name: first A, other B`; nothing is known of others'."""
+    return [
+        f"{key}: {first.name} {first.protocol.get(key, 'unset')}, {other.name} {other.protocol.get(key, 'unset')}"
+        for key in _unlike(first, other)
+    ]
+
+
+def _unlike(first: Result, other: Result) -> list[str]:
+    """The entries in which two protocols differ."""
     if first.foreign is not None or other.foreign is not None:
         return []
     keys = sorted({*first.protocol, *other.protocol})
     unlike = [key for key in keys if first.protocol.get(key) != other.protocol.get(key)]
-    if "method" in unlike:  # of another command: what else differs follows from that
-        unlike = ["method"]
-    return [
-        f"{key}: {first.name} {first.protocol.get(key, 'unset')}, {other.name} {other.protocol.get(key, 'unset')}"
-        for key in unlike
-    ]
+    # Of another command: what else differs follows from that.
+    return ["method"] if "method" in unlike else unlike
+
+
+def cure(first: Result, other: Result) -> str:
+    """The options that give the second result the view of the first, in brackets; "" where more than that differs."""
+    unlike = set(_unlike(first, other))
+    if not unlike or not unlike <= {*_OF_THE_CLIP, *_OF_THE_TEST} or None in map(first.protocol.get, unlike):
+        return ""
+    again, prefix = f"rspnet {first.protocol['method']}", ""
+    if first.protocol["method"] == "finetune":
+        again, prefix = ("rspnet evaluate", "") if unlike <= _OF_THE_TEST else ("rspnet finetune", "clips.")
+    options = " ".join(f"--{prefix}{name} {first.protocol[name]}" for name in sorted(unlike))
+    return f" ({other.name} again by {again} with {options})"
 
 
 def paired(first: Result, other: Result, score: str, config: CompareConfig) -> Difference | None:
