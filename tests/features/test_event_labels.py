@@ -62,6 +62,9 @@ def test_a_label_finds_its_video_by_path_or_by_the_end_of_it(tmp_path):
         find_paths([Label("d.mp4", "l")], known, root=tmp_path)
     with pytest.raises(RSPNetError, match=r"'c\.mp4': it may be '/far/y/c\.mp4' or '/far/z/c\.mp4'"):
         find_paths([Label("c.mp4", "l")], known, root=tmp_path)
+    table = written(tmp_path, "path,label\na.mp4,l\ngone.mp4,l\n")
+    with pytest.raises(RSPNetError, match=rf"^labels '{table}' line 3: label 'l' of 'gone\.mp4': it has no"):
+        find_paths(read_labels(table), known, root=tmp_path)
     assert list(find_paths([Label("v/e.mp4", "l")], known, root=as_path("s3://clips"))) == ["s3://clips/v/e.mp4"]
 
 

@@ -88,10 +88,7 @@ def labelled_videos(store: FeatureStore, labels: Sequence[Label], config: Classi
         rows = of_path[video.path]
         for row in rows:
             if row.start_s >= video.end_s[-1]:
-                raise ConfigError(
-                    f"label {row.label!r} of {row.path!r} starts at {row.start_s:g} s: the video ends at "
-                    f"{video.end_s[-1]:.2f} s"
-                )
+                raise ConfigError(f"{row} starts at {row.start_s:g} s: the video ends at {video.end_s[-1]:.2f} s")
         videos.append(LabelledVideo(video.path, video.start_s, video.end_s, video.values, rows))
     return sorted(videos, key=lambda video: video.path)
 

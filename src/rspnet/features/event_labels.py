@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ class Label:
         start_s: seconds from the video's first frame, 0 where the label is of the whole video.
         end_s: likewise; infinity where the label is of the whole video.
         group: what it belongs to (site, subject, camera); "" where nothing is said.
+        where: table and line that it was read from, for errors; "" for none.
     """
 
     path: str
@@ -40,6 +41,11 @@ class Label:
     start_s: float = 0.0
     end_s: float = math.inf
     group: str = ""
+    where: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        """What errors call it."""
+        return f"{self.where}: " * bool(self.where) + f"label {self.label!r} of {self.path!r}"
 
 
 def read_labels(file: Path) -> list[Label]:
@@ -90,14 +96,14 @@ def _label(row: Mapping[str, str], where: str) -> Label:
         raise RSPNetError(f"{where}: start_s {start!r}, end_s {end!r}: give both, or neither for the whole video")
     group = row.get("group", "")
     if not start:
-        return Label(row["path"], row["label"], group=group)
+        return Label(row["path"], row["label"], group=group, where=where)
     try:
         times = float(start), float(end)
     except ValueError:
         raise RSPNetError(f"{where}: start_s {start!r}, end_s {end!r}: must be seconds") from None
     if not 0 <= times[0] < times[1] < math.inf:
         raise RSPNetError(f"{where}: start_s {start}, end_s {end}: the end must come after the start, from 0 on")
-    return Label(row["path"], row["label"], *times, group)
+    return Label(row["path"], row["label"], *times, group, where)
 
 
 def find_paths(labels: Sequence[Label], known: Mapping[str, str], *, root: Path) -> dict[str, list[Label]]:
@@ -123,7 +129,7 @@ def find_paths(labels: Sequence[Label], known: Mapping[str, str], *, root: Path)
                 why = f"it may be {fits[0]!r} or {fits[1]!r}" if fits else "it has no features: embed it first"
                 if not fits and not as_path(path).exists():
                     why = f"it has no features, and there is no {path!r} (--root names where the paths begin)"
-                raise RSPNetError(f"label {label.label!r} of {label.path!r}: {why}")
+                raise RSPNetError(f"{label}: {why}")
             (path,) = fits
         found.setdefault(path, []).append(label)
     return found

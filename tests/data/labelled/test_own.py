@@ -115,6 +115,13 @@ def table(root: Path, rows: str) -> Path:
     return path
 
 
+def test_a_missing_video_is_looked_for_in_the_list(tmp_path: Path) -> None:
+    root = make(tmp_path, "0.mp4", "1.mp4", "2.mp4")
+    source = table(root, "path,label,split\n0.mp4,b,train\ngone.mp4,a,train\n1.mp4,a,test\n")
+    with pytest.raises(RSPNetError, match=rf"^'{source}': 1 of 2 train videos missing, the first of class 'a'"):
+        names("csv", root, list=source)
+
+
 def test_three_parts_of_a_list_stay_apart(tmp_path: Path) -> None:
     root = make(tmp_path, *(f"{n}.mp4" for n in range(4)))
     rows = "path,label,split\n0.mp4,b,train\n1.mp4,a,Train\n2.mp4,a,validation\n3.mp4,b,TEST\n"

@@ -160,9 +160,11 @@ def _videos(folder: Path) -> Iterator[Path]:
 
 
 def to_records(
-    root: Path, entries: Iterable[Entry], *, allow_missing: bool, split: Split, kind: str
+    root: Path, entries: Iterable[Entry], *, allow_missing: bool, split: Split, source: str
 ) -> list[VideoRecord]:
     """Records of the entries whose files exist, in order; a file with another video ending counts.
+
+    `source` is what errors call the data set.
 
     Raises:
         RSPNetError: no entry (`val` may have none), or files are missing and `allow_missing` is false or none is left.
@@ -177,12 +179,12 @@ def to_records(
             name = path.relative_to(root) if path.is_relative_to(root) else path
             records.append(VideoRecord(path, name.as_posix(), entry.label, entry.class_name))
     if not total and split != "val":
-        raise RSPNetError(f"{kind} in {str(root)!r}: the annotations name no {split} video")
+        raise RSPNetError(f"{source}: the annotations name no {split} video")
     if missing and not (allow_missing and records):
         first = missing[0]
         cure = "; --data.allow_missing=true leaves them out" if records else ""
         raise RSPNetError(
-            f"{kind} in {str(root)!r}: {len(missing)} of {counted(total, f'{split} video')} missing, the first "
+            f"{source}: {len(missing)} of {counted(total, f'{split} video')} missing, the first "
             f"of class {first.class_name!r}, expected at {str(first.path)!r} (or with another video ending){cure}"
         )
     return records

@@ -67,7 +67,8 @@ def read_labelled(
     require_root(folder)
     source = None if list is None else as_path(list)
     request = Request(folder, split, fold, source, test_share)
-    return to_records(folder, _READERS[kind](request), allow_missing=allow_missing, split=split, kind=kind)
+    name = f"{kind} in {str(folder)!r}" if source is None else repr(str(source))
+    return to_records(folder, _READERS[kind](request), allow_missing=allow_missing, split=split, source=name)
 
 
 def require_labelled(
