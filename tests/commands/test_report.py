@@ -99,6 +99,11 @@ def test_a_pretraining_is_shown_whole_and_names_stay_names(run, capsys):
     assert "RSP accuracy" in shown["result"]
     assert "queue_size: 16" in shown["resolved-configuration"]
     assert "tested no classifier" in shown["confusion"]
+    short = shown["in-short"]  # four steps teach nothing: what would help is advised, and not this page
+    assert "train longer, or on more videos" in short
+    assert "--weights rspnet-small --out" in short
+    assert "rspnet report" not in short
+    assert f"--weights {folder}" not in short
     assert "No step diverged" in shown["videos-of-diverged-steps"]
     assert len([tag for tag, _ in page.elements if tag == "svg"]) == 6
     players = [attributes for _, attributes in page.elements if attributes.get("class", "").split()[:1] == ["player"]]

@@ -21,25 +21,30 @@ from rspnet.runs.verdict import Verdict, rank_line, report_command, rsp_line, sc
     ],
 )
 def test_rsp_is_judged_against_guessing(accuracy: float, clips: int, judged: str) -> None:
-    line = rsp_line(accuracy, clips)
+    finding = rsp_line(accuracy, clips)
+    line = finding.text
     assert judged in line
+    assert finding.is_good == (judged == "speed is learned")
+    assert ("train longer, or on more videos" in line) != finding.is_good
     assert line.startswith(f"RSP: {accuracy:.0%} right")
     assert "guessing gives 50 %" in line
 
 
 def test_the_line_says_which_videos_judged() -> None:
-    assert "on new clips of the training videos," in rsp_line(0.8, 96)
-    line = rsp_line(0.8, 96, held_out=12, fresh=0.55)
+    assert "on new clips of the training videos," in rsp_line(0.8, 96).text
+    line = rsp_line(0.8, 96, held_out=12, fresh=0.55).text
     assert "on 12 videos that were not trained on, 55% before training," in line
     assert line.endswith("speed is learned")
-    assert "hardly more than fresh weights" in rsp_line(0.8, 96, held_out=12, fresh=0.7)
+    assert "hardly more than fresh weights" in rsp_line(0.8, 96, held_out=12, fresh=0.7).text
 
 
 def test_equal_vectors_are_called_collapsed() -> None:
     torch.manual_seed(0)
     spread_out = torch.nn.functional.normalize(torch.randn(64, 16), dim=1)
     alike = torch.nn.functional.normalize(torch.ones(64, 16) + 0.5 * torch.randn(64, 1) * torch.eye(16)[0], dim=1)
-    lines = [rank_line(vector_spread(v), count=64, length=16) for v in (spread_out, alike)]
+    findings = [rank_line(vector_spread(v), count=64, length=16) for v in (spread_out, alike)]
+    assert [finding.is_good for finding in findings] == [True, False]
+    lines = [finding.text for finding in findings]
     assert lines[0].endswith("no collapse")
     assert "of 16 possible (64 clips)" in lines[0]
     assert "collapsed: all videos look the same to it" in lines[1]
@@ -54,7 +59,7 @@ def test_a_score_is_above_guessing_only_with_its_whole_interval() -> None:
 def test_it_is_printed_so_that_commands_can_be_copied(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    verdict = Verdict(["all well"], [report_command("my runs/first")])
+    verdict = Verdict(["all well"], [report_command("my runs/first", shows="curves")])
     assert verdict.as_ending() == {"verdict": ["all well"], "next": ["rspnet report 'my runs/first'"]}
     monkeypatch.setenv("COLUMNS", "20")
     verdict.print_to(PlainConsole())

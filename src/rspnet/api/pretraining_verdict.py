@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from heapq import nsmallest
 from pathlib import Path
 from typing import Any, Literal
 
 from rspnet.api.pretraining_plan import Plan, build_model
 from rspnet.config.pretrain import PretrainConfig
+from rspnet.config.rules import DEFAULT_WEIGHTS
 from rspnet.core.errors import RSPNetError
 from rspnet.core.ranks import world_size
 from rspnet.core.rng import derive_seed
@@ -22,7 +23,7 @@ from rspnet.pretext.base import PretextModel
 from rspnet.pretext.create import require_heads
 from rspnet.pretext.queue import KeyQueue
 from rspnet.pretext.rspnet import RSPNet
-from rspnet.runs.verdict import Verdict, rank_line, report_command, rsp_line
+from rspnet.runs.verdict import Finding, Verdict, rank_line, report_command, rsp_line
 from rspnet.show.neighbour_sheet import SHEET, neighbour_sheet
 
 _FEWEST_PAIRS = 96
@@ -52,24 +53,35 @@ def pretraining_verdict(
         trained: videos that it was trained on.
         held_out: others, perhaps none.
     """
-    folder, lines = Path(config.out), list[str]()
+    folder, found = Path(config.out), list[Finding]()
     if held_out and isinstance(model, RSPNet):
-        lines += _by_held_out(config, plan, model, trained, held_out)
+        found += _by_held_out(config, plan, model, trained, held_out)
     else:
-        lines += _by_curves(config, plan)
+        found += _by_curves(config, plan)
     queue = getattr(model, "queue", None)
     if isinstance(queue, KeyQueue):
         keys = queue.keys[: plan.total_steps * config.data.batch_size].float().cpu()
-        lines.append(rank_line(vector_spread(keys), count=len(keys), length=keys.shape[1]))
-    videos = shlex.quote(str(config.data.list or config.data.root))
-    out = shlex.quote(config.out)
-    library = f"rspnet index {videos} --weights {out} --out {out}/library"
-    return Verdict(lines, [report_command(folder), (library, "make the videos searchable")])
+        found.append(rank_line(vector_spread(keys), count=len(keys), length=keys.shape[1]))
+    shows = "curves, nearest neighbours" if isinstance(model, RSPNet) else "curves"
+    commands = [report_command(folder, shows=shows), *_what_next(config, all(finding.is_good for finding in found))]
+    return Verdict([finding.text for finding in found], commands)
+
+
+def _what_next(config: PretrainConfig, is_good: bool) -> Iterator[tuple[str, str]]:
+    """What to do with weights that learned something, or in place of those that did not."""
+    videos, out = shlex.quote(str(config.data.list or config.data.root)), shlex.quote(config.out)
+    if is_good:
+        yield f"rspnet index {videos} --weights {out} --out {out}/library", "make the videos searchable"
+        return
+    if config.weights is None:
+        adapt = f"rspnet pretrain {videos} --weights {DEFAULT_WEIGHTS} --out {shlex.quote(config.out + '-adapted')}"
+        yield adapt, "start from the weights in the package instead"
+    yield f"rspnet index {videos}", "search by the weights in the package"
 
 
 def _by_held_out(
     config: PretrainConfig, plan: Plan, model: RSPNet, trained: Sequence[VideoRecord], held_out: Sequence[VideoRecord]
-) -> list[str]:
+) -> list[Finding]:
     rounds = math.ceil(_FEWEST_PAIRS / len(held_out))
     try:
         before = require_heads(build_model(config), task="pretrain").to(plan.device)
@@ -80,13 +92,13 @@ def _by_held_out(
         if world_size() == 1:  # all ranks would have to embed
             device: Literal["cpu", "cuda"] = "cuda" if plan.device.type == "cuda" else "cpu"
             sheet = neighbour_sheet(Path(config.out) / SHEET, model, held_out, trained, device=device)
-            lines.append(f"nearest neighbours of two of these videos: {sheet}")
+            lines.append(Finding(f"nearest neighbours of two of these videos: {sheet}", is_good=True))
     except RSPNetError as error:
-        return [f"the held-out videos cannot judge: {error}", *_by_curves(config, plan)]
+        return [Finding(f"the held-out videos cannot judge: {error}", is_good=True), *_by_curves(config, plan)]
     return lines
 
 
-def _by_curves(config: PretrainConfig, plan: Plan) -> list[str]:
+def _by_curves(config: PretrainConfig, plan: Plan) -> list[Finding]:
     """The RSP accuracy of the last epoch, on clips that had never been drawn before; nothing where it was not kept."""
     rows = read_curves(Path(config.out) / METRICS) if "csv" in config.engine.loggers else []
     last = [row for row in rows if int(row["step"]) > plan.total_steps - plan.steps_per_epoch]

@@ -139,11 +139,12 @@ def _left_out(counts: Iterable[int]) -> list[str]:
 def _verdict(config: ProbeConfig, results: Mapping[str, Any], predictions: Predictions, folder: Path) -> Verdict:
     count = {"classes": len(predictions.class_names), "videos": len(predictions.records)}
     lines = [score_line("linear classifier, top-1", results["scores"]["linear_top1"], **count)]
+    report = report_command(folder, shows="nearest neighbours, confusions")
     if config.random_init:
-        return Verdict(lines, [report_command(folder)])
+        return Verdict(lines, [report])
     control = f"rspnet probe --config {shlex.quote(str(folder / CONFIG))} --random_init"
     control += f" --out {shlex.quote(config.out + '-random')}"
-    return Verdict(lines, [report_command(folder), (control, "what an untrained network reaches")])
+    return Verdict(lines, [report, (control, "what an untrained network reaches")])
 
 
 def make_embedder(config: ProbeConfig) -> Embedder:

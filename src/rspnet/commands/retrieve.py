@@ -272,7 +272,7 @@ def _write(
     counts = {"gallery_videos": len(gallery.records), "queries": len(queries.records)}
     counts |= {"skipped": len(maker.log), "features_from_cache": maker.from_cache}
     line = score_line("recall@1", figures["recall@1"], classes=len(names), videos=len(queries.records))
-    verdict = Verdict([line], [report_command(folder)])
+    verdict = Verdict([line], [report_command(folder, shows="nearest neighbours, scores by class")])
     results = {**figures, **counts, "per_class": PER_CLASS}
     write_result(folder, command="retrieve", protocol=stamp, results=results, ending=verdict.as_ending())
     shown = Table(

@@ -84,9 +84,11 @@ def write_scores(
         "skipped_test_videos": len(skipped),
         **extra,
     }
+    shows = "confusions, worst videos"
+    report = report_command(folder, shows=shows if command == "evaluate" else f"curves, {shows}")
     verdict = Verdict(
         [score_line("top-1", table["top1"], classes=len(class_names), videos=len(records))],
-        [report_command(folder), (f"rspnet predict VIDEOS --weights {shlex.quote(str(trained))}", "name new videos")],
+        [report, (f"rspnet predict VIDEOS --weights {shlex.quote(str(trained))}", "name new videos")],
     )
     draw_confusion(folder / CONFUSION, predictions.confusion(), class_names)
     write_result(folder, command=command, protocol=protocol, results=results, ending=verdict.as_ending())

@@ -14,6 +14,15 @@ from rspnet.features.scores import Interval
 
 _FEW_DIRECTIONS = 0.1
 """Share of the directions there could be, below which vectors are called collapsed."""
+_WHAT_HELPS = "train longer, or on more videos"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence of a verdict, and whether the run may be built on as far as it tells."""
+
+    text: str
+    is_good: bool
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Verdict:
             console.print(f"next: {command}    # {what}")
 
 
-def rsp_line(accuracy: float, clips: int, *, held_out: int = 0, fresh: float = 0.64) -> str:
+def rsp_line(accuracy: float, clips: int, *, held_out: int = 0, fresh: float = 0.64) -> Finding:
     """How well the relative speed was told, against guessing.
 
     Args:
@@ -50,17 +59,16 @@ def rsp_line(accuracy: float, clips: int, *, held_out: int = 0, fresh: float = 0
         fresh: what the network reached with fresh weights; the default is that of small-cpu on drawn videos (README).
     """
     error = (0.25 / max(1, clips)) ** 0.5  # of guessing
-    judged = "speed is learned"
-    if accuracy - max(0.5, fresh) <= 3 * error:
-        judged = "hardly more than fresh weights tell: train longer, or see the report"
+    is_learned = accuracy - max(0.5, fresh) > 3 * error
+    judged = "speed is learned" if is_learned else f"hardly more than fresh weights tell: {_WHAT_HELPS}"
     if accuracy - 0.5 <= 3 * error:
-        judged = "nothing of speed is learned yet: train longer"
+        judged = f"nothing of speed is learned yet: {_WHAT_HELPS}"
     told = f"{counted(held_out, 'video')} that were not trained on" if held_out else "new clips of the training videos"
     before = f", {fresh:.0%} before training" if held_out else ""
-    return f"RSP: {accuracy:.0%} right on {told}{before}, guessing gives 50 %; {judged}"
+    return Finding(f"RSP: {accuracy:.0%} right on {told}{before}, guessing gives 50 %; {judged}", is_learned)
 
 
-def rank_line(spread: Mapping[str, float], *, count: int, length: int) -> str:
+def rank_line(spread: Mapping[str, float], *, count: int, length: int) -> Finding:
     """Whether vectors have collapsed.
 
     Args:
@@ -69,9 +77,10 @@ def rank_line(spread: Mapping[str, float], *, count: int, length: int) -> str:
         length: of each.
     """
     rank, most = spread["effective_rank"], min(count - 1, length)
-    judged = "collapsed: all videos look the same to it" if rank < _FEW_DIRECTIONS * most else "no collapse"
+    is_collapsed = rank < _FEW_DIRECTIONS * most
+    judged = "collapsed: all videos look the same to it" if is_collapsed else "no collapse"
     along = f"{rank:.1f} directions of {most} possible ({counted(count, 'clip')})"
-    return f"vectors of appearance: they differ along {along}; {judged}"
+    return Finding(f"vectors of appearance: they differ along {along}; {judged}", not is_collapsed)
 
 
 def score_line(name: str, row: Interval | Mapping[str, float], *, classes: int, videos: int) -> str:
@@ -87,6 +96,9 @@ def _of(row: Mapping[str, float]) -> tuple[float, float, float]:
     return row["value"], row["low"], row["high"]
 
 
-def report_command(folder: object) -> tuple[str, str]:
-    """The command that shows a run."""
-    return f"rspnet report {shlex.quote(str(folder))}", "curves, nearest neighbours, settings in one page"
+REPORT = "rspnet report"
+
+
+def report_command(folder: object, *, shows: str) -> tuple[str, str]:
+    """The command that shows a run, and what its page shows of it besides the settings."""
+    return f"{REPORT} {shlex.quote(str(folder))}", f"{shows}, settings in one page"

@@ -19,6 +19,7 @@ from rspnet.engine.divergence import BAD_BATCH
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.predictions import CONFUSION
 from rspnet.runs.scoring import SKIPPED_TEST
+from rspnet.runs.verdict import REPORT as REPORT_COMMAND
 from rspnet.show.report.curve_sections import learning_section, speed_facts, speed_section
 from rspnet.show.report.neighbour_sections import HEADS, Item, neighbour_sections, spread
 from rspnet.show.report.recognition_sections import recognition_sections
@@ -92,11 +93,12 @@ def _facts(training: RunFacts) -> list[tuple[str, str]]:
 
 
 def _verdict_sections(run: RunFacts) -> list[Section]:
-    """What the run ended with: whether it went well, and what comes next."""
+    """What the run ended with: whether it went well, and what comes next but this page."""
     lines, commands = (
         [str(item) for item in found] if isinstance(found := run.result.get(name), list) else []
         for name in ("verdict", "next")
     )
+    commands = [words for words in commands if not words.startswith(REPORT_COMMAND)]
     if not lines and not commands:
         return []
     return [Section("In short", [*(Text(line) for line in lines), *(Text(f"next: {words}") for words in commands)])]
