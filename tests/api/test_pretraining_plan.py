@@ -28,3 +28,15 @@ def test_threads_and_workers_on_two_cores(
     config = parse("pretrain", [*options, "--data.root", "videos", "--out", "run", "--engine.device", "cpu"])
     plan = make_plan(config, num_videos=1000)
     assert (plan.threads, plan.workers) == chosen
+
+
+@pytest.mark.parametrize(
+    ("queue", "batch", "said"),
+    [(100, 4, "until step 25 the loss rises by itself"), (16, 4, None)],  # the latter is over at the first point
+)
+def test_a_queue_that_fills_for_long_is_said(queue: int, batch: int, said: str | None) -> None:
+    options = [*SLIM, f"--model.queue_size={queue}", f"--data.batch_size={batch}", "--engine.device=cpu"]
+    plan = make_plan(parse("pretrain", ["--data.root=videos", "--out=run", *options]), num_videos=1000)
+    assert [text for text in plan.warnings if "loss rises" in text] == [
+        f"{said}: the queue fills with keys, it starts with noise"
+    ] * bool(said)

@@ -20,6 +20,7 @@ from rspnet.core.errors import ConfigError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.synthetic.procedural import read_set
 from rspnet.engine.checkpoint import load_checkpoint, save_checkpoint
+from rspnet.engine.curves import read_curves
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.recipes import recipe_names
 from rspnet.runs.classifiers import open_classifier
@@ -125,10 +126,13 @@ def test_stopped_and_resumed_gives_the_same_result(videos, tmp_path, monkeypatch
     with monkeypatch.context() as stopping:
         stop_after(stopping, 5)
         assert main(words(videos, broken, *options, "--clips.num_workers=1")) == 130
+    assert [row["step"] for row in read_curves(broken / "metrics.csv")] == ["2", "4", "5"]  # as far as it came
     assert main(words(videos, broken, *options)) == 2  # refuses to overwrite
     assert main(words(videos, broken, *options, "--resume", "--optim.lr=0.5")) == 2
     assert main(words(videos, broken, *options, "--resume", "--clips.num_workers=2")) == 0
     assert timeless(result_of(whole)) == timeless(result_of(broken))
+    points = [[(row["step"], row["loss"]) for row in read_curves(out / "metrics.csv")] for out in (whole, broken)]
+    assert points[0] == points[1]
     for name in ("last.ckpt", "best.ckpt"):
         first, second = (torch.load(out / name, weights_only=True) for out in (whole, broken))
         assert all(torch.equal(first["model"][key], value) for key, value in second["model"].items())

@@ -86,6 +86,14 @@ def test_a_resumed_run_rewrites_the_rows_after_its_checkpoint(tmp_path: Path) ->
     ]
 
 
+def test_the_point_of_a_stop_is_dropped_by_the_resume(tmp_path: Path) -> None:
+    for step, unfinished in ((0, False), (1, True)):
+        words: dict[str, Any] = {"step": step, "unfinished": unfinished, "loggers": ("csv", "tensorboard")}
+        with Reporter(tmp_path, total_steps=20, clips_per_step=8, shown={}, **words) as reporter:
+            reporter.log(10 if step else 1, {"loss": 2.0})
+        assert [row["step"] for row in read_curves(tmp_path / METRICS)] == ["10" if step else "1"]
+
+
 def test_a_kill_while_a_resume_drops_rows_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     curves = CsvCurves(tmp_path, 0)
     for step in (10, 20, 30):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -80,9 +82,16 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         threads=threads,
         workers=workers,
         world_size=local * nodes,
-        warnings=config.model.notes(num_videos),
+        warnings=(*config.model.notes(num_videos), *_filling(config)),
         multiply_adds=per_clip,
     )
+
+
+def _filling(config: PretrainConfig) -> Iterator[str]:
+    """That the loss rises at first, where a user will see it rise."""
+    steps = math.ceil(getattr(config.model, "queue_size", 0) / config.data.batch_size)
+    if steps > config.engine.log_every:
+        yield f"until step {steps:,} the loss rises by itself: the queue fills with keys, it starts with noise"
 
 
 def too_few_videos(config: PretrainConfig, num_videos: int) -> str:

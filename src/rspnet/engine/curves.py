@@ -29,9 +29,10 @@ class Curves(Protocol):
 class CsvCurves:
     """`metrics.csv`, one row per log point. Rows after the step a run resumes from are dropped first, all at once."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, unfinished: bool = False) -> None:
         path = folder / METRICS
-        kept = [row for row in read_curves(path) if float(row["step"]) <= step] if path.exists() and step else []
+        rows = read_curves(path) if path.exists() and step else []
+        kept = [row for row in rows if float(row["step"]) <= step - unfinished]
         with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(kept[0]) if kept else [])
             if kept:
@@ -59,10 +60,10 @@ class CsvCurves:
 class TensorBoardCurves:
     """TensorBoard event files in `tensorboard/`; a resumed run hides the points it will write again."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, unfinished: bool = False) -> None:
         from tensorboardX import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 - unfinished if step else None)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add one point to every curve."""
@@ -81,7 +82,7 @@ class WandbCurves:
     of a killed run are there already when a resume comes to them, and an exact resume has the same values.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, unfinished: bool = False) -> None:  # noqa: ARG002 - no point is taken back
         try:
             import wandb
         except ModuleNotFoundError as error:
@@ -108,12 +109,13 @@ class WandbCurves:
         self._run.finish()
 
 
-CURVES: dict[str, Callable[[Path, int], Curves]] = {
+CURVES: dict[str, Callable[[Path, int, bool], Curves]] = {
     "csv": CsvCurves,
     "tensorboard": TensorBoardCurves,
     "wandb": WandbCurves,
 }
-"""Writers by the name `--engine.loggers` has for them; called with the run folder and the step the run starts at."""
+"""Writers by the name `--engine.loggers` has for them; called with the run folder, the step the run starts at, and
+whether the point there is of a stop between two regular ones, to be dropped."""
 
 
 def read_curves(path: Path) -> list[dict[str, str]]:

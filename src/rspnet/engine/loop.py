@@ -71,6 +71,8 @@ class Loop:
                 batch = self._next(source, stop)
                 if batch is None:
                     self.watch.look(saving=True)
+                    if len(self.meters):
+                        self._log(reporter)
                     self.save(self.step, False)
                     return False
                 waited = perf_counter() - waiting_since
@@ -84,6 +86,7 @@ class Loop:
                     self.watch.look(saving=epoch_ends or due)
                 if log:
                     self._log(reporter)
+                    self.meters.reset()
                 elif self.step in _FIRST_SAID and self.step < self.log_every:
                     reporter.show(self.step, self.meters.means())
                 if epoch_ends or due:
@@ -135,6 +138,5 @@ class Loop:
 
     def _log(self, reporter: Reporter) -> None:
         means = self.meters.means()
-        self.meters.reset()
         epoch = self.step / self.steps_per_epoch
         reporter.log(self.step, {**means, "lr": self.learning_rate(self.step - 1), "epoch": epoch})

@@ -17,6 +17,10 @@ class Meters:
         self._sums: dict[str, Tensor] = {}
         self._count = 0
 
+    def __len__(self) -> int:
+        """Steps since the last reset."""
+        return self._count
+
     def update(self, values: Mapping[str, Tensor]) -> None:
         """Add one step's values (0-dim tensors, any device)."""
         for name, value in values.items():

@@ -27,6 +27,7 @@ class Reporter:
         clips_per_step: for the clips/s figure.
         shown: names of the metrics on the progress line and their short labels.
         loggers: any of "csv", "tensorboard", "wandb".
+        unfinished: the curves may hold a point at `step`, of a stop between two regular ones; it is dropped.
         active: False on all ranks but the first.
     """
 
@@ -39,6 +40,7 @@ class Reporter:
         shown: Mapping[str, str],
         loggers: Iterable[str] = ("csv",),
         step: int = 0,
+        unfinished: bool = False,
         active: bool = True,
     ) -> None:
         self.active = active
@@ -53,7 +55,7 @@ class Reporter:
         )  # fmt: skip
         self._task = self._progress.add_task("training", total=total_steps, completed=step, line="", eta="...")
         self._cost = CostMeter(total_steps - step, bytes_per_item=0)
-        self._curves = [CURVES[name](folder, step) for name in loggers] if active else []
+        self._curves = [CURVES[name](folder, step, unfinished) for name in loggers] if active else []
         self._steps, self._waited, self._elapsed = 0, 0.0, 0.0
         self._counted = step
         self._told = perf_counter()

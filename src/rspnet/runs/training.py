@@ -336,6 +336,7 @@ class _Session:
             shown=self.job.shown,
             loggers=self.engine.loggers,
             step=self.loop.step,
+            unfinished=len(self.loop.meters) > 0,
             active=self.fabric.is_global_zero,
         )
 
