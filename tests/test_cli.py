@@ -120,7 +120,7 @@ def test_products_of_numpy_leave_no_thread_awake() -> None:
         (["predict", "a", "--weights=b", "--num_workers=-1"], "--num_workers -1: must be at least 0"),
         (["evaluate", "a", "--num_crops=2"], "--num_crops '2': must be one of 1, 3"),
         (["finetune", "--data.root=a", "--out=b", "--clips.num_frames=1"], "--clips.num_frames 1: must be at least 2"),
-        (["convert", "."], "cannot read weights '.': a folder; name the checkpoint in it, such as last.ckpt"),
+        (["convert", "."], "cannot read weights '.': a folder without weights; name a run folder of a training"),
         (["bench", "everything"], "name 'everything': must be one of step, data,"),
         (["bench", "step", "--out="], "--out is empty: name a folder"),
         (["recipes", "none"], "recipe 'none': one of"),

@@ -1,7 +1,8 @@
 """Mistakes in what a command's options name, found before seconds go into importing torch.
 
 The commands raise the same errors, and more, where they read what is named; here stands what can be seen at once. Only
-that `--out` is the folder of the videos is nowhere else looked at. Addresses of object stores are left to the commands.
+how `--out` lies to the folder of the videos is nowhere else looked at. Addresses of object stores are left to the
+commands.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from rspnet.core.errors import ConfigError
 from rspnet.core.locks import refuse_held
 from rspnet.core.ranks import is_first_process, launched_from_outside
 from rspnet.core.urls import is_url
-from rspnet.core.weights_files import outside_place, require_weights, weights_file
-from rspnet.runs.run_folder import as_folder, refuse_taken, require_run_folder, result_file
+from rspnet.core.weights_files import not_of_finetune, outside_place, require_weights, weights_file
+from rspnet.runs.run_folder import as_folder, command_of, refuse_taken, require_run_folder, result_file
+from rspnet.weights import shipped_file
 
 Look = Callable[[Any], object]
 
@@ -30,13 +32,17 @@ def look_first(command: str, config: Any) -> None:
     Raises:
         RSPNetError: something is not there, or a folder is taken.
     """
-    for name, look in {"data": _data, **_OF_ONE.get(command, {}), "weights": _weights, "library": _library}.items():
+    own = _OF_ONE.get(command, {})
+    for name, look in {"data": _data, **own, "weights": _weights, "library": _library, **own}.items():
         value = getattr(config, name, None)
         if value and (name in _LOCAL or not isinstance(value, str) or not is_url(value)):
             look(value)
     alone = is_first_process() and not launched_from_outside()  # of several ranks the first takes the folder
     out = getattr(config, "out", None)
-    if out is not None and alone and not getattr(config, "dry_run", False):
+    if out is None:
+        return
+    _refuse_overlap(command, config, out)
+    if alone and not getattr(config, "dry_run", False):
         _look_at_out(command, config, out)
 
 
@@ -45,21 +51,38 @@ def _look_at_out(command: str, config: Any, out: str) -> None:
         refuse_held(as_folder(out))
     elif command in _RUN_FOLDERS:
         refuse_taken(out, command=command, resume=getattr(config, "resume", True))
-    else:
-        return
-    _refuse_folder_of_videos(config, out)
 
 
-def _refuse_folder_of_videos(config: Any, out: str) -> None:
+def _refuse_overlap(command: str, config: Any, out: str) -> None:
+    """Raise `ConfigError` where results would lie among the videos, or videos that are written be read again."""
     videos = getattr(config, "videos", None) or getattr(getattr(config, "data", None), "root", None) or ()
+    place = Path(out).resolve()
     for source in (videos,) if isinstance(videos, str) else videos:
-        if not is_url(source) and Path(out).resolve() == Path(source).resolve():
-            raise ConfigError(f"--out {out!r} is the folder of the videos: name another one")
+        folder = Path(source).resolve()
+        if is_url(source) or not folder.is_dir():
+            continue
+        how = ""
+        if place == folder:
+            how = "is the folder of the videos"
+        elif command in _WRITE_VIDEOS and place.is_relative_to(folder):
+            how = f"lies in the folder of the videos, {source!r}"
+        elif command in _WRITE_VIDEOS and folder.is_relative_to(place):
+            how = f"holds the folder of the videos, {source!r}"
+        if how:
+            raise ConfigError(f"--out {out!r} {how}: name another one")
 
 
 def _weights(name: str) -> None:
     if outside_place(name) is None:
         require_weights(weights_file(name))
+
+
+def _classes(name: str) -> None:
+    """The weights of a command that names classes."""
+    _weights(name)
+    by = "pretrain" if not Path(name).exists() and shipped_file(name) else command_of(Path(name))
+    if by not in (None, "finetune", "export"):
+        raise not_of_finetune(name, by)
 
 
 def _data(data: Any) -> None:
@@ -144,8 +167,8 @@ _OF_ONE: Mapping[str, Mapping[str, Look]] = {
     "serve": {"labels": _source},
     "classify fit": {"features": _features, "labels": _labels},
     "classify run": {"classifier": _classifier, "videos": _videos},
-    "evaluate": {"root": _data_set},
-    "predict": {"videos": _videos},
+    "evaluate": {"root": _data_set, "weights": _classes},
+    "predict": {"videos": _videos, "weights": _classes},
     "compare": {"results": lambda paths: [result_file(path) for path in paths]},
     "roi": {"first": lambda path: _videos([path]), "second": lambda path: _videos([path])},
     "report": {"run": lambda path: require_run_folder(Path(path))},
@@ -156,6 +179,8 @@ _OF_ONE: Mapping[str, Mapping[str, Look]] = {
 """Command -> its options that name what must be there and that mean something else, or nothing, in other commands."""
 _LOCAL = ("weights", "classifier", "class_")
 """Options that no address of an object store can be given to."""
+_WRITE_VIDEOS = frozenset(("transcode", "pack"))
+"""Commands whose `--out` holds videos."""
 _RUN_FOLDERS = frozenset(
     ("demo", "doctor", "pretrain", "embed", "classify fit", "classify run", "probe", "finetune", "evaluate", "retrieve",
      "compare", "roi", "export", "study disentangle", "bench")

@@ -70,7 +70,8 @@ def test_every_command_opens_them_by_the_same_way(
     (tmp_path / "empty").mkdir()
     assert main(words.format(videos="videos", empty="empty", out="out").split()) == 2
     assert (
-        "cannot read weights 'empty': a folder; name the checkpoint in it, such as last.ckpt" in capsys.readouterr().err
+        "cannot read weights 'empty': a folder without weights; name a run folder of a training"
+        in capsys.readouterr().err
     )
     assert not (tmp_path / "out").exists()
 

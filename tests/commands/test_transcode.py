@@ -149,9 +149,10 @@ def test_rotation_is_applied(tmp_path: Path) -> None:
         assert np.abs(after.frames_at([5]).astype(int) - before.frames_at([5])).mean() < 8
 
 
-@pytest.mark.parametrize("target", ["source", "source/inside", "."])
+@pytest.mark.parametrize(("target", "how"), [("source", "is"), ("source/inside", "lies in"), (".", "holds")])
 def test_overlapping_folders_are_refused(
-    source: Path, target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    source: Path, target: str, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["transcode", str(source), str(tmp_path / target)]) == 2
-    assert "outside each other" in capsys.readouterr().err
+    for options in ([], ["--dry_run"]):
+        assert main(["transcode", str(source), f"--out={tmp_path / target}", *options]) == 2
+        assert f"{str(tmp_path / target)!r} {how} the folder of the videos" in capsys.readouterr().err

@@ -278,7 +278,7 @@ def test_a_store_that_cannot_be_reached_is_named(
     assert main(["embed", f"--weights={model}", url, "--out=s3://clips/out", "--num_workers=0"]) == 2
     assert "local" in capsys.readouterr().err
     assert main(["embed", "--weights=s3://clips/model.ckpt", url, f"--out={tmp_path / 'f'}"]) == 2
-    assert "weights 's3://clips/model.ckpt' is an address: they are read from local files" in capsys.readouterr().err
+    assert "weights 's3://clips/model.ckpt' is an address: this is read from local files" in capsys.readouterr().err
     assert main(["classify", "run", "s3://clips/model", url, f"--out={tmp_path / 'g'}"]) == 2
     assert "classifier 's3://clips/model' is an address" in capsys.readouterr().err
     need("lancedb")

@@ -39,13 +39,11 @@ def pack(config: PackConfig) -> int:
     """Pack every video; those left out are named in .pack/skipped.csv. Returns 1 where there are any.
 
     Raises:
-        ConfigError: the shards would lie among the videos.
+        ConfigError: the folder for the shards holds other files.
         RSPNetError: the videos cannot be listed, or not one of them can be packed.
     """
     videos, out = as_path(config.videos), Path(config.out)
     is_folder = videos.is_dir()
-    if is_folder and out.absolute().is_relative_to(videos.absolute()):
-        raise ConfigError(f"--out {config.out!r} lies in the folder of videos: name a folder outside")
     if out.is_dir() and any(out.iterdir()) and not ((out / _NOTES).is_dir() or (out / INDEX).is_file()):
         raise ConfigError(f"--out {config.out!r} holds other files: name a new folder for the shards")
     records = read_source(videos, config.root)

@@ -15,10 +15,10 @@ from rspnet.config.transcode import TranscodeConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.cost import as_bytes, cost_in_words
 from rspnet.core.counts import counted
-from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.errors import RSPNetError
 from rspnet.core.packs import copy_lists
 from rspnet.core.progress import track
-from rspnet.core.urls import as_path, is_url
+from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog, tell_skipped, would_skip
 from rspnet.data.transcoding import KEY_EVERY, TranscodeJob, Transcoder, transcode_all, try_transcoding
@@ -38,13 +38,9 @@ def transcode(config: TranscodeConfig) -> int:
     """Rewrite every video; unreadable ones are named in .transcode/skipped.csv. Returns 1 where there are any.
 
     Raises:
-        ConfigError: source and target overlap.
         RSPNetError: the source cannot be read, or not one of its videos.
     """
     source, target = as_path(config.videos), Path(config.out)
-    inside = (source.absolute() if is_url(source) else source.resolve(), target.resolve())
-    if inside[0].is_relative_to(inside[1]) or inside[1].is_relative_to(inside[0]):
-        raise ConfigError(f"source {str(source)!r} and target {str(target)!r} must lie outside each other")
     records = read_folder(source)
     folder = target / _NOTES
     if not config.dry_run:

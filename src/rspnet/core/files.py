@@ -19,6 +19,8 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.heartbeat import alive
 
 _RESULTS = "results are written to local folders only, name one"
+READ_HERE = "this is read from local files only, copy it"
+"""Rule of `refuse_address` for what commands read and is no video."""
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 _HASHED_BYTES = 2**20
 _NAMED = 40

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from rspnet.core.errors import CheckpointError
-from rspnet.core.files import refuse_address
+from rspnet.core.files import READ_HERE, refuse_address
 from rspnet.core.names import did_you_mean
 from rspnet.core.run_files import reported_checkpoint
 from rspnet.weights import shipped_file, shipped_names
@@ -39,7 +39,7 @@ def weights_file(path: str | os.PathLike[str]) -> Path:
     if (outside := outside_place(path)) is not None:
         prefix, place = outside
         return place if prefix == PROGRAM else place / HF_WEIGHTS
-    refuse_address("weights", os.fspath(path), rule="they are read from local files only, copy them")
+    refuse_address("weights", os.fspath(path), rule=READ_HERE)
     inside = Path(path) / WEIGHTS
     if inside.with_name(DESCRIPTION).is_file():
         return inside
@@ -49,13 +49,20 @@ def weights_file(path: str | os.PathLike[str]) -> Path:
     return Path(path) if own is None else own
 
 
+def not_of_finetune(name: str, command: object) -> CheckpointError:
+    """The error of weights by another command than `finetune` where classes are to be named."""
+    return CheckpointError(f"weights {name!r} are of rspnet {command}, not of rspnet finetune: they know no classes")
+
+
 def require_weights(file: Path) -> None:
     """Raise `CheckpointError` unless the file is there; says what was meant where the name is nearly one of ours."""
     if file.is_file():
         return
     why = "no such file"
     if file.is_dir():
-        why = "a folder; name the checkpoint in it, such as last.ckpt"
+        inside = min((path.name for path in file.glob("*.ckpt")), default=None)
+        why = "a folder without weights; name a run folder of a training, an export, or a file"
+        why = why if inside is None else f"a folder; name the checkpoint in it, such as {inside}"
     elif meant := did_you_mean(os.fspath(file), shipped_names(), cutoff=0.6):
         why += f"; {meant}"
     raise CheckpointError(f"cannot read weights {str(file)!r}: {why}")

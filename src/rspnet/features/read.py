@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError, reason_of
-from rspnet.core.files import refuse_address
+from rspnet.core.files import READ_HERE, refuse_address
 from rspnet.features.store import STAMP, SUFFIX, FeatureStore, Stamp
 
 STORE = f"features{SUFFIX}"
@@ -174,7 +174,7 @@ def find_features(path: Path) -> Path:
     Raises:
         RSPNetError: it is and holds none.
     """
-    refuse_address("features", str(path), rule="they are read from local folders only, copy them")
+    refuse_address("features", str(path), rule=READ_HERE)
     for place in (path / STORE, path / "features.npz"):
         if place.exists():
             return place

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import ConfigError, RSPNetError, reason_of
-from rspnet.core.files import atomic_path, refuse_address
+from rspnet.core.files import READ_HERE, atomic_path, refuse_address
 from rspnet.features.event_labels import BACKGROUND
 from rspnet.features.store import Stamp
 from rspnet.features.timeline import Event, Rule, timeline
@@ -91,7 +91,7 @@ class WindowClassifier:
         Raises:
             RSPNetError: the file is missing, damaged, no classifier, or of another version.
         """
-        refuse_address("classifier", str(path), rule="classifiers are read from local files only, copy it")
+        refuse_address("classifier", str(path), rule=READ_HERE)
         try:
             with np.load(path, allow_pickle=False) as content:
                 about = json.loads(str(content["about"]))

@@ -16,7 +16,7 @@ from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.ranks import gather_in_turn, rank, world_size
 from rspnet.core.rng import derive_seed
-from rspnet.core.weights_files import WEIGHTS, weights_file
+from rspnet.core.weights_files import WEIGHTS, not_of_finetune, weights_file
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise
 from rspnet.data.cuts import EvenClips
@@ -119,9 +119,7 @@ def open_classifier(path: str) -> Trained:
         return _exported_classifier(file)
     content = load_checkpoint(file)
     if content.get("task") != CLASSIFIER_TASK:
-        raise CheckpointError(
-            f"{str(file)!r} is of rspnet {content.get('task')}, not of rspnet finetune: no classifier"
-        )
+        raise not_of_finetune(path, content.get("task"))
     model = restore_classifier(content["model_config"], content["model"], source=f"checkpoint {str(file)!r}")
     return Trained(model, content["class_names"], content["config"], content["init_sha256"], file)
 

@@ -16,7 +16,7 @@ import yaml
 from rspnet.core import run_files
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.core.files import refuse_address, write_json, write_text
+from rspnet.core.files import READ_HERE, refuse_address, write_json, write_text
 from rspnet.core.locks import hold, refuse_held
 from rspnet.core.names import dotted
 from rspnet.core.progress import print_note
@@ -95,7 +95,7 @@ def result_file(path: str) -> Path:
     Raises:
         RSPNetError: there is none.
     """
-    refuse_address("results", path, rule="they are read from local files only, copy them")
+    refuse_address("results", path, rule=READ_HERE)
     file = Path(path) / RESULT if Path(path).is_dir() else Path(path)
     if not file.exists():
         raise RSPNetError(f"{str(file)!r} does not exist: name a run folder, its {RESULT}, or a CSV of predictions")
@@ -117,7 +117,7 @@ def as_folder(out: str) -> Path:
 
 
 def _refuse_other(folder: Path, command: str) -> None:
-    other = _command_of(folder)
+    other = command_of(folder)
     if other not in (None, command):
         raise ConfigError(f"--out {str(folder)!r} holds a run of rspnet {other}: name another folder")
 
@@ -148,7 +148,7 @@ def _other_options(folder: Path, config: Any) -> list[str]:
     ]
 
 
-def _command_of(folder: Path) -> str | None:
+def command_of(folder: Path) -> str | None:
     """The command whose run a folder holds, None where that is not known."""
     try:
         first = (folder / CONFIG).read_text(encoding="utf-8").partition("\n")[0]
