@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -55,10 +56,13 @@ _MISTAKES = [
     ("predict videos --weights rspnet-small", "weights 'rspnet-small' are of rspnet pretrain, not of rspnet finetune"),
     ("predict videos --weights nowhere", "cannot read weights 'nowhere': no such file"),
     ("retrieve videos --data.kind folders --out other", "--out 'other' holds a run of rspnet subset: name another"),
+    ("compare first second", "first and second were not measured alike: num_clips: first 1, second 3: make them"),
     ("compare used nowhere", "'used/result.json' does not exist: name a run folder, its result.json, or a CSV"),
     ("roi videos/v.mp4 nowhere.mp4", "'nowhere.mp4' does not exist: name a video, or a folder or list of videos"),
     ("roi videos/v.mp4 videos/v.mp4 --out roi.png", "--out 'roi.png' ends like a file: the command writes a folder"),
     ("report nowhere", "'nowhere' is no run folder: it holds no config.yaml; name the --out of a command"),
+    ("convert first/result.json", "cannot read weights 'first/result.json': damaged, or not a torch file"),
+    ("embed videos --weights videos/v.mp4", "cannot read weights 'videos/v.mp4': damaged, or not a torch file"),
     ("convert nowhere", "cannot read weights 'nowhere': no such file"),
     ("export nowhere", "cannot read weights 'nowhere': no such file"),
     ("subset nowhere", "'nowhere' is not a folder: name the folder that holds the data set"),
@@ -78,7 +82,12 @@ def test_mistakes_are_said_before_torch_is_imported(tmp_path: Path) -> None:
     for folder, maker in {"other": "subset", "used": "pretrain"}.items():
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "config.yaml").write_text(f"# rspnet {maker}\n")
-    (tmp_path / "used" / "last.ckpt").touch()
+    (tmp_path / "used" / "last.ckpt").write_bytes(b"PK")
+    for folder, clips in {"first": 1, "second": 3}.items():
+        (tmp_path / folder).mkdir()
+        row = {"value": 0.5, "low": 0.4, "high": 0.6}
+        result = {"protocol": {"method": "finetune", "num_clips": clips}, "results": {"scores": {"top1": row}}}
+        (tmp_path / folder / "result.json").write_text(json.dumps(result))
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "v.mp4").touch()
     code = (

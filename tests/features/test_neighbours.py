@@ -9,7 +9,8 @@ from reference import metrics_reference as reference
 
 from rspnet.core.errors import RSPNetError
 from rspnet.features import neighbours as metrics
-from rspnet.features.neighbours import average_precisions, bootstrap_interval, hits_at_k, recall_at_k, top_k
+from rspnet.features.neighbours import average_precisions, hits_at_k, recall_at_k, top_k
+from rspnet.features.scores import bootstrap_interval
 
 
 @st.composite

@@ -101,7 +101,7 @@ def test_files_that_are_no_checkpoint(tmp_path: Path) -> None:
         assert "\n" not in str(error.value), name
     with pytest.raises(CheckpointError, match="no such file"):
         load_pretrained(tmp_path / "nowhere")
-    with pytest.raises(CheckpointError, match="a folder; name the checkpoint in it"):
+    with pytest.raises(CheckpointError, match="a folder without weights; name a run folder"):
         load_pretrained(tmp_path)
 
 

@@ -85,8 +85,8 @@ def test_precision_virtual_ranks_and_workers_may_change(videos: Path, started: P
     said = notes(capsys.readouterr().err)
     assert "note: precision bf16 instead of fp32" in said
     assert "slightly different training" in said
-    # The third is about the queue; nothing of workers. On a slow machine a fourth says how long the rest takes.
-    assert said.count("note:") - said.count("note: still to do") == 3
+    # Two more are about the queue; nothing of workers. On a slow machine a fifth says how long the rest takes.
+    assert said.count("note:") - said.count("note: still to do") == 4
     assert load_checkpoint(tmp_path / "run" / LAST)["made_with"]["precision"] == "bf16"
 
 

@@ -34,7 +34,8 @@ from rspnet.engine.runtime import pick_device
 from rspnet.features.descriptor import Descriptor, comparable
 from rspnet.features.feature_cache import default_cache_folder
 from rspnet.features.labelled_features import FeatureMaker, embedder_view
-from rspnet.features.neighbours import average_precisions, bootstrap_interval, hits_at_k
+from rspnet.features.neighbours import average_precisions, hits_at_k
+from rspnet.features.scores import bootstrap_interval
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.runs.verdict import Verdict, report_command, score_line
 from rspnet.video.reader import VideoReader

@@ -8,6 +8,7 @@ from pathlib import Path
 from rspnet.core.errors import CheckpointError
 from rspnet.core.files import READ_HERE, refuse_address
 from rspnet.core.names import did_you_mean
+from rspnet.core.noted_hash import fits_noted_hash
 from rspnet.core.run_files import reported_checkpoint
 from rspnet.weights import shipped_file, shipped_names
 
@@ -55,8 +56,14 @@ def not_of_finetune(name: str, command: object) -> CheckpointError:
 
 
 def require_weights(file: Path) -> None:
-    """Raise `CheckpointError` unless the file is there; says what was meant where the name is nearly one of ours."""
+    """Raise `CheckpointError` unless the file is there and begins as files of weights do.
+
+    Says what was meant where the name is nearly one of ours.
+    """
     if file.is_file():
+        if not _may_be_weights(file):
+            fits_noted_hash(file)  # a download that is damaged has a better error
+            raise CheckpointError(f"cannot read weights {str(file)!r}: damaged, or not a torch file")
         return
     why = "no such file"
     if file.is_dir():
@@ -66,3 +73,14 @@ def require_weights(file: Path) -> None:
     elif meant := did_you_mean(os.fspath(file), shipped_names(), cutoff=0.6):
         why += f"; {meant}"
     raise CheckpointError(f"cannot read weights {str(file)!r}: {why}")
+
+
+def _may_be_weights(file: Path) -> bool:
+    """Whether a file ends like safetensors, or begins like what torch writes: a zip archive, or before 1.6 a pickle."""
+    if file.suffix == ".safetensors":
+        return True
+    try:
+        with file.open("rb") as opened:
+            return opened.read(1) in (b"P", b"\x80")
+    except OSError:  # the reader says why
+        return True

@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from rspnet.core.errors import RSPNetError
-from rspnet.core.rng import numpy_rng
 
 BLOCK = 4096
 _LOW_BITS = 2**32 - 1
@@ -127,31 +124,6 @@ def average_precisions(
         total = torch.zeros(len(counts), dtype=torch.float64).index_add_(0, row, found.double() / (place + 1))
         parts.append(total / counts)
     return torch.cat(parts)
-
-
-def bootstrap_interval(
-    values: ArrayLike, *, seed: int, samples: int = 2000, level: float = 0.95
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of per-item values (say, hits of queries): (low, high).
-
-    Args:
-        values: [n], n >= 1.
-        seed: the same values and seed give the same interval.
-        samples: resamples drawn.
-        level: probability the interval should cover, between 0 and 1.
-
-    Raises:
-        RSPNetError: no values, more than one dimension, or a level or number of samples out of range.
-    """
-    array = np.asarray(values, np.float64)
-    if array.ndim != 1 or not len(array):
-        raise RSPNetError(f"values have shape {array.shape}; a bootstrap needs one dimension and at least one value")
-    if not 0 < level < 1 or samples < 1:
-        raise RSPNetError(f"level is {level}, samples {samples}; the level must be in (0, 1), samples at least 1")
-    rng = numpy_rng("bootstrap", seed)
-    means = np.array([array[rng.integers(len(array), size=len(array))].mean() for _ in range(samples)])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def _best_keys(rows: slice, query: Tensor, gallery: Tensor, k: int, block: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Scores of a classifier over videos, with bootstrap intervals; plain NumPy."""
+"""Scores of a classifier over videos, with bootstrap intervals; plain NumPy: `rspnet compare` does without torch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import numpy_rng
-from rspnet.features.neighbours import bootstrap_interval
 
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
@@ -26,6 +25,31 @@ class Interval:
     value: float
     low: float
     high: float
+
+
+def bootstrap_interval(
+    values: ArrayLike, *, seed: int, samples: int = 2000, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of per-item values (say, hits of queries): (low, high).
+
+    Args:
+        values: [n], n >= 1.
+        seed: the same values and seed give the same interval.
+        samples: resamples drawn.
+        level: probability the interval should cover, between 0 and 1.
+
+    Raises:
+        RSPNetError: no values, more than one dimension, or a level or number of samples out of range.
+    """
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1 or not len(array):
+        raise RSPNetError(f"values have shape {array.shape}; a bootstrap needs one dimension and at least one value")
+    if not 0 < level < 1 or samples < 1:
+        raise RSPNetError(f"level is {level}, samples {samples}; the level must be in (0, 1), samples at least 1")
+    rng = numpy_rng("bootstrap", seed)
+    means = np.array([array[rng.integers(len(array), size=len(array))].mean() for _ in range(samples)])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def top_k_hits(scores: Floats, labels: Labels, k: int) -> NDArray[np.bool_]:
