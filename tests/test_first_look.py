@@ -38,6 +38,7 @@ _MISTAKES = [
     ("embed videos --out videos --dry_run", "--out 'videos' is the folder of the videos: name another one"),
     ("transcode videos --out videos/small", "--out 'videos/small' lies in the folder of the videos, 'videos': name"),
     ("pack videos --out videos/shards", "--out 'videos/shards' lies in the folder of the videos, 'videos': name"),
+    ("pack videos --out other", "--out 'other' holds other files: name a new folder for the shards"),
     ("transcode videos --out .", "--out '.' holds the folder of the videos, 'videos': name another one"),
     ("search nowhere videos/v.mp4", "'nowhere' is no library of videos: make one with rspnet index DIR --out nowhere"),
     ("search nowhere nowhere.mp4", "query 'nowhere.mp4' does not exist"),

@@ -42,6 +42,8 @@ def look_first(command: str, config: Any) -> None:
     if out is None:
         return
     _refuse_overlap(command, config, out)
+    if command == "pack":
+        _for_shards(out)
     if alone and not getattr(config, "dry_run", False):
         _look_at_out(command, config, out)
 
@@ -51,6 +53,12 @@ def _look_at_out(command: str, config: Any, out: str) -> None:
         refuse_held(as_folder(out))
     elif command in _RUN_FOLDERS:
         refuse_taken(out, command=command, resume=getattr(config, "resume", True))
+
+
+def _for_shards(out: str) -> None:
+    from rspnet.core.packs import refuse_other_files
+
+    refuse_other_files(Path(out))
 
 
 def _refuse_overlap(command: str, config: Any, out: str) -> None:

@@ -14,8 +14,8 @@ from rspnet.config.transcode import TranscodeConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.cost import CostMeter, cost_in_words, sampled
 from rspnet.core.counts import counted
-from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.core.packs import INDEX, copy_lists
+from rspnet.core.errors import RSPNetError
+from rspnet.core.packs import NOTES, copy_lists, refuse_other_files
 from rspnet.core.ray_jobs import RayCluster
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_source
@@ -28,7 +28,6 @@ from rspnet.engine.runtime import available_cores, cpu_in_words
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.runs.verdict import Verdict
 
-_NOTES = ".pack"
 _SHARDS = "shards.jsonl"
 _MEMORY = "seen.jsonl"
 _LEFT_OUT = ("unreadable", "no-video", "crash", "cut-off", "damaged")
@@ -44,10 +43,9 @@ def pack(config: PackConfig) -> int:
     """
     videos, out = as_path(config.videos), Path(config.out)
     is_folder = videos.is_dir()
-    if out.is_dir() and any(out.iterdir()) and not ((out / _NOTES).is_dir() or (out / INDEX).is_file()):
-        raise ConfigError(f"--out {config.out!r} holds other files: name a new folder for the shards")
+    refuse_other_files(out)
     records = read_source(videos, config.root)
-    folder = out / _NOTES
+    folder = out / NOTES
     if not config.dry_run:
         open_run_folder(str(folder), config, command="pack", goes_on=True)
     done = packed_rows(out, folder / _SHARDS)

@@ -23,12 +23,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rspnet.core import storage
-from rspnet.core.errors import RSPNetError
+from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import atomic_path
 from rspnet.core.urls import UrlPath, as_path
 
 SCHEME = "pack"
 INDEX = "index.parquet"
+NOTES = ".pack"
+"""Folder in that of the shards, for what `rspnet pack` notes."""
 _ANNOTATIONS = (".csv", ".txt", ".json")
 """Endings of annotation files."""
 SCHEMA = pa.schema(
@@ -54,6 +56,12 @@ class Place(NamedTuple):
     shard: str
     offset: int
     size: int
+
+
+def refuse_other_files(out: Path) -> None:
+    """Raise `ConfigError` where a folder for shards holds something else."""
+    if out.is_dir() and any(out.iterdir()) and not ((out / NOTES).is_dir() or (out / INDEX).is_file()):
+        raise ConfigError(f"--out {str(out)!r} holds other files: name a new folder for the shards")
 
 
 def folder_url(folder: str | os.PathLike[str]) -> str:
