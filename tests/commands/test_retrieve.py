@@ -12,6 +12,7 @@ import pytest
 import torch
 from helpers.clips_on_disk import listed, write_listed_videos
 from helpers.tiny_model import save_tiny_checkpoint
+from reference.whitening_reference import cosines
 
 from rspnet.cli import main
 from rspnet.commands.retrieve import TrainingView, VideoSet, drop_incomplete_batch, per_class_rows, score, summary
@@ -56,10 +57,12 @@ def test_scores_equal_a_plain_numpy_ranking(videos, tmp_path, protocol, pooling,
     train, test = by_split(videos, "train"), by_split(videos, "test")
     gallery, queries = (embedder.embed([r.path for r in part]).astype(np.float64) for part in (train, test))
     if descriptor != "mean":
-        queries = (queries - gallery.mean(axis=0)) / np.maximum(gallery.std(axis=0), 1e-6)
-        gallery = (gallery - gallery.mean(axis=0)) / np.maximum(gallery.std(axis=0), 1e-6)
-    gallery, queries = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (gallery, queries))
-    order = np.argsort(-(queries @ gallery.T), axis=1, kind="stable")
+        similarity = cosines(gallery, queries)
+    else:
+        gallery, queries = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (gallery, queries))
+        similarity = queries @ gallery.T
+    assert result["protocol"]["comparison"] == ("cosine" if descriptor == "mean" else "whitened cosine")
+    order = np.argsort(-similarity, axis=1, kind="stable")
     right = np.array([[train[i].clip.motion == q.clip.motion for i in row] for q, row in zip(test, order, strict=True)])
     for k in (1, 5, 10):
         assert result["results"][f"recall@{k}"]["value"] == pytest.approx(right[:, :k].any(axis=1).mean())

@@ -26,7 +26,6 @@ from rspnet.data.labelled.read_labelled import class_names
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
-from rspnet.features.descriptor import comparable
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import default_cache_folder
 from rspnet.features.labelled_features import FeatureMaker, embedder_view
@@ -38,6 +37,7 @@ from rspnet.features.linear_probe import (
     nearest_scores,
     require_sklearn,
 )
+from rspnet.features.whitening import comparable, comparison
 from rspnet.pretext.create import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.predictions import (
@@ -95,6 +95,7 @@ def probe(config: ProbeConfig) -> None:
     stamp = embedder_view(embedder) | data_stamp(asdict(config.data), train=len(train), test=len(test))
     stamp |= {"weights_sha256": maker.weights_sha256, "random_init": config.random_init, "seed": config.seed}
     stamp |= {"folds": FOLDS, "neighbours": NEIGHBOURS, "temperature": TEMPERATURE}
+    stamp["comparison"] = comparison(embedder.descriptor)
     results: dict[str, Any] = {
         "scores": {name: row for kind, part in found.items() for name, row in _scores(kind, part, config.seed).items()},
         "linear": {"C": linear.strength, "cross_validated_top1": linear.cross_validated},

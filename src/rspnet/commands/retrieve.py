@@ -31,11 +31,12 @@ from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
-from rspnet.features.descriptor import Descriptor, comparable
+from rspnet.features.descriptor import Descriptor
 from rspnet.features.feature_cache import default_cache_folder
 from rspnet.features.labelled_features import FeatureMaker, embedder_view
 from rspnet.features.neighbours import average_precisions, hits_at_k
 from rspnet.features.scores import bootstrap_interval
+from rspnet.features.whitening import comparable, comparison
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.runs.verdict import Verdict, report_command, score_line
 from rspnet.video.reader import VideoReader
@@ -266,6 +267,7 @@ def _write(
     stamp = {**embedder_view(maker.embedder), "protocol": config.protocol, "gallery_view": chosen.gallery_view}
     assert config.data.root is not None
     assert config.data.kind is not None
+    stamp["comparison"] = comparison(maker.embedder.descriptor)
     stamp["scored_split"] = scored_split(config.data.kind, config.data.root, list=config.data.list)
     stamp |= {"data": plain(config)["data"], "seed": config.seed, "weights_sha256": maker.weights_sha256}
     if chosen.drops_last_batch:

@@ -34,7 +34,7 @@ class ProbeConfig(EvenViewConfig):
     descriptor: Literal["mean", "mean_std", "mean_std_change"] = "mean_std_change"
     """A video's vector. mean: of its clips' features; mean_std: followed by their standard deviation over the clips;
     mean_std_change: and by their change from clip to clip, of two earlier stages, too. The latter two are
-    standardised over the training videos where vectors are compared."""
+    whitened over the training videos where vectors are compared."""
     stream: Literal["motion", "appearance", "both"] = "motion"
     """Of a network with two streams, the one whose features count; any other has one."""
     cache: str | None = None

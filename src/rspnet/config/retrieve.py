@@ -33,7 +33,7 @@ class RetrieveConfig(EvenViewConfig):
     descriptor: Literal["mean", "mean_std", "mean_std_change"] | None = None
     """A video's vector. mean: of its clips' features; mean_std: followed by their standard deviation over the clips;
     mean_std_change: and by their change from clip to clip, of two earlier stages, too. The latter two are
-    standardised over the gallery. The default is the protocol's: mean_std_change in ours, mean in the others."""
+    whitened over the gallery. The default is the protocol's: mean_std_change in ours, mean in the others."""
     stream: Literal["motion", "appearance", "both"] = "motion"
     """Of a network with two streams, the one whose features count; any other has one."""
     official_batch: int = 32

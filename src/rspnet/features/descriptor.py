@@ -50,10 +50,10 @@ def joins_stages(descriptor: Descriptor) -> bool:
     return descriptor == "mean_std_change"
 
 
-def comparable(
+def standardised(
     gallery: NDArray[np.float32], queries: NDArray[np.float32], descriptor: Descriptor
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Descriptors [N, D] and [Q, D] as cosines should compare them.
+    """Descriptors [N, D] and [Q, D] as a linear classifier should read them.
 
     Those of "mean" stay. Of the others every number is standardised by its mean and deviation over the gallery: means
     are several times as large as deviations, which would not count.
@@ -62,5 +62,5 @@ def comparable(
         return gallery, queries
     middle = gallery.mean(axis=0, dtype=np.float64)
     spread = np.maximum(gallery.std(axis=0, dtype=np.float64), 1e-6)
-    standardised = [((part - middle) / spread).astype(np.float32) for part in (gallery, queries)]
-    return standardised[0], standardised[1]
+    found = [((part - middle) / spread).astype(np.float32) for part in (gallery, queries)]
+    return found[0], found[1]
