@@ -71,7 +71,7 @@ def test_a_number_that_never_varies_and_a_gallery_of_one_video() -> None:
     assert np.isfinite(near).all()
     without = [np.delete(part, 2, axis=1) for part in (gallery, queries)]
     assert asked.shape == (4, 4)
-    close = [comparable(*without, "mean_std")[place] for place in (0, 1)]
+    close = comparable(without[0], without[1], "mean_std")
     assert (asked @ near.T).argmax(axis=1).tolist() == (close[1] @ close[0].T).argmax(axis=1).tolist()
     alone = comparable(gallery[:1], queries, "mean_std")
     np.testing.assert_array_equal(alone[0], gallery[:1])

@@ -25,7 +25,7 @@ from rspnet.data.video_clips import EvalSample, VideoClips, read_clips
 from rspnet.engine.processes import share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.features.descriptor import Descriptor, describe, descriptor_length, joins_stages, usual_descriptor
-from rspnet.features.spaces import Spaces, Stream, space_lengths, stream_channels, window_spaces
+from rspnet.features.spaces import Spaces, Stream, search_spaces, space_lengths, stream_channels, window_spaces
 from rspnet.models.fold import fold_batch_norms
 from rspnet.models.heads import Embeddings
 from rspnet.pretext.base import PretextModel
@@ -260,10 +260,17 @@ class Embedder:
 
     def window_vectors(self, found: VideoFeatures, clips: int) -> dict[str, Vectors]:
         """Vectors of windows of `clips` clips each, [n, length]: descriptors of the features, and both spaces."""
-        windows = np.split(found.features, len(found.features) // clips)
-        spaces = self._spaces(found, clips)
-        features = np.stack([self.describe(own) for own in windows])
-        return {"features": features, "appearance": spaces.appearance, "motion": spaces.motion}
+        return self._described_windows(found.features, clips) | self._spaces(found, clips)._asdict()
+
+    def search_vectors(self, found: tuple[Vectors, Vectors, Vectors], clips: int) -> dict[str, Vectors]:
+        """The same of what `encode` gives, for searching: without heads the features are both spaces."""
+        backbone = self.model.backbone
+        spaces = search_spaces(found, backbone=backbone, clips=clips, descriptor=self.descriptor)
+        return self._described_windows(found[0], clips) | spaces._asdict()
+
+    def _described_windows(self, features: Vectors, clips: int) -> dict[str, Vectors]:
+        windows = np.split(features, len(features) // clips)
+        return {"features": np.stack([self.describe(own) for own in windows])}
 
     def _spaces(self, found: VideoFeatures, clips: int) -> Spaces:
         backbone = self.model.backbone

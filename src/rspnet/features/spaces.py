@@ -67,8 +67,13 @@ def window_spaces(
         return Spaces(_unit_means(motion, clips), _unit_means(appearance, clips))
     moving = stream_channels(backbone, "motion", early=joins_stages(descriptor))
     looking = stream_channels(backbone, "appearance")
-    described = shortened(_described(features[:, moving], clips, descriptor))
-    return Spaces(unit_rows(described), _unit_means(features[:, looking], clips))
+    described = _described(features[:, moving], clips, descriptor)
+    return Spaces(motion_of(described), _unit_means(features[:, looking], clips))
+
+
+def motion_of(descriptors: Vectors) -> Vectors:
+    """The vectors of motion [n, M] of windows, from the descriptors [n, D] of the motion stream's features."""
+    return unit_rows(shortened(unit_rows(descriptors)))
 
 
 def search_spaces(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 from rspnet.core.errors import RSPNetError
 from rspnet.features.embedding import sliding_view, stamp_for
 from rspnet.features.read import StoredVideo, matrix
+from rspnet.features.spaces import motion_of
 from rspnet.features.store import Stamp
 from rspnet.features.timeline import cells, events_of
 from rspnet.features.window_classifier import WindowClassifier
 from rspnet.search.hits import ClassHit
 from rspnet.search.library import Library
 from rspnet.search.library_store import Store
+from rspnet.search.library_tables import About, Vectors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _OWN = ("path", "fps", "window", "start_s", "end_s")
 
@@ -45,15 +50,13 @@ def library_windows(
         make: values [m, ...] of joined vectors [m, D].
         only: paths of the videos to read; by default all.
     """
-    columns = [*_OWN, *({"features"} & set(kinds)), *(["vector"] if {"motion", "appearance"} & set(kinds) else [])]
+    columns = [*_OWN, *sorted({_column(kind, store.about) for kind in kinds})]
     numbers: dict[str, int] = {}
     parts: list[list[NDArray[Any]]] = []
     for batch in store.rows(columns, None if only is None else sorted(only)):
         if not batch.num_rows:
             continue
-        parts_of = dict(zip(("motion", "appearance"), store.parts_of(matrix(batch, "vector")), strict=True))
-        parts_of["features"] = matrix(batch, "features")
-        values = make(np.concatenate([parts_of[kind] for kind in kinds], axis=1))
+        values = make(np.concatenate([_network_vectors(batch, kind, store) for kind in kinds], axis=1))
         video = np.array([numbers.setdefault(path, len(numbers)) for path in batch["path"].to_pylist()])
         parts.append([video, *(batch[name].to_numpy() for name in _OWN[1:]), values])
     if not parts:
@@ -65,6 +68,23 @@ def library_windows(
     for path in sorted(places):
         rows = places[path]
         yield StoredVideo(path, path, float(fps[rows[0]]), start[rows], end[rows], made[rows])
+
+
+def _column(kind: str, about: About) -> str:
+    """The column in which the network's vectors of a kind are, or what they are made of."""
+    if kind == "features" or not about.whitened:
+        return "features" if kind == "features" else "vector"
+    return "features" if kind == "motion" else kind
+
+
+def _network_vectors(batch: pa.RecordBatch, kind: str, store: Store) -> Vectors:
+    """The vectors of a kind [n, D] of a batch of windows, as `rspnet embed` would write them."""
+    stored = matrix(batch, _column(kind, store.about))
+    if kind == "features":
+        return stored
+    if store.about.whitened:
+        return motion_of(stored) if kind == "motion" else stored
+    return dict(zip(("motion", "appearance"), store.parts_of(stored), strict=True))[kind]
 
 
 def class_hits(videos: Sequence[StoredVideo], classifier: WindowClassifier, label: str, *, k: int) -> list[ClassHit]:

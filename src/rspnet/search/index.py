@@ -30,13 +30,14 @@ from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
 from rspnet.features.descriptor import usual_descriptor
 from rspnet.features.embedder import Embedded, Embedder, Vectors, VideoFeatures
-from rspnet.features.spaces import search_spaces, usual_clips
+from rspnet.features.spaces import has_streams, usual_clips
 from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.create import require_heads
 from rspnet.pretext.outside import OutsideBackbone
 from rspnet.runs.verdict import Verdict
 from rspnet.search.index_cost import IndexCost, preview_index
+from rspnet.search.library_space import MOST
 from rspnet.search.library_store import Store
 from rspnet.search.library_tables import About, ClipRows, FileRow
 from rspnet.video.reader import VideoReader
@@ -74,6 +75,7 @@ def index(config: IndexConfig) -> None:
     clips = usual_clips(embedder.model.backbone) if config.num_clips is None else config.num_clips
     embedder.descriptor = usual_descriptor(clips)
     lengths = embedder.vector_lengths()
+    whitened = has_streams(embedder.model.backbone) and "motion" in lengths
     lengths = {"motion": lengths["features"], "appearance": lengths["features"]} | lengths
     about = About(
         model=config.weights,
@@ -81,6 +83,7 @@ def index(config: IndexConfig) -> None:
         precision=embedder.precision,
         **lengths,
         clip=ClipSettings(config.window_s, config.hop_s, clips, embedder.num_frames, embedder.stride, embedder.size),
+        whitened=whitened,
     )
     paths = real_paths((record.path for record in read_source(config.videos)), follow=False)
     if config.dry_run:
@@ -306,7 +309,7 @@ class _Writer:
         self._stale = {*plan.old, *plan.stored}
         self._files: list[FileRow] = []
         self._clips: list[ClipRows] = []
-        self._windows, self._touched, self._batches, self._merged = 0, 0, 0, 0
+        self._windows, self._touched, self._batches, self._merged, self._fit_at = 0, 0, 0, 0, MOST
         self._row = FileRow("", "", 0, 0, 0.0, 0, "")
         self._facts: IndexedVideo | None = None
         self.unchanged: list[FileRow] = []
@@ -339,12 +342,7 @@ class _Writer:
         assert self._facts is not None
         try:
             clips, embedder = self._store.about.clip.clips, self._embedder
-            vectors = embedder.window_vectors(features, clips)
-            if not vectors["motion"].shape[1]:  # without heads
-                spaces = search_spaces(
-                    features.clip_vectors, backbone=embedder.model.backbone, clips=clips, descriptor=embedder.descriptor
-                )
-                vectors |= spaces._asdict()
+            vectors = embedder.search_vectors(features.clip_vectors, clips)
             rows = _clip_rows(self._row.path, self._facts, part, vectors)
         except Exception as error:
             self._row = replace(self._row, reason=self._row.reason or fault_of_file(error))
@@ -370,6 +368,9 @@ class _Writer:
         if rank() == 0 and batch:
             self._store.replace(self._files, self._clips, stale=self._stale & batch)
             self._batches += 1
+            if (count := len(self._store)) > self._fit_at:  # a smaller library is fitted once, at the end
+                self._store.settle()
+                self._fit_at = 2 * count
             if self._batches - self._merged >= min(max(_FEWEST_MERGED, self._batches // 2), _MOST_MERGED):
                 self._store.merge_pieces()
                 self._merged = self._batches

@@ -1,13 +1,69 @@
-"""Importing LanceDB without what a library never uses of it."""
+"""LanceDB: imported without what a library never uses of it, connected, and its errors in our words."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from rspnet.core.errors import ConfigError, RSPNetError
+
 _REMOTE = "lance_namespace_urllib3_client"
+
+
+_METADATA_BYTES = 128 * 2**20
+"""LanceDB keeps what it reads of every version that a run writes; by default up to 1 GiB, with no gain in time."""
+_SAYS = re.compile(r'<Message>(.*?)</Message>|HttpError.*?message: "(.*?)"|(Failed to get \w+ credentials)', re.DOTALL)
+"""What an object store, or who asks it, says in an error of LanceDB."""
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+
+
+def connect(uri: str) -> Any:
+    """The database at a folder or address.
+
+    Raises:
+        ConfigError: LanceDB is not installed, or there is a file.
+        RSPNetError: it cannot be opened.
+    """
+    os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings are about its own interfaces
+    try:
+        lancedb = import_lancedb()
+    except ModuleNotFoundError as error:
+        raise ConfigError("libraries need LanceDB: install the extra, pip install 'rspnet[search]'") from error
+    if "://" not in uri and Path(uri).exists() and not Path(uri).is_dir():
+        raise ConfigError(f"library {uri!r} is a file: name a folder")
+    # Servers of one's own often speak plain HTTP, which has to be allowed.
+    plain = any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
+    options = {"allow_http": "true"} if plain and "://" in uri else None
+    try:
+        session = lancedb.Session(metadata_cache_size_bytes=_METADATA_BYTES)
+        return lancedb.connect(uri, storage_options=options, session=session)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise RSPNetError(f"cannot open library {uri!r}: {_phrase(error)}") from error
+
+
+@contextmanager
+def naming(uri: str) -> Iterator[None]:
+    """Turn what LanceDB raises of unreadable files into an error that names the library."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        if _SAYS.search(str(error)):
+            raise RSPNetError(f"cannot read library {uri!r}: {_phrase(error)}") from error
+        raise RSPNetError(f"library {uri!r} is damaged: {_phrase(error)}; make it again with rspnet index") from error
+
+
+def _phrase(error: Exception) -> str:
+    """What LanceDB says, on one line: of an object store's answer the message, else all but places in its own code."""
+    found, first = _SAYS.search(str(error)), str(error).strip().partition("\n")[0]
+    text = found[found.lastindex or 0] if found else first.partition(", location: ")[0]
+    return " ".join(text.split())
 
 
 def import_lancedb() -> Any:

@@ -20,7 +20,6 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.video_clips import VideoClips
 from rspnet.features.descriptor import usual_descriptor
 from rspnet.features.embedder import Vectors
-from rspnet.features.spaces import search_spaces
 from rspnet.features.window_clips import CutVideo, WindowClips
 from rspnet.search.hits import Hit
 from rspnet.search.library_store import Store
@@ -174,7 +173,5 @@ class Library:
 
     def _query(self, cut: CutVideo, parts: Sequence[tuple[Vectors, Vectors, Vectors]], *, content: str) -> Query:
         features, appearance, motion = (np.concatenate(part) for part in zip(*parts, strict=True))
-        backbone, clips = self.embedder.model.backbone, self.store.about.clip.clips
-        found, descriptor = (features, appearance, motion), self.embedder.descriptor
-        spaces = search_spaces(found, backbone=backbone, clips=clips, descriptor=descriptor)
-        return Query(cut.start_s, cut.end_s, *spaces, content)
+        vectors = self.embedder.search_vectors((features, appearance, motion), self.store.about.clip.clips)
+        return Query(cut.start_s, cut.end_s, *self.store.compared(vectors), content)

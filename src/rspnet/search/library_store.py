@@ -1,21 +1,20 @@
-"""The library on disk: three LanceDB tables, written so that a crash at any moment costs one batch at most.
+"""The library on disk: four LanceDB tables, written so that a crash at any moment costs one batch at most.
 
 `about` has one row: which model and settings made the library. `files` has a row for every video that is done (or
 cannot be read), `clips` one for every window. A batch first loses its old clips, then gets its clips, then its file
 rows; each step is one atomic commit. A file without a row in `files`, or with another size and time there, is not
-done: whatever clips it has are removed before it is done again.
+done: whatever clips it has are removed before it is done again. `spaces` has the maps that windows are compared by;
+which of them made the vectors of `clips` is noted in its schema, so that both change in one commit.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import re
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +24,17 @@ from numpy.typing import NDArray
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.features.read import matrix
 from rspnet.features.windows import ClipSettings
-from rspnet.search.lance import import_lancedb
+from rspnet.search.lance import connect, naming
 from rspnet.search.library_tables import About, ClipRows, FileRow, Vectors, clip_table, conditions, file_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA = 5
-_TABLES = {"about", "files", "clips"}
+    from rspnet.search.library_space import LibrarySpace
+
+SCHEMA = 6
+_TABLES = {"about", "files", "clips", "spaces"}
+_SPACE = b"space"
 ANN_FROM_CLIPS = 50_000
 """Below this many clips a search compares with every one: exact, and as fast."""
 KEPT_FOR = timedelta(days=1)
@@ -49,11 +51,6 @@ _BYTE = 8
 _COMPACT_FRAGMENTS = 32
 _NAMED_VIDEOS = 1000
 """A filter names so many videos at most; a longer text would take longer to read than the search does."""
-_METADATA_BYTES = 128 * 2**20
-"""LanceDB keeps what it reads of every version that a run writes; by default up to 1 GiB, with no gain in time."""
-_SAYS = re.compile(r'<Message>(.*?)</Message>|HttpError.*?message: "(.*?)"|(Failed to get \w+ credentials)', re.DOTALL)
-"""What an object store, or who asks it, says in an error of LanceDB."""
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
 class Store:
@@ -70,9 +67,11 @@ class Store:
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self.require(uri)
-        self._db = _connect(uri)
-        with _naming(uri):
-            self._about, self._files, self._clips = (self._db.open_table(name) for name in ("about", "files", "clips"))
+        self._db = connect(uri)
+        with naming(uri):
+            self._about, self._files, self._clips, self._spaces = (
+                self._db.open_table(name) for name in ("about", "files", "clips", "spaces")
+            )
             content = json.loads(self._about.to_arrow()["json"][0].as_py())
         if content.pop("schema") != SCHEMA:
             raise RSPNetError(
@@ -92,7 +91,7 @@ class Store:
     @staticmethod
     def exists(uri: str) -> bool:
         """Whether there is a library at an address."""
-        return ("://" in uri or Path(uri).exists()) and set(_table_names(_connect(uri))) >= _TABLES
+        return ("://" in uri or Path(uri).exists()) and set(_table_names(connect(uri))) >= _TABLES
 
     @classmethod
     def open_or_create(cls, uri: str, about: About) -> Store:
@@ -101,7 +100,7 @@ class Store:
         Raises:
             ConfigError: the library was made by another model or with other settings; names both.
         """
-        db = _connect(uri)
+        db = connect(uri)
         if not set(_table_names(db)) >= _TABLES:
             _create(db, about)
         store = cls(uri)
@@ -137,6 +136,24 @@ class Store:
         """Whether `nearest` looks at a part of the clips, by an index."""
         return self._indexed
 
+    @cached_property
+    def space(self) -> LibrarySpace | None:
+        """The maps that windows are compared by; None where they are compared by the network's own vectors."""
+        name = ((self._clips.schema.metadata or {}).get(_SPACE) or b"").decode()
+        if not name:
+            return None
+        from rspnet.search.library_space import LibrarySpace
+
+        with naming(self.uri):
+            (row,) = self._spaces.search().where(f"name = '{name}'").limit(1).to_arrow().to_pylist()
+        return LibrarySpace.from_bytes(row["maps"], name)
+
+    def compared(self, vectors: Mapping[str, Vectors]) -> tuple[Vectors, Vectors]:
+        """Motion [n, M] and appearance [n, A] as this library compares them, of the network's vectors by kind."""
+        if self.space is None:
+            return vectors["motion"], vectors["appearance"]
+        return self.space.vectors(vectors["features"], vectors["appearance"], self.about)
+
     def files(self) -> dict[str, FileRow]:
         """All file rows by path."""
         return {row["path"]: FileRow(**row) for row in self._files.to_arrow().to_pylist()}
@@ -162,7 +179,7 @@ class Store:
             stale = {row.path for row in self.files_of([file.path for file in files])}
         self._delete(self._clips, sorted(stale))
         if clips:
-            self._clips.add(clip_table(clips, self.about))
+            self._clips.add(clip_table(clips, self.about, space=self.space))
         self._delete(self._files, sorted(stale))
         if files:
             self._files.add(file_table(files))
@@ -196,11 +213,33 @@ class Store:
         for table in (self._files, self._clips):
             _merge(table)
 
+    def settle(self) -> None:
+        """Fit the maps to the windows that there are now, and compare these by them, where that is due.
+
+        One commit, and never again once there is an approximate index.
+        """
+        if not self.about.whitened or self._indexed:
+            return
+        import pyarrow as pa
+
+        from rspnet.search.library_space import compared_anew, due_space
+
+        space = due_space(self._clips, self.about, self.space)
+        if space is None:
+            return
+        self._spaces.add(_space_table((space.name, space.as_bytes())))
+        schema = self._clips.schema.with_metadata({_SPACE: space.name.encode()})
+        rows = pa.RecordBatchReader.from_batches(schema, compared_anew(self._clips, self.about, space, schema))
+        self._clips = self._db.create_table("clips", rows, mode="overwrite")
+        self.space = space
+        self._spaces.delete(f"name != '{space.name}'")
+
     def tidy(self) -> None:
         """Merge small pieces on disk; past `ANN_FROM_CLIPS` clips build the approximate index or update it.
 
         Old versions of the tables go once they are `KEPT_FOR` old: until then whoever has them open may read on.
         """
+        self.settle()
         for table in (self._files, self._clips):
             is_split = table.stats()["fragment_stats"]["num_fragments"] > _COMPACT_FRAGMENTS
             if is_split or _is_old(table.list_versions()[0]["timestamp"]) or (self._indexed and table is self._clips):
@@ -256,7 +295,7 @@ class Store:
         if self._indexed:
             probes = max(1, round(_PROBED_SHARE * self._root))
             search = search.bypass_vector_index() if exact else search.nprobes(probes).refine_factor(_REFINED)
-        with _naming(self.uri):
+        with naming(self.uri):
             found = search.select(["path", "_distance"]).limit(limit).to_arrow()
         # LanceDB's dot "distance" is 1 - dot product.
         return [
@@ -267,7 +306,7 @@ class Store:
         """The windows of some videos, in the order of their windows; backbone features are left empty."""
         columns = ["path", "content", "fps", "width", "height", "window", "start_s", "end_s", "vector"]
         for condition in conditions("path", paths):
-            with _naming(self.uri):
+            with naming(self.uri):
                 table = self._clips.search().where(condition).select(columns).to_arrow().sort_by("window")
             names = np.asarray(table["path"].to_pylist(), dtype=object)
             vectors = matrix(table, "vector")
@@ -289,7 +328,7 @@ class Store:
         """
         for condition in [None] if paths is None else conditions("path", paths):
             search = self._clips.search().select(list(columns))
-            with _naming(self.uri):
+            with naming(self.uri):
                 yield from (search if condition is None else search.where(condition)).to_batches()
 
     def parts_of(self, vectors: Vectors) -> tuple[Vectors, Vectors]:
@@ -330,50 +369,23 @@ def _is_old(made: datetime) -> bool:
     return made.astimezone(UTC) < datetime.now(UTC) - KEPT_FOR
 
 
-def _connect(uri: str) -> Any:
-    os.environ.setdefault("LANCEDB_LOG", "error")  # its warnings are about its own interfaces
-    try:
-        lancedb = import_lancedb()
-    except ModuleNotFoundError as error:
-        raise ConfigError("libraries need LanceDB: install the extra, pip install 'rspnet[search]'") from error
-    if "://" not in uri and Path(uri).exists() and not Path(uri).is_dir():
-        raise ConfigError(f"library {uri!r} is a file: name a folder")
-    # Servers of one's own often speak plain HTTP, which has to be allowed.
-    plain = any(os.environ.get(name, "").startswith("http://") for name in _ENDPOINTS)
-    options = {"allow_http": "true"} if plain and "://" in uri else None
-    try:
-        session = lancedb.Session(metadata_cache_size_bytes=_METADATA_BYTES)
-        return lancedb.connect(uri, storage_options=options, session=session)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise RSPNetError(f"cannot open library {uri!r}: {_phrase(error)}") from error
-
-
-@contextmanager
-def _naming(uri: str) -> Iterator[None]:
-    """Turn what LanceDB raises of unreadable files into an error that names the library."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        if _SAYS.search(str(error)):
-            raise RSPNetError(f"cannot read library {uri!r}: {_phrase(error)}") from error
-        raise RSPNetError(f"library {uri!r} is damaged: {_phrase(error)}; make it again with rspnet index") from error
-
-
-def _phrase(error: Exception) -> str:
-    """What LanceDB says, on one line: of an object store's answer the message, else all but places in its own code."""
-    found, first = _SAYS.search(str(error)), str(error).strip().partition("\n")[0]
-    text = found[found.lastindex or 0] if found else first.partition(", location: ")[0]
-    return " ".join(text.split())
-
-
 def _table_names(db: Any) -> list[str]:
     return list(db.list_tables().tables)
+
+
+def _space_table(*rows: tuple[str, bytes]) -> pa.Table:
+    """Maps by name."""
+    import pyarrow as pa
+
+    names, maps = zip(*rows, strict=True) if rows else ((), ())
+    return pa.table({"name": pa.array(names, pa.string()), "maps": pa.array(maps, pa.large_binary())})
 
 
 def _create(db: Any, about: About) -> None:
     """The tables; `about` comes last, so that a library without it is not one and is made again."""
     db.create_table("clips", clip_table([], about), mode="overwrite")
     db.create_table("files", file_table([]), mode="overwrite")
+    db.create_table("spaces", _space_table(), mode="overwrite")
     import pyarrow as pa
 
     content = json.dumps({"schema": SCHEMA, **asdict(about)})

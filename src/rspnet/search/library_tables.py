@@ -15,6 +15,8 @@ from rspnet.features.windows import ClipSettings
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from rspnet.search.library_space import LibrarySpace
+
 _NAMES_AT_ONCE = 500
 Vectors = NDArray[np.float32]
 
@@ -31,6 +33,8 @@ class About:
         appearance: length of that of appearance.
         features: length of that of the backbone's features.
         clip: how videos are cut.
+        whitened: whether windows are compared by whitened vectors (`rspnet.search.library_space`): of a network with
+            two streams, where `features` is what stands behind the vector of motion.
     """
 
     model: str
@@ -40,6 +44,7 @@ class About:
     appearance: int
     features: int
     clip: ClipSettings
+    whitened: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,10 @@ class FileRow:
 
 @dataclass(frozen=True)
 class ClipRows:
-    """The windows of one video: numbers, times and vectors of equal length."""
+    """The windows of one video: numbers, times and vectors of equal length.
+
+    Motion and appearance are those of the network when a library is written, and as it compares them when it is read.
+    """
 
     path: str
     content: str
@@ -112,13 +120,23 @@ def file_table(files: Sequence[FileRow]) -> pa.Table:
     return pa.Table.from_pylist([asdict(file) for file in files], schema=pa.schema(list(types.items())))
 
 
-def clip_table(clips: Sequence[ClipRows], about: About) -> pa.Table:
-    """The table of windows; motion and appearance of a window are one vector [M + A]."""
+def vector_column(parts: Sequence[Vectors], width: int) -> pa.Array:
+    """Vectors [n, width], one part below the other, as a column."""
     import pyarrow as pa
 
-    def vectors(rows: Sequence[Vectors], width: int) -> pa.Array:
-        flat = np.concatenate([np.zeros((0, width), np.float32), *rows]).reshape(-1)
-        return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), width)
+    flat = np.concatenate([np.zeros((0, width), np.float32), *parts]).reshape(-1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), width)
+
+
+def clip_table(clips: Sequence[ClipRows], about: About, *, space: LibrarySpace | None = None) -> pa.Table:
+    """The table of windows; what a window is compared by is one vector [M + A], of motion and of appearance.
+
+    Args:
+        clips: the windows.
+        about: the library.
+        space: its maps; None compares the vectors as they are.
+    """
+    import pyarrow as pa
 
     def repeated(name: str, kind: pa.DataType) -> pa.Array:
         return pa.array([getattr(video, name) for video in clips for _ in video.window], kind)
@@ -126,6 +144,10 @@ def clip_table(clips: Sequence[ClipRows], about: About) -> pa.Table:
     def joined_up(name: str, kind: pa.DataType) -> pa.Array:
         return pa.array([value for video in clips for value in getattr(video, name).tolist()], kind)
 
+    spaces = [
+        (video.motion, video.appearance) if space is None else space.vectors(video.features, video.appearance, about)
+        for video in clips
+    ]
     columns = {
         "path": repeated("path", pa.string()),
         "content": repeated("content", pa.string()),
@@ -135,8 +157,10 @@ def clip_table(clips: Sequence[ClipRows], about: About) -> pa.Table:
         "fps": repeated("fps", pa.float64()),
         "width": repeated("width", pa.int64()),
         "height": repeated("height", pa.int64()),
-        "vector": vectors([joined(video.motion, video.appearance) for video in clips], about.motion + about.appearance),
-        "features": vectors([video.features for video in clips], about.features),
+        "vector": vector_column([joined(*own) for own in spaces], about.motion + about.appearance),
+        "features": vector_column([video.features for video in clips], about.features),
         "model": pa.array([about.weights_sha256] * sum(len(video.window) for video in clips), pa.string()),
     }
+    if about.whitened:
+        columns["appearance"] = vector_column([video.appearance for video in clips], about.appearance)
     return pa.table(columns)

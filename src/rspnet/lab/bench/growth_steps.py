@@ -201,7 +201,10 @@ def _index(place: GrowthPlace) -> Callable[[], None]:
     embedder = place.embedder()
     paths = [str(record.path) for record in place.records()]
     clip = ClipSettings(_WINDOW_S, _WINDOW_S, 1, embedder.num_frames, embedder.stride, embedder.size)
-    about = About(str(place.model), "", embedder.precision, **embedder.vector_lengths(), clip=clip)
+    lengths = embedder.vector_lengths()
+    about = About(
+        str(place.model), "", embedder.precision, lengths["motion"], lengths["appearance"], lengths["features"], clip
+    )
 
     def work() -> None:
         store = Store.open_or_create(str(place.folder / "library"), about)
