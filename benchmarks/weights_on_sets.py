@@ -2,9 +2,10 @@
 
     python benchmarks/weights_on_sets.py --data SHARED/data --out figures.json [--model rspnet-small] [--sets utd-mhad]
 
-Every video becomes the descriptor of its clips' vectors, standardised over the training videos (head vectors: their
-mean as it is; search by motion and by look: the vectors of rspnet search, the video as one window); then a ridge
-classifier (penalty 100) and the nearest training video by cosine. human-motion has its own test split; of the real sets
+Every video becomes the descriptor of its clips' vectors (head vectors: their mean); then a ridge classifier (penalty
+100) on vectors standardised over the training videos, and the nearest training video by cosine, whitened as in rspnet
+retrieve (of head vectors as they are). Search by motion and by look: what rspnet search compares, the video as one
+window. human-motion has its own test split; of the real sets
 every group (a person, a sequence) is left out once. Baselines: the same network with fresh weights, and motion energy
 (absolute differences of 24 x 24 grey pictures in three stretches of time).
 """
@@ -24,10 +25,10 @@ from numpy.typing import NDArray
 
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
-from rspnet.features.descriptor import Descriptor, describe, usual_descriptor
+from rspnet.features.descriptor import Descriptor, describe
 from rspnet.features.embedder import Embedder, VideoFeatures
 from rspnet.features.ridge_probe import ridge_and_nearest
-from rspnet.features.spaces import Stream, stream_channels, window_spaces
+from rspnet.features.spaces import Stream, stream_channels
 from rspnet.lab.study.judged import motion_energy
 from rspnet.pretext.create import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
@@ -64,7 +65,7 @@ def main() -> None:
                 spaces = described(Embedder(model, num_clips=options.num_clips), paths)
             for space, vectors in spaces.items():
                 figures[f"{name} {kind} {space}"] = scores(
-                    vectors, rows, "mean" if space in HEADS + SEARCHED else "mean_std_change"
+                    vectors, rows, "mean" if space in HEADS else "mean_std_change"
                 )
                 print(name, kind, space, figures[f"{name} {kind} {space}"], flush=True)
             options.out.write_text(json.dumps(figures, indent=1))
@@ -83,10 +84,9 @@ def described(embedder: Embedder, paths: list[Path]) -> dict[str, Vectors]:
             spaces[name].append(describe(own, "mean_std_change"))
         for name, kind in older.items():
             spaces[name].append(describe(found.features[:, backbone.motion_channels], kind))
-        clips = len(found.features)
-        searched = window_spaces(found.clip_vectors, backbone=backbone, clips=clips, descriptor=usual_descriptor(clips))
-        for name, vectors in zip(SEARCHED, searched, strict=True):
-            spaces[name].append(vectors[0])
+        searched = embedder.search_vectors(found.clip_vectors, len(found.features))
+        for name, kind in zip(SEARCHED, ("features", "appearance"), strict=True):
+            spaces[name].append(searched[kind][0])
         for head in HEADS:
             spaces[head].append(describe(getattr(found, head.split()[0]), "mean"))
     return {name: np.stack(vectors) for name, vectors in spaces.items()}
