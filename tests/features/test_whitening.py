@@ -5,7 +5,8 @@ import pytest
 from reference.whitening_reference import cosines
 
 from rspnet.features.descriptor import standardised
-from rspnet.features.whitening import comparable, fit_whitening
+from rspnet.features.whitening import comparable, compared_spaces, fit_whitening
+from rspnet.models.registry import create_backbone
 
 RNG = np.random.default_rng(5)
 
@@ -76,3 +77,19 @@ def test_a_number_that_never_varies_and_a_gallery_of_one_video() -> None:
     alone = comparable(gallery[:1], queries, "mean_std")
     np.testing.assert_array_equal(alone[0], gallery[:1])
     np.testing.assert_array_equal(alone[1], queries)
+
+
+def test_windows_are_compared_as_in_a_library_of_the_gallery() -> None:
+    backbone = create_backbone("two_stream_slim", input="difference")
+    gallery = {"features": drawn(40, 9), "motion": drawn(40, 4), "appearance": drawn(40, 5)}
+    queries = {kind: vectors[:3] for kind, vectors in gallery.items()}
+    near, asked = compared_spaces(gallery, queries, backbone)
+    for found, others, kind in (
+        (asked.motion, near.motion, "features"),
+        (asked.appearance, near.appearance, "appearance"),
+    ):
+        np.testing.assert_allclose(found @ others.T, cosines(gallery[kind], queries[kind]), atol=2e-5)
+    few = {kind: vectors[:31] for kind, vectors in gallery.items()}
+    assert compared_spaces(few, queries, backbone)[0].motion is few["motion"]
+    one_stream = create_backbone("r3d_10_slim", input="difference")
+    assert compared_spaces(gallery, queries, one_stream)[1].appearance is queries["appearance"]

@@ -30,8 +30,9 @@ from rspnet.data.synthetic.real_windows import cut_video_files, find_scikit_vide
 from rspnet.engine.stop import STOPPED_EXIT_CODE
 from rspnet.features.embedder import Vectors
 from rspnet.features.neighbours import top_k
-from rspnet.features.snapshot import recall_at_1, space_vectors, speed_accuracy
+from rspnet.features.snapshot import recall_at_1, speed_accuracy, window_per_video
 from rspnet.features.spaces import Spaces
+from rspnet.features.whitening import compared_spaces
 from rspnet.pretext.create import require_heads
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet
@@ -132,7 +133,9 @@ def measure(model: RSPNet, records: Sequence[ActRecord], settings: PretrainConfi
     """
     test, train = split_records(records, "test"), split_records(records, "train")
     embedder = open_embedder(model, EvenViewConfig(num_clips=CLIPS_PER_VIDEO))
-    seen = Seen(*(space_vectors(embedder, as_videos(part)) for part in (test, train)))
+    asked, offered = (window_per_video(embedder, as_videos(part)) for part in (test, train))
+    near, queries = compared_spaces(offered, asked, model.backbone)
+    seen = Seen(queries, near)
     accuracy = speed_accuracy(
         model, as_videos(test), played=settings.data.played, rounds=SPEED_ROUNDS, seed=settings.seed
     )
@@ -169,13 +172,13 @@ def film_rows(model: RSPNet, folder: Path) -> list[SheetRow]:
         return []
     embedder = open_embedder(model, EvenViewConfig(num_clips=CLIPS_PER_VIDEO))
     asked, offered = (
-        space_vectors(embedder, [VideoRecord(film, film.name) for film in part]).motion
-        for part in (queries[:1], others)
+        window_per_video(embedder, [VideoRecord(film, film.name) for film in part]) for part in (queries[:1], others)
     )
+    near, wanted = compared_spaces(offered, asked, model.backbone)
     return [
         SheetRow(
             _film_clip(queries[0]),
-            _hits(asked, offered, [_film_clip(film) for film in others]),
+            _hits(wanted.motion, near.motion, [_film_clip(film) for film in others]),
             f"{DEFAULT}, by motion",
         )
     ]

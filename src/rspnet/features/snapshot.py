@@ -18,7 +18,6 @@ from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import Skip
 from rspnet.features.embedder import Embedder, Vectors
 from rspnet.features.neighbours import recall_at_k
-from rspnet.features.spaces import Spaces
 from rspnet.features.video_stream import embedded_videos
 from rspnet.losses.ranking import ranking_accuracy
 from rspnet.pretext.rspnet import RSPNet
@@ -74,8 +73,8 @@ def speed_accuracy(
     return float(np.mean(accuracies))
 
 
-def space_vectors(embedder: Embedder, records: Sequence[VideoRecord]) -> Spaces:
-    """Every video as one window of `rspnet search`: unit vectors [N, M] of motion and [N, A] of appearance.
+def window_per_video(embedder: Embedder, records: Sequence[VideoRecord]) -> dict[str, Vectors]:
+    """Every video as one window: vectors [N, length] by kind, see `Embedder.window_vectors`.
 
     Raises:
         RSPNetError: a video cannot be read.
@@ -86,7 +85,7 @@ def space_vectors(embedder: Embedder, records: Sequence[VideoRecord]) -> Spaces:
 
     made = embedded_videos(embedder, records, what="videos", leave_out=refuse)
     found = [embedder.window_vectors(one, embedder.num_clips) for one in made]
-    return Spaces(*(np.concatenate([one[space] for one in found]) for space in Spaces._fields))
+    return {kind: np.concatenate([one[kind] for one in found]) for kind in found[0]}
 
 
 def recall_at_1(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rspnet.features.descriptor import Descriptor
+from rspnet.features.spaces import Spaces, has_streams
+from rspnet.models.backbone import Backbone
 
 Vectors = NDArray[np.float32]
 PRIOR = 10.0
 """How much a direction must vary to be shrunk, in mean squared lengths of a standardised vector (docs/evidence.md)."""
 COUNTED = 1000
 """A larger gallery counts as one of so many: the prior was chosen by galleries of 720."""
+FEWEST = 32
+"""Windows of a library below which nothing is said of how windows vary."""
 _BLOCK = 4096
 _NOISE = 1e-9
 
@@ -71,14 +76,31 @@ def comparison(descriptor: Descriptor) -> str:
 
 
 def comparable(gallery: Vectors, queries: Vectors, descriptor: Descriptor) -> tuple[Vectors, Vectors]:
-    """Descriptors [N, D] and [Q, D] as cosines should compare them: those of "mean" as they are, others whitened.
+    """Descriptors [N, D] and [Q, D] as cosines should compare them: those of "mean" as they are, others whitened."""
+    return (gallery, queries) if descriptor == "mean" else whitened(gallery, queries)
 
-    A gallery of equal vectors stays as it is, too.
+
+def whitened(gallery: Vectors, queries: Vectors) -> tuple[Vectors, Vectors]:
+    """Vectors [N, D] and [Q, D] under the map of the former; of a gallery of equal vectors both as they are."""
+    found = fit_whitening(gallery)
+    return (found(gallery), found(queries)) if found.axes.shape[1] else (gallery, queries)
+
+
+def compared_spaces(
+    gallery: Mapping[str, Vectors], queries: Mapping[str, Vectors], backbone: Backbone
+) -> tuple[Spaces, Spaces]:
+    """Windows as a library of the gallery compares them.
+
+    Args:
+        gallery: vectors of windows by kind, see `Embedder.window_vectors`.
+        queries: likewise.
+        backbone: what made them.
     """
-    if descriptor == "mean":
-        return gallery, queries
-    whitening = fit_whitening(gallery)
-    return (whitening(gallery), whitening(queries)) if whitening.axes.shape[1] else (gallery, queries)
+    if not has_streams(backbone) or len(gallery["motion"]) < FEWEST:
+        sides = [Spaces(own["motion"], own["appearance"]) for own in (gallery, queries)]
+        return sides[0], sides[1]
+    motion, appearance = (whitened(gallery[kind], queries[kind]) for kind in ("features", "appearance"))
+    return Spaces(motion[0], appearance[0]), Spaces(motion[1], appearance[1])
 
 
 def _principal(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.features.read import matrix
-from rspnet.features.whitening import Whitening, fit_whitening
+from rspnet.features.whitening import FEWEST, Whitening, fit_whitening
 from rspnet.search.library_tables import About, Vectors, joined, vector_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FEWEST = 32
-"""Windows below which nothing can be said of how windows vary."""
 MOST = 5000
 """Windows that a fit looks at, drawn by their content; of a larger library a fit holds until it has doubled."""
 _KEY = ("content", "window")

@@ -10,7 +10,15 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.features.embedder import Embedder
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.show.contact_sheet import SheetClip, SheetRow, contact_sheet
-from rspnet.show.report.neighbour_sections import CLIPS_PER_VIDEO, HEADS, Item, embedded, ranked_others, spread
+from rspnet.show.report.neighbour_sections import (
+    CLIPS_PER_VIDEO,
+    HEADS,
+    Item,
+    compared,
+    embedded,
+    ranked_others,
+    spread,
+)
 
 SHEET = "neighbours.png"
 _QUERIES, _GALLERY = 2, 48
@@ -39,6 +47,7 @@ def neighbour_sheet(
     embedder = Embedder(model, num_clips=CLIPS_PER_VIDEO, device=device)
     parts = ((queries, _QUERIES), (gallery, _GALLERY))
     asked, offered = (embedded(embedder, spread([Item(record) for record in part], most)) for part, most in parts)
+    asked, offered = compared(asked, offered, model.backbone)
     rows = [
         SheetRow(
             _clip(item), [(_clip(offered.items[place]), score) for place, score in hits], f"query, {words.lower()}"

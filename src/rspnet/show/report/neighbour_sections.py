@@ -18,6 +18,8 @@ from rspnet.features.embedder import Embedder
 from rspnet.features.neighbours import top_k
 from rspnet.features.roi_maps import WORTH, RoiClip, explain, read_clip
 from rspnet.features.video_stream import embedded_videos
+from rspnet.features.whitening import compared_spaces
+from rspnet.models.backbone import Backbone
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.create import require_heads
 from rspnet.show.report.report_page import Film, Films, NeighbourRows, Section, Text, Tone
@@ -43,10 +45,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Found:
-    """Items that could be read, and their vectors float32 [N, D] in each space."""
+    """Items that could be read, and their vectors float32 [N, D] by kind."""
 
     items: list[Item]
-    vectors: dict[str, torch.Tensor]
+    vectors: dict[str, NDArray[np.float32]]
 
 
 def neighbour_sections(
@@ -61,6 +63,7 @@ def neighbour_sections(
         embedder = Embedder(require_heads(model, task="report"), num_clips=CLIPS_PER_VIDEO, device=device)  # type: ignore[arg-type]
         embedder.share_cores(None)
         asked, offered = (embedded(embedder, items) for items in (spread(queries, _QUERIES), gallery))
+        asked, offered = compared(asked, offered, model.backbone)
         ranked = {head: ranked_others(asked, offered, head) for head in HEADS}
         sheets = [NeighbourRows(HEADS[head], _rows(asked, offered, hits)) for head, hits in ranked.items()]
     except RSPNetError as error:
@@ -79,7 +82,7 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 
 
 def embedded(embedder: Embedder, items: Sequence[Item]) -> Found:
-    """The readable videos in the two spaces of a search.
+    """The readable videos, each as one window.
 
     Raises:
         RSPNetError: none can be read.
@@ -95,14 +98,21 @@ def embedded(embedder: Embedder, items: Sequence[Item]) -> Found:
     if not kept:
         raise RSPNetError(f"no video could be read; the last was {reasons[-1]}")
     found = [embedder.window_vectors(features, CLIPS_PER_VIDEO) for features in kept]
-    vectors = {head: torch.from_numpy(np.concatenate([one[head] for one in found])) for head in HEADS}
+    vectors = {kind: np.concatenate([one[kind] for one in found]) for kind in found[0]}
     return Found([of_path[video.record.path] for video in kept], vectors)
+
+
+def compared(asked: Found, offered: Found, backbone: Backbone) -> tuple[Found, Found]:
+    """Both in the two spaces of a search in a library of those that are offered."""
+    near, queries = compared_spaces(offered.vectors, asked.vectors, backbone)
+    return Found(asked.items, queries._asdict()), Found(offered.items, near._asdict())
 
 
 def ranked_others(asked: Found, offered: Found, head: str) -> list[list[tuple[int, float]]]:
     """For every query its nearest others in the gallery, as (place, cosine), best first."""
     count = min(_HITS + 1, len(offered.items))
-    found = top_k(asked.vectors[head], offered.vectors[head], count)
+    query, gallery = (torch.from_numpy(side.vectors[head]) for side in (asked, offered))
+    found = top_k(query, gallery, count)
     ranked = []
     for item, places, scores in zip(asked.items, found.indices.tolist(), found.scores.tolist(), strict=True):
         others = [
