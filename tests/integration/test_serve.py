@@ -286,6 +286,17 @@ def test_on_a_telephone_in_the_dark(browser, server):
     assert not visit.complaints
 
 
+def test_a_clip_that_is_dragged_over_the_page_and_one_on_its_way(visit):
+    page = visit.page
+    page.dispatch_event("body", "dragover")
+    page.wait_for_selector(".drop.over")
+    assert visit.findings() == []
+    page.dispatch_event("body", "dragleave")
+    page.wait_for_selector(".drop:not(.over)")
+    page.eval_on_selector("#sending", "one => { one.textContent = 'sending, 40 %'; }")  # held, it makes no progress
+    assert visit.findings() == []
+
+
 def test_what_goes_wrong_is_told_in_place_and_one_at_a_time(visit, root, tmp_path):
     page = visit.page
     (tmp_path / "broken.mp4").write_bytes(b"no video at all")
