@@ -47,7 +47,7 @@ class Whitening:
         return found
 
 
-def fit_whitening(gallery: NDArray[np.floating], *, longest: int | None = None) -> Whitening:
+def fit_whitening(gallery: NDArray[np.floating], *, longest: int | None = None, prior: float = PRIOR) -> Whitening:
     """The map under which vectors [N, D] like those of a gallery are best compared by cosines.
 
     Every number is standardised by its mean and deviation over the gallery. Then the part along each principal
@@ -59,13 +59,14 @@ def fit_whitening(gallery: NDArray[np.floating], *, longest: int | None = None) 
     Args:
         gallery: at least one vector.
         longest: directions at most; by default all in which the gallery varies.
+        prior: the 10.
     """
     values = torch.from_numpy(np.asarray(gallery, np.float64))
     middle, spread = values.mean(dim=0), values.std(dim=0, correction=0).clamp(min=1e-6)
     energies, directions = _principal((values - middle) / spread)
     kept = min(len(energies), longest or len(energies))
     rows, columns = values.shape
-    weights = (energies[:kept] * min(1.0, COUNTED / rows) + PRIOR * columns).rsqrt()
+    weights = (energies[:kept] * min(1.0, COUNTED / rows) + prior * columns).rsqrt()
     axes = directions[:, :kept] * weights / spread[:, None]
     return Whitening(middle.numpy(), axes.numpy())
 
