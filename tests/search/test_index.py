@@ -289,6 +289,9 @@ def test_a_video_of_the_library_asks_with_what_is_stored(material, videos, monke
             np.testing.assert_allclose(getattr(stored, field), getattr(embedded, field), atol=1e-5)
         assert stored.content == embedded.content
     assert stored_query(store, ClipOf(videos / "a.mp4", 0.0, 1.0)) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(library, "embed", lambda *_, **__: pytest.fail("read"))
+        assert library.search(videos / "a.mp4")
     capsys.readouterr()
     words = ["search", store.uri, str(videos / "a.mp4")]
     assert main(words) == 0

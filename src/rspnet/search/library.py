@@ -23,7 +23,7 @@ from rspnet.features.embedder import Vectors
 from rspnet.features.window_clips import CutVideo, WindowClips
 from rspnet.search.hits import Hit
 from rspnet.search.library_store import Store
-from rspnet.search.query import ClipOf, Query, search
+from rspnet.search.query import ClipOf, Query, search, stored_query
 
 
 class Library:
@@ -141,7 +141,10 @@ class Library:
             RSPNetError: it starts behind its end, or `like` is empty.
         """
         wanted, unwanted = (
-            [self.embed(clip.video, start_s=clip.start_s, end_s=clip.end_s) for clip in clips]
+            [
+                stored_query(self.store, clip) or self.embed(clip.video, start_s=clip.start_s, end_s=clip.end_s)
+                for clip in clips
+            ]
             for clips in (like, unlike)
         )
         return search(self.store, wanted, unlike=unwanted, alpha=alpha, k=k, not_same_video=not_same_video)
