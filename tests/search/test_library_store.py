@@ -191,6 +191,9 @@ def test_what_is_no_library(tmp_path):
     store, _ = filled(tmp_path)
     store._about.delete("true")
     store._about.add([{"json": json.dumps({"schema": 99, **asdict(about())})}])
+    store._db.drop_table("spaces")  # as libraries were before there were maps
+    with pytest.raises(RSPNetError, match="another version of rspnet"):
+        Store.open_or_create(store.uri, about())
     with pytest.raises(RSPNetError, match="another version of rspnet"):
         Store(store.uri)
 

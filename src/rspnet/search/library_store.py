@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from rspnet.search.library_space import LibrarySpace
 
 SCHEMA = 6
-_TABLES = {"about", "files", "clips", "spaces"}
+_TABLES = {"about", "files", "clips"}
+"""What every version of a library has."""
 _SPACE = b"space"
 ANN_FROM_CLIPS = 50_000
 """Below this many clips a search compares with every one: exact, and as fast."""
@@ -69,15 +70,15 @@ class Store:
         self.require(uri)
         self._db = connect(uri)
         with naming(uri):
-            self._about, self._files, self._clips, self._spaces = (
-                self._db.open_table(name) for name in ("about", "files", "clips", "spaces")
-            )
+            self._about, self._files, self._clips = (self._db.open_table(name) for name in ("about", "files", "clips"))
             content = json.loads(self._about.to_arrow()["json"][0].as_py())
         if content.pop("schema") != SCHEMA:
             raise RSPNetError(
                 f"library {uri!r} was made by another version of rspnet: index the videos into another folder (--out), "
                 "or delete this one first"
             )
+        with naming(uri):
+            self._spaces = self._db.open_table("spaces")
         self._indexed = self._has_index()
         self._root = math.sqrt(len(self))
         self.about = About(**{**content, "clip": ClipSettings(**content["clip"])})
@@ -231,8 +232,9 @@ class Store:
         schema = self._clips.schema.with_metadata({_SPACE: space.name.encode()})
         rows = pa.RecordBatchReader.from_batches(schema, compared_anew(self._clips, self.about, space, schema))
         self._clips = self._db.create_table("clips", rows, mode="overwrite")
+        old = space if self.space is None else self.space  # whoever opens the library now may need both
+        self._spaces.delete(f"name NOT IN ('{space.name}', '{old.name}')")
         self.space = space
-        self._spaces.delete(f"name != '{space.name}'")
 
     def tidy(self) -> None:
         """Merge small pieces on disk; past `ANN_FROM_CLIPS` clips build the approximate index or update it.
