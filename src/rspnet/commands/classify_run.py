@@ -21,16 +21,12 @@ from rspnet.features.embedding import stamp_for, view_of_stamp
 from rspnet.features.event_labels import BACKGROUND
 from rspnet.features.read import STORE, open_store, stream_videos
 from rspnet.features.store import FeatureStore, Stamp
-from rspnet.features.window_classifier import WindowClassifier, classifier_file
+from rspnet.features.window_classifier import COMPARED, WindowClassifier, classifier_file
 from rspnet.runs.embed_run import Embedding, preview, run_embedding, videos_of
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.show.timeline.write_timelines import EVENTS, PAGE, TimelineFiles
 
 _SOME, _NEARLY = 8, 0.9
-_COMPARED = (
-    "probabilities say which labelled class fits best, not whether any does: what is unlike all of them may get one "
-    "near 1"
-)
 _TOO_MANY = (
     "nearly every video has an event. What nobody labelled goes to the nearest class: where that is wrong, label some "
     f"of it {BACKGROUND!r} and fit again"
@@ -80,7 +76,7 @@ def classify_run(config: ClassifyRunConfig) -> int:
     console = PlainConsole(stderr=True)
     console.print(f"{counted(len(files.videos), 'video')}, {counted(events, 'event')}: {folder / EVENTS}")
     console.print(f"look at them: {folder / PAGE}")
-    print_note(console, _COMPARED)
+    print_note(console, COMPARED)
     if len(files.videos) >= _SOME and sum(bool(video.events) for video in files.videos) > _NEARLY * len(files.videos):
         print_note(console, _TOO_MANY)
     return 0

@@ -106,7 +106,9 @@ def _label(row: Mapping[str, str], where: str) -> Label:
     return Label(row["path"], row["label"], *times, group, where)
 
 
-def find_paths(labels: Sequence[Label], known: Mapping[str, str], *, root: Path) -> dict[str, list[Label]]:
+def find_paths(
+    labels: Sequence[Label], known: Mapping[str, str], *, root: Path, unknown: str = ""
+) -> dict[str, list[Label]]:
     """The labels of every video that has features, by the path the features know it by.
 
     A label means the file of its path (relative to `root`), or else the video whose name or path ends with it.
@@ -115,6 +117,7 @@ def find_paths(labels: Sequence[Label], known: Mapping[str, str], *, root: Path)
         labels: of all videos.
         known: path of every video with features -> its name.
         root: the folder of the table of labels.
+        unknown: what to say of a video that is not known; by default how it becomes known.
 
     Raises:
         RSPNetError: a label is of no video with features, or of several.
@@ -126,13 +129,17 @@ def find_paths(labels: Sequence[Label], known: Mapping[str, str], *, root: Path)
             ending = "/" + label.path
             fits = [place for place, name in known.items() if name == label.path or place.endswith(ending)]
             if len(fits) != 1:
-                why = f"it may be {fits[0]!r} or {fits[1]!r}" if fits else "it has no features: embed it first"
-                if not fits and not as_path(path).exists():
-                    why = f"it has no features, and there is no {path!r} (--root names where the paths begin)"
-                raise RSPNetError(f"{label}: {why}")
+                ambiguous = fits and f"it may be {fits[0]!r} or {fits[1]!r}"
+                raise RSPNetError(f"{label}: {ambiguous or unknown or _without_features(path)}")
             (path,) = fits
         found.setdefault(path, []).append(label)
     return found
+
+
+def _without_features(path: str) -> str:
+    if as_path(path).exists():
+        return "it has no features: embed it first"
+    return f"it has no features, and there is no {path!r} (--root names where the paths begin)"
 
 
 def is_exclusive(labels: Mapping[str, Sequence[Label]]) -> bool:

@@ -20,6 +20,11 @@ from rspnet.features.timeline import Event, Rule, timeline
 
 CLASSIFIER = "classifier.npz"
 """What the file is called in a run folder."""
+COMPARED = (
+    "probabilities say which labelled class fits best, not whether any does: what is unlike all of them may get one "
+    "near 1"
+)
+"""What users are told of probabilities."""
 SCHEMA = 1
 Floats = NDArray[np.float64]
 

@@ -51,7 +51,7 @@ def path_of(service: Service, name: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_library_as_the_page_shows_it(service, library, root, tmp_path):
+def test_the_library_as_the_page_shows_it(service, root):
     assert service.root == root / "videos"
     assert sorted(service.names) == sorted(
         ["first/one/a.mp4", "first/one/b.avi", "first/c.mp4", "second/d.mp4", "second/long.mp4", f"second/{NASTY}"]
@@ -61,8 +61,14 @@ def test_the_library_as_the_page_shows_it(service, library, root, tmp_path):
     groups = {name: group(path_of(service, "first/one/a.mp4")) for name, group in service.groups.items()}
     assert groups == {"folder": "first/one", "top folder": "first"}
     assert [group(str(root / "videos" / "x.mp4")) for group in service.groups.values()] == ["videos", "videos"]
-    classes = {path_of(service, "second/d.mp4"): "walk"}
-    group = Service(library, tmp_path / "other", upload_bytes=9, classes=classes).groups["class"]
+
+
+@pytest.mark.parametrize("written", ["second/d.mp4", "{root}/videos/second/d.mp4"])
+def test_classes_of_a_list_are_of_the_videos_as_the_page_names_them(service, root, tmp_path, written):
+    (tmp_path / "list.csv").write_text(f"path,label\n{written.format(root=root)},walk\nelsewhere.mp4,run\n")
+    service.colour_by_class(tmp_path / "list.csv")
+    assert next(iter(service.groups)) == "class"
+    group = service.groups["class"]
     assert [group(path_of(service, name)) for name in ("second/d.mp4", "first/c.mp4")] == ["walk", "no class"]
 
 
@@ -329,11 +335,18 @@ def test_what_is_trained_ranks_the_library_as_the_command_does(labelling, servic
     need("sklearn")
     with pytest.raises(RSPNetError, match="there are no labels yet"):
         labelling.train()
+    whole = labelling.mark(path_of(service, "second/d.mp4"), 0.0, 3.2, "turn")
+    with pytest.raises(RSPNetError, match="nothing to tell turn from: label a second class, or mark background"):
+        labelling.train()
+    labelling.undo(whole)
     for name, label in (("second/d.mp4", "turn"), ("first/c.mp4", "turn"), ("second/long.mp4", "wave")):
         labelling.mark(path_of(service, name), 0.0, 1.5, label)
     judged = labelling.train()
     assert labelling.train() is judged
     assert judged.classes == ["turn", "wave"]
+    assert judged.caution().startswith("Scores mean little with so few labels (1 of wave): probabilities say which")
+    enough = tuple(part("v", label, at, at + 1) for label in ("turn", "wave") for at in range(5))
+    assert replace(judged, labels=Labels(enough, ("turn", "wave"))).caution() == ""
     judged.classifier.save(tmp_path / "classifier.npz")
     classifier, label = open_window_classifier(f"{tmp_path / 'classifier.npz'}:wave")
     wanted = search_class(library, classifier, label, k=5)

@@ -81,7 +81,7 @@ class PageAnswers:
             "title": service.root.name or "library",
             "facts": cards.library_facts(
                 videos=len(service.files),
-                clips=len(service.library.store),
+                windows=len(service.library.store),
                 duration_s=sum(row.duration_s for row in service.files.values()),
                 skipped=service.skipped,
             ),
@@ -136,11 +136,12 @@ class PageAnswers:
         tab.asked, tab.hits = asked, hits
         names = [service.shown_name(hit.path) for hit in hits]
         shows = [] if tab.judged is None else shows_of(tab.judged)
+        caution = tab.judged.caution() if tab.judged is not None and address.show else ""
         examples = [(e.wanted, e.name, e.start_s, e.end_s) for e in address.examples]
         return {
             "query": self._query(asked),
             "player": self._player(asked),
-            "cards": self._cards(hits, standings, names) if hits else cards.NOTHING_FOUND,
+            "cards": self._cards(hits, standings, names, caution) if hits else cards.NOTHING_FOUND,
             "hits": names,
             "list": self._list(hits, names) if hits else None,
             "news": _news(hits, names, asked, address),
@@ -218,7 +219,9 @@ class PageAnswers:
         preview = self.service.preview(asked.clip, asked.start_s, asked.end_s)
         return cards.player(asked.clip.name, preview, key=key_of(moment_of(asked)), length=asked.clip.facts.duration_s)
 
-    def _cards(self, hits: Sequence[Moment], standings: Sequence[Standing | None], names: Sequence[str]) -> str:
+    def _cards(
+        self, hits: Sequence[Moment], standings: Sequence[Standing | None], names: Sequence[str], caution: str
+    ) -> str:
         service = self.service
         shown = [
             cards.Card(
@@ -232,7 +235,7 @@ class PageAnswers:
             )
             for hit, standing, name in zip(hits, standings, names, strict=True)
         ]
-        return cards.hit_cards(shown)
+        return cards.hit_cards(shown, caution=caution)
 
     def _list(self, hits: Sequence[Moment], names: Sequence[str]) -> str:
         """The name of a table of the hits."""

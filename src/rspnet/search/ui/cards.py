@@ -74,10 +74,10 @@ def seconds(value: float) -> str:
     return f"{value:.1f} s" if value < 60 else f"{int(value // 60)}:{value % 60:04.1f}"
 
 
-def library_facts(*, videos: int, clips: int, duration_s: float, skipped: int) -> str:
+def library_facts(*, videos: int, windows: int, duration_s: float, skipped: int) -> str:
     """What the library holds, as text."""
     left_out = f" · {skipped} skipped" if skipped else ""
-    return f"{counted(videos, 'video')} · {as_time(duration_s)} · {counted(clips, 'clip')}{left_out}"
+    return f"{counted(videos, 'video')} · {as_time(duration_s)} · {counted(windows, 'window')}{left_out}"
 
 
 def empty(title: str, text: str) -> str:
@@ -106,9 +106,10 @@ def player(name: str, preview: str, *, key: str, length: float) -> str:
     )
 
 
-def hit_cards(cards: Sequence[Card]) -> str:
-    """The hits in order, each with its place in its video and in the library."""
-    return f"<ol class='hits'>{''.join(_card(rank, card) for rank, card in enumerate(cards))}</ol>"
+def hit_cards(cards: Sequence[Card], *, caution: str = "") -> str:
+    """The hits in order, each with its place in its video and in the library; above them how to read their scores."""
+    above = f"<p class='caution'>{escape(caution)}</p>" if caution else ""
+    return f"{above}<ol class='hits'>{''.join(_card(rank, card) for rank, card in enumerate(cards))}</ol>"
 
 
 def _card(rank: int, card: Card) -> str:

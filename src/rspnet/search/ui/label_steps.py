@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -61,8 +62,7 @@ class LabelSteps:
         try:
             change, count = self._labelling.import_table(file)
         except RSPNetError as error:
-            text = str(error).replace(repr(str(file)), name)
-            raise RSPNetError(text if text.startswith(name) else f"{name}: {text}") from error
+            raise RSPNetError(_called(name, str(error), file)) from error
         if count:
             tab.history = [*tab.history, change][-_STEPS_KEPT:]
         tab.note = f"{counted(count, 'label')} taken in from {name}" if count else f"nothing new in {name}"
@@ -76,3 +76,11 @@ class LabelSteps:
         if not judged.grouped_by:
             tab.note += "; probabilities are rough: label each class in more than one place"
         return {**self._answers.labels(tab), "shows": shows_of(judged)}
+
+
+def _called(name: str, error: str, file: Path) -> str:
+    """What was said of an uploaded table, under the name that its user knows it by, said once."""
+    written = repr(str(file))
+    if written not in error:
+        return f"{name}: {error}"
+    return error.replace(f"labels {written}", name).replace(written, name)

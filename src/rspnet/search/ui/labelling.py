@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,7 +26,7 @@ from rspnet.features.read import StoredVideo
 from rspnet.features.spaces import unit_rows
 from rspnet.features.store import Stamp
 from rspnet.features.timeline import Event
-from rspnet.features.window_classifier import WindowClassifier
+from rspnet.features.window_classifier import COMPARED, WindowClassifier
 from rspnet.features.window_fit import LabelledVideo
 from rspnet.features.window_training import Training, train_classifier
 from rspnet.search.class_search import class_hits, library_windows, stamp_of_library
@@ -37,6 +37,8 @@ from rspnet.search.next_labels import SKETCH, next_to_label, unlabelled
 
 MOST_CLASSES = 9
 """As many as there are keys."""
+ENOUGH_LABELS = 5
+"""Of a class; with fewer the page says that its scores mean little."""
 _HOW = Training(("features",), background=True, most_background=500)
 _TRAINED_KEPT = 4
 
@@ -71,6 +73,14 @@ class Judged:
     def classes(self) -> list[str]:
         """Those that make events."""
         return [name for name in self.classifier.names if name != BACKGROUND]
+
+    def caution(self) -> str:
+        """How to read the probabilities where few labels taught a class; "" where each had enough."""
+        counts = Counter(mark.label for mark in self.labels.marks)
+        name, count = counts.most_common()[-1]
+        if count >= ENOUGH_LABELS:
+            return ""
+        return f"Scores mean little with so few labels ({count} of {name}): {COMPARED}."
 
     def events(self, path: str) -> list[Event]:
         """The events of a video."""
@@ -148,7 +158,7 @@ class Labelling:
         Raises:
             RSPNetError: it cannot be read, or a label is of no video of the library, or there are too many classes.
         """
-        found = find_paths(read_labels(file), self._shown, root=Path("/"))
+        found = find_paths(read_labels(file), self._shown, root=Path("/"), unknown="it is not in this library")
         now = self.read()
         known = set(now.marks)
         lengths = {row.path: row.duration_s for row in self.library.store.files_of(list(found))}
@@ -193,7 +203,7 @@ class Labelling:
             background = any(unlabelled(v.path, v.start_s, v.end_s, labels).any() for v in videos)
             if not background and len({mark.label for mark in labels.marks}) < 2:
                 raise RSPNetError(
-                    "there is one class, and no unlabelled time to tell it from: label another class, too"
+                    f"there is nothing to tell {labels.marks[0].label} from: label a second class, or mark {BACKGROUND}"
                 )
             trained = train_classifier(videos, self.stamp, replace(_HOW, background=background))
             judged = self._judge(trained.classifier, labels, trained.fitted.grouped_by)

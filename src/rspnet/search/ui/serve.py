@@ -15,7 +15,7 @@ from types import FrameType
 from rspnet.config.search import ServeConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.data.annotations import read_list
+from rspnet.core.urls import as_path
 from rspnet.search.library import Library
 from rspnet.search.ui.decoding import warm_up
 
@@ -49,10 +49,10 @@ def _run(config: ServeConfig, folder: Path, listening: socket.socket) -> None:
 
     library = Library(config.library, model=config.weights, device=config.device)
     upload_bytes = config.max_upload_mb * _MEBIBYTE
-    records = read_list(config.labels) if config.labels else []
-    classes = {str(record.path.absolute()): record.class_name or str(record.label) for record in records}
     marks = None if config.marks is None else Path(config.marks)
-    service = Service(library, folder, upload_bytes=upload_bytes, classes=classes, marks=marks)
+    service = Service(library, folder, upload_bytes=upload_bytes, marks=marks)
+    if config.labels:
+        service.colour_by_class(as_path(config.labels))
     if not service.files:
         raise RSPNetError(f"library {config.library!r} holds no readable video: add some with rspnet index")
     ending = threading.Event()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -21,6 +21,8 @@ import torch
 from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.files import write_text
 from rspnet.core.urls import as_path, is_url
+from rspnet.data.annotations import read_list
+from rspnet.data.list_rows import read_rows
 from rspnet.features.roi_maps import Pair
 from rspnet.search.hit_pictures import explain_clips, slowness
 from rspnet.search.hits import Hit, Moment
@@ -100,7 +102,6 @@ class Service:
         library: open for searching.
         folder: private and empty; whoever made it removes it.
         upload_bytes: largest upload.
-        classes: class of a video by its path, where known.
         marks: folder of the labels that are made in the page; by default `labels` in a library that is a folder.
 
     Attributes:
@@ -114,15 +115,7 @@ class Service:
         labelling: the labels of the library.
     """
 
-    def __init__(
-        self,
-        library: Library,
-        folder: Path,
-        *,
-        upload_bytes: int,
-        classes: Mapping[str, str] | None = None,
-        marks: Path | None = None,
-    ) -> None:
+    def __init__(self, library: Library, folder: Path, *, upload_bytes: int, marks: Path | None = None) -> None:
         self.library = library
         known = library.store.files()
         self.files = {path: row for path, row in known.items() if row.clips}
@@ -132,7 +125,7 @@ class Service:
         self._shown = {path: name for name, path in self.names.items()}  # a filter asks for all of them
         self.previews = Previews(folder / "previews", limit_bytes=_PREVIEW_BYTES)
         self.longest_s = max((row.duration_s for row in self.files.values()), default=0.0)
-        self.groups = self._groups(classes or {})
+        self.groups = self._groups()
         self._uploads = BoundedFolder(folder / "uploads", limit_bytes=_UPLOADS_KEPT * upload_bytes)
         self._model = threading.Lock()
         self.paths, self._means = library.store.video_means()
@@ -312,12 +305,20 @@ class Service:
         motion, appearance = self.library.store.parts_of(self._means)
         return lay_out({"motion": motion, "appearance": appearance, "both": self._means}[space], method)
 
-    def _groups(self, classes: Mapping[str, str]) -> dict[str, Callable[[str], str]]:
+    def colour_by_class(self, table: Path) -> None:
+        """Let the map be coloured by the classes of a list, which names videos as `read_list` or as the page does.
+
+        Raises:
+            RSPNetError: as `read_list`.
+        """
+        as_here = any(row.path in self.names for row in read_rows(table))
+        records = read_list(table, self.root if as_here else None)
+        classes = {str(record.path.absolute()): record.class_name or str(record.label) for record in records}
+        self.groups = {"class": lambda path: classes.get(path, "no class"), **self.groups}
+
+    def _groups(self) -> dict[str, Callable[[str], str]]:
         """What the map can be coloured by: name, and the group of a video's path."""
-        found: dict[str, Callable[[str], str]] = {}
-        if classes:
-            found["class"] = lambda path: classes.get(path, "no class")
-        found["folder"] = lambda path: self._folder_of(path).as_posix()
+        found: dict[str, Callable[[str], str]] = {"folder": lambda path: self._folder_of(path).as_posix()}
         if any(len(Path(name).parts) > 2 for name in self.names):
             found["top folder"] = lambda path: self._folder_of(path).parts[0]
         return found
