@@ -202,6 +202,60 @@ def test_from_the_first_picture_to_a_saved_list(visit, browser, server, root):
     assert page.evaluate("window.hacked") is None
 
 
+def test_the_part_of_a_film_is_moved_whole_and_by_its_ends(visit, server):
+    """One search when a handle rests; the strip never shows the frames of another film."""
+    page = visit.page
+    page.goto(f"{server.address}/?q=second/long.mp4&from=0&to=2")
+    caption, busy = "document.querySelector('#part').textContent", "document.querySelector('#cards').ariaBusy"
+    visit.wait_for(f"{caption} === '0.0 s to 2.0 s of 9.6 s' && {busy} === 'false'")
+    assert page.inner_text("#only").startswith("Only this part is searched with, at most 60 s. ")
+    assert visit.findings() == []
+    box = page.locator(".frames").bounding_box()
+    x_of, y = (lambda seconds: box["x"] + box["width"] * seconds / 9.6), box["y"] + box["height"] / 2
+    at = "[...new URLSearchParams(location.search)].filter(([name]) => name !== 'q').join()"
+    page.mouse.click(x_of(5), y)
+    visit.wait_for(f"{at} === 'from,4,to,6'")
+    page.mouse.move(x_of(5.5), y)
+    page.mouse.down()
+    page.mouse.move(x_of(30), y, steps=3)  # by its middle, and not past the end
+    page.mouse.up()
+    visit.wait_for(f"{at} === 'from,7.6,to,9.6'")
+    page.focus("#to")
+    for key, part in (("PageDown", "5.6,to,7.6"), ("PageUp", "7.6,to,9.6"), ("PageUp", "7.6,to,9.6")):
+        page.keyboard.press(key)
+        visit.wait_for(f"{at} === 'from,{part}'")
+    visit.wait_for(f"{busy} === 'false'")
+    page.wait_for_timeout(300)
+
+    held = []
+    page.route("**/api/search?*", lambda route: held.append(route))
+    page.mouse.move(x_of(7.6), y)
+    page.mouse.down()
+    for seconds in (6, 4, 2):
+        page.mouse.move(x_of(seconds), y)
+        page.wait_for_timeout(200)
+    visit.wait_for(f"{caption} === '2.0 s to 9.6 s of 9.6 s'")
+    assert (held, page.evaluate(busy)) == ([], "false")
+    page.mouse.up()
+    visit.wait_for("getComputedStyle(document.querySelector('.hit .film')).opacity === '0.4'")
+    page.wait_for_timeout(300)
+    assert len(held) == 1
+    assert visit.findings() == []
+    held.pop().continue_()
+    visit.wait_for(f"{busy} === 'false' && getComputedStyle(document.querySelector('.hit .film')).opacity === '1'")
+    page.unroute("**/api/search?*")
+
+    visit.wait_for("document.querySelector('#frames').naturalWidth > 0")
+    page.route("**/preview/*.jpg", lambda route: held.append(route))
+    visit.pick("second/d.mp4")
+    assert page.evaluate("document.querySelector('#frames').naturalWidth") == 0
+    assert page.is_hidden("#only")
+    while held:
+        held.pop().continue_()
+    page.unroute("**/preview/*.jpg")
+    visit.wait_for("document.querySelector('#frames').naturalWidth > 0")
+
+
 def test_why_opens_and_closes_and_the_focus_returns(visit):
     page = visit.page
     visit.pick("second/d.mp4")

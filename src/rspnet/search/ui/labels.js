@@ -62,12 +62,19 @@ function pressed(event) {
   }
 }
 
+// The time at a place of a bar that stands for a whole video.
+export function timeAt(bar, x, duration) {
+  const box = bar.getBoundingClientRect();
+  return (duration * (x - box.left)) / box.width;
+}
+
+// Where a part of some length starts that is wanted at `start` and has to lie in the video.
+export const startIn = (start, length, duration) => Math.max(0, Math.min(start, duration - length));
+
 // A click on the strip asks with that moment: a part as long as the query's, around it.
 function seekTo(bar, x) {
   const { length, duration } = bar.closest('.strip').dataset;
-  const box = bar.getBoundingClientRect();
-  const middle = (duration * (x - box.left)) / box.width;
-  const start = Math.max(0, Math.min(middle - length / 2, duration - length));
+  const start = startIn(timeAt(bar, x, duration) - length / 2, length, duration);
   go({ from: start.toFixed(3), to: (start + Number(length)).toFixed(3), show: null });
 }
 

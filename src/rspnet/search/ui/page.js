@@ -1,6 +1,6 @@
 // The page: its address is all that makes a search, so Back, reload and a copied address show the same again.
 import { filmsOf, putBack, watchFilms } from './films.js';
-import { showMarks, step, watchLabels } from './labels.js';
+import { showMarks, startIn, step, timeAt, watchLabels } from './labels.js';
 import { drawMap } from './map.js';
 import { $, attempt, call, send, tell, whenBack } from './server.js';
 
@@ -124,20 +124,28 @@ function showTrim(query) {
   $('#trim').hidden = !query;
   if (!query) return;
   const last = Math.ceil(query.duration * 10) / 10;
+  const moves = timer || $('.frames:active');
   for (const [id, value] of [['#from', query.start], ['#to', query.end]]) {
     $(id).max = last;
-    if (document.activeElement !== $(id) || !timer) $(id).value = value;
+    if (!moves) $(id).value = value;
   }
   const source = `preview/${query.frames}`;
-  if ($('#frames').getAttribute('src') !== source) $('#frames').src = source;
+  if ($('#frames').getAttribute('src') !== source) {
+    // A picture shows its former one until the next is there; a new one is empty.
+    $('#frames').replaceWith(Object.assign(new Image(), { id: 'frames', alt: '', src: source }));
+  }
+  $('#only').textContent = `Only this part is searched with, at most ${about.longestQuery} s. Drag its ends; click or drag the strip to move it (Page Up, Page Down).`;
   showPart();
 }
+
+const partNow = () => [Number($('#from').value), Number($('#to').value)];
 
 function showPart() {
   const [from, to] = [$('#from'), $('#to')];
   const share = (value) => (100 * value) / from.max;
   $('#off-left').style.width = `${share(from.value)}%`;
   $('#off-right').style.width = `${100 - share(to.value)}%`;
+  $('#only').hidden = to.value - from.value >= from.max;
   $('#part').textContent = `${seconds(Number(from.value))} to ${seconds(Number(to.value))} of ${seconds(Number(from.max))}`;
   for (const end of [from, to]) end.setAttribute('aria-valuetext', seconds(Number(end.value)));
 }
@@ -239,6 +247,17 @@ function leave(index) {
   go({ like, unlike });
 }
 
+const searchPart = () => go({ from: $('#from').value, to: $('#to').value, show: null }, { moving: 'part' });
+
+// Moves the whole part, which keeps its length.
+function movePart(start) {
+  const [from, to] = partNow();
+  const first = startIn(start, to - from, $('#from').max);
+  $('#from').value = first.toFixed(1);
+  $('#to').value = (first + to - from).toFixed(1);
+  showPart();
+}
+
 const actions = {
   explain,
   copy,
@@ -284,14 +303,37 @@ $('#pick').addEventListener('change', ({ target }) => {
 });
 for (const id of ['from', 'to']) {
   $(`#${id}`).addEventListener('input', () => {
-    const [from, to] = [Number($('#from').value), Number($('#to').value)];
+    const [from, to] = partNow();
     const least = id === 'from' ? Math.max(0, to - about.longestQuery) : from + SHORTEST;
     const most = id === 'from' ? to - SHORTEST : from + about.longestQuery;
     $(`#${id}`).value = Math.min(Math.max(id === 'from' ? from : to, least), most).toFixed(1);
     showPart();
-    go({ from: $('#from').value, to: $('#to').value, show: null }, { moving: 'part' });
   });
+  $(`#${id}`).addEventListener('change', searchPart);
 }
+$('.frames').addEventListener('keydown', (event) => {
+  const [from, to] = partNow();
+  const start = { PageUp: to, PageDown: from - (to - from) }[event.key];
+  if (start === undefined) return;
+  event.preventDefault();
+  movePart(start);
+  searchPart();
+});
+$('.frames').addEventListener('pointerdown', (event) => {
+  const frames = event.currentTarget;
+  if (event.button !== 0 || event.target !== frames && !event.target.matches('.off')) return;
+  const [from, to] = partNow();
+  const timeOf = ({ clientX }) => timeAt(frames, clientX, $('#from').max);
+  const at = timeOf(event);
+  const held = at > from && at < to ? at - from : (to - from) / 2;
+  const move = (moved) => movePart(timeOf(moved) - held);
+  frames.setPointerCapture(event.pointerId);
+  frames.onpointermove = move;
+  frames.onpointerup = () => { if (partNow().join() !== [from, to].join()) searchPart(); };
+  frames.onpointercancel = () => showTrim(shown.query);
+  frames.onlostpointercapture = () => Object.assign(frames, { onpointermove: null, onpointerup: null, onpointercancel: null });
+  move(event);
+});
 
 document.addEventListener('keydown', (event) => {
   if (event.key !== 'Escape' || $('dialog[open]') || !$('#map').contains(event.target)) return;
