@@ -113,7 +113,7 @@ class Finetuning:
             yield "--protocol official picks the epoch on the test split"
         if self.config.clips.batch_size is None and self.batch_size < _BATCH:
             yield (
-                f"{self.batch_size} clips a step: at most half of the "
+                f"{counted(self.batch_size, 'clip')} a step: at most half of the "
                 f"{counted(len(self.videos.train), 'training video')} (--clips.batch_size names another number)"
             )
         if self.config.clips.flip and (pair := classes_that_mirror(self.videos.class_names)):
