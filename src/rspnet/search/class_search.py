@@ -72,9 +72,9 @@ def library_windows(
 
 def _column(kind: str, about: About) -> str:
     """The column in which the network's vectors of a kind are, or what they are made of."""
-    if kind == "features" or not about.whitened:
+    if not about.whitened:
         return "features" if kind == "features" else "vector"
-    return "features" if kind == "motion" else kind
+    return "appearance" if kind == "appearance" else "features"
 
 
 def _network_vectors(batch: pa.RecordBatch, kind: str, store: Store) -> Vectors:

@@ -15,8 +15,6 @@ from typing import Any
 from rspnet.core.errors import ConfigError, RSPNetError
 
 _REMOTE = "lance_namespace_urllib3_client"
-
-
 _METADATA_BYTES = 128 * 2**20
 """LanceDB keeps what it reads of every version that a run writes; by default up to 1 GiB, with no gain in time."""
 _SAYS = re.compile(r'<Message>(.*?)</Message>|HttpError.*?message: "(.*?)"|(Failed to get \w+ credentials)', re.DOTALL)
