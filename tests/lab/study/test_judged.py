@@ -13,15 +13,19 @@ from helpers.videos import write_barcode_video
 from torch import Tensor
 
 from rspnet.core.errors import RSPNetError
+from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.video_clips import VideoClips
+from rspnet.features.embedder import Embedder
+from rspnet.lab.study import judge as judge_module
 from rspnet.lab.study import judged as judged_module
 from rspnet.lab.study.judge import Judge
 from rspnet.lab.study.judged import JudgedSet, JudgedSpec, JudgedVideos, energy_of, read_judged
-from rspnet.lab.study.row_scores import ridge_hits
+from rspnet.lab.study.row_scores import TaskScores, ridge_hits
 from rspnet.lab.study.sets import StudySet, Task
 from rspnet.lab.study.spec import StudyView
+from rspnet.pretext.rspnet import RSPNet
 
 GROUPED = JudgedSpec(label="label", folder="own", groups="who")
 
@@ -138,3 +142,28 @@ def test_a_judge_scores_the_own_tasks_and_the_judged_sets(monkeypatch: pytest.Mo
     assert all(value == 1 for part in found.values() for value in part.scores.values())
     assert set(found["far"].scores) == {"linear", "recall1", "linear_whole", "recall1_whole"}
     assert asdict(judge.view)["classifier"] == "ridge"
+
+
+@pytest.mark.parametrize("stream", ["motion", "both"])
+@pytest.mark.parametrize("descriptor", ["mean_std", "mean_std_change"])
+def test_a_judge_describes_a_video_as_an_embedder_does(
+    stream: Any, descriptor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default descriptor joins what of early stages belongs to the motion stream."""
+    network = RSPNet("two_stream_slim", queue_size=1, num_frames=4, size=16).eval()
+    embedder = Embedder(network, num_clips=2, descriptor=descriptor, stream=stream)
+    clips = torch.from_numpy(numpy_rng("clips").integers(0, 256, (6, 4, 16, 16, 3), np.uint8))
+    features = embedder.encode(clips)[0].reshape(3, 2, -1)
+    monkeypatch.setattr(JudgedVideos, "features", lambda *_: features)
+    seen = []
+
+    def noted(train: Any, *_: Any, **__: Any) -> TaskScores:
+        seen.append(train)
+        return TaskScores({}, {})
+
+    monkeypatch.setattr(judge_module, "ridge_scores", noted)
+    monkeypatch.setattr(Judge, "_add_whole", lambda *_: None)
+    task = Task(("a",), np.zeros(3, np.int64), np.zeros(3, np.int64))
+    videos = StudySet([], [], np.zeros(3, bool), {"action": task})
+    Judge(StudyView(classifier="ridge", descriptor=descriptor, stream=stream), videos, {})(embedder, seed=0)
+    np.testing.assert_array_equal(seen[0], np.stack([embedder.describe(video) for video in features]))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from rspnet.features.descriptor import describe
+from rspnet.features.descriptor import describe, joins_stages
 from rspnet.features.embedder import Embedder
 from rspnet.features.spaces import stream_channels
 from rspnet.lab.study.judged import JudgedSet, JudgedVideos
@@ -56,7 +56,10 @@ class Judge:
         else:
             features = {name: self._seen.features(embedder, name, records) for name, records in lists.items()}
         every = np.arange(features[_TRAIN].shape[2])
-        channels = every if embedder is None else stream_channels(embedder.model.backbone, self.view.stream)
+        early = joins_stages(self.view.descriptor)
+        channels = (
+            every if embedder is None else stream_channels(embedder.model.backbone, self.view.stream, early=early)
+        )
         return features, self._scores(features, channels, seed=seed)
 
     def _scores(self, features: Mapping[str, Vectors], channels: Channels, *, seed: int) -> dict[str, TaskScores]:
