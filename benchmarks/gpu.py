@@ -25,14 +25,7 @@ LIMITS = {"tests": 120, "step": 230, "data": 90, "recipe": 10_000}
 _WHOLE = 530.0
 _TAIL = 1500
 BACKBONES = ("r3d_18", "r2plus1d_vcop", "s3dg", "c3d", "r3d_10_slim")
-WAYS: list[dict[str, bool]] = [
-    {},
-    {"autotuned": True},
-    {"channels_last": False},
-    {"channels_last": False, "autotuned": True},
-    {"compiled": True, "autotuned": True},
-]
-"""How a step is taken, see `StepSetting`; the first is the default."""
+BATCHES = (16, 64, 256)
 
 
 def main() -> int:
@@ -120,7 +113,7 @@ def test_rows(device: Any) -> Iterator[dict[str, Any]]:
 
 
 def step_rows(device: Any, scale: Any, *, seconds: float) -> Iterator[dict[str, Any]]:
-    """Every backbone at one batch in every way, what the device spends the first one's step on, then other batches."""
+    """Every backbone at growing batches, what the device spends the first one's step on, then all compiled."""
     from rspnet.lab.bench.device_step import StepSetting, busiest_kernels, device_rates, growing_batches, time_step
 
     small, started = device.type == "cpu", monotonic()
@@ -128,22 +121,14 @@ def step_rows(device: Any, scale: Any, *, seconds: float) -> Iterator[dict[str, 
     yield rates
     time = {"seconds": scale.seconds / 6, "matrix_rate": rates["matrix_rate"]}
     shape = {"num_frames": scale.num_frames, "size": scale.size}
-    backbones = (scale.backbone,) if small else BACKBONES
-    best: dict[str, tuple[float, dict[str, bool]]] = {}
-    for way in WAYS[:2] if small else WAYS:
-        for backbone in backbones:
-            if monotonic() - started > seconds:
-                return
-            row = time_step(StepSetting(backbone, scale.batch_size, **way, **shape), device, **time)
-            yield row
-            if row.get("clips_per_s", 0.0) >= best.get(backbone, (0.0, way))[0]:
-                best[backbone] = row.get("clips_per_s", 0.0), way
-        if way == WAYS[0]:
-            yield from busiest_kernels(StepSetting(backbones[0], scale.batch_size, **shape), device)
-    first, last = (scale.batch_size, scale.batch_size) if small else (16, 512)
+    backbones, batches = ((scale.backbone,), (scale.batch_size,)) if small else (BACKBONES, BATCHES)
     for backbone in backbones:
-        own: dict[str, Any] = {**best[backbone][1], **shape}
-        yield from growing_batches(backbone, device, first=first, last=last, **time, **own)
+        yield from growing_batches(backbone, device, batches=batches, **time, **shape)
+    yield from busiest_kernels(StepSetting(backbones[0], scale.batch_size, **shape), device)
+    for backbone in backbones:
+        if monotonic() - started > seconds:
+            return
+        yield time_step(StepSetting(backbone, scale.batch_size, compiled=True, **shape), device, **time)
 
 
 if __name__ == "__main__":

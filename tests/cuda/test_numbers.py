@@ -15,6 +15,7 @@ from helpers.devices import DEVICE, needs_gpu, no_tf32
 from rspnet.core.rng import numpy_rng
 from rspnet.data.augment import augment, draw_jitter
 from rspnet.data.presets import augment_preset
+from rspnet.models import conv, norm
 from rspnet.models.pool import max_pool
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.create import create_method
@@ -56,6 +57,32 @@ def test_float32_without_tf32_is_near_float64(name: str) -> None:
     # A value near 0 may fall on the other side of a ReLU, which gradients see: up to 3e-3 on a CPU, too. TF32: 3e-4.
     for exact, rounded, tolerance in zip(*found.values(), (2e-5, 1e-2), strict=True):
         assert ((rounded.double() - exact).norm() / exact.norm()).item() < tolerance
+
+
+@needs_gpu  # a CPU takes neither way
+@pytest.mark.parametrize("name", ["r3d_18", "c3d", "r2plus1d_vcop", "s3dg", "r3d_18_torchvision"])
+def test_in_bf16_stems_and_batch_norms_take_other_ways_to_the_same_numbers(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Features and the gradient of the first weight in train mode, as far from float64 as by torch's own ways."""
+    clips = torch.from_numpy(numpy_rng("clips").standard_normal((4, 3, 8, 32, 32))).to(DEVICE)
+    clips = clips.contiguous(memory_format=torch.channels_last_3d)
+    away = {}
+    for way in ("ours", "torch's"):
+        if way == "torch's":
+            monkeypatch.setattr(conv, "_half_precision", lambda x: None)
+            monkeypatch.setattr(norm, "_are_rows_of_pictures", lambda x: False)
+        found = []
+        for dtype in (torch.float64, torch.float32):
+            backbone = create_backbone(name)
+            own.fill(backbone)
+            backbone = backbone.to(DEVICE, dtype, memory_format=torch.channels_last_3d)
+            with torch.autocast("cuda", torch.bfloat16, enabled=dtype == torch.float32):
+                features = backbone(clips.to(dtype))
+            features.double().square().mean().backward()
+            found.append((features.detach().double(), next(backbone.parameters()).grad.double()))
+        away[way] = [((half - exact).norm() / exact.norm()).item() for exact, half in zip(*found, strict=True)]
+    assert np.less(away["ours"], 2 * np.array(away["torch's"])).all(), away
 
 
 @needs_gpu

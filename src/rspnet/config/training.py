@@ -57,8 +57,6 @@ class EngineConfig:
     """Keep clips and weights in channels_last_3d layout (faster)."""
     compile: bool = False
     """For GPUs: compile the encoders with torch.compile (needs a C++ compiler; the first step takes minutes)."""
-    cudnn_benchmark: bool = False
-    """With CUDA: let cudnn time its algorithms and take the fastest. Resuming then no longer gives the same bits."""
     deterministic: bool = False
     """With CUDA: only kernels that give the same bits every time, which an exact --resume needs there (slower)."""
     activation_checkpointing: bool = False
@@ -82,10 +80,6 @@ class EngineConfig:
         require(
             not (self.compile and self.activation_checkpointing),
             "--engine.compile and --engine.activation_checkpointing do not go together: choose one",
-        )
-        require(
-            not (self.cudnn_benchmark and self.deterministic),
-            "--engine.cudnn_benchmark and --engine.deterministic do not go together: choose one",
         )
         require(self.keep >= 0, f"--engine.keep {self.keep}: must not be negative")
         for name in ("threads", "checkpoint_every"):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from rspnet.models.backbone import Backbone, init_weights
 from rspnet.models.conv import Conv3d
 from rspnet.models.kinds import InputKind
+from rspnet.models.norm import BatchNorm3d, relu
 from rspnet.models.pool import halve_time_pool, max_pool
 
 # (layer, input channels (None: those of the input), output channels, what the max pool after it halves)
@@ -33,7 +33,7 @@ class C3D(Backbone):
         super().__init__(name=name, num_features=512, input=input)
         for layer, channels_in, channels_out, _ in _LAYERS:
             self.add_module(f"conv{layer}", Conv3d(channels_in or self.num_channels, channels_out, 3, padding=1))
-            self.add_module(f"bn{layer}", nn.BatchNorm3d(channels_out))
+            self.add_module(f"bn{layer}", BatchNorm3d(channels_out))
         init_weights(self)
 
     def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
@@ -42,7 +42,7 @@ class C3D(Backbone):
 
     def _stage(self, layer: str, pool: str | None, x: Tensor) -> Tensor:
         x = self.get_submodule(f"conv{layer}")(x)
-        x = F.relu(self.get_submodule(f"bn{layer}")(x), inplace=True)
+        x = relu(self.get_submodule(f"bn{layer}")(x))
         if pool == "space":
             return max_pool(x, (1, 2, 2), stride=(1, 2, 2))
         return x if pool is None else halve_time_pool(x)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rspnet.models.backbone import Backbone, init_weights
 from rspnet.models.conv import Conv3d
 from rspnet.models.kinds import InputKind
+from rspnet.models.norm import BatchNorm3d, relu
 
 
 class FactoredConv(nn.Module):
@@ -38,14 +38,14 @@ class FactoredConv(nn.Module):
             padding=(0, k_space // 2, k_space // 2),
             bias=False,
         )
-        self.bn = nn.BatchNorm3d(middle)
+        self.bn = BatchNorm3d(middle)
         self.temporal = Conv3d(
             middle, channels_out, (k_time, 1, 1), stride=(stride[0], 1, 1), padding=(k_time // 2, 0, 0), bias=False
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C_in, T, H, W] -> [B, C_out, T/stride, H/stride, W/stride]."""
-        return cast(Tensor, self.temporal(F.relu(self.bn(self.spatial(x)), inplace=True)))
+        return cast(Tensor, self.temporal(relu(self.bn(self.spatial(x)))))
 
 
 class FactoredBlock(nn.Module):
@@ -54,19 +54,19 @@ class FactoredBlock(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, *, stride: int) -> None:
         super().__init__()
         self.conv1 = FactoredConv(channels_in, channels_out, kernel=(3, 3), stride=(stride, stride))
-        self.bn1 = nn.BatchNorm3d(channels_out)
+        self.bn1 = BatchNorm3d(channels_out)
         self.conv2 = FactoredConv(channels_out, channels_out, kernel=(3, 3), stride=(1, 1))
-        self.bn2 = nn.BatchNorm3d(channels_out)
+        self.bn2 = BatchNorm3d(channels_out)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1:
             self.shortcut = FactoredConv(channels_in, channels_out, kernel=(1, 1), stride=(stride, stride))
-        self.shortcut_bn = nn.BatchNorm3d(channels_out) if stride != 1 else nn.Identity()
+        self.shortcut_bn = BatchNorm3d(channels_out) if stride != 1 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C_in, T, H, W] -> [B, C_out, T/stride, H/stride, W/stride]."""
-        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        return F.relu(out + self.shortcut_bn(self.shortcut(x)), inplace=True)
+        return relu(out + self.shortcut_bn(self.shortcut(x)))
 
 
 class R2Plus1DVcop(Backbone):
@@ -75,7 +75,7 @@ class R2Plus1DVcop(Backbone):
     def __init__(self, *, name: str, input: InputKind) -> None:  # noqa: A002
         super().__init__(name=name, num_features=512, input=input)
         self.stem = FactoredConv(self.num_channels, 64, kernel=(3, 7), stride=(1, 2))
-        self.stem_bn = nn.BatchNorm3d(64)
+        self.stem_bn = BatchNorm3d(64)
         self.stage1 = FactoredBlock(64, 64, stride=1)
         self.stage2 = FactoredBlock(64, 128, stride=2)
         self.stage3 = FactoredBlock(128, 256, stride=2)
@@ -87,4 +87,4 @@ class R2Plus1DVcop(Backbone):
         return [self._stem, self.stage1, self.stage2, self.stage3, self.stage4]
 
     def _stem(self, clips: Tensor) -> Tensor:
-        return F.relu(self.stem_bn(self.stem(clips)), inplace=True)
+        return relu(self.stem_bn(self.stem(clips)))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rspnet.models.backbone import Backbone, init_weights
 from rspnet.models.conv import Conv3d
 from rspnet.models.kinds import InputKind
+from rspnet.models.norm import BatchNorm3d, relu
 from rspnet.models.pool import max_pool
 
 
@@ -26,16 +26,16 @@ class BasicBlock(nn.Module):
         kernel, padding = ((1, 3, 3), (0, 1, 1)) if self.flat else ((3, 3, 3), (1, 1, 1))
         strides = (1 if self.flat else stride, stride, stride)
         self.conv1 = Conv3d(channels_in, width, kernel, stride=strides, padding=padding, bias=False)
-        self.bn1 = nn.BatchNorm3d(width)
+        self.bn1 = BatchNorm3d(width)
         self.conv2 = Conv3d(width, width, kernel, padding=padding, bias=False)
-        self.bn2 = nn.BatchNorm3d(width)
+        self.bn2 = BatchNorm3d(width)
         self.downsample = projection_shortcut(channels_in, width, stride=strides)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, T, H, W] -> [B, width, T/stride, H/stride, W/stride]; T stays where the block is flat."""
-        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        out = relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        return F.relu(out + self.downsample(x), inplace=True)
+        return relu(out + self.downsample(x))
 
 
 class FlatBlock(BasicBlock):
@@ -53,26 +53,26 @@ class Bottleneck(nn.Module):
         super().__init__()
         channels_out = width * self.expansion
         self.conv1 = Conv3d(channels_in, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm3d(width)
+        self.bn1 = BatchNorm3d(width)
         self.conv2 = Conv3d(width, width, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm3d(width)
+        self.bn2 = BatchNorm3d(width)
         self.conv3 = Conv3d(width, channels_out, 1, bias=False)
-        self.bn3 = nn.BatchNorm3d(channels_out)
+        self.bn3 = BatchNorm3d(channels_out)
         self.downsample = projection_shortcut(channels_in, channels_out, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, T, H, W] -> [B, 4 * width, T/stride, H/stride, W/stride]."""
-        out = F.relu(self.bn1(self.conv1(x)), inplace=True)
-        out = F.relu(self.bn2(self.conv2(out)), inplace=True)
+        out = relu(self.bn1(self.conv1(x)))
+        out = relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        return F.relu(out + self.downsample(x), inplace=True)
+        return relu(out + self.downsample(x))
 
 
 def projection_shortcut(channels_in: int, channels_out: int, *, stride: int | tuple[int, int, int]) -> nn.Module:
     """Identity where the shape stays, else a strided 1x1x1 convolution with batch norm."""
     if stride in (1, (1, 1, 1)) and channels_in == channels_out:
         return nn.Identity()
-    return nn.Sequential(Conv3d(channels_in, channels_out, 1, stride=stride, bias=False), nn.BatchNorm3d(channels_out))
+    return nn.Sequential(Conv3d(channels_in, channels_out, 1, stride=stride, bias=False), BatchNorm3d(channels_out))
 
 
 class ResNet3D(Backbone):
@@ -101,7 +101,7 @@ class ResNet3D(Backbone):
         self.flat = block is FlatBlock
         padding = stem[0] // 2, stem[1] // 2, stem[2] // 2
         self.conv1 = Conv3d(self.num_channels, widths[0], stem, stride=(1, 2, 2), padding=padding, bias=False)
-        self.bn1 = nn.BatchNorm3d(widths[0])
+        self.bn1 = BatchNorm3d(widths[0])
         channels = widths[0]
         for stage, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):
             blocks = []
@@ -117,7 +117,7 @@ class ResNet3D(Backbone):
         return [self._stem, *(block for layer in blocks for block in layer)]
 
     def _stem(self, clips: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(clips)), inplace=True)
+        x = relu(self.bn1(self.conv1(clips)))
         if self.flat:
             return max_pool(x, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
         return max_pool(x, 3, stride=2, padding=1)

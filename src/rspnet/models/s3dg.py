@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rspnet.models.backbone import Backbone, init_weights
 from rspnet.models.conv import Conv3d
 from rspnet.models.kinds import InputKind
+from rspnet.models.norm import BatchNorm3d, relu
 from rspnet.models.pool import halve_time_pool, max_pool
 
 Triple = tuple[int, int, int]
@@ -26,11 +26,11 @@ class ConvNorm(nn.Module):
         super().__init__()
         padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
         self.conv = Conv3d(channels_in, channels_out, kernel, stride=stride, padding=padding, bias=False)
-        self.bn = nn.BatchNorm3d(channels_out, eps=1e-3, momentum=0.001)
+        self.bn = BatchNorm3d(channels_out, eps=1e-3, momentum=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C_in, T, H, W] -> [B, C_out, T', H', W']."""
-        return F.relu(self.bn(self.conv(x)), inplace=True)
+        return relu(self.bn(self.conv(x)))
 
 
 class SeparableConv(nn.Module):

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rspnet.models.backbone import Backbone, init_weights
 from rspnet.models.conv import Conv3d
 from rspnet.models.kinds import InputKind
+from rspnet.models.norm import BatchNorm3d, ReLU, relu
 from rspnet.models.resnet3d import projection_shortcut
 
 ConvMaker = Callable[[int, int, int, int], nn.Module]
@@ -30,8 +30,8 @@ def factored_conv(channels_in: int, channels_out: int, middle: int, stride: int)
     """Spatial 1x3x3 convolution, batch norm, ReLU, temporal 3x1x1 convolution."""
     return nn.Sequential(
         Conv3d(channels_in, middle, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), bias=False),
-        nn.BatchNorm3d(middle),
-        nn.ReLU(inplace=True),
+        BatchNorm3d(middle),
+        ReLU(),
         Conv3d(middle, channels_out, (3, 1, 1), stride=(stride, 1, 1), padding=(1, 0, 0), bias=False),
     )
 
@@ -42,15 +42,13 @@ class StandardBlock(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, *, stride: int, conv: ConvMaker) -> None:
         super().__init__()
         middle = 27 * channels_in * channels_out // (9 * channels_in + 3 * channels_out)
-        self.conv1 = nn.Sequential(
-            conv(channels_in, channels_out, middle, stride), nn.BatchNorm3d(channels_out), nn.ReLU(inplace=True)
-        )
-        self.conv2 = nn.Sequential(conv(channels_out, channels_out, middle, 1), nn.BatchNorm3d(channels_out))
+        self.conv1 = nn.Sequential(conv(channels_in, channels_out, middle, stride), BatchNorm3d(channels_out), ReLU())
+        self.conv2 = nn.Sequential(conv(channels_out, channels_out, middle, 1), BatchNorm3d(channels_out))
         self.downsample = projection_shortcut(channels_in, channels_out, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C_in, T, H, W] -> [B, C_out, T/stride, H/stride, W/stride]."""
-        return F.relu(self.conv2(self.conv1(x)) + self.downsample(x), inplace=True)
+        return relu(self.conv2(self.conv1(x)) + self.downsample(x))
 
 
 class VideoResNet18(Backbone):
@@ -84,18 +82,16 @@ class VideoResNet18(Backbone):
 
 def _whole_stem(num_channels: int) -> nn.Sequential:
     return nn.Sequential(
-        Conv3d(num_channels, 64, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False),
-        nn.BatchNorm3d(64),
-        nn.ReLU(inplace=True),
+        Conv3d(num_channels, 64, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3), bias=False), BatchNorm3d(64), ReLU()
     )
 
 
 def _factored_stem(num_channels: int) -> nn.Sequential:
     return nn.Sequential(
         Conv3d(num_channels, 45, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3), bias=False),
-        nn.BatchNorm3d(45),
-        nn.ReLU(inplace=True),
+        BatchNorm3d(45),
+        ReLU(),
         Conv3d(45, 64, (3, 1, 1), padding=(1, 0, 0), bias=False),
-        nn.BatchNorm3d(64),
-        nn.ReLU(inplace=True),
+        BatchNorm3d(64),
+        ReLU(),
     )

@@ -167,7 +167,6 @@ class Engine:
     devices: int = 1
     num_nodes: int = 1
     channels_last: bool = True
-    cudnn_benchmark: bool = False
     deterministic: bool = False
     checkpoint_every: int | None = None
     keep: int = 1
@@ -244,7 +243,6 @@ class _Session:
         open_run_folder(self.job.out, self.job.settings, command=self.job.command, goes_on=True)
         on_rank_zero(self.checkpoints.remove_leftovers)
         torch.set_num_threads(self.engine.threads)
-        torch.backends.cudnn.benchmark = self.engine.cudnn_benchmark
         if self.engine.deterministic:
             only_same_bits()
         made = made_with(self.fabric, precision=self.engine.precision, virtual_ranks=self.job.virtual_ranks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from time import perf_counter
@@ -25,13 +25,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class StepSetting:
-    """How a step is taken; `autotuned` is `--engine.cudnn_benchmark`."""
+    """How a step is taken."""
 
     backbone: str
     batch_size: int
-    channels_last: bool = True
     compiled: bool = False
-    autotuned: bool = False
     num_frames: int = 16
     size: int = 112
 
@@ -82,21 +80,17 @@ def time_step(setting: StepSetting, device: torch.device, *, seconds: float, mat
         counts), the first step's seconds (with compiling).
     """
     _forget(device)
-    torch.backends.cudnn.benchmark = setting.autotuned
     try:
         with memory_advice(estimate=lambda: 0, lower="smaller batches"):
             return asdict(setting) | _timed_steps(setting, device, seconds=seconds, matrix_rate=matrix_rate)
     except NotEnoughMemoryError:
         return asdict(setting) | {"error": "out of memory"}
-    finally:
-        torch.backends.cudnn.benchmark = False
 
 
 def _timed_steps(setting: StepSetting, device: torch.device, *, seconds: float, matrix_rate: float) -> Row:
     halved = has_native_bf16(device)
     views = random_views(setting.batch_size, num_frames=setting.num_frames, size=setting.size, device=device)
-    layout = {"channels_last": setting.channels_last, "compiled": setting.compiled}
-    step = OurStep(RSPNet(setting.backbone), views, device, halved=halved, **layout)
+    step = OurStep(RSPNet(setting.backbone), views, device, halved=halved, compiled=setting.compiled)
     started = perf_counter()
     step()
     synchronise(device)
@@ -145,23 +139,21 @@ def _forget(device: torch.device) -> None:
 
 
 def growing_batches(
-    backbone: str, device: torch.device, *, first: int, last: int, seconds: float, matrix_rate: float, **setting: Any
+    backbone: str, device: torch.device, *, batches: Sequence[int], seconds: float, matrix_rate: float, **setting: Any
 ) -> Iterator[Row]:
-    """`time_step` for batches of `first`, twice that and so on, until `last` or until memory does not hold them."""
-    batch_size = first
-    while batch_size <= last:
+    """`time_step` for one batch size after the other, until memory does not hold one."""
+    for batch_size in batches:
         row = time_step(StepSetting(backbone, batch_size, **setting), device, seconds=seconds, matrix_rate=matrix_rate)
         yield row
         if "error" in row:
             return
-        batch_size *= 2
 
 
 def busiest_kernels(setting: StepSetting, device: torch.device, *, count: int = 14) -> Iterator[Row]:
     """What the device spends a step on: kernels by name, milliseconds a step and calls, the longest first."""
     _forget(device)
     views = random_views(setting.batch_size, num_frames=setting.num_frames, size=setting.size, device=device)
-    step = OurStep(RSPNet(setting.backbone), views, device, halved=True, channels_last=setting.channels_last)
+    step = OurStep(RSPNet(setting.backbone), views, device, halved=True)
     step()
     kinds = torch.profiler.ProfilerActivity
     wanted = [kinds.CPU, kinds.CUDA] if device.type == "cuda" else [kinds.CPU]

@@ -22,20 +22,20 @@ def random_views(batch_size: int, *, num_frames: int, size: int, device: torch.d
 class OurStep:
     """EMA, two key passes, query, backward, fused SGD and queue; a call takes one step and returns its loss, 0-dim.
 
+    Clips and weights are in channels_last_3d.
+
     Args:
         model: changed in place: moved to `device` and laid out.
         views: clips of the step, wherever they are.
         device: where to compute.
         halved: in bfloat16 autocast.
-        channels_last: clips and weights in channels_last_3d.
         compiled: by torch.compile, as `--engine.compile` does.
     """
 
     def __init__(
-        self, model: RSPNet, views: SpeedViews, device: torch.device, *, halved: bool, channels_last: bool = True,
-        compiled: bool = False,
-    ) -> None:  # fmt: skip
-        layout = torch.channels_last_3d if channels_last else torch.contiguous_format
+        self, model: RSPNet, views: SpeedViews, device: torch.device, *, halved: bool, compiled: bool = False
+    ) -> None:
+        layout = torch.channels_last_3d
         self.views = SpeedViews(*(view.to(device, memory_format=layout) for view in views))
         self.model: RSPNet = model.to(device, memory_format=layout)  # type: ignore[call-overload]
         if compiled:
