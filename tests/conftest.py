@@ -1,16 +1,22 @@
-"""Settings of every test: one torch thread, because tests run side by side on few cores; which tests are slow."""
+"""Settings of every test: one thread, because tests run side by side on few cores; which tests are slow."""
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
 
-import docstring_parser
-import helpers.narrow  # noqa: F401 - registers a backbone
-import pytest
-import torch
+# Before numpy and torch are there, and for every process that a test starts: idle threads of a pool spin.
+os.environ |= dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"], "1")
+gc.disable()  # while hundreds of modules are imported, which all stay
+
+import docstring_parser  # noqa: E402
+import helpers.narrow  # noqa: E402, F401 - registers a backbone
+import pytest  # noqa: E402
+import torch  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -29,6 +35,12 @@ docstring_parser.parse_from_object = cache(docstring_parser.parse_from_object)
 
 SLOW_ROOMS = ("commands", "integration", "lab")
 """Folders of tests that run whole commands or several processes."""
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is collected again, but never looked for in what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
@@ -285,3 +286,14 @@ def test_readers_begin_before_the_command_imports(
     monkeypatch.setattr(workers, "start_early", began.extend)
     assert main(words) == 0
     assert (began[1] == "rspnet.data.loader") == early
+
+
+def test_no_garbage_is_collected_while_a_command_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "imports_much.py").write_text("import gc\ncollects = gc.isenabled()\n")
+    (tmp_path / "imports_nothing.py").write_text("raise ImportError\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert gc.isenabled()
+    assert not resolve("imports_much:collects")
+    with pytest.raises(ImportError):
+        resolve("imports_nothing:collects")
+    assert gc.isenabled()

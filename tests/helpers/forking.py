@@ -7,6 +7,7 @@ it answers with what the function returned. Several ranks find each other as tor
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib.util
 import json
 import os
@@ -50,6 +51,7 @@ def be_a_mother() -> None:
     for name in _IMPORTED_LATE:
         if importlib.util.find_spec(name.partition(".")[0]):
             importlib.import_module(name)
+    gc.freeze()  # children share these pages, and look for garbage among their own
 
 
 def start(

@@ -191,18 +191,17 @@ def test_ranks_that_find_no_usable_video_end_together_and_name_them(tmp_path: Pa
 
 
 def test_a_killed_rank_of_fabrics_launcher_ends_all_and_the_run_goes_on(
-    videos: Path, layouts: Path, tmp_path: Path
+    mother: Mother, videos: Path, layouts: Path, tmp_path: Path
 ) -> None:
     """To what two virtual ranks compute."""
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "rspnet", *words(videos, out, "--engine.devices=2", *OFTEN)]
-    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as process:
+    run = words(videos, out, "--engine.devices=2", *OFTEN)
+    with subprocess.Popen([sys.executable, "-m", "rspnet", *run], env=environment(), stderr=subprocess.PIPE, text=True) as process:
         victim = wait_for_worker(process, out, after_step=1)
         os.kill(victim, signal.SIGKILL)
         _, error = process.communicate(timeout=60)
     assert process.returncode != 0
     assert not Path(f"/proc/{victim}").exists()
     assert 1 <= load_checkpoint(out / LAST)["step"] < STEPS, error
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, env=environment())
-    assert done.returncode == 0, done.stderr
+    mother.run(run, ranks=2, log=tmp_path / "log.txt")
     assert_same_training(out, layouts / "1-2")

@@ -24,7 +24,6 @@ from rspnet.pretext.create import require_heads
 from rspnet.pretext.queue import KeyQueue
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.runs.verdict import Finding, Verdict, rank_line, report_command, rsp_line
-from rspnet.show.neighbour_sheet import SHEET, neighbour_sheet
 
 _FEWEST_PAIRS = 96
 """Each held-out video is asked about so often that there are so many answers at least."""
@@ -90,6 +89,8 @@ def _by_held_out(
         fresh, accuracy = (speed_accuracy(network, held_out, **options) for network in (before, model))
         lines = [rsp_line(accuracy, rounds * len(held_out), held_out=len(held_out), fresh=fresh)]
         if world_size() == 1:  # all ranks would have to embed
+            from rspnet.show.neighbour_sheet import SHEET, neighbour_sheet  # loads matplotlib
+
             device: Literal["cpu", "cuda"] = "cuda" if plan.device.type == "cuda" else "cpu"
             sheet = neighbour_sheet(Path(config.out) / SHEET, model, held_out, trained, device=device)
             lines.append(Finding(f"nearest neighbours of two of these videos: {sheet}", is_good=True))
