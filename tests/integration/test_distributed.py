@@ -196,7 +196,8 @@ def test_a_killed_rank_of_fabrics_launcher_ends_all_and_the_run_goes_on(
     """To what two virtual ranks compute."""
     out = tmp_path / "run"
     run = words(videos, out, "--engine.devices=2", *OFTEN)
-    with subprocess.Popen([sys.executable, "-m", "rspnet", *run], env=environment(), stderr=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "rspnet", *run]
+    with subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True) as process:
         victim = wait_for_worker(process, out, after_step=1)
         os.kill(victim, signal.SIGKILL)
         _, error = process.communicate(timeout=60)
