@@ -113,7 +113,7 @@ def test_rows(device: Any) -> Iterator[dict[str, Any]]:
 
 
 def step_rows(device: Any, scale: Any, *, seconds: float) -> Iterator[dict[str, Any]]:
-    """Every backbone at growing batches, what the device spends the first one's step on, then all compiled."""
+    """Every backbone at growing batches, what the device spends the first one's step on, then all compiled (GPUs)."""
     from rspnet.lab.bench.device_step import StepSetting, busiest_kernels, device_rates, growing_batches, time_step
 
     small, started = device.type == "cpu", monotonic()
@@ -126,7 +126,7 @@ def step_rows(device: Any, scale: Any, *, seconds: float) -> Iterator[dict[str, 
         yield from growing_batches(backbone, device, batches=batches, **time, **shape)
     yield from busiest_kernels(StepSetting(backbones[0], scale.batch_size, **shape), device)
     for backbone in backbones:
-        if monotonic() - started > seconds:
+        if small or monotonic() - started > seconds:
             return
         yield time_step(StepSetting(backbone, scale.batch_size, compiled=True, **shape), device, **time)
 

@@ -25,7 +25,7 @@ def test_every_part_works_on_a_cpu(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "gpu.json").read_text())
     assert {part: found[part]["ended"] for part in found} == {"step": 0, "data": 0, "recipe": 0}
-    assert [row["compiled"] for row in found["step"]["rows"] if "clips_per_s" in row] == [False, True]
+    assert [row["compiled"] for row in found["step"]["rows"] if "clips_per_s" in row] == [False]
     whats = [row["what"] for row in found["data"]["rows"]]
     assert whats == ["augment", "draw and encode", "embed r3d_10_slim", "load packed"]
     assert found["recipe"]["rows"][0]["exit_code"] == 0
