@@ -125,8 +125,8 @@ def step_rows(device: Any, scale: Any, *, seconds: float) -> Iterator[dict[str, 
     for backbone in backbones:
         yield from growing_batches(backbone, device, batches=batches, **time, **shape)
     yield from busiest_kernels(StepSetting(backbones[0], scale.batch_size, **shape), device)
-    for backbone in backbones:
-        if small or monotonic() - started > seconds:
+    for backbone in () if small else backbones:
+        if monotonic() - started > seconds:
             return
         yield time_step(StepSetting(backbone, scale.batch_size, compiled=True, **shape), device, **time)
 

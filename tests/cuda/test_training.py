@@ -155,17 +155,8 @@ def test_a_rank_that_torchrun_starts_trains(tmp_path: Path) -> None:
     """NCCL for tensors and gloo for what the hosts agree on."""
     videos = write_videos(tmp_path / "videos")
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1", "-m", "rspnet"]
-    data = [
-        "pretrain",
-        "--data.root",
-        str(videos),
-        "--out",
-        str(tmp_path / "run"),
-        "--max_steps",
-        "2",
-        *TINY_SLIM,
-        *HERE,
-    ]
+    data = ["pretrain", "--data.root", str(videos), "--out", str(tmp_path / "run"), "--max_steps", "2"]
+    data += [*TINY_SLIM, *HERE]
     done = subprocess.run([*run, *data], env=dict(os.environ), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "last.ckpt").exists()

@@ -74,6 +74,7 @@ def test_a_batch_norm_of_pictures_is_that_of_the_clips(training: bool, monkeypat
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
-def test_a_batch_norm_still_refuses_what_is_no_clip() -> None:
+@pytest.mark.parametrize("shape", [(2, 4, 3), (2, 4, 3, 3)])
+def test_a_batch_norm_still_refuses_what_is_no_clip(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="5D"):
-        BatchNorm3d(4)(torch.zeros(2, 4, 3))
+        BatchNorm3d(4)(torch.zeros(shape))

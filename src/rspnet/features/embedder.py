@@ -25,7 +25,7 @@ from rspnet.data.video_clips import EvalSample, VideoClips, read_clips
 from rspnet.engine.processes import share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.features.descriptor import Descriptor, describe, descriptor_length, joins_stages, usual_descriptor
-from rspnet.features.spaces import Spaces, Stream, search_spaces, space_lengths, stream_channels, window_spaces
+from rspnet.features.spaces import Spaces, Stream, described_channels, search_spaces, space_lengths, window_spaces
 from rspnet.models.fold import fold_batch_norms
 from rspnet.models.heads import Embeddings
 from rspnet.pretext.base import PretextModel
@@ -240,8 +240,7 @@ class Embedder:
 
     @property
     def _described(self) -> NDArray[np.int64]:
-        early = joins_stages(self.descriptor)
-        return stream_channels(self.model.backbone, self.stream_described, early=early)
+        return described_channels(self.model.backbone, self.stream_described, self.descriptor)
 
     def stream(self, records: Sequence[VideoRecord]) -> Iterator[VideoFeatures | Skip]:
         """Features of every video in turn, or why there are none."""

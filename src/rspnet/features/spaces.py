@@ -41,7 +41,7 @@ def space_lengths(backbone: Backbone, *, dim: int, descriptor: Descriptor) -> tu
     """Lengths of the vectors of `window_spaces`; `dim` is that of the heads."""
     if not has_streams(backbone):
         return dim, dim
-    motion = stream_channels(backbone, "motion", early=joins_stages(descriptor))
+    motion = described_channels(backbone, "motion", descriptor)
     length = min(descriptor_length(len(motion), descriptor), _LONGEST)
     return length, len(stream_channels(backbone, "appearance"))
 
@@ -65,7 +65,7 @@ def window_spaces(
     features, appearance, motion = found
     if not has_streams(backbone) or not motion.shape[1]:  # pre-trained without heads: nothing to search by
         return Spaces(_unit_means(motion, clips), _unit_means(appearance, clips))
-    moving = stream_channels(backbone, "motion", early=joins_stages(descriptor))
+    moving = described_channels(backbone, "motion", descriptor)
     looking = stream_channels(backbone, "appearance")
     described = _described(features[:, moving], clips, descriptor)
     return Spaces(motion_of(described), _unit_means(features[:, looking], clips))
@@ -127,6 +127,11 @@ def stream_channels(backbone: Backbone, stream: Stream, *, early: bool = False) 
     motion, appearance = (places[part] for part in (backbone.motion_channels, backbone.appearance_channels))
     added = places[backbone.num_features :]
     return {"motion": np.concatenate([motion, added]), "appearance": appearance, "both": places}[stream]
+
+
+def described_channels(backbone: Backbone, stream: Stream, descriptor: Descriptor) -> NDArray[np.int64]:
+    """Which channels a descriptor of a stream is made of: of `forward_described` where it joins stages."""
+    return stream_channels(backbone, stream, early=joins_stages(descriptor))
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> Vectors:

@@ -22,9 +22,9 @@ class Conv3d(nn.Conv3d):
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002
+        padding = time_padding, *space_padding = tuple(int(size) for size in self.padding)
         if input.is_cuda and self._has_few_channels and (half := _half_precision(input)) is not None:
-            return conv_of_patches(input.to(half), weight.to(half), bias, stride=self.stride, padding=self.padding)
-        time_padding, *space_padding = (int(padding) for padding in self.padding)
+            return conv_of_patches(input.to(half), weight.to(half), bias, stride=self.stride, padding=padding)
         num_frames = input.shape[2]
         if not (time_padding and self.stride[0] == 1 and num_frames < self.kernel_size[0]):
             out: Tensor = super()._conv_forward(input, weight, bias)
@@ -51,7 +51,7 @@ def _half_precision(x: Tensor) -> torch.dtype | None:
 
 
 def conv_of_patches(
-    x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: Sequence[int], padding: Sequence[Any]
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, stride: Sequence[int], padding: Sequence[int]
 ) -> Tensor:
     """`F.conv3d` of clips of few channels [B, C, T, H, W], seven times as fast on GPUs in half precision.
 
@@ -59,7 +59,7 @@ def conv_of_patches(
     29 ms. Here each place gets all the pixels under the kernel as its channels, and the kernel is left with time alone.
     """
     _, height, width = weight.shape[2:]
-    frames = F.pad(x.permute(0, 2, 3, 4, 1), (0, 0, int(padding[2]), int(padding[2]), int(padding[1]), int(padding[1])))
+    frames = F.pad(x.permute(0, 2, 3, 4, 1), (0, 0, padding[2], padding[2], padding[1], padding[1]))
     windows = frames.unfold(2, height, stride[1]).unfold(3, width, stride[2]).permute(0, 1, 2, 3, 5, 6, 4)
     used = windows.shape[4:].numel()
     unused = -used % 8

@@ -16,14 +16,14 @@ class BatchNorm3d(nn.BatchNorm3d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """[B, C, T, H, W] -> the same shape."""
+        super()._check_input_dim(input)
         if not _are_rows_of_pictures(input):
             return super().forward(input)
         pictures = super().forward(input.transpose(1, 2).flatten(0, 1))
         return pictures.view(input.shape[0], -1, *pictures.shape[1:]).transpose(1, 2)
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002
-        if input.dim() != 4:
-            super()._check_input_dim(input)
+        """`forward` has checked the clips; the stock forward may see them as pictures."""
 
 
 def _are_rows_of_pictures(x: Tensor) -> bool:

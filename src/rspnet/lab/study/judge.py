@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from rspnet.features.descriptor import describe, joins_stages
+from rspnet.features.descriptor import describe
 from rspnet.features.embedder import Embedder
-from rspnet.features.spaces import stream_channels
+from rspnet.features.spaces import described_channels
 from rspnet.lab.study.judged import JudgedSet, JudgedVideos
 from rspnet.lab.study.row_scores import WHOLE_LINEAR, WHOLE_RECALL1, TaskScores, ridge_hits, ridge_scores, score_all
 from rspnet.lab.study.sets import StudySet
@@ -56,9 +56,9 @@ class Judge:
         else:
             features = {name: self._seen.features(embedder, name, records) for name, records in lists.items()}
         every = np.arange(features[_TRAIN].shape[2])
-        early = joins_stages(self.view.descriptor)
+        view = self.view
         channels = (
-            every if embedder is None else stream_channels(embedder.model.backbone, self.view.stream, early=early)
+            every if embedder is None else described_channels(embedder.model.backbone, view.stream, view.descriptor)
         )
         return features, self._scores(features, channels, seed=seed)
 
