@@ -80,6 +80,11 @@ def test_weights_are_called_so_everywhere_and_written_to_out() -> None:
                 assert not action.required, f"{command}: --out has a default"
 
 
+def test_help_calls_required_only_what_must_be_given() -> None:
+    wanted = {action.dest: action.required for action in parser_of("search")._actions if not action.option_strings}
+    assert wanted == {"library": True, "queries": False}  # --class takes the place of queries
+
+
 @pytest.mark.parametrize("command", [command for command in COMMANDS if old_options(command)])
 def test_old_names_stand_for_options_that_there_are(command: str) -> None:
     for old, new in old_options(command).items():

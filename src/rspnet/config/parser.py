@@ -132,7 +132,9 @@ def make_parser(kind: type, *, command: str) -> ArgumentParser:
     for item in placed:
         options = dict(item.metadata["positional"])
         many = options.get("nargs") in ("+", "*")
-        parser.add_argument(item.name, type=get_args(hints[item.name])[0] if many else hints[item.name], **options)
+        of = get_args(hints[item.name])[0] if many else hints[item.name]
+        action = parser.add_argument(item.name, type=of, **options)
+        action.required = action.required and options.get("nargs") != "*"  # argparse calls an empty list "required"
     by_place: ByPlace | None = getattr(kind, "BY_PLACE", None)
     if by_place is not None:
         parser.add_argument(by_place.name, nargs="?", type=str, help=by_place.help)
