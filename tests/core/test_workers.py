@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,6 +152,20 @@ def test_a_result_that_is_lost_with_its_process_is_made_again_and_the_right_task
             None if name == "abort" else name for _, name in tasks
         ]
     assert blamed == [task for task in tasks if task[1] == "abort"] * 2
+
+
+@pytest.mark.parametrize("from_stdin", [False, True])
+def test_a_program_without_a_guard_is_not_run_again_by_workers(from_stdin: bool, tmp_path: Path) -> None:
+    program = (
+        "print('begins', flush=True)\n"
+        "from rspnet.core.workers import ordered_map\n"
+        "print(list(ordered_map(abs, [-1, -2], workers=1, after_death=None, hang_seconds=60)))\n"
+    )
+    file = tmp_path / "program.py"
+    file.write_text(program)
+    words, text = ([sys.executable, "-"], program) if from_stdin else ([sys.executable, str(file)], "")
+    done = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("begins\n[1, 2]\n", 0), done.stderr
 
 
 def test_few_file_handles_mean_fewer_workers() -> None:

@@ -289,4 +289,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from helpers import corpus  # workers find what they do by the name of its module, and know nothing of __main__
+
+    sys.exit(corpus.main())

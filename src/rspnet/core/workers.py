@@ -6,8 +6,8 @@ what every process is doing, starts a new process for a dead one, and asks its c
 
 Workers come from a fork server: it imports the program once and forks each worker from that clean, single-threaded
 process. A plain fork of the parent would copy its threads' locks (progress bar, OpenMP, CUDA) and can hang; a plain
-spawn would import torch again for every worker. The cost is the usual one: a program that starts workers at import time
-needs `if __name__ == "__main__":`. Workers ignore Ctrl-C: the parent alone decides when to stop.
+spawn would import torch again for every worker. Workers run nothing of the program's own file: a script needs no
+`if __name__ == "__main__":`, and may come from stdin. They ignore Ctrl-C: the parent alone decides when to stop.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ import os
 import pickle
 import resource
 import signal
+import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from time import monotonic
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from rspnet.core.heartbeat import note, report_to
@@ -284,7 +286,8 @@ class _Pool(Generic[Task, Result]):
         process = self._context.Process(
             target=_serve, args=(self._work, there, progress, dict(os.environ)), daemon=True
         )
-        process.start()
+        with _main_left_out():
+            process.start()
         there.close()
         return _Worker(process, here, progress)
 
@@ -356,6 +359,17 @@ class _Pool(Generic[Task, Result]):
             slot.is_alone = True
         self._again.extend(worker.queue)
         self._workers.append(self._start())
+
+
+@contextmanager
+def _main_left_out() -> Iterator[None]:
+    """What starts meanwhile does not run the file that `python` was started with again, as multiprocessing has it."""
+    own = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = own
 
 
 def _bury(worker: _Worker[Any, Any]) -> None:

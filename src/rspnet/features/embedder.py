@@ -119,7 +119,7 @@ class Embedder:
         elsewhere: gives the parts of videos in the place of this process, see `rspnet.features.embedding_on_ray`.
 
     Example:
-        >>> features = Embedder("runs/first/last.ckpt").embed(["a.mp4", "b.mp4"])  # float32 [2, 3 C]
+        >>> features = Embedder("runs/first/last.ckpt").embed(["a.mp4", "b.mp4"])  # float32 [2, D]
     """
 
     def __init__(
