@@ -123,7 +123,12 @@ def test_products_of_numpy_leave_no_thread_awake() -> None:
         (["finetune", "--data.root=a", "--out=b", "--clips.num_frames=1"], "--clips.num_frames 1: must be at least 2"),
         (["convert", "."], "cannot read weights '.': a folder without weights; name a run folder of a training"),
         (["bench", "everything"], "name 'everything': must be one of step, data,"),
-        (["bench", "step", "--out="], "--out is empty: name a folder"),
+        (["bench", "step", "--out="], "--out '': must not be empty"),
+        (["embed", "a", ""], "videos '': must not be empty"),
+        (["transcode", ""], "videos '': must not be empty"),
+        (["pretrain", ""], "videos '': must not be empty"),
+        (["search", "a", "b", "--unlike", ""], "--unlike '': must not be empty"),
+        (["probe", "a", "--data.list="], "--data.list '': must not be empty"),
         (["recipes", "none"], "recipe 'none': one of"),
         (
             ["embed", "a", "b", "--out", "s3://bucket/run"],

@@ -1,22 +1,20 @@
 """Mistakes in what a command's options name, found before seconds go into importing torch.
 
 The commands raise the same errors, and more, where they read what is named; here stands what can be seen at once. Only
-how `--out` lies to the folder of the videos is nowhere else looked at. Addresses of object stores are left to the
-commands.
+how `--out` lies to the folder of the videos they do not look at. Addresses of object stores are left to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rspnet.core.errors import ConfigError
 from rspnet.core.locks import refuse_held
 from rspnet.core.ranks import is_first_process, launched_from_outside
 from rspnet.core.urls import is_url
 from rspnet.core.weights_files import not_of_finetune, outside_place, require_weights, weights_file
-from rspnet.runs.run_folder import as_folder, command_of, refuse_taken, require_run_folder, result_file
+from rspnet.runs.run_folder import as_folder, command_of, refuse_overlap, refuse_taken, require_run_folder, result_file
 from rspnet.weights import shipped_file
 
 Look = Callable[[Any], object]
@@ -41,11 +39,16 @@ def look_first(command: str, config: Any) -> None:
     out = getattr(config, "out", None)
     if out is None:
         return
-    _refuse_overlap(command, config, out)
+    refuse_overlap(out, _folders_of_videos(config), writes_videos=command in _WRITE_VIDEOS)
     if command == "pack":
         _for_shards(out)
     if alone and not getattr(config, "dry_run", False):
         _look_at_out(command, config, out)
+
+
+def _folders_of_videos(config: Any) -> Sequence[str | None]:
+    videos = getattr(config, "videos", None)
+    return videos if isinstance(videos, list) else [videos, getattr(getattr(config, "data", None), "root", None)]
 
 
 def _look_at_out(command: str, config: Any, out: str) -> None:
@@ -59,25 +62,6 @@ def _for_shards(out: str) -> None:
     from rspnet.core.packs import refuse_other_files
 
     refuse_other_files(Path(out))
-
-
-def _refuse_overlap(command: str, config: Any, out: str) -> None:
-    """Raise `ConfigError` where results would lie among the videos, or videos that are written be read again."""
-    videos = getattr(config, "videos", None) or getattr(getattr(config, "data", None), "root", None) or ()
-    place = Path(out).resolve()
-    for source in (videos,) if isinstance(videos, str) else videos:
-        folder = Path(source).resolve()
-        if is_url(source) or not folder.is_dir():
-            continue
-        how = ""
-        if place == folder:
-            how = "is the folder of the videos"
-        elif command in _WRITE_VIDEOS and place.is_relative_to(folder):
-            how = f"lies in the folder of the videos, {source!r}"
-        elif command in _WRITE_VIDEOS and folder.is_relative_to(place):
-            how = f"holds the folder of the videos, {source!r}"
-        if how:
-            raise ConfigError(f"--out {out!r} {how}: name another one")
 
 
 def _weights(name: str) -> None:

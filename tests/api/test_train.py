@@ -9,11 +9,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers.clips_on_disk import write_labelled_videos, write_videos
 
 import rspnet
+from rspnet.config.parser import plain_options
 from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.engine.loop import Loop
 from rspnet.engine.stop import StopRequest
@@ -78,6 +80,8 @@ def test_options_are_those_of_the_command_and_torch_is_left_as_it_was(videos: Pa
         ({"modell": {}}, "there is no option 'modell': one of data, out, weights, model,"),
         ({"recipe": "none"}, "recipe 'pretrain/none': one of pretrain/"),
         ({"dry_run": True}, "dry_run is of the command line"),
+        ({"data": {"root": "other"}}, r"videos '.*': --data.root says 'other'; give one of the two"),
+        ({"weights": ""}, "--weights '': must not be empty"),
         ({"data": {"batch_size": 16}}, "--data.batch_size 16 is larger than an epoch"),
     ],
 )
@@ -87,6 +91,23 @@ def test_mistakes_are_told_as_on_the_command_line(
     with pytest.raises(rspnet.ConfigError, match=message):
         rspnet.pretrain(videos, out=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_results_do_not_go_among_the_videos(videos: Path) -> None:
+    with pytest.raises(rspnet.ConfigError, match="is the folder of the videos: name another one"):
+        rspnet.pretrain(videos, out=videos, **TINY)
+
+
+def test_options_of_python_are_plain_values(tmp_path: Path) -> None:
+    result = rspnet.TrainingResult(tmp_path, tmp_path / "last.ckpt")
+    given = {
+        "weights": result,
+        "max_steps": np.int64(3),
+        "data": {"speeds": (np.float32(2), 4), "size": torch.tensor(32)},
+    }
+    plain = {"weights": str(tmp_path / "last.ckpt"), "max_steps": 3, "data": {"speeds": [2.0, 4], "size": 32}}
+    assert plain_options(given) == plain
+    assert type(plain_options(given)["max_steps"]) is int
 
 
 def test_several_processes_need_a_script(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

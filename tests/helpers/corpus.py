@@ -289,6 +289,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from helpers import corpus  # workers find what they do by the name of its module, and know nothing of __main__
+    from helpers.corpus import main as run  # by its module's name: workers know nothing of __main__
 
-    sys.exit(corpus.main())
+    sys.exit(run())

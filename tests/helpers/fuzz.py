@@ -242,6 +242,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from helpers import fuzz  # workers find what they do by the name of its module, and know nothing of __main__
+    from helpers.fuzz import main as run  # by its module's name: workers know nothing of __main__
 
-    sys.exit(fuzz.main())
+    sys.exit(run())

@@ -16,15 +16,17 @@ from rspnet.api.chosen_options import choose_finetuning, choose_pretraining
 from rspnet.api.finetuning import run_finetuning
 from rspnet.api.pretraining import run_pretraining
 from rspnet.config.finetune import FinetuneConfig
-from rspnet.config.parser import dotted_names, merged, parse_options, plain_options
+from rspnet.config.parser import dotted_names, merged, option_of_place, parse_options, plain_options
 from rspnet.config.pretrain import PretrainConfig
+from rspnet.config.rules import ByPlace
 from rspnet.core.errors import ConfigError
 from rspnet.core.locks import holding
+from rspnet.core.names import dotted
 from rspnet.core.run_files import reported_checkpoint
 from rspnet.engine.processes import processes
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.runs.run_folder import RESULT
+from rspnet.runs.run_folder import RESULT, refuse_overlap
 from rspnet.runs.training import Outcome
 
 AnyPath = str | os.PathLike[str]
@@ -81,8 +83,7 @@ def pretrain(
 
     Example: rspnet.pretrain("my_videos", out="runs/first", recipe="small-cpu", model={"queue_size": 64})
     """
-    named = PretrainConfig.BY_PLACE.option(os.fspath(videos)).removeprefix("data.")
-    given = merged(_basis(out, resume) | {"data": {named: os.fspath(videos)}}, plain_options(options))
+    given = merged(_basis(out, resume), _with_place(PretrainConfig.BY_PLACE, videos, options))
     config: PretrainConfig = _options(PretrainConfig, "pretrain", given, recipe, choose_pretraining)
     return _run(lambda: run_pretraining(config, second_stop="interrupt"), config)
 
@@ -115,11 +116,9 @@ def finetune(
 
     Example: rspnet.finetune("my_actions", out="runs/actions", weights="runs/first", data={"kind": "folders"})
     """
-    named = FinetuneConfig.BY_PLACE.option(os.fspath(dataset)).removeprefix("data.")
-    given = _basis(out, resume) | {"data": {named: os.fspath(dataset)}}
+    given = merged(_basis(out, resume), _with_place(FinetuneConfig.BY_PLACE, dataset, options))
     if weights is not None:
         given["weights"] = os.fspath(weights)
-    given = merged(given, plain_options(options))
     config: FinetuneConfig = _options(FinetuneConfig, "finetune", given, recipe, choose_finetuning)
     return _run(lambda: run_finetuning(config, second_stop="interrupt"), config)
 
@@ -140,9 +139,21 @@ def _options(
     names = [*dotted_names(given), *([] if recipe is None else ["recipe"])]
     if chosen := choose(config, names):
         config = parse_options(kind, given, command=command, recipe=recipe, defaults=chosen)
+    refuse_overlap(config.out, [config.data.root])
     if config.dry_run:
         raise ConfigError(f"dry_run is of the command line: rspnet {command} --dry_run")
     return config
+
+
+def _with_place(by_place: ByPlace, path: AnyPath, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain options with the videos as the option that they stand for.
+
+    Raises:
+        ConfigError: the option is given, too, and says something else.
+    """
+    given = plain_options(options)
+    section, name = option_of_place(by_place, os.fspath(path), dict(dotted(given))).split(".")
+    return merged({section: {name: os.fspath(path)}}, given)
 
 
 def _basis(out: AnyPath | None, resume: bool) -> dict[str, Any]:

@@ -222,6 +222,11 @@ def _placed(kind: type) -> list[Any]:
     return [item for item in fields(kind) if "positional" in item.metadata]
 
 
+def _names_of_places(kind: type) -> list[str]:
+    by_place: ByPlace | None = getattr(kind, "BY_PLACE", None)
+    return [*(item.name for item in _placed(kind)), *([] if by_place is None else [by_place.name])]
+
+
 def _several(kind: type) -> dict[str, str]:
     """The options that take one text or more, and what explains them."""
     return {item.name: item.metadata["several"] for item in fields(kind) if "several" in item.metadata}
@@ -241,6 +246,7 @@ def _parsed(kind: type, parser: ArgumentParser, parse: Callable[[], Namespace], 
         if parsed.get("recipe") is not None:  # `--recipe` itself leaves nothing there
             raise ConfigError("--config: a file cannot name a recipe; put --recipe NAME before --config")
         _take_place(kind, parsed)
+        _refuse_empty(parsed, places=_names_of_places(kind))
         for name in sections_of(kind):
             if not isinstance(parsed[name], Namespace):
                 raise ConfigError(f"--config: section {name!r} is {parsed[name]!r}: it must hold options of its own")
@@ -260,7 +266,7 @@ def _parsed(kind: type, parser: ArgumentParser, parse: Callable[[], Namespace], 
             if isinstance(cause, ConfigError):
                 raise cause from None
             cause = cause.__cause__ or cause.__context__
-        message = plainly(str(error), places=[item.name for item in _placed(kind)]) + _near(str(error), parser)
+        message = plainly(str(error), places=_names_of_places(kind)) + _near(str(error), parser)
         raise ConfigError(f"{message} (rspnet {command} --help explains every option)") from None
 
 
@@ -280,20 +286,39 @@ def refuse_addresses(parsed: Any) -> None:
             refuse_address(f"--{name}", value)
 
 
+def _refuse_empty(parsed: Namespace, *, places: Collection[str]) -> None:
+    """Raise `ConfigError` for an empty text, mostly of a variable of the shell that is not set: no option has one.
+
+    As a path it would be the folder that the command runs in.
+    """
+    for name, value in parsed.as_flat().__dict__.items():
+        if value == "" or (isinstance(value, list | tuple) and "" in value):
+            raise ConfigError(f"{name if name in places else f'--{name}'} '': must not be empty")
+
+
 def _take_place(kind: type, parsed: Namespace) -> None:
-    """Put what was given by place where its option is.
+    """Put what was given by place where its option is; raises as `option_of_place`."""
+    by_place: ByPlace | None = getattr(kind, "BY_PLACE", None)
+    value = None if by_place is None else parsed.get(by_place.name)
+    if by_place is not None and value is not None:
+        parsed[option_of_place(by_place, value, parsed)] = value
+
+
+def option_of_place(by_place: ByPlace, value: str, options: Mapping[str, Any] | Namespace) -> str:
+    """The dotted option that a text given by place stands for.
+
+    Args:
+        by_place: the place.
+        value: what is given there.
+        options: by dotted name.
 
     Raises:
         ConfigError: the option is given, too, and says something else.
     """
-    by_place: ByPlace | None = getattr(kind, "BY_PLACE", None)
-    value = None if by_place is None else parsed.get(by_place.name)
-    if by_place is None or value is None:
-        return
     option = by_place.option(value)
-    if parsed[option] not in (None, value):
-        raise ConfigError(f"{by_place.name} {value!r}: --{option} says {parsed[option]!r}; give one of the two")
-    parsed[option] = value
+    if (said := options.get(option)) not in (None, value):
+        raise ConfigError(f"{by_place.name} {value!r}: --{option} says {said!r}; give one of the two")
+    return option
 
 
 def plainly(message: str, *, places: Collection[str] = ()) -> str:
@@ -355,13 +380,18 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as nested dicts of plain values: a section's dataclass as a dict, a `Path` as text."""
+    """Options as nested dicts of plain values: a section's dataclass as a dict, a `Path` as text, NumPy's numbers as
+    Python's."""
     return {name: _plain_value(value) for name, value in options.items()}
 
 
 def _plain_value(value: Any) -> Any:
+    if isinstance(value, os.PathLike):  # what a training returned is a dataclass, too
+        return os.fspath(value)
     if is_dataclass(value) and not isinstance(value, type):
         return plain_options(asdict(value))
     if isinstance(value, Mapping):
         return plain_options(value)
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    if isinstance(value, list | tuple):
+        return [_plain_value(inner) for inner in value]
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -128,4 +128,3 @@ class ServeConfig:
     def __post_init__(self) -> None:
         require(0 <= self.port <= 65535, f"--port {self.port}: must be from 0 to 65535")
         require(self.max_upload_mb >= 1, f"--max_upload_mb {self.max_upload_mb}: must be at least 1")
-        require(bool(self.host), "--host: must not be empty")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,6 +22,7 @@ from rspnet.core.names import dotted
 from rspnet.core.progress import print_note
 from rspnet.core.ranks import on_rank_zero
 from rspnet.core.run_files import has_checkpoint
+from rspnet.core.urls import is_url
 from rspnet.data.skipped import SKIPPED
 
 CONFIG = run_files.CONFIG
@@ -50,7 +51,7 @@ def open_run_folder(out: str, config: Any, *, command: str, goes_on: bool = Fals
         goes_on: the command adds to what the folder holds, or refuses other options by itself.
 
     Raises:
-        ConfigError: `out` is empty, an address, a file, ends like one, or holds a run of another command, whose files
+        ConfigError: `out` is an address, a file, ends like one, or holds a run of another command, whose files
             would be overwritten.
         RSPNetError: another process is at work in the folder.
     """
@@ -76,6 +77,29 @@ def refuse_taken(out: str, *, command: str, resume: bool = True) -> None:
     _refuse_other(folder, command)
     if not resume and has_checkpoint(folder):
         raise ConfigError(already_run(folder))
+
+
+def refuse_overlap(out: str, folders: Iterable[str | None], *, writes_videos: bool = False) -> None:
+    """Raise `ConfigError` where results would lie among the videos, or videos that are written be read again.
+
+    Args:
+        out: the folder of the results.
+        folders: those of the videos; what is no local folder is passed over.
+        writes_videos: the results are videos, too: neither folder may lie in the other.
+    """
+    place = Path(out).resolve()
+    for source in folders:
+        if source is None or is_url(source) or not (folder := Path(source).resolve()).is_dir():
+            continue
+        how = ""
+        if place == folder:
+            how = "is the folder of the videos"
+        elif writes_videos and place.is_relative_to(folder):
+            how = f"lies in the folder of the videos, {source!r}"
+        elif writes_videos and folder.is_relative_to(place):
+            how = f"holds the folder of the videos, {source!r}"
+        if how:
+            raise ConfigError(f"--out {out!r} {how}: name another one")
 
 
 def already_run(folder: Path) -> str:
@@ -104,8 +128,6 @@ def result_file(path: str) -> Path:
 
 def as_folder(out: str) -> Path:
     """The folder that `--out` names, which need not be there; raises as `open_run_folder` where it cannot be one."""
-    if not out:
-        raise ConfigError("--out is empty: name a folder")
     refuse_address("--out", out)
     folder = Path(out)
     for place in (folder, *folder.parents):
