@@ -119,6 +119,10 @@ def test_several_queries_and_unwanted_ones_from_the_command_line(root, tmp_path)
     assert main([*words, "--unlike", unwanted]) == 0
     lower = {hit["path"]: hit["score"] for hit in json.loads((tmp_path / "hits.json").read_text())["hits"]}
     assert scores[unwanted] - lower[unwanted] == pytest.approx(1, abs=1e-4)
+    part = ["search", str(root / "library"), f"{videos}/second/long.mp4@0.5-3", "--out", str(tmp_path / "part.json")]
+    assert main(part) == 0
+    found = json.loads((tmp_path / "part.json").read_text())
+    assert (found["start"], found["end"]) == (0.5, 3)
 
 
 def linear(rule: Rule) -> WindowClassifier:

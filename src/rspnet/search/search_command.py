@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,8 +43,10 @@ def search_command(config: SearchConfig) -> None:
         RSPNetError: no such library or class, an unreadable query, or nothing found.
     """
     like, unlike = clips_of(config.queries), clips_of(config.unlike)
-    if len(like) == 1 and (config.start > 0 or config.end is not None):
-        like = [like[0]._replace(start_s=config.start, end_s=config.end)]
+    if len(like) == 1:
+        if config.start > 0 or config.end is not None:
+            like = [like[0]._replace(start_s=config.start, end_s=config.end)]
+        config = replace(config, start=like[0].start_s, end=like[0].end_s)  # for the results, however it was said
     library = cache(partial(_open, config))
     if config.class_ is not None:
         _answer_class(config, library(), config.class_)
