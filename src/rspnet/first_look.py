@@ -1,7 +1,8 @@
 """Mistakes in what a command's options name, found before seconds go into importing torch.
 
-The commands raise the same errors, and more, where they read what is named; here stands what can be seen at once. Only
-how `--out` lies to the folder of the videos they do not look at. Addresses of object stores are left to them.
+The commands raise the same errors, and more, where they read what is named; here stands what can be seen at once. How
+`--out` lies to the folder of the videos only those look at that write videos. Addresses of object stores are left to
+the commands.
 """
 
 from __future__ import annotations

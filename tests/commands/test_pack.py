@@ -17,7 +17,9 @@ import pytest
 from helpers.clips_on_disk import TINY, TINY_FINETUNE, write_labelled_videos
 
 from rspnet.cli import main
-from rspnet.core.errors import DecodeError
+from rspnet.commands import pack as pack_command
+from rspnet.config.pack import PackConfig
+from rspnet.core.errors import ConfigError, DecodeError
 from rspnet.core.packs import INDEX, SCHEMA, folder_url, taken_apart
 from rspnet.core.run_files import LAST
 from rspnet.core.urls import UrlPath, as_path
@@ -168,6 +170,9 @@ def test_bad_videos_are_left_out_and_named(videos: Path, tmp_path: Path, capsys:
     assert main(["pack", str(only), f"--out={tmp_path / 'none'}", "--num_workers=1"]) == 2
     assert not (tmp_path / "none" / INDEX).exists()
     assert main(["pack", str(folder), f"--out={folder / 'in'}"]) == 2
+    with pytest.raises(ConfigError, match="lies in the folder of the videos"):  # from Python, too
+        pack_command.pack(PackConfig(str(folder), out=str(folder / "in")))
+    assert not (folder / "in").exists()
     assert main(["pack", str(folder), f"--out={videos}"]) == 2
     assert "holds other files: name a new folder for the shards" in capsys.readouterr().err
     assert whole.read_bytes() == content

@@ -12,7 +12,9 @@ import pytest
 from helpers.videos import read_barcode, write_barcode_video
 
 from rspnet.cli import main
-from rspnet.core.errors import RSPNetError
+from rspnet.commands.transcode import transcode
+from rspnet.config.transcode import TranscodeConfig
+from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.data.annotations import read_folder, read_list
 from rspnet.data.labelled.read_labelled import read_labelled
 from rspnet.video import transcode as transcode_module
@@ -156,3 +158,7 @@ def test_overlapping_folders_are_refused(
     for options in ([], ["--dry_run"]):
         assert main(["transcode", str(source), f"--out={tmp_path / target}", *options]) == 2
         assert f"{str(tmp_path / target)!r} {how} the folder of the videos" in capsys.readouterr().err
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ConfigError, match=f"{how} the folder of the videos"):  # from Python, too
+        transcode(TranscodeConfig(str(source), out=str(tmp_path / target)))
+    assert sorted(tmp_path.rglob("*")) == before

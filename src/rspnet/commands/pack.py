@@ -25,7 +25,7 @@ from rspnet.data.packing import Made, Packer, Row, member_names, packed_rows, ve
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog, tell_skipped, would_skip
 from rspnet.data.transcoding import KEY_EVERY, TranscodeJob, Transcoder, transcode_all, try_transcoding
 from rspnet.engine.runtime import available_cores, cpu_in_words
-from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.runs.run_folder import open_run_folder, plain, refuse_overlap, write_result
 from rspnet.runs.verdict import Verdict
 
 _SHARDS = "shards.jsonl"
@@ -38,11 +38,12 @@ def pack(config: PackConfig) -> int:
     """Pack every video; those left out are named in .pack/skipped.csv. Returns 1 where there are any.
 
     Raises:
-        ConfigError: the folder for the shards holds other files.
+        ConfigError: the folder for the shards holds other files, lies in that of the videos, or holds it.
         RSPNetError: the videos cannot be listed, or not one of them can be packed.
     """
     videos, out = as_path(config.videos), Path(config.out)
     is_folder = videos.is_dir()
+    refuse_overlap(config.out, [config.videos], writes_videos=True)
     refuse_other_files(out)
     records = read_source(videos, config.root)
     folder = out / NOTES

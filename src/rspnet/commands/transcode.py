@@ -23,7 +23,7 @@ from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog, tell_skipped, would_skip
 from rspnet.data.transcoding import KEY_EVERY, TranscodeJob, Transcoder, transcode_all, try_transcoding
 from rspnet.engine.runtime import available_cores, cpu_in_words
-from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.runs.run_folder import open_run_folder, plain, refuse_overlap, write_result
 from rspnet.runs.verdict import Verdict
 from rspnet.video.reader import View, open_video
 from rspnet.video.transcode import Transcoded
@@ -38,8 +38,10 @@ def transcode(config: TranscodeConfig) -> int:
     """Rewrite every video; unreadable ones are named in .transcode/skipped.csv. Returns 1 where there are any.
 
     Raises:
+        ConfigError: the folder to write to lies in that of the videos, or the other way round.
         RSPNetError: the source cannot be read, or not one of its videos.
     """
+    refuse_overlap(config.out, [config.videos], writes_videos=True)
     source, target = as_path(config.videos), Path(config.out)
     records = read_folder(source)
     folder = target / _NOTES
