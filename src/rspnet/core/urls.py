@@ -379,6 +379,6 @@ def content_of(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    if isinstance(path, UrlPath) and (tag := storage.facts(path.url).tag):
-        return hashlib.sha256(f"{tag} {storage.facts(path.url).size}".encode()).hexdigest()
+    if isinstance(path, UrlPath) and (facts := storage.facts(path.url)).tag:
+        return hashlib.sha256(f"{facts.tag} {facts.size}".encode()).hexdigest()
     return sha256_of(path)

@@ -13,9 +13,8 @@ from rspnet.core.run_files import reported_checkpoint
 from rspnet.weights import shipped_file, shipped_names
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
-"""What `rspnet export` writes."""
+"""What `rspnet export` writes; in a folder of Hugging Face's the weights are called so, too."""
 PROGRAM, TRANSFORMER = "torch:", "hf:"
-HF_WEIGHTS = "model.safetensors"
 
 
 def outside_place(name: str | os.PathLike[str]) -> tuple[str, Path] | None:
@@ -39,7 +38,7 @@ def weights_file(path: str | os.PathLike[str]) -> Path:
     """
     if (outside := outside_place(path)) is not None:
         prefix, place = outside
-        return place if prefix == PROGRAM else place / HF_WEIGHTS
+        return place if prefix == PROGRAM else place / WEIGHTS
     refuse_address("weights", os.fspath(path), rule=READ_HERE)
     inside = Path(path) / WEIGHTS
     if inside.with_name(DESCRIPTION).is_file():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rspnet.core.errors import CheckpointError, ConfigError
-from rspnet.core.weights_files import HF_WEIGHTS, TRANSFORMER
+from rspnet.core.weights_files import TRANSFORMER, WEIGHTS
 from rspnet.data.presets import MEAN, STD
 from rspnet.pretext.bare import BareBackbone
 from rspnet.pretext.outside import OutsideBackbone, as_map
@@ -91,7 +91,7 @@ def open_transformer(folder: Path) -> BareBackbone:
         ConfigError: transformers is not installed.
     """
     name = f"{TRANSFORMER}{folder}"
-    for file in (_CONFIG, HF_WEIGHTS):
+    for file in (_CONFIG, WEIGHTS):
         if not (folder / file).is_file():
             raise CheckpointError(
                 f"{name}: no {file} in the folder; a folder of transformers' save_pretrained with safetensors in one "
@@ -111,7 +111,7 @@ def open_transformer(folder: Path) -> BareBackbone:
         raise CheckpointError(f"{name}: transformers cannot open it: {first}") from error
     missing = sorted(key for key in report["missing_keys"] if not any(part in key for part in _UNUSED))
     if missing:
-        raise CheckpointError(f"{name}: {HF_WEIGHTS} lacks {len(missing)} weights, such as {missing[0]}")
+        raise CheckpointError(f"{name}: {WEIGHTS} lacks {len(missing)} weights, such as {missing[0]}")
     config = network.config
     frames = getattr(config, "num_frames", None) or getattr(config, "frames_per_clip", None)
     settings = _settings(folder)
