@@ -13,7 +13,7 @@ from rspnet.config.choice import Choice, Circumstances, choose_settings
 from rspnet.config.finetune import FinetuneConfig
 from rspnet.config.old_words import in_new_settings
 from rspnet.config.parser import is_undecided, merged
-from rspnet.config.pretrain import PretrainConfig
+from rspnet.config.pretrain import PretrainConfig, all_data_options
 from rspnet.config.rules import DEFAULT_WEIGHTS
 from rspnet.core.console import PlainConsole
 from rspnet.core.progress import print_note
@@ -115,8 +115,9 @@ def choose_finetuning(config: FinetuneConfig, names: Sequence[str]) -> dict[str,
 
 
 def _window(data: Mapping[str, Any]) -> int:
-    frames, speeds = int(data.get("num_frames", 16)), [int(speed) for speed in data.get("speeds", [2])]
-    return frames * max(speeds)
+    """Frames of a video that the fastest clip needs."""
+    data = all_data_options(data)
+    return int(data["num_frames"]) * max(int(speed) for speed in data["speeds"])
 
 
 def _of_weights(known: Mapping[str, Any]) -> dict[str, Any]:

@@ -161,19 +161,18 @@ def _basis(out: AnyPath | None, resume: bool) -> dict[str, Any]:
 
 
 def _run(training: Callable[[], Outcome], config: PretrainConfig | FinetuneConfig) -> TrainingResult:
-    """Train inside a program, whose settings of torch are as before afterwards."""
+    """Train inside a program, whose number of threads is as before afterwards."""
     engine = config.engine
     if processes(devices=engine.devices, num_nodes=engine.num_nodes) != (1, 1) and hasattr(sys, "ps1"):
         raise ConfigError(
             f"--engine.devices {engine.devices}: a notebook or a console trains in one process; use the command line"
         )
-    threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    threads = torch.get_num_threads()
     try:
         with holding():
             outcome = training()
     finally:
         torch.set_num_threads(threads)
-        torch.backends.cudnn.benchmark = benchmark
     if not outcome.finished:
         step, out = outcome.step, config.out
         raise KeyboardInterrupt(f"stopped at step {step}; its checkpoint is in {out!r}: go on with resume=True")

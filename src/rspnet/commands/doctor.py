@@ -14,6 +14,7 @@ from rich.table import Table
 
 from rspnet.api.chosen_options import choice_for
 from rspnet.config.doctor import DoctorConfig
+from rspnet.config.pretrain import all_data_options
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
@@ -83,7 +84,7 @@ def _inspector(config: DoctorConfig, records: Sequence[VideoRecord], workers: in
         return Inspector(num_frames=frames, speeds=speeds, fps=config.fps)
     choice = choice_for(records, device=pick_device("auto").type, workers=workers)
     PlainConsole(stderr=True).print(f"clip, as rspnet pretrain chooses it: {choice.reasons['clip']}")
-    data = {"speeds": [2], "base_speed": 1} | choice.options()["data"]
+    data = all_data_options(choice.options()["data"])
     return Inspector(data["num_frames"], tuple(data["speeds"]), base_speed=data["base_speed"])
 
 

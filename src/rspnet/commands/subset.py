@@ -1,4 +1,4 @@
-"""Labelled videos as the commands ask for them; `rspnet subset`."""
+"""`rspnet subset`: some classes of a labelled dataset, as a folder of links."""
 
 from __future__ import annotations
 

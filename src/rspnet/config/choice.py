@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 import yaml
 
+from rspnet.config.pretrain import all_data_options
 from rspnet.core.counts import counted
+from rspnet.pretext.rspnet_method import RSPNetMethod
 from rspnet.recipes import recipe_path
 
 SMALL, PUBLISHED = "pretrain/small-cpu", "pretrain/k400-r3d_18"
@@ -90,20 +92,19 @@ def choose_settings(found: Circumstances) -> Choice:
     published = found.device == "cuda" and found.num_videos >= MANY_VIDEOS and not found.adapts
     recipe = PUBLISHED if published else SMALL
     settings = _read(recipe)
+    usual = all_data_options(settings["data"])
     held = min(MOST_JUDGED, found.num_videos // JUDGED_SHARE) if found.num_videos >= JUDGED_FROM else 0
     few = found.num_videos < FEW_VIDEOS
     found = replace(found, num_videos=found.num_videos - held)
-    batch, why_batch = _batch(found, PUBLISHED_BATCH if published else int(settings["data"]["batch_size"]))
-    queue, why_queue = _queue(found, settings["model"].get("queue_size", 16384))
-    clip, why_clip = _clip(found, settings["data"])
+    batch, why_batch = _batch(found, PUBLISHED_BATCH if published else usual["batch_size"])
+    queue, why_queue = _queue(found, settings["model"].get("queue_size", RSPNetMethod.queue_size))
+    clip, why_clip = _clip(found, usual)
     steps, why_steps = _steps(found, batch, epochs=int(settings["epochs"]), published=published)
     visits = max(1, math.ceil(FEWEST_EPOCH_STEPS * batch / found.num_videos))
     data = {"num_frames": clip.frames, "base_speed": clip.slow, "speeds": [clip.fast]}
     data |= {"batch_size": batch, "clips_per_video": visits, "held_out": held}
     data |= {"max_skipped": SKIPPED_OF_FEW} if few else {}
-    defaults = {"clips_per_video": 1, "held_out": 0, "max_skipped": 0.05, "base_speed": 1, "speeds": [2]}
-    defaults |= settings["data"]
-    changes: dict[str, Any] = {"data": {name: value for name, value in data.items() if value != defaults[name]}}
+    changes: dict[str, Any] = {"data": {name: value for name, value in data.items() if value != usual[name]}}
     changes |= {"model": {"queue_size": queue}, "max_steps": steps}
     reasons = {"recipe": _why_recipe(found, recipe), "clip": why_clip, "batch": why_batch}
     reasons |= {"queue": why_queue, "steps": why_steps}
@@ -114,7 +115,8 @@ def choose_settings(found: Circumstances) -> Choice:
     )
     if few:
         reasons["skipped"] = (
-            f"up to {SKIPPED_OF_FEW:.0%} of the videos may be unusable before the run ends (5% from {FEW_VIDEOS:,} on)"
+            f"up to {SKIPPED_OF_FEW:.0%} of the videos may be unusable before the run ends "
+            f"({usual['max_skipped']:.0%} from {FEW_VIDEOS:,} on)"
         )
     return Choice(recipe, {name: value for name, value in changes.items() if value != {}}, reasons)
 
@@ -172,7 +174,7 @@ def _clip(found: Circumstances, data: Mapping[str, Any]) -> tuple[_Clip, str]:
 
     Speeds go first: a network that has learned from 16 frames serves any video later, one of 4 frames does not.
     """
-    usual = _Clip(int(data["num_frames"]), int(data.get("base_speed", 1)), max(data.get("speeds", [2])))
+    usual = _Clip(data["num_frames"], data["base_speed"], max(data["speeds"]))
     if found.frames is None:
         return usual, f"{usual}, {data['size']}², the recipe's: the length of the videos could not be read"
     ladder = [usual, *([_Clip(usual.frames, 1, 2)] if usual.fast > 2 else [])]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
 
 from rspnet.config.rules import DEFAULT_OUT, METHOD, ByPlace, named_out, require
 from rspnet.config.training import EngineConfig, OptimConfig
@@ -70,6 +71,12 @@ class PairDataConfig:
         require(self.num_workers is None or self.num_workers >= 0, f"--data.num_workers {self.num_workers}: below 0")
         require(self.held_out >= 0, f"--data.held_out {self.held_out}: must not be negative")
         require(0 <= self.max_skipped <= 1, f"--data.max_skipped {self.max_skipped}: a share, 0 to 1")
+
+
+def all_data_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `--data` as a recipe writes them: those given, and the defaults of the others."""
+    defaults = {option.name: option.default for option in fields(PairDataConfig)}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()} | dict(given)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Options of the small commands: demo, recipes, bench."""
+"""Options of the small commands: demo, recipes and its plan, bench."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The pretext tasks: RSP and A-VID with momentum encoder and queue."""
+"""The pretext tasks: RSP and A-VID, and the baselines; and opening weights, those of other programs, too."""

@@ -32,10 +32,10 @@ _ENDINGS = frozenset({".png", ".html", ".csv", ".json", ".parquet", ".npz"})
 Section = TypeVar("Section")
 
 
-_OF_THE_MACHINE = frozenset(
+_NOT_OF_THE_RESULT = frozenset(
     ("out", "dry_run", "resume", "device", "num_workers", "cache", "on", "ray_address", "concurrency", "num_gpus")
 )
-"""Options that a result does not answer to."""
+"""Options that say where and how a result is made; another value makes no other result."""
 _SHOWN = 3
 
 
@@ -166,7 +166,7 @@ def _other_options(folder: Path, config: Any) -> list[str]:
     return [
         f"{name} {value if isinstance(value, str) else json.dumps(value, default=str)}"
         for name, value in then.items()
-        if name in now and now[name] != value and name.rpartition(".")[2] not in _OF_THE_MACHINE
+        if name in now and now[name] != value and name.rpartition(".")[2] not in _NOT_OF_THE_RESULT
     ]
 
 

@@ -1,1 +1,1 @@
-"""Pictures and pages; nothing is computed here."""
+"""Pictures and pages of results."""
