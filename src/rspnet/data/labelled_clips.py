@@ -17,13 +17,12 @@ from torch import Tensor
 from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError, TooManySkippedError
 from rspnet.core.rng import numpy_rng
-from rspnet.core.workers import Death
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import draw_box
 from rspnet.data.cuts import ClipShape, Crop, Cut, spread_ticks
 from rspnet.data.datasets import Keys, NoSample, first_usable
 from rspnet.data.presets import AugmentPreset
-from rspnet.data.reading import read_in_workers
+from rspnet.data.reading import BatchTask, read_batches
 from rspnet.data.record_table import RecordTable
 from rspnet.data.skipped import Skip
 from rspnet.video.clips import Indices, clip_indices, tick_frames
@@ -194,8 +193,6 @@ class LabelledClipDataset:
         return np.minimum(clip_indices(start, shape.num_frames, shape.stride_frames), total - 1)
 
 
-_Task = tuple[list[LabelledRequest], dict[int, str]]
-"""Requests of a batch, and the videos (by index) known to end the process that reads them, with reasons."""
 _Made = tuple[Pixels, NDArray[np.int64], list[str], list[Skip]]
 """What a `LabelledBatch` is made of."""
 
@@ -206,7 +203,7 @@ class _MakeBatch:
     def __init__(self, dataset: LabelledClipDataset) -> None:
         self._dataset = dataset
 
-    def __call__(self, task: _Task) -> _Made:
+    def __call__(self, task: BatchTask) -> _Made:
         requests, deadly = task
         samples = [self._dataset.sample(request, deadly) for request in requests]
         skips = [skip for sample in samples for skip in sample.skipped]
@@ -218,18 +215,6 @@ def labelled_batches(
     dataset: LabelledClipDataset, sampler: Iterable[list[LabelledRequest]], *, num_workers: int
 ) -> Iterator[LabelledBatch]:
     """The sampler's batches in order; the same whatever the number of workers. A video that kills one is skipped."""
-    deadly: dict[int, str] = {}
-
-    def give_up(task: _Task, death: Death) -> _Task:
-        deadly[death.note] = death.reason
-        return task[0], dict(deadly)
-
-    made = read_in_workers(
-        _MakeBatch(dataset),
-        ((requests, dict(deadly)) for requests in sampler),
-        workers=num_workers,
-        give_up=give_up,
-        preload=["rspnet.data.labelled_clips"],
-    )
+    made = read_batches(_MakeBatch(dataset), sampler, workers=num_workers, preload=["rspnet.data.labelled_clips"])
     for clips, labels, files, skipped in made:
         yield LabelledBatch(torch.from_numpy(clips), torch.from_numpy(labels), files, skipped)

@@ -11,20 +11,15 @@ from typing import Any, Generic, TypeVar, overload
 
 from rspnet.core.counts import counted
 from rspnet.core.errors import TooManySkippedError
-from rspnet.core.workers import Death
 from rspnet.data.batches import PairBatch, collate
 from rspnet.data.clip_sets import ClipBatch, ClipSetDataset
 from rspnet.data.clip_tasks import ClipSampler
 from rspnet.data.datasets import ClipPairDataset, NoSample
-from rspnet.data.reading import check_shared_memory, read_in_workers
+from rspnet.data.reading import BatchTask, check_shared_memory, read_batches
 from rspnet.data.sampler import PairSampler
 from rspnet.data.skipped import SkipLog
 
 Batch = TypeVar("Batch")
-
-
-PairTask = tuple[list[Any], dict[int, str]]
-"""Requests of one batch, and the videos (by index) known to end the process that reads them, with reasons."""
 
 
 class PairReader:
@@ -33,7 +28,7 @@ class PairReader:
     def __init__(self, dataset: ClipPairDataset | ClipSetDataset) -> None:
         self.dataset = dataset
 
-    def __call__(self, task: PairTask) -> PairBatch | ClipBatch | NoSample:
+    def __call__(self, task: BatchTask) -> PairBatch | ClipBatch | NoSample:
         """The batch of some requests."""
         requests, deadly = task
         return collate([self.dataset.sample(request, deadly) for request in requests])
@@ -62,7 +57,8 @@ class PairLoader(Generic[Batch]):
             TooManySkippedError: the log's limit is passed, or no usable video was found for a sample.
             RSPNetError: shared memory ran out.
         """
-        for batch in self._batches():
+        batches: Iterator[Any] = read_batches(PairReader(self._dataset), self._sampler, workers=self._num_workers)
+        for batch in batches:
             if self._skip_log is not None:
                 self._skip_log.add(batch.skipped)
             if isinstance(batch, NoSample):
@@ -73,20 +69,6 @@ class PairLoader(Generic[Batch]):
                     skipped=batch.skipped,
                 )
             yield batch
-
-    def _batches(self) -> Iterator[Any]:
-        """Batches in step order."""
-        deadly: dict[int, str] = {}
-
-        def tasks() -> Iterator[PairTask]:
-            for requests in self._sampler:
-                yield requests, dict(deadly)
-
-        def give_up(task: PairTask, death: Death) -> PairTask:
-            deadly[death.note] = death.reason
-            return task[0], dict(deadly)
-
-        return read_in_workers(PairReader(self._dataset), tasks(), workers=self._num_workers, give_up=give_up)
 
 
 @overload

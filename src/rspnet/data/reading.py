@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rspnet.core import storage
 from rspnet.core.counts import counted
@@ -39,6 +39,8 @@ _KILLS = 3  # a process that the system kills (out of memory) is started again, 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Task = TypeVar("Task")
+BatchTask = tuple[list[Any], dict[int, str]]
+"""Requests of one batch, and the videos (by index) known to end the process that reads them, with reasons."""
 
 
 def attempt(
@@ -157,6 +159,30 @@ def read_in_workers(
         preload=preload,
     )
     return named_failures(results)
+
+
+def read_batches(
+    make: Callable[[BatchTask], Result], batches: Iterable[list[Any]], *, workers: int, preload: Sequence[str] = READERS
+) -> Iterator[Result]:
+    """What `make` makes of the requests of each batch, in order; no later batch reads a video that ended a worker.
+
+    Args:
+        make: see `read_in_workers`.
+        batches: the requests of each batch; drawn from lazily.
+        workers: see there.
+        preload: see there.
+
+    Raises:
+        RSPNetError: as `read_in_workers`.
+    """
+    deadly: dict[int, str] = {}
+
+    def give_up(task: BatchTask, death: Death) -> BatchTask:
+        deadly[death.note] = death.reason
+        return task[0], dict(deadly)
+
+    tasks = ((requests, dict(deadly)) for requests in batches)
+    return read_in_workers(make, tasks, workers=workers, give_up=give_up, preload=preload)
 
 
 def read_here_or_on_ray(

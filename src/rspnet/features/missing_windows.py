@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -63,6 +63,21 @@ class ReadFile:
     pieces: Sequence[tuple[int, int]]
 
 
+def parts_left(layout: Layout, content: str, *, clips: int, stored: Container[int]) -> Layout:
+    """The parts of a file with a window that is not stored; the facts are a `ReadFile`.
+
+    Args:
+        layout: all windows of the file; its facts are a `CutVideo`.
+        content: SHA-256 of the file.
+        clips: clips of a window.
+        stored: windows that are stored.
+    """
+    pieces = list(pairwise(accumulate((len(cut.frames) // clips for cut in layout.cuts), initial=0)))
+    left = [place for place, piece in enumerate(pieces) if not all(window in stored for window in range(*piece))]
+    facts = ReadFile(content, layout.facts, [pieces[place] for place in left])
+    return Layout([layout.cuts[place] for place in left], facts)
+
+
 @dataclass(frozen=True)
 class MissingWindows:
     """The windows of files that are not stored yet; the layout's facts are a `ReadFile`.
@@ -89,9 +104,5 @@ class MissingWindows:
 
     def __call__(self, video: VideoReader, record: VideoRecord, /) -> Layout:
         """The parts that are to be read."""
-        layout = self.base(video, record)
-        stored = self.stored.get(record.name, frozenset())
-        pieces = list(pairwise(accumulate((len(cut.frames) // self.clips for cut in layout.cuts), initial=0)))
-        left = [place for place, piece in enumerate(pieces) if not stored.issuperset(range(*piece))]
-        facts = ReadFile(content_of(record.path), layout.facts, [pieces[place] for place in left])
-        return Layout([layout.cuts[place] for place in left], facts)
+        layout, content = self.base(video, record), content_of(record.path)
+        return parts_left(layout, content, clips=self.clips, stored=self.stored.get(record.name, ()))

@@ -30,8 +30,9 @@ from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
 from rspnet.features.descriptor import usual_descriptor
 from rspnet.features.embedder import Embedded, Embedder, Vectors, VideoFeatures
+from rspnet.features.missing_windows import ReadFile, parts_left
 from rspnet.features.spaces import has_streams, usual_clips
-from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo, WindowClips
+from rspnet.features.window_clips import WindowClips
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.create import require_heads
 from rspnet.pretext.outside import OutsideBackbone
@@ -248,15 +249,11 @@ class IndexedVideo:
     """What a worker learns of a file.
 
     Attributes:
-        content: the file's SHA-256.
-        video: its windows.
-        pieces: the windows of each part that is read, as (first, after the last).
+        file: its content and windows.
         known: what the library had, where it was made from the same content.
     """
 
-    content: str
-    video: CutVideo
-    pieces: list[tuple[int, int]]
+    file: ReadFile
     known: Stored | None
 
 
@@ -285,15 +282,12 @@ class LibraryClips:
     def __call__(self, video: VideoReader, record: VideoRecord, /) -> Layout:
         """The parts that are to be read: none of a file that has only been touched."""
         layout, content = self.windows(video, record), content_of(record.path)
-        count = len(layout.facts.start_s)
-        pieces = [(first, min(first + WINDOWS_AT_ONCE, count)) for first in range(0, count, WINDOWS_AT_ONCE)]
         known = self.stored.get(record.name)
-        if known is None or known.content != content:
-            return Layout(layout.cuts, IndexedVideo(content, layout.facts, pieces, None))
-        stored = range(count) if known.windows is None else known.windows
-        left = [place for place, piece in enumerate(pieces) if not set(range(*piece)).issubset(stored)]
-        facts = IndexedVideo(content, layout.facts, [pieces[place] for place in left], known)
-        return Layout([layout.cuts[place] for place in left], facts)
+        known = None if known is None or known.content != content else known
+        everything = range(len(layout.facts.start_s))
+        stored = () if known is None else everything if known.windows is None else known.windows
+        left = parts_left(layout, content, clips=self.windows.settings.clips, stored=stored)
+        return Layout(left.cuts, IndexedVideo(left.facts, known))
 
 
 class _Writer:
@@ -333,7 +327,7 @@ class _Writer:
         self._row, self._facts = self._plan.todo[path], facts
         if facts is None:
             return
-        self._row = replace(self._row, content=facts.content, duration_s=facts.video.duration_s)
+        self._row = replace(self._row, content=facts.file.content, duration_s=facts.file.video.duration_s)
         if facts.known is not None:
             self._stale.discard(path)
             self._row = replace(self._row, clips=len(facts.known.windows or ()))
@@ -343,7 +337,7 @@ class _Writer:
         try:
             clips, embedder = self._store.about.clip.clips, self._embedder
             vectors = embedder.search_vectors(features.clip_vectors, clips)
-            rows = _clip_rows(self._row.path, self._facts, part, vectors)
+            rows = _clip_rows(self._row.path, self._facts.file, part, vectors)
         except Exception as error:
             self._row = replace(self._row, reason=self._row.reason or fault_of_file(error))
             return
@@ -381,12 +375,12 @@ class _Writer:
         self._files, self._clips, self._windows = [], [], 0
 
 
-def _clip_rows(path: str, facts: IndexedVideo, part: int, vectors: Mapping[str, Vectors]) -> ClipRows:
+def _clip_rows(path: str, file: ReadFile, part: int, vectors: Mapping[str, Vectors]) -> ClipRows:
     """The rows of a part's windows."""
-    window, video = np.arange(*facts.pieces[part]), facts.video
+    window, video = np.arange(*file.pieces[part]), file.video
     return ClipRows(
         path=path,
-        content=facts.content,
+        content=file.content,
         fps=video.fps,
         width=video.width,
         height=video.height,
