@@ -67,7 +67,9 @@ def test_a_folder(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert results["bytes_after"] == sum(record.path.stat().st_size for record in read_folder(target))
     assert results["window_ms_after"] > 0
 
-    # Again: only what changed or is missing.
+    # Again: only what changed or is missing; a line that a killed call was writing does no harm.
+    with (target / ".transcode" / "done.jsonl").open("a") as notes:
+        notes.write('{"key": "broken off\n')
     (target / "other" / "small.mp4").unlink()
     os.utime(source / "a class" / "bframes.avi", ns=(1, 1))
     stamp = (target / "other" / "vfr.mkv").stat().st_mtime_ns

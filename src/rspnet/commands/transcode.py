@@ -16,6 +16,7 @@ from rspnet.core.console import PlainConsole
 from rspnet.core.cost import as_bytes, cost_in_words
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
+from rspnet.core.files import json_lines
 from rspnet.core.packs import copy_lists
 from rspnet.core.progress import track
 from rspnet.core.urls import as_path
@@ -47,7 +48,7 @@ def transcode(config: TranscodeConfig) -> int:
     folder = target / _NOTES
     if not config.dry_run:
         open_run_folder(str(folder), config, command="transcode", goes_on=True)
-    done = _remembered(folder / _DONE)
+    done = {entry["key"]: entry for entry in json_lines(folder / _DONE)}
     jobs = [record for record in records if not _is_done(record, target, done, config)]
     if config.dry_run:
         _preview(jobs, len(records) - len(jobs), config)
@@ -118,17 +119,6 @@ def _is_done(record: VideoRecord, target: Path, done: dict[str, dict[str, Any]],
         return bool((target / record.name).stat().st_size == done[_key(record, config)]["size"])
     except (OSError, KeyError):
         return False
-
-
-def _remembered(path: Path) -> dict[str, dict[str, Any]]:
-    known = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
-        try:
-            entry = json.loads(line)
-            known[entry["key"]] = entry
-        except (ValueError, KeyError, TypeError):
-            continue  # the line a killed call was writing
-    return known
 
 
 def measure_gain(records: Sequence[VideoRecord], target: Path) -> dict[str, float]:

@@ -73,6 +73,14 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         temporary.write_text(utf8(text), encoding="utf-8")
 
 
+def json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file with one on each line, if there is one; the line a killed call was writing is left out."""
+    if path.exists():
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError):
+                yield json.loads(line)
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write `value` as indented JSON atomically; a NaN is an error, not bad JSON."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False, default=str) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rspnet.core.errors import RSPNetError
-from rspnet.core.files import atomic_path
+from rspnet.core.files import atomic_path, json_lines
 from rspnet.core.packs import INDEX, SCHEMA
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.checks.inspection import Report
@@ -73,7 +73,7 @@ class Packer:
 
     def __init__(self, folder: Path, notes: Path, *, limit_bytes: int) -> None:
         self._folder, self._notes, self._limit = folder, notes, limit_bytes
-        shards = [note["shard"] for note in _read_notes(notes)]
+        shards = [note["shard"] for note in json_lines(notes)]
         self._number = max((int(Path(shard).stem) for shard in shards), default=-1)
         for left in folder.glob(".*.tar.*.tmp"):  # by a call that was killed
             left.unlink()
@@ -152,21 +152,11 @@ def _header(name: str, size: int) -> bytes:
 def packed_rows(folder: Path, notes: Path) -> dict[str, Row]:
     """What whole shards hold, by name; a video that was packed again counts as the last one."""
     found: dict[str, Row] = {}
-    for note in _read_notes(notes):
+    for note in json_lines(notes):
         shard = folder / note["shard"]
         if shard.is_file() and shard.stat().st_size == note["bytes"]:
             found |= {row["name"]: row for row in note["rows"]}
     return found
-
-
-def _read_notes(notes: Path) -> Iterator[Mapping[str, Any]]:
-    if not notes.is_file():
-        return
-    for line in notes.read_text(encoding="utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue  # the line a killed call was writing
 
 
 def write_index(folder: Path, rows: Sequence[Row]) -> None:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+from rspnet.core.files import json_lines
 from rspnet.core.progress import track
 from rspnet.core.ray_jobs import RayCluster
 from rspnet.core.workers import Death, Replace
@@ -37,7 +37,7 @@ def inspect_all(
         workers: processes of this machine.
         cluster: where to look instead of on this machine.
     """
-    known = _remembered(memory)
+    known = {entry["key"]: entry["report"] for entry in json_lines(memory)}
     keys = [_key(record.path, inspector) for record in records]
     new = [place for place, key in enumerate(keys) if key is None or key not in known]
 
@@ -73,16 +73,3 @@ def _key(path: Path, inspector: Inspector) -> str | None:
     except (OSError, ValueError):
         return None
     return json.dumps([_FORM, str(path.absolute()), status.st_size, status.st_mtime_ns, asdict(inspector)])
-
-
-def _remembered(memory: Path) -> dict[str, dict[str, Any]]:
-    if not memory.exists():
-        return {}
-    known = {}
-    for line in memory.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-            known[entry["key"]] = entry["report"]
-        except (ValueError, KeyError, TypeError):
-            continue  # the line a killed call was writing
-    return known
