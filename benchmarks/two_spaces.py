@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rspnet import Library
 from rspnet.cli import main as rspnet
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import derive_seed
@@ -29,7 +30,6 @@ from rspnet.data.synthetic.acts import plan_acts, read_acts, write_acts
 from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.pretext.create import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.search import Library
 from rspnet.search.query import search
 
 ALPHAS = {"motion": 1.0, "look": 0.0}

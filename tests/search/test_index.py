@@ -20,12 +20,13 @@ import pytest
 from helpers.extras import need
 from helpers.tiny_model import save_tiny_checkpoint
 
+from rspnet import ClipOf, Library
 from rspnet.cli import main
 from rspnet.core import workers
 from rspnet.data.cuts import Cut
 from rspnet.data.synthetic.procedural import plan_clips, render_frames
-from rspnet.search import ClipOf, Hit, Library
 from rspnet.search import index as index_module
+from rspnet.search.hits import Hit
 from rspnet.search.library_store import Store
 from rspnet.search.library_tables import FileRow
 from rspnet.search.query import stored_query

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from helpers.extras import need
 
+from rspnet import Library
 from rspnet.cli import main
 from rspnet.data.synthetic.procedural import ProceduralRecord, plan_clips, read_set, write_set
-from rspnet.search import Library
 from rspnet.search.query import search
 
 need("lancedb")
