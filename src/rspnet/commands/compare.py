@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 from rspnet.config.compare import CompareConfig
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
-from rspnet.core.files import write_text
+from rspnet.core.files import csv_text, write_text
 from rspnet.data.labelled.read_labelled import PUBLISHED_SCORED
 from rspnet.features.scores import Interval, paired_difference
 from rspnet.recipes.published import PUBLISHED
@@ -275,15 +273,13 @@ def _difference(found: Difference | None) -> str:
 
 def results_csv(results: Sequence[Result], names: Sequence[str], tests: Tests, unlike: Sequence[Sequence[str]]) -> str:
     """One row a result and score, shares of 1."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
     columns = ["value", "low", "high", "difference", "difference_low", "difference_high", "p_value", "not_alike_in"]
-    table.writerow(["result", "score", *columns])
+    table: list[list[Any]] = [["result", "score", *columns]]
     for result, found, differs in zip(results, tests, unlike, strict=True):
         for name in names:
             score, test = result.scores[name], found.get(name)
             gap = (
                 [""] * 4 if test is None else [test.interval.value, test.interval.low, test.interval.high, test.p_value]
             )
-            table.writerow([result.name, name, score.value, score.low, score.high, *gap, "; ".join(differs)])
-    return text.getvalue()
+            table.append([result.name, name, score.value, score.low, score.high, *gap, "; ".join(differs)])
+    return csv_text(table)

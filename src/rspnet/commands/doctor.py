@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -18,7 +17,7 @@ from rspnet.config.pretrain import all_data_options
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
-from rspnet.core.files import write_json, write_text
+from rspnet.core.files import csv_text, write_json, write_text
 from rspnet.data.annotations import VideoRecord, read_source
 from rspnet.data.checks.inspect_all import inspect_all
 from rspnet.data.checks.inspection import KINDS, Inspector, Report, is_listable
@@ -104,17 +103,14 @@ def _unlistable(report: Report) -> Report:
 
 def findings_csv(reports: Sequence[Report]) -> str:
     """One row per finding, and one without a finding for every video that has none."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
     columns = ("name", "frames", "seconds", "width", "height", "codec", "pixel_format", "content")
-    rows.writerow(["finding", "detail", "usable", *columns])
+    rows: list[list[Any]] = [["finding", "detail", "usable", *columns]]
     for report in reports:
         values = [getattr(report, column) for column in columns]
-        for finding in report.findings:
-            rows.writerow([finding.kind, finding.detail, int(finding.usable), *values])
+        rows += [[finding.kind, finding.detail, int(finding.usable), *values] for finding in report.findings]
         if not report.findings:
-            rows.writerow(["", "", 1, *values])
-    return text.getvalue()
+            rows.append(["", "", 1, *values])
+    return csv_text(rows)
 
 
 def write_usable(path: Path, records: Sequence[VideoRecord], reports: Sequence[Report]) -> None:
@@ -123,19 +119,15 @@ def write_usable(path: Path, records: Sequence[VideoRecord], reports: Sequence[R
     Raises:
         RSPNetError: not one video is usable.
     """
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
     usable = [record for record, report in zip(records, reports, strict=True) if report.is_usable]
     if not usable:
         raise RSPNetError(
             f"--write_list {str(path)!r}: none of {counted(len(records), 'video')} is usable; see the report"
         )
     labelled = all(record.label is not None for record in usable)
-    rows.writerow(["path", "label"] if labelled else ["path"])
-    for record in usable:
-        name = str(record.path.absolute())
-        rows.writerow([name, record.class_name or record.label] if labelled else [name])
-    write_text(path, text.getvalue())
+    columns = ["path", "label"] if labelled else ["path"]
+    rows = [[str(record.path.absolute()), record.class_name or record.label][: len(columns)] for record in usable]
+    write_text(path, csv_text([columns, *rows]))
 
 
 def print_findings(reports: Sequence[Report], folder: Path) -> None:

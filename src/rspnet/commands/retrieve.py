@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from rspnet.config.retrieve import RetrieveConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
-from rspnet.core.files import write_text
+from rspnet.core.files import csv_text, write_text
 from rspnet.core.ranks import rank
 from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
@@ -257,11 +255,7 @@ def _write(
 ) -> None:
     names = {int(record.label or 0): record.class_name or str(record.label) for record in queries.records}
     rows = per_class_rows(scores, names)
-    text = io.StringIO()
-    table = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_text(folder / PER_CLASS, text.getvalue())
+    write_text(folder / PER_CLASS, csv_text([rows[0], *(row.values() for row in rows)]))
     figures = summary(scores, seed=config.seed)
     chosen = PROTOCOLS[config.protocol]
     stamp = {**embedder_view(maker.embedder), "protocol": config.protocol, "gallery_view": chosen.gallery_view}

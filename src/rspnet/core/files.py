@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -71,6 +73,13 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a UTF-8 text file atomically; see `utf8`."""
     with atomic_path(path) as temporary:
         temporary.write_text(utf8(text), encoding="utf-8")
+
+
+def csv_text(rows: Iterable[Iterable[Any]], *, delimiter: str = ",") -> str:
+    """Rows as CSV, whose lines end as those of other text files do."""
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def json_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,7 +11,7 @@ from rich.console import Console
 
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError, TooManySkippedError
-from rspnet.core.files import utf8, write_text
+from rspnet.core.files import csv_text, utf8, write_text
 from rspnet.core.ranks import rank
 
 SKIPPED = "skipped.csv"
@@ -98,12 +96,12 @@ class SkipLog:
         if rank() > 0:  # several ranks hold the same log
             return
         if not self._is_written:
-            write_text(self.path, _as_csv([("name", "reason"), *self._reasons.items()]))
+            write_text(self.path, csv_text([("name", "reason"), *self._reasons.items()]))
             self._is_written = True
             return
         try:
             with self.path.open("a", encoding="utf-8", newline="") as file:
-                file.write(_as_csv(islice(self._reasons.items(), first, None)))
+                file.write(utf8(csv_text(islice(self._reasons.items(), first, None))))
         except OSError as error:
             raise RSPNetError(f"cannot write {str(self.path)!r}: {error.strerror or error}") from error
 
@@ -121,9 +119,3 @@ def would_skip(bad: Sequence[Skip], *, tried: int) -> str:
     if not bad:
         return ""
     return f", of {tried} tried {len(bad)} would be skipped ({bad[0].name!r}: {bad[0].reason})"
-
-
-def _as_csv(rows: Iterable[tuple[str, str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return utf8(text.getvalue())

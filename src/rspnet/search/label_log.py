@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rspnet.core.errors import RSPNetError, reason_of
+from rspnet.core.files import csv_text
 from rspnet.features.event_labels import COLUMNS
 
 _FIELDS = ("when", "action", "id", "path", "label", "start_s", "end_s")
@@ -69,11 +70,8 @@ class Labels:
 
     def as_csv(self) -> str:
         """The table that `rspnet classify fit` reads."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS[:4])
-        writer.writerows((mark.path, mark.label, f"{mark.start_s:.3f}", f"{mark.end_s:.3f}") for mark in self.marks)
-        return text.getvalue()
+        marks = ((mark.path, mark.label, f"{mark.start_s:.3f}", f"{mark.end_s:.3f}") for mark in self.marks)
+        return csv_text([COLUMNS[:4], *marks])
 
 
 class LabelLog:
@@ -125,16 +123,12 @@ class LabelLog:
 
     def _append(self, rows: Sequence[Sequence[str]]) -> None:
         when = datetime.now(UTC).isoformat(timespec="microseconds")
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
         with self._lock:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with self._own.open("ab") as file:
-                    if file.tell() == 0:
-                        writer.writerow(_FIELDS)
-                    writer.writerows((when, *row) for row in rows)
-                    file.write(text.getvalue().encode())
+                    header = [_FIELDS] if file.tell() == 0 else []
+                    file.write(csv_text([*header, *((when, *row) for row in rows)]).encode())
                     file.flush()
                     os.fsync(file.fileno())
             except OSError as error:

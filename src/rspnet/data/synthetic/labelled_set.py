@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
-from rspnet.core.files import write_text
+from rspnet.core.files import csv_text, write_text
 from rspnet.video.writer import write_video
 
 LABEL_FILE = "clips.csv"
@@ -70,11 +70,7 @@ def write_labelled(
         ):
             pass
     rows = [{"path": path} | asdict(clip) for path, clip in zip(paths, clips, strict=True)]  # type: ignore[call-overload]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(root / LABEL_FILE, text.getvalue())
+    write_text(root / LABEL_FILE, csv_text([rows[0], *(row.values() for row in rows)]))
     return root / LABEL_FILE
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from rspnet.api.finetuning import run_finetuning
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.errors import RSPNetError
-from rspnet.core.files import write_text
+from rspnet.core.files import csv_text, write_text
 from rspnet.engine.stop import Stopped
 from rspnet.lab.study.sets import StudySet, Task
 from rspnet.lab.study.spec import Study, finetune_config
@@ -46,13 +44,11 @@ def finetuned_hits(study: Study, run: str, config: PretrainConfig, videos: Study
 
 def labels_csv(videos: StudySet, task: Task) -> str:
     """The videos that a task asks about, as a list for `--data.kind csv`."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["path", "label", "split"])
+    table = [["path", "label", "split"]]
     for split, records, labels in (("train", videos.train, task.train), ("test", videos.test, task.test)):
         pairs = zip(records, labels.tolist(), strict=True)
-        table.writerows([record.name, task.classes[label], split] for record, label in pairs if label >= 0)
-    return text.getvalue()
+        table += [[record.name, task.classes[label], split] for record, label in pairs if label >= 0]
+    return csv_text(table)
 
 
 def hits_in_order(videos: StudySet, task: Task, predictions: Path) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError, reason_of
-from rspnet.core.files import write_text
+from rspnet.core.files import csv_text, write_text
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
 
@@ -91,10 +91,7 @@ def read_study_set(
 
 def write_list(path: Path, records: Sequence[VideoRecord]) -> None:
     """A list of videos for `--data.list`."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerows([["path"], *([record.name] for record in records)])
-    write_text(path, text.getvalue())
+    write_text(path, csv_text([["path"], *([record.name] for record in records)]))
 
 
 def read_table(path: Path, *, columns: Sequence[str]) -> Rows:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.core.files import write_text
+from rspnet.core.files import csv_text, write_text
 from rspnet.lab.study.comparisons import Comparison, Mean, compare_runs, mean_of
 from rspnet.lab.study.plots import draw_oracle, draw_study
 from rspnet.lab.study.rows import ROW, read_row, training_seconds
@@ -108,15 +106,13 @@ def tables(study: Study, content: dict[str, Any]) -> str:
 
 def rows_csv(rows: Rows, *, hidden: Collection[str] = ()) -> str:
     """One line a run, seed, task and score (shares of 1), but for `hidden` scores."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["run", "seed", "steps", "task", "score", "value", "pretrain_cpu_seconds"])
+    table = [["run", "seed", "steps", "task", "score", "value", "pretrain_cpu_seconds"]]
     for row in rows:
         spent = row["spent"]["pretrain"]["cpu_seconds"]
         for task, scores in row["scores"].items():
             for score, value in ((score, value) for score, value in scores.items() if score not in hidden):
-                table.writerow([row["run"], row["seed"], row["protocol"]["steps"], task, score, value, spent])
-    return text.getvalue()
+                table.append([row["run"], row["seed"], row["protocol"]["steps"], task, score, value, spent])
+    return csv_text(table)
 
 
 def values(rows: Rows, run: str, task: str, score: str) -> dict[int, float]:

@@ -6,8 +6,6 @@ place and nothing that it says of a file is believed, and its steps of labelling
 
 from __future__ import annotations
 
-import csv
-import io
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,7 +15,7 @@ from typing import Any
 
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
-from rspnet.core.files import write_text
+from rspnet.core.files import csv_text, write_text
 from rspnet.search.hits import Hit, Moment
 from rspnet.search.library_map import methods
 from rspnet.search.standing import Standing
@@ -243,9 +241,7 @@ class PageAnswers:
         for rank, (hit, name) in enumerate(zip(hits, names, strict=True), start=1):
             scores = (hit.motion, hit.appearance) if isinstance(hit, Hit) else ("", "")
             rows.append((rank, name, hit.start_s, hit.end_s, hit.score, *scores, hit.path))
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows)
-        content = text.getvalue()
+        content = csv_text(rows)
         return self.service.previews.offer(("list", content), ".csv", lambda target: write_text(target, content))
 
     def why(self, tab: Tab, index: Any, key: Any) -> Answer:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +11,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree as Xml
 
+from rspnet.core.files import csv_text
 from rspnet.core.urls import is_url
 from rspnet.features.timeline import Event
 
@@ -58,7 +57,7 @@ def as_csv(videos: Sequence[VideoEvents]) -> str:
         (path, label, f"{start:.3f}", f"{end:.3f}", f"{chance:.4f}")
         for path, label, start, end, chance in event_rows(videos)
     ]
-    return _table(("path", "label", "start_s", "end_s", "probability"), rows, delimiter=",")
+    return csv_text([("path", "label", "start_s", "end_s", "probability"), *rows])
 
 
 def as_boris(videos: Sequence[VideoEvents]) -> str:
@@ -75,7 +74,7 @@ def as_boris(videos: Sequence[VideoEvents]) -> str:
                 "Not defined", "STATE", *times, video.path, "NA", "NA", "", "", f"probability {event.probability:.3f}",
                 "",
             ))  # fmt: skip
-    return _table(_BORIS, rows, delimiter="\t")
+    return csv_text([_BORIS, *rows], delimiter="\t")
 
 
 def as_webvtt(video: VideoEvents) -> str:
@@ -153,14 +152,6 @@ def file_stems(names: Sequence[str]) -> list[str]:
         taken.add(free)
         stems.append(free)
     return stems
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, delimiter: str) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def _clock(seconds: float) -> str:
