@@ -41,9 +41,7 @@ def decode_window(path: Path, first_frame: int, num_frames: int) -> Tensor:
     return torch.stack(frames)
 
 
-def plain_clip(
-    frames: Tensor, *, box: Box, size: int, flip: bool, factors: tuple[float, float, float, float]
-) -> Tensor:
+def plain_clip(frames: Tensor, *, box: Box, size: int, flip: bool, factors: Factors) -> Tensor:
     """Float crop, resize, jitter, flip, normalise: uint8 [T, H, W, 3] to float32 [3, T, size, size]."""
     top, left, height, width = box
     clip = frames.permute(0, 3, 1, 2).to(torch.float32).div_(255)

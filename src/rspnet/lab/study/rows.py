@@ -40,7 +40,7 @@ from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.built_in import BUILT_IN
 from rspnet.runs.run_folder import plain
 
-ROW = "row.json"
+ROW, ORACLE = "row.json", "oracle.json"
 _MACHINE = {"root", "list", "num_workers", "max_skipped"}
 _MACHINE |= {item.name for item in fields(EngineConfig)} - {"precision", "channels_last"}
 _LAST_POINTS = 5
@@ -188,9 +188,7 @@ def make_row(study: Study, run: str, config: PretrainConfig, judge: Judge) -> di
         "protocol": row_protocol(study, config, run, videos),
         "software": {"rspnet": version("rspnet"), "torch": torch.__version__, "machine": platform.machine()},
         "classes": judge.classes,
-        "scores": {
-            name: {score: round(value, 6) for score, value in part.scores.items()} for name, part in found.items()
-        },
+        "scores": {name: _rounded(part.scores) for name, part in found.items()},
         "hits": {name: {score: _as_text(hits) for score, hits in part.hits.items()} for name, part in found.items()},
         "pretext": pretext,
         "spent": spent,

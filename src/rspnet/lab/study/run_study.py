@@ -19,13 +19,12 @@ from rspnet.features.linear_probe import require_sklearn
 from rspnet.lab.study.judge import Judge
 from rspnet.lab.study.judged import read_judged
 from rspnet.lab.study.oracle import ask_oracle
-from rspnet.lab.study.rows import finished, make_row, row_folder, row_protocol
+from rspnet.lab.study.rows import ORACLE, finished, make_row, row_folder, row_protocol
 from rspnet.lab.study.sets import TRAIN_LIST, StudySet, read_study_set, write_list
 from rspnet.lab.study.spec import Study, read_study, row_config, smaller
 from rspnet.lab.study.study_cost import preview_study
 from rspnet.lab.study.study_report import write_study_report
 
-ORACLE = "oracle.json"
 DRAWN = "drawn"
 _SMOKE_VIDEOS = 12
 

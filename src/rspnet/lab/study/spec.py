@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,7 +122,8 @@ def read_study(name: str) -> Study:
         study = Study(name=path.stem, view=StudyView(**view), judged=sets, **content, **listed)
     except TypeError as error:
         raise ConfigError(f"study {str(path)!r}: {error}") from error
-    study = _filled(study)
+    runs = {name: dict(own or {}) for name, own in study.runs.items()}  # YAML has None for a run without options
+    study = replace(study, runs=runs)
     if study.reference not in study.runs:
         raise ConfigError(f"study {str(path)!r}: reference {study.reference!r} is none of its runs")
     if study.judged and study.view.classifier != "ridge":
@@ -221,22 +222,16 @@ def smaller(study: Study) -> Study:
         "max_steps": 2,
     }
     runs = {name: merged(merged(own, tiny), _kept(own)) for name, own in study.runs.items()}
-    changes: dict[str, Any] = {"runs": runs, "seeds": study.seeds[:1], "view": replace(study.view, num_clips=1)}
-    changes["judged"] = {}
-    if study.finetune:
-        changes["finetune"] = merged(study.finetune, {"clips": {"batch_size": 4, "num_clips": 1}, "max_steps": 2})
-    return Study(**{item.name: getattr(study, item.name) for item in fields(Study)} | changes)
+    finetune = study.finetune
+    if finetune:
+        finetune = merged(finetune, {"clips": {"batch_size": 4, "num_clips": 1}, "max_steps": 2})
+    view = replace(study.view, num_clips=1)
+    return replace(study, runs=runs, seeds=study.seeds[:1], view=view, judged={}, finetune=finetune)
 
 
 def _kept(own: Mapping[str, Any]) -> Options:
     """Options that a smaller run keeps: all but those of clips and length."""
     return {name: value for name, value in own.items() if name not in ("data", "max_steps")}
-
-
-def _filled(study: Study) -> Study:
-    """A YAML run without options is None there."""
-    runs = {name: dict(own or {}) for name, own in study.runs.items()}
-    return Study(**{item.name: getattr(study, item.name) for item in fields(Study)} | {"runs": runs})
 
 
 def _tuples(options: Mapping[str, Any]) -> Options:

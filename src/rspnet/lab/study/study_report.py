@@ -12,7 +12,7 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import csv_text, write_text
 from rspnet.lab.study.comparisons import Comparison, Mean, compare_runs, mean_of
 from rspnet.lab.study.plots import draw_oracle, draw_study
-from rspnet.lab.study.rows import ROW, read_row, training_seconds
+from rspnet.lab.study.rows import ORACLE, ROW, read_row, training_seconds
 from rspnet.lab.study.shown import SCORES, main_scores, shown_scores
 from rspnet.lab.study.spec import Study
 
@@ -45,7 +45,7 @@ def gather(study: Study, out: Path) -> dict[str, Any]:
     rows = [read_row(path) for path in sorted((out / "rows").glob(f"*/{ROW}"))]
     order = list(study.runs)
     rows = sorted((row for row in rows if row["run"] in order), key=lambda row: (order.index(row["run"]), row["seed"]))
-    oracle = out / "oracle.json"
+    oracle = out / ORACLE
     found = json.loads(oracle.read_text(encoding="utf-8")) if oracle.exists() else None
     return {"study": study.name, "rows": rows, "oracle": found}
 
