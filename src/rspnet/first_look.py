@@ -1,8 +1,7 @@
 """Mistakes in what a command's options name, found before seconds go into importing torch.
 
-The commands raise the same errors, and more, where they read what is named; here stands what can be seen at once. How
-`--out` lies to the folder of the videos only those look at that write videos. Addresses of object stores are left to
-the commands.
+The commands raise the same errors, and more, where they read what is named; here stands what can be seen at once. Only
+a few look themselves at where `--out` lies to the folder of the videos. Addresses of object stores are left to them.
 """
 
 from __future__ import annotations
