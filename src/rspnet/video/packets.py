@@ -28,7 +28,7 @@ class PacketInfo(NamedTuple):
         pts: presentation time stamp in units of the stream's time base, None if the container has none.
         is_key: decoding can start here.
         is_shown: False for packets that an edit list discards or that hold a hidden frame.
-        is_cut: the file ends within this packet.
+        is_cut: it is not whole, or may refer to a picture that is missing.
         is_packed: it lay in one chunk of the file with the packet before it.
         is_joint: the stream's clock starts again with it; what comes before and after are two recordings in one file.
     """
