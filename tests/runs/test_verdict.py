@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import comb
+
 import pytest
 import torch
 
 from rspnet.core.console import PlainConsole
 from rspnet.engine.diagnostics import vector_spread
-from rspnet.runs.verdict import Verdict, rank_line, report_command, rsp_line, score_line
+from rspnet.features.scores import Interval
+from rspnet.runs.verdict import Verdict, _by_guessing, rank_line, report_command, rsp_line, score_line
 
 
 @pytest.mark.parametrize(
@@ -66,3 +69,16 @@ def test_it_is_printed_so_that_commands_can_be_copied(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "all well"
     assert lines[1].startswith("next: rspnet report 'my runs/first'    # curves")
+
+
+@pytest.mark.parametrize(("videos", "is_above"), [(2, False), (3, False), (5, False), (6, True), (20_000, True)])
+def test_a_few_right_answers_may_be_guessed(videos: int, is_above: bool) -> None:
+    line = score_line("top-1", Interval(1.0, 1.0, 1.0), classes=2, videos=videos)
+    assert line.endswith("; above guessing") == is_above, line
+
+
+@pytest.mark.parametrize("right", [0, 1, 40, 100])
+def test_what_guessing_reaches_is_the_binomial_tail(right: int) -> None:
+    tail = sum(comb(100, hits) * 0.25**hits * 0.75 ** (100 - hits) for hits in range(right, 101))
+    assert _by_guessing(right, 100, chance=0.25) == pytest.approx(tail)
+    assert _by_guessing(right, 100, chance=1.0) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import exp, lgamma, log, log1p
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,8 @@ from rspnet.features.scores import Interval
 
 _FEW_DIRECTIONS = 0.1
 """Share of the directions there could be, below which vectors are called collapsed."""
+_UNLIKELY = 0.025
+"""What guessing reaches more seldom than this is taken for knowledge: the upper end of a 95 % interval."""
 _WHAT_HELPS = "train longer, or on more videos"
 
 
@@ -84,12 +87,27 @@ def rank_line(spread: Mapping[str, float], *, count: int, length: int) -> Findin
 
 
 def score_line(name: str, row: Interval | Mapping[str, float], *, classes: int, videos: int) -> str:
-    """A score with its interval, against guessing one of so many classes."""
+    """A share of right answers with its interval, against guessing one of so many classes.
+
+    Above guessing is what the interval excludes and guessing seldom reaches: where all of a few videos are right, their
+    interval by bootstrap has no width.
+    """
     value, low, high = (row.value, row.low, row.high) if isinstance(row, Interval) else _of(row)
     chance = 1 / max(1, classes)
-    judged = "above guessing" if low > chance else "not above guessing"
+    is_above = low > chance and _by_guessing(round(value * videos), videos, chance=chance) < _UNLIKELY
+    judged = "above guessing" if is_above else "not above guessing"
     score = f"{value:.1%} [{low:.1%}, {high:.1%}] of {counted(videos, 'test video')}"
     return f"{name}: {score}, guessing gives {chance:.1%}; {judged}"
+
+
+def _by_guessing(right: int, count: int, *, chance: float) -> float:
+    """How likely guessing answers so many of `count` questions right, or more."""
+    if chance == 1:
+        return 1.0
+    ways = (lgamma(count + 1) - lgamma(hits + 1) - lgamma(count - hits + 1) for hits in range(right, count + 1))
+    return sum(
+        exp(way + hits * log(chance) + (count - hits) * log1p(-chance)) for hits, way in enumerate(ways, right)
+    )
 
 
 def _of(row: Mapping[str, float]) -> tuple[float, float, float]:
