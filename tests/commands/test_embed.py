@@ -105,6 +105,8 @@ def test_embedder_goes_on_past_a_video_it_cannot_read(checkpoint: Path, videos: 
     ("options", "message"),
     [
         ({"num_clips": 0}, "num_clips 0: must be at least 1"),
+        ({"num_clips": 2.5}, "num_clips 2.5: must be a whole number"),
+        ({"num_clips": "3"}, "num_clips '3': must be a whole number"),
         ({"num_frames": 0}, "num_frames 0: must be at least 2"),
         ({"size": -3}, "size -3: must be at least 1"),
         ({"batch_size": 0}, "batch_size 0: must be at least 1"),
@@ -224,7 +226,8 @@ def test_other_weights_and_views_are_refused_by_name(
         (checkpoint, ["--window_s=0.3"], "was made with hop_s 0.1, not 0.15"),
         (checkpoint, ["--window_s=0.2", "--fps=12"], "was made with fps None, not 12"),
         (checkpoint, ["--window_s=0.2", "--dtype=float16"], "was made with dtype float32, not float16"),
-        (checkpoint, [], "was made with clips 3, not None"),
+        (checkpoint, ["--window_s=0.2", "--num_clips=2"], "was made with num_clips 3, not 2"),
+        (checkpoint, [], "was made with hop_s 0.1, not None"),
         (other, ["--window_s=0.2"], "was made with weights_sha256"),
     ):
         assert embed(model, *words, *options) == 2

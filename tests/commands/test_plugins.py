@@ -6,10 +6,12 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.clips_on_disk import TINY, write_videos
 from helpers.stopping import stop_after
+from torch import nn
 
 from rspnet.cli import main, parse
 from rspnet.core.errors import ConfigError
@@ -152,6 +154,27 @@ def test_a_plugin_may_be_a_module_and_is_asked_for_by_any_command(
     assert "--plugin: name a module or a file" in capsys.readouterr().err
     assert main([*PLUGIN]) == 2
     assert "no command: one of demo, doctor," in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda **_: nn.Identity(), "not Identity"),
+        (lambda **_: registry.create_backbone("r3d_10_slim"), "not one called 'r3d_10_slim'"),
+    ],
+)
+def test_a_builder_gives_a_backbone_of_its_name(made: Any, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+    registry.register_backbone("mine", made)
+    with pytest.raises(ConfigError, match=f"'mine': its builder must give an rspnet.Backbone of that name, {message}"):
+        registry.create_backbone("mine")
+
+
+@pytest.mark.parametrize(("name", "builder"), [(3, nn.Identity), ("mine", 3)])
+def test_only_a_name_and_a_builder_can_be_registered(name: Any, builder: Any) -> None:
+    with pytest.raises(ConfigError, match="needs a text and what makes a backbone"):
+        registry.register_backbone(name, builder)
+    assert not {3, "mine"} & set(registry._BUILDERS)
 
 
 def test_registering_twice_or_badly_is_refused() -> None:

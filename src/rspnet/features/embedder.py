@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from numbers import Integral
 from typing import Literal, get_args, overload
 
 import numpy as np
@@ -149,13 +150,14 @@ class Embedder:
         self.num_frames = loaded.config["num_frames"] if num_frames is None else num_frames
         self.size = loaded.config["size"] if size is None else size
         self.stride = loaded.config.get("stride", 1) if stride is None else stride
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self._check_numbers()
         self.pooling = pooling
         self.descriptor = usual_descriptor(num_clips) if descriptor is None else descriptor
         self.stream_described = stream
-        self.batch_size = batch_size
-        self.num_workers = num_workers
+        self._check_names()
         self.elsewhere: Callable[[Embedder, VideoClips], Iterator[Embedded]] | None = None
-        self._check()
 
     def share_cores(self, num_workers: int | None) -> None:
         """Divide this process's cores between the network and the readers of videos, as pre-training does.
@@ -169,11 +171,16 @@ class Embedder:
         network = None if isinstance(self.model.backbone, OutsideBackbone) else self.model.backbone
         self.num_workers = share_cores(network, shape, device=self.device, workers=num_workers)
 
-    def _check(self) -> None:
+    def _check_numbers(self) -> None:
         least = {"num_clips": 1, "num_frames": 2, "stride": 1, "size": 1, "batch_size": 1, "num_workers": 0}
         for name, smallest in least.items():
-            if (value := getattr(self, name)) < smallest:
+            value = getattr(self, name)
+            if not isinstance(value, Integral):
+                raise ConfigError(f"{name} {value!r}: must be a whole number")
+            if value < smallest:
                 raise ConfigError(f"{name} {value}: must be at least {smallest}")
+
+    def _check_names(self) -> None:
         if self.pooling not in ("average", "max"):
             raise ConfigError(f"unknown pooling {self.pooling!r}; choose one of average, max")
         if self.stream_described not in get_args(Stream):

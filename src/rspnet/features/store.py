@@ -34,6 +34,8 @@ from rspnet.core.urls import content_of
 SUFFIX = ".parquet"
 STAMP = b"rspnet"
 """Key of the stamp in a part's metadata."""
+_OPTIONS = {"clips": "num_clips"}
+"""What a view says of windows alone -> the option that it comes from."""
 PART_ROWS = 512
 PART_SECONDS = 60.0
 """A part is written when it has so many rows, or is so old: what a kill costs at most."""
@@ -97,9 +99,9 @@ class Stamp:
             if getattr(self, name) != getattr(other, name):
                 return f"{name} {str(getattr(self, name))[:12]}, not {str(getattr(other, name))[:12]}"
         own, theirs = (json.loads(json.dumps({**item.view, "vectors": item.vectors})) for item in (self, other))
-        for name in sorted({*own, *theirs}):
+        for name in sorted({*own, *theirs}, key=lambda name: (name in _OPTIONS, name)):
             if own.get(name) != theirs.get(name):
-                return f"{name} {own.get(name)}, not {theirs.get(name)}"
+                return f"{_OPTIONS.get(name, name)} {own.get(name)}, not {theirs.get(name)}"
         return ""
 
     def schema(self) -> pa.Schema:

@@ -72,8 +72,10 @@ def register_backbone(name: str, builder: Callable[..., Backbone]) -> None:
         builder: called as `builder(name=..., input=...)`, gives a freshly initialised `Backbone` of that name.
 
     Raises:
-        ConfigError: the name is taken.
+        ConfigError: the name is taken or no text, or the builder cannot be called.
     """
+    if not isinstance(name, str) or not callable(builder):
+        raise ConfigError(f"register_backbone({name!r}, {builder!r}): needs a text and what makes a backbone")
     if _BUILDERS.get(name, builder) is not builder and _origin(_BUILDERS[name]) != _origin(builder):
         raise ConfigError(f"backbone {name!r} is there already: choose another name")
     _BUILDERS[name] = builder
@@ -103,10 +105,16 @@ def create_backbone(name: str, *, input: InputKind = "rgb") -> Backbone:  # noqa
         input: what the network sees of a clip, see `rspnet.models.kinds.InputKind`.
 
     Raises:
-        ConfigError: unknown name or input.
+        ConfigError: unknown name or input, or what was registered by that name makes no `Backbone` of it.
     """
     if name not in _BUILDERS:
         raise ConfigError(f"unknown backbone {name!r}; choose one of {', '.join(backbone_names())}")
     if input not in get_args(InputKind):
         raise ConfigError(f"unknown model input {input!r}; choose one of {', '.join(get_args(InputKind))}")
-    return _BUILDERS[name](name=name, input=input)
+    from rspnet.models.backbone import Backbone
+
+    made = _BUILDERS[name](name=name, input=input)
+    if not isinstance(made, Backbone) or made.name != name:
+        what = f"one called {made.name!r}" if isinstance(made, Backbone) else type(made).__name__
+        raise ConfigError(f"backbone {name!r}: its builder must give an rspnet.Backbone of that name, not {what}")
+    return made

@@ -105,9 +105,7 @@ def _by_guessing(right: int, count: int, *, chance: float) -> float:
     if chance == 1:
         return 1.0
     ways = (lgamma(count + 1) - lgamma(hits + 1) - lgamma(count - hits + 1) for hits in range(right, count + 1))
-    return sum(
-        exp(way + hits * log(chance) + (count - hits) * log1p(-chance)) for hits, way in enumerate(ways, right)
-    )
+    return sum(exp(way + hits * log(chance) + (count - hits) * log1p(-chance)) for hits, way in enumerate(ways, right))
 
 
 def _of(row: Mapping[str, float]) -> tuple[float, float, float]:

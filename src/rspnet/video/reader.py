@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import operator
 import os
+import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, SupportsIndex, cast
 
 import av
 import numpy as np
@@ -48,6 +49,13 @@ VIDEO_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split(" "))
 _STAMPLESS_CONTAINERS = {"avi", "h264", "hevc", "m4v", "mpegvideo"}
 _PYRAMID_CODECS = {"h264", "hevc", "vc1", "av1", "vvc"}
 _FeedResult = tuple[list[int], set[int]]
+
+
+def _whole(index: object) -> int:
+    """A frame's index; a truth value is none, as a mask would mean the frames 0 and 1."""
+    if isinstance(index, bool):
+        raise TypeError("a truth value")
+    return operator.index(cast(SupportsIndex, index))
 
 
 def open_video(path: str | os.PathLike[str]) -> VideoReader:
@@ -137,9 +145,10 @@ class VideoReader:
             DecodeError: a frame is damaged or may depend on a damaged one.
         """
         try:
-            whole = [operator.index(i) for i in indices]
+            whole = [_whole(index) for index in indices]
         except TypeError as error:
-            raise RSPNetError(f"{str(self.path)!r}: frame indices must be whole numbers, not {indices!r}") from error
+            given = " ".join(reprlib.repr(indices).split())
+            raise RSPNetError(f"{str(self.path)!r}: frame indices must be whole numbers, not {given}") from error
         return self.read_views([View(whole)])[0]
 
     def read_views(self, views: Sequence[View], *, watch: Watch | None = None) -> list[Pixels]:
