@@ -281,6 +281,14 @@ def test_places_without_features_are_named(tmp_path):
     (tmp_path / "features.npz").write_bytes(b"PK no zip")
     with pytest.raises(RSPNetError, match="cannot read features"):
         read_features(tmp_path)
+    (tmp_path / "features.npz").write_bytes(b"no zip")
+    with pytest.raises(RSPNetError, match=r"cannot read features .*: damaged, or no \.npz file$"):
+        read_features(tmp_path)
+    wrong = [({"a": np.zeros(3)}, "it has no column features"), ({"features": np.zeros((3, 2, 2))}, "cannot read")]
+    for other, said in wrong:
+        np.savez(tmp_path / "features.npz", name=np.array(list("abc")), **other)
+        with pytest.raises(RSPNetError, match=said):
+            read_features(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="is a file"):
         FeatureStore(tmp_path / "file")

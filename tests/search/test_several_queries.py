@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from helpers.extras import need
@@ -9,6 +11,7 @@ from helpers.libraries import about, clip_rows, file_row
 from reference.align_reference import several
 
 from rspnet.core.errors import RSPNetError
+from rspnet.search.library import Library
 from rspnet.search.library_store import Store
 from rspnet.search.query import Query, locate, search, without_parts
 from rspnet.search.search_command import below_one_folder, clip_of
@@ -111,3 +114,9 @@ def test_paths_are_shown_below_the_folder_of_all_of_them():
     assert below_one_folder(["/v/a/1.mp4"]) == (["1.mp4"], "/v/a")
     assert below_one_folder(["/a.mp4", "/b.mp4"]) == (["/a.mp4", "/b.mp4"], "")
     assert below_one_folder(["s3://v/a.mp4", "s3://v/b.mp4"]) == (["s3://v/a.mp4", "s3://v/b.mp4"], "")
+
+
+@pytest.mark.parametrize("clips", ["a.mp4", ["a.mp4"], [Path("a.mp4")]])
+def test_only_clips_are_asked_with(clips):
+    with pytest.raises(RSPNetError, match=r"search_like takes lists of rspnet\.ClipOf, not "):
+        Library.search_like(object.__new__(Library), clips)

@@ -69,17 +69,17 @@ def read_features(path: str | os.PathLike[str]) -> FeatureTable:
     """
     place = find_features(Path(path))
     if place.suffix == ".npz":
-        return _of_table(_read_npz(place), None)
+        return _of_table(_read_npz(place), None, place=place)
     if place.is_file():
         try:
             table = pq.read_table(place)
         except (pa.ArrowException, OSError) as error:
             raise RSPNetError(f"cannot read features {str(place)!r}: {reason_of(error)}") from error
         metadata = table.schema.metadata or {}
-        return _of_table(table, Stamp.from_json(metadata[STAMP]) if STAMP in metadata else None)
+        return _of_table(table, Stamp.from_json(metadata[STAMP]) if STAMP in metadata else None, place=place)
     store = open_store(place)
     table = pa.Table.from_batches(store.batches())
-    return _of_table(table.sort_by([("path", "ascending"), ("window", "ascending")]), store.stamp)
+    return _of_table(table.sort_by([("path", "ascending"), ("window", "ascending")]), store.stamp, place=place)
 
 
 def open_store(path: Path) -> FeatureStore:
@@ -185,7 +185,9 @@ def find_features(path: Path) -> Path:
     raise RSPNetError(f"{str(path)!r} holds no features: rspnet embed writes {STORE} or features.npz")
 
 
-def _of_table(table: pa.Table, stamp: Stamp | None) -> FeatureTable:
+def _of_table(table: pa.Table, stamp: Stamp | None, *, place: Path) -> FeatureTable:
+    if not {*KINDS} & {*table.column_names}:
+        raise RSPNetError(f"{str(place)!r} holds no features: it has no column {', '.join(KINDS)}")
     features, appearance, motion = (matrix(table, name) for name in KINDS)
     return FeatureTable(table, features, appearance, motion, stamp)
 
@@ -203,12 +205,14 @@ def matrix(table: pa.Table | pa.RecordBatch, name: str) -> NDArray[np.floating[A
 
 
 def _read_npz(path: Path) -> pa.Table:
+    if path.is_file() and not zipfile.is_zipfile(path):  # numpy would advise to unpickle it
+        raise RSPNetError(f"cannot read features {str(path)!r}: damaged, or no .npz file")
     try:
         with np.load(path, allow_pickle=False) as content:
             columns: Mapping[str, NDArray[Any]] = {name: content[name] for name in content.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        return pa.table({name: _column(values) for name, values in columns.items()})
+    except (OSError, ValueError, zipfile.BadZipFile, pa.ArrowException) as error:
         raise RSPNetError(f"cannot read features {str(path)!r}: {reason_of(error)}") from error
-    return pa.table({name: _column(values) for name, values in columns.items()})
 
 
 def _column(values: NDArray[Any]) -> pa.Array:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rspnet.api.open_embedder import open_embedder
 from rspnet.config.view import ViewConfig
-from rspnet.core.errors import CheckpointError, DecodeError
+from rspnet.core.errors import CheckpointError, DecodeError, RSPNetError
 from rspnet.core.files import sha256_of
 from rspnet.core.urls import as_path, content_of
 from rspnet.core.weights_files import weights_file
@@ -138,8 +138,11 @@ class Library:
 
         Raises:
             DecodeError: a clip cannot be read.
-            RSPNetError: it starts behind its end, or `like` is empty.
+            RSPNetError: it starts behind its end, `like` is empty, or something else than a clip is given.
         """
+        for clip in (*like, *unlike):
+            if not isinstance(clip, ClipOf):
+                raise RSPNetError(f"search_like takes lists of rspnet.ClipOf, not {clip!r}")
         wanted, unwanted = (
             [
                 stored_query(self.store, clip) or self.embed(clip.video, start_s=clip.start_s, end_s=clip.end_s)
