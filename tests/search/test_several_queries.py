@@ -11,6 +11,7 @@ from helpers.libraries import about, clip_rows, file_row
 from reference.align_reference import several
 
 from rspnet.core.errors import RSPNetError
+from rspnet.search.hit_sheet import _named
 from rspnet.search.library import Library
 from rspnet.search.library_store import Store
 from rspnet.search.query import Query, locate, search, without_parts
@@ -120,3 +121,11 @@ def test_paths_are_shown_below_the_folder_of_all_of_them():
 def test_only_clips_are_asked_with(clips):
     with pytest.raises(RSPNetError, match=r"search_like takes lists of rspnet\.ClipOf, not "):
         Library.search_like(object.__new__(Library), clips)
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [("d/a.mp4", "a.mp4"), ("d/a.mp4@2-4.5", "a.mp4, 2 to 4.5 s"), ("d/a.mp4@2-", "a.mp4, 2 s to its end")],
+)
+def test_a_sheet_names_the_part_that_was_asked_with(text, title):
+    assert _named(clip_of(text)) == title

@@ -23,6 +23,12 @@ _SHEET_HITS = 8
 _SHEET_FRAMES = 24
 
 
+def _named(clip: ClipOf) -> str:
+    """The name of a video, and which part of it."""
+    part = f" to {clip.end_s:g} s" if clip.end_s is not None else " s to its end" if clip.start_s else ""
+    return as_path(clip.video).name + (f", {clip.start_s:g}{part}" if part else "")
+
+
 def draw_hits(path: Path, config: SearchConfig, query: ClipOf | None, hits: Sequence[Moment]) -> None:
     """Draw the first query and the first hits, each by the frames of its part, as a contact sheet."""
     shown = []
@@ -42,7 +48,7 @@ def draw_hits(path: Path, config: SearchConfig, query: ClipOf | None, hits: Sequ
         return
     asked = SheetClip(_contained_frames(as_path(query.video), query.start_s, query.end_s))
     others = len(config.queries) + len(config.unlike) - 1
-    named = as_path(query.video).name + (f" and {others} more" if others else "")
+    named = _named(query) + (f" and {others} more" if others else "")
     contact_sheet(
         path, [SheetRow(asked, shown)], title=f"{named}: alpha {config.alpha:g} (1 = by motion, 0 = by appearance)"
     )
