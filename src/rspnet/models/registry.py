@@ -69,7 +69,7 @@ def register_backbone(name: str, builder: Callable[..., Backbone]) -> None:
 
     Args:
         name: what users and checkpoints call it.
-        builder: called as `builder(name=..., input=...)`, gives a freshly initialised `Backbone` of that name.
+        builder: called as `builder(name=..., input=...)`, gives a freshly initialised `Backbone`.
 
     Raises:
         ConfigError: the name is taken or no text, or the builder cannot be called.
@@ -105,7 +105,7 @@ def create_backbone(name: str, *, input: InputKind = "rgb") -> Backbone:  # noqa
         input: what the network sees of a clip, see `rspnet.models.kinds.InputKind`.
 
     Raises:
-        ConfigError: unknown name or input, or what was registered by that name makes no `Backbone` of it.
+        ConfigError: unknown name or input, or what was registered by that name makes no `Backbone`.
     """
     if name not in _BUILDERS:
         raise ConfigError(f"unknown backbone {name!r}; choose one of {', '.join(backbone_names())}")
@@ -114,7 +114,7 @@ def create_backbone(name: str, *, input: InputKind = "rgb") -> Backbone:  # noqa
     from rspnet.models.backbone import Backbone
 
     made = _BUILDERS[name](name=name, input=input)
-    if not isinstance(made, Backbone) or made.name != name:
-        what = f"one called {made.name!r}" if isinstance(made, Backbone) else type(made).__name__
-        raise ConfigError(f"backbone {name!r}: its builder must give an rspnet.Backbone of that name, not {what}")
+    if not isinstance(made, Backbone):
+        raise ConfigError(f"backbone {name!r}: its builder must give an rspnet.Backbone, not {type(made).__name__}")
+    made.name = name  # checkpoints keep it; a builder may have changed a network that has another
     return made
