@@ -19,6 +19,11 @@ _MISTAKES = [
     ("pretrain nowhere", "'nowhere' does not exist: name a folder of videos"),
     ("pretrain nowhere.txt", "'nowhere.txt' does not exist: name a folder or a list of videos"),
     ("pretrain videos --weights nowhere", "cannot read weights 'nowhere': no such file"),
+    (
+        "pretrain videos --weights rspnet-c3d-200",
+        "cannot read weights 'rspnet-c3d-200': they do not come with the package; get their file by rspnet weights "
+        "rspnet-c3d-200 --download FOLDER, and name it",
+    ),
     ("pretrain videos --out used", "--out 'used' already holds a run: add --resume, or name a new folder"),
     ("pretrain videos --resume --out other", "--out 'other' holds a run of rspnet subset: name another folder"),
     ("embed videos nowhere", "'nowhere' does not exist: name a video, or a folder or list of videos"),
