@@ -313,6 +313,20 @@ def test_names_that_no_list_can_hold_are_told(videos: Path, tmp_path: Path) -> N
     assert all("name" in named[os.fsdecode(name)] for name in odd)
 
 
+@pytest.mark.parametrize("bad", [False, True])
+def test_what_comes_next_names_the_folder_of_a_list(
+    bad: bool, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("good.mp4\nempty.mp4\n" if bad else "good.mp4\n")
+    main(["doctor", str(listed), "--root", str(videos), "--out", str(tmp_path / "out"), "--num_workers", "1"])
+    printed = capsys.readouterr()
+    told = " ".join((printed.out + printed.err).split())
+    assert f"next: rspnet pretrain {videos} --data.list {listed} #" in told
+    assert (f"next: rspnet doctor {listed} --root {videos} --write_list usable.csv #" in told) == bad
+    assert (f"next: rspnet index {videos} --out library #" in told) != bad
+
+
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [

@@ -10,7 +10,7 @@ import torch
 from rspnet.core.console import PlainConsole
 from rspnet.engine.diagnostics import vector_spread
 from rspnet.features.scores import Interval
-from rspnet.runs.verdict import Verdict, _by_guessing, rank_line, report_command, rsp_line, score_line
+from rspnet.runs.verdict import Verdict, _by_guessing, named_for_shell, rank_line, report_command, rsp_line, score_line
 
 
 @pytest.mark.parametrize(
@@ -82,3 +82,17 @@ def test_what_guessing_reaches_is_the_binomial_tail(right: int) -> None:
     tail = sum(comb(100, hits) * 0.25**hits * 0.75 ** (100 - hits) for hits in range(right, 101))
     assert _by_guessing(right, 100, chance=0.25) == pytest.approx(tail)
     assert _by_guessing(right, 100, chance=1.0) == 1
+
+
+@pytest.mark.parametrize(
+    ("root", "listed", "words"),
+    [
+        ("my videos", None, ("'my videos'", "'my videos'")),
+        (None, "list.csv", ("list.csv", "list.csv")),
+        ("videos", "list.csv", ("videos --data.list list.csv", "videos")),
+    ],
+)
+def test_commands_to_copy_name_the_folder_that_a_list_is_relative_to(
+    root: str | None, listed: str | None, words: tuple[str, str]
+) -> None:
+    assert named_for_shell(root, listed) == words

@@ -23,7 +23,7 @@ from rspnet.pretext.base import PretextModel
 from rspnet.pretext.create import require_heads
 from rspnet.pretext.queue import KeyQueue
 from rspnet.pretext.rspnet import RSPNet
-from rspnet.runs.verdict import Finding, Verdict, rank_line, report_command, rsp_line
+from rspnet.runs.verdict import Finding, Verdict, named_for_shell, rank_line, report_command, rsp_line
 
 _FEWEST_PAIRS = 96
 """Each held-out video is asked about so often that there are so many answers at least."""
@@ -68,12 +68,13 @@ def pretraining_verdict(
 
 def _what_next(config: PretrainConfig, is_good: bool) -> Iterator[tuple[str, str]]:
     """What to do with weights that learned something, or in place of those that did not."""
-    videos, out = shlex.quote(str(config.data.list or config.data.root)), shlex.quote(config.out)
+    trained, videos = named_for_shell(config.data.root, config.data.list)
+    out = shlex.quote(config.out)
     if is_good:
         yield f"rspnet index {videos} --weights {out} --out {out}/library", "make the videos searchable"
         return
     if config.weights is None:
-        adapt = f"rspnet pretrain {videos} --weights {DEFAULT_WEIGHTS} --out {shlex.quote(config.out + '-adapted')}"
+        adapt = f"rspnet pretrain {trained} --weights {DEFAULT_WEIGHTS} --out {shlex.quote(config.out + '-adapted')}"
         yield adapt, "start from the weights in the package instead"
     yield f"rspnet index {videos}", "search by the weights in the package"
 

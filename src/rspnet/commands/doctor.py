@@ -25,7 +25,7 @@ from rspnet.data.checks.shared_pictures import find_near, find_shared
 from rspnet.engine.runtime import available_cores, pick_device
 from rspnet.runs.machine import print_system
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
-from rspnet.runs.verdict import Verdict
+from rspnet.runs.verdict import Verdict, named_for_shell
 
 FOUND_EXIT_CODE = 1
 _MEMORY = "seen.jsonl"
@@ -88,13 +88,17 @@ def _inspector(config: DoctorConfig, records: Sequence[VideoRecord], workers: in
 
 
 def _what_next(config: DoctorConfig, some_unusable: bool) -> Verdict:
-    videos = shlex.quote(config.write_list or str(config.videos))
-    pretrain = (f"rspnet pretrain {videos}", "learn from them")
-    if some_unusable and config.write_list is None:
-        usable = f"rspnet doctor {videos} --write_list usable.csv"
+    if config.write_list is not None:
+        return Verdict((), [(f"rspnet pretrain {shlex.quote(config.write_list)}", "learn from them")])
+    listed = str(config.videos)
+    root = None if Path(listed).is_dir() else config.root
+    trained, videos = named_for_shell(root, listed)
+    pretrain = (f"rspnet pretrain {trained}", "learn from them")
+    if some_unusable:
+        below = f" --root {videos}" if root else ""
+        usable = f"rspnet doctor {shlex.quote(listed)}{below} --write_list usable.csv"
         return Verdict((), [(usable, "a list of the usable videos, to train on"), pretrain])
-    index = [] if config.write_list else [(f"rspnet index {videos} --out library", "make the videos searchable")]
-    return Verdict((), [pretrain, *index])
+    return Verdict((), [pretrain, (f"rspnet index {videos} --out library", "make the videos searchable")])
 
 
 def _unlistable(report: Report) -> Report:

@@ -71,6 +71,17 @@ def rsp_line(accuracy: float, clips: int, *, held_out: int = 0, fresh: float = 0
     return Finding(f"RSP: {accuracy:.0%} right on {told}{before}, guessing gives 50 %; {judged}", is_learned)
 
 
+def named_for_shell(root: str | None, listed: str | None) -> tuple[str, str]:
+    """How `rspnet pretrain` is told of videos, and how commands without a list are: by the folder where there is one.
+
+    Args:
+        root: the folder of the videos, or None.
+        listed: their list, or None where the folder is given.
+    """
+    places = [shlex.quote(place) for place in (root, listed) if place]
+    return " --data.list ".join(places), places[0]
+
+
 def rank_line(spread: Mapping[str, float], *, count: int, length: int) -> Finding:
     """Whether vectors have collapsed.
 
