@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rspnet.core.errors import CheckpointError
 from rspnet.core.locks import refuse_held
 from rspnet.core.ranks import is_first_process, launched_from_outside
 from rspnet.core.urls import is_url
@@ -66,17 +65,8 @@ def _for_shards(out: str) -> None:
 
 
 def _weights(name: str) -> None:
-    if outside_place(name) is not None:
-        return
-    from rspnet.models.catalogue import CATALOGUE
-
-    file = weights_file(name)
-    if name in CATALOGUE and not file.exists():
-        raise CheckpointError(
-            f"cannot read weights {name!r}: they do not come with the package; get their file by rspnet weights {name} "
-            "--download FOLDER, and name it"
-        )
-    require_weights(file)
+    if outside_place(name) is None:
+        require_weights(weights_file(name))
 
 
 def _classes(name: str) -> None:

@@ -11,9 +11,9 @@ from rspnet.cli import main
 from rspnet.commands.weights import download_weights
 from rspnet.core.errors import CheckpointError, RSPNetError
 from rspnet.data.presets import MEAN, STD
-from rspnet.models.catalogue import CATALOGUE, IMAGENET
 from rspnet.models.registry import backbone_names
 from rspnet.pretext.pretrained import load_pretrained
+from rspnet.weights.catalogue import CATALOGUE, IMAGENET
 
 
 def test_catalogue(capsys):

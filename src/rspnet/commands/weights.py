@@ -11,8 +11,8 @@ from rspnet.config.weights import WeightsConfig
 from rspnet.core.errors import CheckpointError, RSPNetError
 from rspnet.core.files import atomic_path, sha256_of
 from rspnet.core.noted_hash import fits_noted_hash, note_hash
-from rspnet.models.catalogue import CATALOGUE, IMAGENET, PublishedWeights, published
 from rspnet.weights import shipped_file, shipped_names
+from rspnet.weights.catalogue import CATALOGUE, IMAGENET, PublishedWeights, published
 
 _TIMEOUT_SECONDS = 60.0
 _OTHER_MEAN = " (this package feeds ImageNet's: fine-tuning adapts to it, frozen features do not)"

@@ -57,21 +57,27 @@ def not_of_finetune(name: str, command: object) -> CheckpointError:
 def require_weights(file: Path) -> None:
     """Raise `CheckpointError` unless the file is there and begins as files of weights do.
 
-    Says what was meant where the name is nearly one of ours.
+    Says what was meant where the name is nearly one of ours, and how to get the file where others have published it.
     """
     if file.is_file():
         if not _may_be_weights(file):
             fits_noted_hash(file)  # a download that is damaged has a better error
             raise CheckpointError(f"cannot read weights {str(file)!r}: damaged, or not a torch file")
         return
-    why = "no such file"
+    from rspnet.weights.catalogue import CATALOGUE
+
+    why, name = "no such file", os.fspath(file)
     if file.is_dir():
         inside = min((path.name for path in file.glob("*.ckpt")), default=None)
         why = "a folder without weights; name a run folder of a training, an export, or a file"
         why = why if inside is None else f"a folder; name the checkpoint in it, such as {inside}"
-    elif meant := did_you_mean(os.fspath(file), shipped_names(), cutoff=0.6):
+    elif name in CATALOGUE:
+        why = (
+            f"they do not come with the package; get their file by rspnet weights {name} --download FOLDER, and name it"
+        )
+    elif meant := did_you_mean(name, shipped_names(), cutoff=0.6):
         why += f"; {meant}"
-    raise CheckpointError(f"cannot read weights {str(file)!r}: {why}")
+    raise CheckpointError(f"cannot read weights {name!r}: {why}")
 
 
 def _may_be_weights(file: Path) -> bool:

@@ -76,7 +76,7 @@ def named_for_shell(root: str | None, listed: str | None) -> tuple[str, str]:
 
     Args:
         root: the folder of the videos, or None.
-        listed: their list, or None where the folder is given.
+        listed: their list, or None; without `root` whatever holds the videos.
     """
     places = [shlex.quote(place) for place in (root, listed) if place]
     return " --data.list ".join(places), places[0]

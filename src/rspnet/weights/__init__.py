@@ -1,4 +1,4 @@
-"""Weights that come with the package: small files in our own checkpoint format, opened by name.
+"""Weights that come with the package: small files in our own checkpoint format, opened by name; and `catalogue`.
 
 What they know, and how they are made: docs/rspnet-small.md.
 """
