@@ -154,7 +154,7 @@ def test_user_errors_are_one_line_and_exit_code_2(
 def test_a_section_that_holds_no_options_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "odd.yaml").write_text("data: 3\n")
     assert main(["pretrain", "--config", str(tmp_path / "odd.yaml"), "--out", "run"]) == 2
-    assert "--config: section 'data' is 3: it must hold options of its own\n" in capsys.readouterr().err
+    assert "data: 3 is no section: it must hold options of its own\n" in capsys.readouterr().err
 
 
 def test_the_home_folder_is_meant_by_a_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -240,6 +240,7 @@ def test_a_batch_larger_than_an_epoch_says_what_to_change(
     assert run(videos, tmp_path / "run", "--data.batch_size=16") == 2
     assert "16 is larger than an epoch: 12 videos x --data.clips_per_video 1" in capsys.readouterr().err
     assert run(videos, tmp_path / "run", "--data.batch_size=16", "--data.clips_per_video=2", "--max_steps=1") == 0
+    assert float(read_curves(tmp_path / "run" / METRICS)[0]["clips_per_second"]) > 0  # of the only step
 
 
 def test_a_large_queue_is_warned_of(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

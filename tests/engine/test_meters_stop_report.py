@@ -131,17 +131,17 @@ def test_reporter_writes_curves_and_heartbeat_lines(tmp_path: Path, capsys: pyte
 def test_the_time_left_is_right_from_the_second_step_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Steps of 10 s after a first one of 30 s; as in the loop, a step is spoken of before it is counted as over."""
+    """Steps of 10 s after a first one of 30 s."""
     now = 0.0
     monkeypatch.setattr(cost, "perf_counter", lambda: now)
     with Reporter(tmp_path, total_steps=20, clips_per_step=8, shown={"loss": "loss"}, loggers=()) as reporter:
         for step in range(1, 21):
             now += 30.0 if step == 1 else 10.0
+            reporter.advance(step, waited=0.0, elapsed=10.0)
             if step in (1, 2, 5):
                 reporter.show(step, {"loss": 1.0})
             elif step % 10 == 0:
                 reporter.log(step, {"loss": 1.0})
-            reporter.advance(step, waited=0.0, elapsed=10.0)
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step")]
     assert [line.partition("eta ")[2] for line in lines] == ["...", "3 min", "2.5 min", "1.67 min", ""]
     assert lines[0] == "step 1/20  loss 1.000  eta ..."

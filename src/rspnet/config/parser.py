@@ -249,7 +249,7 @@ def _parsed(kind: type, parser: ArgumentParser, parse: Callable[[], Namespace], 
         _refuse_empty(parsed, places=_names_of_places(kind))
         for name in sections_of(kind):
             if not isinstance(parsed[name], Namespace):
-                raise ConfigError(f"--config: section {name!r} is {parsed[name]!r}: it must hold options of its own")
+                raise ConfigError(f"{name}: {parsed[name]!r} is no section: it must hold options of its own")
         for name, value in parsed.as_flat().__dict__.items():
             parsed[name] = at_home(value)
         if not getattr(kind, "WRITES_TO_ADDRESSES", False):

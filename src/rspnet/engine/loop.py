@@ -66,6 +66,7 @@ class Loop:
         """
         source = iter(batches)
         with StopRequest(second=self.second_stop) as stop, reporter:
+            told = perf_counter()
             while self.step < self.total_steps:
                 waiting_since = perf_counter()
                 batch = self._next(source, stop)
@@ -83,7 +84,10 @@ class Loop:
                 epoch_ends = self.step % self.steps_per_epoch == 0 or ends
                 due = self.checkpoint_every is not None and self.step % self.checkpoint_every == 0
                 if log or epoch_ends or due:
-                    self.watch.look(saving=epoch_ends or due)
+                    self.watch.look(saving=epoch_ends or due)  # waits for the device: the time below is of all it did
+                now = perf_counter()
+                reporter.advance(self.step, waited=waited, elapsed=now - told)  # with what the last step saved and wrote
+                told = now
                 if log:
                     self._log(reporter)
                     self.meters.reset()
@@ -91,7 +95,6 @@ class Loop:
                     reporter.show(self.step, self.meters.means())
                 if epoch_ends or due:
                     self.save(self.step, epoch_ends)
-                reporter.advance(self.step, waited=waited, elapsed=perf_counter() - waiting_since)
         return True
 
     def _next(self, source: Iterator[Any], stop: StopRequest) -> Any:

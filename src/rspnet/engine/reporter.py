@@ -57,7 +57,6 @@ class Reporter:
         self._cost = CostMeter(total_steps - step, bytes_per_item=0)
         self._curves = [CURVES[name](folder, step, unfinished) for name in loggers] if active else []
         self._steps, self._waited, self._elapsed = 0, 0.0, 0.0
-        self._counted = step
         self._told = perf_counter()
 
     def __enter__(self) -> Self:
@@ -75,7 +74,7 @@ class Reporter:
         self._steps += 1
         self._waited += waited
         self._elapsed += elapsed
-        self._count(step)
+        self._cost.add(1, 1)
         self._progress.update(self._task, completed=step, eta=self._eta)
         if step < self._total and (cost := self._cost.foretold()):
             print_note(
@@ -100,19 +99,12 @@ class Reporter:
         """Show the means so far; no curve gets a point."""
         self._line(step, metrics)
 
-    def _count(self, step: int) -> None:
-        """Let the time that is left be that after `step`, whatever is said of it before it is counted as over."""
-        if step > self._counted:
-            self._cost.add(step - self._counted, step - self._counted)
-            self._counted = step
-
     @property
     def _eta(self) -> str:
         left = self._cost.left()
         return as_time(left.seconds) if left else "..."
 
     def _line(self, step: int, metrics: Mapping[str, float], *more: str) -> None:
-        self._count(step)
         parts = [f"{label} {metrics[name]:.3f}" for name, label in self._shown.items() if name in metrics]
         line = "  ".join([*parts, *more])
         self._progress.update(self._task, line=line)

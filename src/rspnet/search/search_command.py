@@ -17,7 +17,7 @@ from rich.table import Column, Table
 from rspnet.config.search import SearchConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
-from rspnet.core.errors import RSPNetError
+from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import write_json
 from rspnet.core.progress import print_note
 from rspnet.core.urls import as_path, is_url
@@ -45,6 +45,8 @@ def search_command(config: SearchConfig) -> None:
     like, unlike = clips_of(config.queries), clips_of(config.unlike)
     if len(like) == 1:
         if config.start > 0 or config.end is not None:
+            if like[0] != ClipOf(like[0].video):
+                raise ConfigError(f"--start, --end: {config.queries[0]!r} names its part already; give one of the two")
             like = [like[0]._replace(start_s=config.start, end_s=config.end)]
         config = replace(config, start=like[0].start_s, end=like[0].end_s)  # for the results, however it was said
     library = cache(partial(_open, config))
