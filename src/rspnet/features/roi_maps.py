@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rspnet.core.errors import RSPNetError
 from rspnet.data.augment import centre_square, normalise
-from rspnet.models.heads import LEAST_VARIANCE, Embeddings, Encoder, LinearHead, MomentsHead, moments
+from rspnet.models.heads import Embeddings, Encoder, LinearHead
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.video.clips import even_clips
 from rspnet.video.reader import View, open_video
@@ -59,11 +59,11 @@ def roi_maps(head: nn.Module, features: Tensor, other: Tensor) -> Tensor:
     """The paper's maps: M_i = ((W x_j)^T W) F_i with x_j the pooled map of the partner.
 
     The projection is linear and the pooling a mean, so the mean of M_i over positions plus `bias_terms` is exactly the
-    un-normalised similarity (W x_i + b) . (W x_j + b). A head of moments reads the mean of `summands`, which stand in
-    for F. NOTE: as fine as the last feature map, 1 x 2 x 2 for a clip of 48 pixels: `explain` uses `crop_maps`.
+    un-normalised similarity (W x_i + b) . (W x_j + b). NOTE: as fine as the last feature map, which is 1 x 2 x 2 for a
+    clip of 48 pixels: `explain` uses `crop_maps`.
 
     Args:
-        head: a head that is linear in means over positions (appearance for A-VID, motion for RSP).
+        head: a linear projection head (appearance for A-VID, motion for RSP).
         features: last feature maps F_i [B, C, T', H', W'] of the clips to explain.
         other: last feature maps [B, C, T'', H'', W''] of their partners.
 
@@ -74,31 +74,19 @@ def roi_maps(head: nn.Module, features: Tensor, other: Tensor) -> Tensor:
         RSPNetError: the head is not linear: its output is then no sum over positions, and there is no exact map.
     """
     weight = _linear(head).weight
-    partner = summands(head, other).mean(dim=(2, 3, 4)) @ weight.T
-    return torch.einsum("bc,bcthw->bthw", partner @ weight, summands(head, features))
+    partner = other.mean(dim=(2, 3, 4)) @ weight.T
+    return torch.einsum("bc,bcthw->bthw", partner @ weight, features)
 
 
 def bias_terms(head: nn.Module, features: Tensor, other: Tensor) -> Tensor:
     """The part of the similarity that belongs to no position: b . W x_i + b . W x_j + b . b, [B]."""
     linear = _linear(head)
-    both = summands(head, features).mean(dim=(2, 3, 4)) + summands(head, other).mean(dim=(2, 3, 4))
+    both = features.mean(dim=(2, 3, 4)) + other.mean(dim=(2, 3, 4))
     return both @ (linear.bias @ linear.weight) + linear.bias @ linear.bias
 
 
-def summands(head: nn.Module, features: Tensor) -> Tensor:
-    """What a position adds to the numbers that a head's linear map reads, as their mean over positions.
-
-    [B, C, T', H', W'] as it is for a linear head; for one of moments [B, 2C, T', H', W'], its second half the squared
-    distance to the channel's mean (and `LEAST_VARIANCE`), divided by the channel's standard deviation.
-    """
-    if not isinstance(head, MomentsHead):
-        return features
-    mean, deviation = moments(features)[:, :, None, None, None].chunk(2, dim=1)
-    return torch.cat([features, ((features - mean).square() + LEAST_VARIANCE) / deviation], dim=1)
-
-
 def _linear(head: nn.Module) -> nn.Linear:
-    if not isinstance(head, (LinearHead, MomentsHead)):
+    if not isinstance(head, LinearHead):
         raise RSPNetError(f"RoI maps need linear heads; this model has {type(head).__name__} (--model.head linear)")
     return head.linear
 

@@ -13,9 +13,6 @@ from rspnet.models.backbone import Backbone
 from rspnet.models.conv import Conv3d
 from rspnet.models.kinds import HeadKind
 
-LEAST_VARIANCE = 1e-6
-"""Added to each variance by `moments`."""
-
 
 class Embeddings(NamedTuple):
     """L2-normalised [B, D] vectors of the appearance (A-VID) and motion (RSP) heads."""
@@ -34,18 +31,6 @@ class LinearHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """[B, C, T', H', W'] -> [B, dim], not normalised."""
         return _project(self.linear, pool(features))
-
-
-class MomentsHead(nn.Module):
-    """Mean and standard deviation over all places and times, linear map. Ours, not the paper's."""
-
-    def __init__(self, num_features: int, dim: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(2 * num_features, dim)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """[B, C, T', H', W'] -> [B, dim], not normalised."""
-        return _project(self.linear, moments(features))
 
 
 class MLPHead(nn.Module):
@@ -75,12 +60,7 @@ class ConvHead(nn.Module):
         return _project(self.linear, pool(self.conv2(F.relu(self.conv1(features)))))
 
 
-_HEADS: dict[HeadKind, type[nn.Module]] = {
-    "linear": LinearHead,
-    "moments": MomentsHead,
-    "mlp": MLPHead,
-    "conv": ConvHead,
-}
+_HEADS: dict[HeadKind, type[nn.Module]] = {"linear": LinearHead, "mlp": MLPHead, "conv": ConvHead}
 
 
 def create_head(kind: HeadKind, *, num_features: int, dim: int) -> nn.Module:
@@ -173,16 +153,6 @@ def _head_on(kind: HeadKind, channels: slice, dim: int) -> nn.Module:
 def pool(features: Tensor) -> Tensor:
     """Global average [B, C] of [B, C, T', H', W'], summed in float32 where the map is of lower precision."""
     return features.mean(dim=(2, 3, 4), dtype=torch.promote_types(features.dtype, torch.float32))
-
-
-def moments(features: Tensor) -> Tensor:
-    """Mean and standard deviation [B, 2C] over places and times of [B, C, T', H', W'], in at least float32.
-
-    `LEAST_VARIANCE` is added to the variance: where nothing varies a square root has no gradient.
-    """
-    mean = pool(features)
-    away = features.to(mean.dtype) - mean[:, :, None, None, None]
-    return torch.cat([mean, (away.square().mean(dim=(2, 3, 4)) + LEAST_VARIANCE).sqrt()], dim=1)
 
 
 def _project(linear: nn.Module, vectors: Tensor) -> Tensor:

@@ -12,5 +12,5 @@ the standard deviation of their values, so that the clip's contrast does not cou
 frames (but the first). moving: differences together with the colours of what moves (frames weighted by each pixel's
 share of the clip's largest change).
 """
-HeadKind = Literal["linear", "moments", "mlp", "conv"]
+HeadKind = Literal["linear", "mlp", "conv"]
 """Projection heads, see `rspnet.models.heads`."""

@@ -16,8 +16,7 @@ class ContrastMethod(PretextMethod):
     """Options of methods that compare a query with keys."""
 
     head: HeadKind = "linear"
-    """Projection heads g_a and g_m. They read the mean over places and times: linear (the paper's) or mlp; mean and
-    standard deviation: moments; or what two convolutions make of the map: conv."""
+    """Projection heads g_a and g_m."""
     queue_size: int = 16384
     """Past keys kept as negatives of A-VID, K."""
     momentum: float = 0.999

@@ -68,7 +68,7 @@ class RSPNet(PretextModel):
     Args:
         backbone: name of the backbone, see `rspnet.models.registry.backbone_names`.
         input: what the backbone sees of a clip: "rgb", "difference", "scaled_difference", "both" or "moving".
-        head: "linear" (published default), "moments", "mlp" or "conv", see `rspnet.models.heads`.
+        head: "linear" (published default), "mlp" or "conv".
         feature_dim: length of the embeddings.
         queue_size: keys the queue holds.
         momentum: share of the key encoder that stays at each step.
