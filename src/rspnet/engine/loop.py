@@ -86,7 +86,7 @@ class Loop:
                 if log or epoch_ends or due:
                     self.watch.look(saving=epoch_ends or due)  # waits for the device: the time below is of all it did
                 now = perf_counter()
-                reporter.advance(self.step, waited=waited, elapsed=now - told)  # the last save, too
+                reporter.advance(self.step, waited=waited, elapsed=now - told)  # with the save of the step before
                 told = now
                 if log:
                     self._log(reporter)
