@@ -87,6 +87,7 @@ def test_the_command_finds_what_classify_run_finds(root, tmp_path, capsys):
         ),
         ([], "queries: name at least one video, or a trained class with --class"),
         (["a.mp4", "b.mp4", "--start=1"], "--start, --end: are for a single query; give parts as VIDEO@START-END"),
+        (["{root}/videos/first/c.mp4@1-2", "--start=0.5"], "c.mp4@1-2' names its part already; give one of the two"),
     ],
 )
 def test_bad_input_is_one_line(root, capsys, words, message):
