@@ -4,10 +4,10 @@
 
 Every video becomes the descriptor of its clips' vectors (head vectors: their mean); then a ridge classifier (penalty
 100) on vectors standardised over the training videos, and the nearest training video by cosine, whitened as in rspnet
-retrieve (of head vectors as they are). Search by motion and by look: what rspnet search compares, the video as one
-window. human-motion has its own test split; of the real sets
-every group (a person, a sequence) is left out once. Baselines: the same network with fresh weights, and motion energy
-(absolute differences of 24 x 24 grey pictures in three stretches of time).
+retrieve (of head vectors as they are). Search by motion, by look, and by both at --alpha: what rspnet search compares,
+the video as one window. human-motion has its own test split; of the real sets every group (a person, a sequence) is
+left out once. Baselines: the same network with fresh weights, and motion energy (absolute differences of 24 x 24 grey
+pictures in three stretches of time).
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.features.descriptor import Descriptor, describe
 from rspnet.features.embedder import Embedder, VideoFeatures
 from rspnet.features.ridge_probe import ridge_and_nearest
-from rspnet.features.spaces import Stream, stream_channels
+from rspnet.features.spaces import Stream, stream_channels, unit_rows
+from rspnet.features.whitening import whitened
 from rspnet.lab.study.judged import motion_energy
 from rspnet.pretext.create import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--model", default="rspnet-small")
     parser.add_argument("--num_clips", type=int, default=10)
+    parser.add_argument("--alpha", type=float, default=0.8, help="weight of motion in the search by both")
     parser.add_argument("--seed", type=int, default=0, help="of the fresh weights")
     parser.add_argument("--sets", nargs="+", default=["human-motion", "utd-mhad", "ut-interaction"])
     parser.add_argument("--only", nargs="+", default=["trained", "untrained", "energy"])
@@ -68,6 +70,11 @@ def main() -> None:
                     vectors, rows, "mean" if space in HEADS else "mean_std_change"
                 )
                 print(name, kind, space, figures[f"{name} {kind} {space}"], flush=True)
+            if kind != "energy":
+                joined = f"{name} {kind} search by both, alpha {options.alpha:g}"
+                motion, look = (spaces[space] for space in SEARCHED)
+                figures[joined] = searched_by_both(motion, look, rows, options.alpha)
+                print(joined, figures[joined], flush=True)
             options.out.write_text(json.dumps(figures, indent=1))
 
 
@@ -94,14 +101,8 @@ def described(embedder: Embedder, paths: list[Path]) -> dict[str, Vectors]:
 
 def scores(vectors: Vectors, rows: Rows, descriptor: Descriptor) -> dict[str, float]:
     """Shares of right answers in %, over all test videos of all folds."""
-    real = "group" in rows[0]
-    labels = {"action": [row["label"] if real else row["class"] for row in rows]}
-    if not real:
-        labels["action and character"] = [row["class"] + row["character"] for row in rows]
-        labels["character"] = [row["character"] for row in rows]
     found: dict[str, float] = {}
-    for name, values in labels.items():
-        classes = np.array(values)
+    for name, classes in labels_of(rows).items():
         answers = [
             ridge_and_nearest(vectors[train], classes[train], vectors[test], classes[test], descriptor=descriptor)
             for train, test in folds(rows, name)
@@ -109,6 +110,32 @@ def scores(vectors: Vectors, rows: Rows, descriptor: Descriptor) -> dict[str, fl
         linear, near = (np.concatenate(part) for part in zip(*answers, strict=True))
         found |= {f"{name}, linear": 100 * float(linear.mean()), f"{name}, R@1": 100 * float(near.mean())}
     return {name: round(value, 1) for name, value in found.items()}
+
+
+def searched_by_both(motion: Vectors, look: Vectors, rows: Rows, alpha: float) -> dict[str, float]:
+    """R@1 in % by the score of rspnet search: alpha cosines of motion, 1 - alpha of look, both whitened."""
+    found: dict[str, float] = {}
+    for name, classes in labels_of(rows).items():
+        hits = []
+        for train, test in folds(rows, name):
+            score = np.zeros((test.sum(), train.sum()))
+            for vectors, weight in ((motion, alpha), (look, 1 - alpha)):
+                gallery, queries = whitened(vectors[train], vectors[test])
+                score += weight * unit_rows(queries) @ unit_rows(gallery).T
+            hits.append(classes[train][score.argmax(axis=1)] == classes[test])
+        found[f"{name}, R@1"] = round(100 * float(np.concatenate(hits).mean()), 1)
+    return found
+
+
+def labels_of(rows: Rows) -> dict[str, NDArray[np.str_]]:
+    """What is asked of a set's videos: [N] classes by name."""
+    if "group" in rows[0]:
+        return {"action": np.array([row["label"] for row in rows])}
+    return {
+        "action": np.array([row["class"] for row in rows]),
+        "action and character": np.array([row["class"] + row["character"] for row in rows]),
+        "character": np.array([row["character"] for row in rows]),
+    }
 
 
 def folds(rows: Rows, label: str) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:

@@ -130,6 +130,16 @@ def test_bootstrap_interval_is_seeded_and_close_to_the_normal_one():
     assert bootstrap_interval([0.25] * 9, seed=0) == (0.25, 0.25)
 
 
+@pytest.mark.parametrize("count", [1, 3, 200])
+@pytest.mark.parametrize("hit", [False, True])
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_of_all_or_no_hits_the_interval_is_the_exact_one(count, hit, level):
+    binomtest = pytest.importorskip("scipy.stats").binomtest
+    exact = binomtest(count * hit, count).proportion_ci(level, method="exact")
+    found = bootstrap_interval([hit] * count, seed=0, level=level)
+    assert found == pytest.approx((exact.low, exact.high), abs=1e-12)
+
+
 def test_keys_order_scores_then_lowest_index():
     scores = torch.tensor([-1.0, -0.5, -0.0, 0.0, 1e-38, 0.5, 1.0])
     keys = metrics._keys_of(scores, torch.arange(7))

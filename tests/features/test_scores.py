@@ -38,6 +38,15 @@ def test_mean_class_accuracy_weighs_classes_alike():
     assert table == score_table(SCORES, LABELS, seed=0)
 
 
+def test_of_three_videos_all_wrong_no_figure_is_sure():
+    table = score_table(np.eye(3)[[1, 2, 0]], np.arange(3), seed=0)
+    assert [table[name].value for name in ("top1", "mean_class_accuracy")] == [0, 0]
+    reach = 1 - 0.025 ** (1 / 3)
+    assert [table[name].high for name in ("top1", "mean_class_accuracy")] == pytest.approx([reach, reach])
+    assert table["top5"].value == 1
+    assert table["top5"].low == pytest.approx(1 - reach)
+
+
 @pytest.mark.slow
 def test_an_interval_covers_as_often_as_it_says():
     rng = np.random.default_rng(1)

@@ -4,7 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from rspnet.core.errors import RSPNetError
 from rspnet.models.pool import _RepeatablePool, halve_time_pool, max_pool
+from rspnet.models.registry import create_backbone
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 4, 7, 6), (1, 2, 1, 3, 3), (2, 3, 2, 1, 5)])
@@ -57,3 +59,12 @@ def test_autocast_keeps_the_precision_of_the_clip_and_goes_on_after_it() -> None
 def test_a_single_frame_stays() -> None:
     assert halve_time_pool(torch.randn(1, 2, 1, 4, 4)).shape == (1, 2, 1, 2, 2)
     assert halve_time_pool(torch.randn(1, 2, 5, 4, 4)).shape == (1, 2, 2, 2, 2)
+
+
+@pytest.mark.parametrize(("name", "size"), [("c3d", 16), ("s3dg", 17)])
+def test_clips_that_are_too_small_for_the_pools_are_told_so(name: str, size: int) -> None:
+    backbone = create_backbone(name).eval()
+    with torch.no_grad():
+        assert backbone.forward_features(torch.zeros(1, 3, 4, size, size)).shape[-1] == 1
+        with pytest.raises(RSPNetError, match=rf"too small for this network: .*\b{size} x {size}\b"):
+            backbone.forward_features(torch.zeros(1, 3, 4, size, size - 1))

@@ -32,6 +32,9 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of per-item values (say, hits of queries): (low, high).
 
+    NOTE: where all values are 0, or all are 1, all draws are alike. The interval then reaches as far as the exact one
+    of a share (Clopper and Pearson 1934): no hit of 3 is [0, 0.71].
+
     Args:
         values: [n], n >= 1.
         seed: the same values and seed give the same interval.
@@ -49,7 +52,15 @@ def bootstrap_interval(
     rng = numpy_rng("bootstrap", seed)
     means = np.array([array[rng.integers(len(array), size=len(array))].mean() for _ in range(samples)])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return _of_all_or_none(array, level) or (float(low), float(high))
+
+
+def _of_all_or_none(values: Floats, level: float) -> tuple[float, float] | None:
+    """The exact interval of a share where each of its values [n] is 0, or each is 1; else None."""
+    reach = ((1 - level) / 2) ** (1 / len(values))
+    if (values == 0).all():
+        return 0.0, 1 - reach
+    return (reach, 1.0) if (values == 1).all() else None
 
 
 def top_k_hits(scores: Floats, labels: Labels, k: int) -> NDArray[np.bool_]:
@@ -108,7 +119,7 @@ def _class_interval(hits: NDArray[np.bool_], labels: Labels, seed: int) -> Inter
         for _ in range(_SAMPLES)
     ]
     low, high = np.quantile(draws, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Interval(mean_class_accuracy(hits, labels), float(low), float(high))
+    return Interval(mean_class_accuracy(hits, labels), *(_of_all_or_none(values, _LEVEL) or (float(low), float(high))))
 
 
 def _class_mean(values: Floats, labels: Labels, weights: NDArray[Any]) -> float:

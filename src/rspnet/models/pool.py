@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rspnet.core.errors import RSPNetError
+
 Size = int | tuple[int, int, int]
 
 
@@ -68,7 +70,13 @@ class _RepeatablePool(torch.autograd.Function):
 
 
 def halve_time_pool(x: Tensor) -> Tensor:
-    """Max pool 2x2x2 of [B, C, T, H, W]; a single remaining frame stays, so clips of 4 frames pass too."""
+    """Max pool 2x2x2 of [B, C, T, H, W]; a single remaining frame stays, so clips of 4 frames pass too.
+
+    Raises:
+        RSPNetError: a single pixel is left across or down.
+    """
+    if min(x.shape[3:]) < 2:
+        raise RSPNetError("the clips are too small for this network: C3D needs 16 x 16 pixels, S3D-G 17 x 17")
     size = (min(2, x.shape[2]), 2, 2)
     return max_pool(x, size, stride=size)
 

@@ -100,8 +100,8 @@ def rank_line(spread: Mapping[str, float], *, count: int, length: int) -> Findin
 def score_line(name: str, row: Interval | Mapping[str, float], *, classes: int, videos: int) -> str:
     """A share of right answers with its interval, against guessing one of so many classes.
 
-    Above guessing is what the interval excludes and guessing seldom reaches: where all of a few videos are right, their
-    interval by bootstrap has no width.
+    Above guessing is what the interval excludes and guessing seldom reaches: of a few videos an interval by bootstrap
+    is too narrow.
     """
     value, low, high = (row.value, row.low, row.high) if isinstance(row, Interval) else _of(row)
     chance = 1 / max(1, classes)
