@@ -23,7 +23,7 @@ from helpers.videos import (
 from rspnet.cli import main
 from rspnet.core.errors import DecodeError
 from rspnet.video.clips import tick_frames, true_windows, uniform_windows
-from rspnet.video.colours import rgb_by_formula
+from rspnet.video.colour_spaces import rgb_by_formula
 from rspnet.video.packets import PacketInfo, parsed_cuts
 from rspnet.video.reader import View, open_video
 

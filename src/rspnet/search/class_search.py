@@ -30,7 +30,7 @@ def stamp_of_library(library: Library) -> Stamp:
     """What a store of the library's vectors would say of itself: that of `rspnet embed` with the same windows."""
     clip = library.store.about.clip
     view = sliding_view(library.embedder, window_s=clip.window_s, hop_s=clip.hop_s, clips=clip.clips, fps=clip.fps)
-    return stamp_for(library.embedder, view, model=library.model, dtype="float32")
+    return stamp_for(library.embedder, view, model=library.weights, dtype="float32")
 
 
 def library_windows(

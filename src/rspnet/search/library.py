@@ -31,13 +31,13 @@ class Library:
 
     Args:
         uri: the folder or object-store address.
-        model: the checkpoint it was made with; by default where that was at the time.
+        weights: the checkpoint it was made with; by default where that was at the time.
         device: "auto", "cpu" or "cuda".
         num_workers: processes that read queries; 0 reads in this one, which then ends where a decoder crashes.
 
     Attributes:
         store: what is on disk.
-        model: the checkpoint.
+        weights: the checkpoint.
         embedder: its network.
 
     Raises:
@@ -52,15 +52,16 @@ class Library:
         self,
         uri: str,
         *,
-        model: str | None = None,
+        weights: str | None = None,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         num_workers: int = 0,
     ) -> None:
         self.store = Store(uri)
-        self.model = path = model or self.store.about.model
+        self.weights = path = weights or self.store.about.model
         if not weights_file(path).is_file():
             raise CheckpointError(
-                f"library {uri!r} needs its model, {path!r}, which is not there: name it with --weights"
+                f"library {uri!r} needs its model, {path!r}, which is not there: name it with --weights "
+                "(from Python: weights=)"
             )
         self.store.refuse_other_model(path, sha256_of(weights_file(path)))
         about = self.store.about
@@ -80,13 +81,13 @@ class Library:
         cls,
         uri: str | os.PathLike[str],
         *,
-        model: str | os.PathLike[str] | None = None,
+        weights: str | os.PathLike[str] | None = None,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         num_workers: int = 0,
     ) -> Library:
         """Open a library; arguments and errors are those of the class."""
-        path = None if model is None else os.fspath(model)
-        return cls(os.fspath(uri), model=path, device=device, num_workers=num_workers)
+        path = None if weights is None else os.fspath(weights)
+        return cls(os.fspath(uri), weights=path, device=device, num_workers=num_workers)
 
     def search(
         self,

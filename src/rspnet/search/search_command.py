@@ -76,7 +76,7 @@ def _open(config: SearchConfig) -> Library:
     start_early(READERS)
     from rspnet.search.library import Library
 
-    return Library(config.library, model=config.weights, device=config.device, num_workers=1)
+    return Library(config.library, weights=config.weights, device=config.device, num_workers=1)
 
 
 def _answer_class(config: SearchConfig, library: Library, name: str) -> None:

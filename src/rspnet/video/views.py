@@ -18,7 +18,7 @@ from av.video.reformatter import VideoReformatter
 
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
-from rspnet.video.colours import needs_formula, rgb_by_formula
+from rspnet.video.colour_spaces import needs_formula, rgb_by_formula
 
 Pixels = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]

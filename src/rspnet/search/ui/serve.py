@@ -47,7 +47,7 @@ def _run(config: ServeConfig, folder: Path, listening: socket.socket) -> None:
     from rspnet.search.ui.app import build_app
     from rspnet.search.ui.service import Service
 
-    library = Library(config.library, model=config.weights, device=config.device)
+    library = Library(config.library, weights=config.weights, device=config.device)
     upload_bytes = config.max_upload_mb * _MEBIBYTE
     marks = None if config.marks is None else Path(config.marks)
     service = Service(library, folder, upload_bytes=upload_bytes, marks=marks)
