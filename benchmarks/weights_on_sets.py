@@ -28,11 +28,12 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.features.descriptor import Descriptor, describe
 from rspnet.features.embedder import Embedder, VideoFeatures
 from rspnet.features.ridge_probe import ridge_and_nearest
-from rspnet.features.spaces import Stream, stream_channels, unit_rows
+from rspnet.features.spaces import Stream, stream_channels
 from rspnet.features.whitening import whitened
 from rspnet.lab.study.judged import motion_energy
 from rspnet.pretext.create import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
+from rspnet.search.library_tables import joined
 
 HEADS = ("motion head", "appearance head")
 SEARCHED = ("search by motion", "search by look")
@@ -118,11 +119,9 @@ def searched_by_both(motion: Vectors, look: Vectors, rows: Rows, alpha: float) -
     for name, classes in labels_of(rows).items():
         hits = []
         for train, test in folds(rows, name):
-            score = np.zeros((test.sum(), train.sum()))
-            for vectors, weight in ((motion, alpha), (look, 1 - alpha)):
-                gallery, queries = whitened(vectors[train], vectors[test])
-                score += weight * unit_rows(queries) @ unit_rows(gallery).T
-            hits.append(classes[train][score.argmax(axis=1)] == classes[test])
+            (motions, asked_motions), (looks, asked_looks) = (whitened(own[train], own[test]) for own in (motion, look))
+            cosines = joined(asked_motions, asked_looks, alpha=alpha) @ joined(motions, looks).T
+            hits.append(classes[train][cosines.argmax(axis=1)] == classes[test])
         found[f"{name}, R@1"] = round(100 * float(np.concatenate(hits).mean()), 1)
     return found
 

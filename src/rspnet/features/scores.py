@@ -49,10 +49,12 @@ def bootstrap_interval(
         raise RSPNetError(f"values have shape {array.shape}; a bootstrap needs one dimension and at least one value")
     if not 0 < level < 1 or samples < 1:
         raise RSPNetError(f"level is {level}, samples {samples}; the level must be in (0, 1), samples at least 1")
+    if exact := _of_all_or_none(array, level):
+        return exact
     rng = numpy_rng("bootstrap", seed)
     means = np.array([array[rng.integers(len(array), size=len(array))].mean() for _ in range(samples)])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return _of_all_or_none(array, level) or (float(low), float(high))
+    return float(low), float(high)
 
 
 def _of_all_or_none(values: Floats, level: float) -> tuple[float, float] | None:
@@ -111,15 +113,17 @@ def confusion_matrix(labels: Labels, predicted: Labels, num_classes: int) -> NDA
 
 
 def _class_interval(hits: NDArray[np.bool_], labels: Labels, seed: int) -> Interval:
-    rng = numpy_rng("bootstrap classes", seed)
     values = hits.astype(np.float64)
+    if exact := _of_all_or_none(values, _LEVEL):
+        return Interval(mean_class_accuracy(hits, labels), *exact)
+    rng = numpy_rng("bootstrap classes", seed)
     count = len(labels)
     draws = [
         _class_mean(values, labels, np.bincount(rng.integers(count, size=count), minlength=count))
         for _ in range(_SAMPLES)
     ]
     low, high = np.quantile(draws, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Interval(mean_class_accuracy(hits, labels), *(_of_all_or_none(values, _LEVEL) or (float(low), float(high))))
+    return Interval(mean_class_accuracy(hits, labels), float(low), float(high))
 
 
 def _class_mean(values: Floats, labels: Labels, weights: NDArray[Any]) -> float:
