@@ -17,6 +17,7 @@ from helpers.extras import need
 from helpers.served import NASTY, copy_of, make_library
 from helpers.web import Visit, ask, call, start_server, upload
 
+from rspnet.config.search import DEFAULT_ALPHA
 from rspnet.features.event_labels import read_labels
 from rspnet.features.window_classifier import WindowClassifier
 
@@ -163,6 +164,8 @@ def test_from_the_first_picture_to_a_saved_list(visit, browser, server, root):
     assert page.evaluate("document.activeElement.id") == "news"
     assert "?q=first%2Fc.mp4" in page.url
     assert visit.findings() == []
+    both = "document.querySelector('#both').ariaPressed"
+    assert page.evaluate(f"[{both}, document.querySelector('#mix').value]") == ["true", f"{DEFAULT_ALPHA:g}"]
 
     page.focus("#mix")
     for key, column, mix in (("End", "moves", "1"), ("Home", "looks", "0")):
@@ -182,6 +185,9 @@ def test_from_the_first_picture_to_a_saved_list(visit, browser, server, root):
     other = Visit(browser, server, path=page.url.removeprefix(server.address))
     assert other.names() == looks
     other.context.close()
+    assert page.evaluate(both) == "false"
+    page.click("#both")
+    visit.wait_for(f"location.search.endsWith('mix={DEFAULT_ALPHA:g}') && {both} === 'true'")
 
     page.focus("#from")
     page.keyboard.press("End")  # no further than the end of the part allows

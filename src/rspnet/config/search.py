@@ -9,6 +9,9 @@ from rspnet.config.on_ray import RayViewConfig
 from rspnet.config.rules import DEFAULT_WEIGHTS, Device, positional, require, several
 from rspnet.config.view import ViewConfig
 
+DEFAULT_ALPHA = 0.8
+"""Share of motion in the score of a search: best for who does what, on training videos (docs/rspnet-small.md)."""
+
 
 @dataclass(frozen=True)
 class IndexConfig(ViewConfig, RayViewConfig):
@@ -48,7 +51,7 @@ class IndexConfig(ViewConfig, RayViewConfig):
 class SearchConfig:
     """Find the parts of a library's videos that move like a query, look like it, or both; or those of a trained class.
 
-    Examples: rspnet search library query.mp4 --alpha 0.8 --top 5 --out hits.png
+    Examples: rspnet search library query.mp4 --alpha 1 --top 5 --out hits.png
               rspnet search library jump.mp4 other.mp4@3-5 --unlike fall.mp4
               rspnet search library --class classifier:jump
     """
@@ -67,9 +70,9 @@ class SearchConfig:
     """Second at which a single query starts in its video."""
     end: float | None = None
     """Second at which it ends; the default is the video's end."""
-    alpha: float = 0.5
-    """1 searches by motion, 0 by appearance, 0.8 best by who does what (docs/rspnet-small.md); the score is
-    alpha * motion + (1 - alpha) * appearance."""
+    alpha: float = DEFAULT_ALPHA
+    """1 searches by motion, 0 by appearance; the score is alpha * motion + (1 - alpha) * appearance. The default finds
+    best who does what (docs/rspnet-small.md)."""
     top: int = 10
     """Videos to find, or moments with --class."""
     same_part: bool = False

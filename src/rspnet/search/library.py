@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rspnet.api.open_embedder import open_embedder
+from rspnet.config.search import DEFAULT_ALPHA
 from rspnet.config.view import ViewConfig
 from rspnet.core.errors import CheckpointError, DecodeError, RSPNetError
 from rspnet.core.files import sha256_of
@@ -44,7 +45,7 @@ class Library:
         RSPNetError: there is no library, or its checkpoint is missing or has changed.
 
     Example:
-        >>> hits = rspnet.Library.open("library").search("query.mp4", alpha=0.8, k=5)
+        >>> hits = rspnet.Library.open("library").search("query.mp4", alpha=1, k=5)
         >>> hits[0].path, hits[0].start_s, hits[0].end_s, hits[0].score
     """
 
@@ -95,7 +96,7 @@ class Library:
         *,
         start_s: float = 0.0,
         end_s: float | None = None,
-        alpha: float = 0.5,
+        alpha: float = DEFAULT_ALPHA,
         k: int = 10,
         not_same_video: bool = False,
     ) -> list[Hit]:
@@ -107,7 +108,7 @@ class Library:
             video: the query's file.
             start_s: second at which the query starts.
             end_s: second at which it ends; None is the video's end.
-            alpha: 1 searches by motion, 0 by appearance.
+            alpha: 1 searches by motion, 0 by appearance; the default finds best who does what.
             k: hits wanted; fewer if the library has fewer videos.
             not_same_video: leave out files whose content is the query's.
 
@@ -122,7 +123,7 @@ class Library:
         like: Sequence[ClipOf],
         unlike: Sequence[ClipOf] = (),
         *,
-        alpha: float = 0.5,
+        alpha: float = DEFAULT_ALPHA,
         k: int = 10,
         not_same_video: bool = False,
     ) -> list[Hit]:
@@ -133,7 +134,7 @@ class Library:
         Args:
             like: what is wanted, at least one clip; the scores of several are averaged.
             unlike: what is not; the mean of their scores is subtracted.
-            alpha: 1 searches by motion, 0 by appearance.
+            alpha: 1 searches by motion, 0 by appearance; the default finds best who does what.
             k: hits wanted; fewer if the library has fewer videos.
             not_same_video: leave out files whose content is that of a clip of `like`.
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
+from rspnet.config.search import DEFAULT_ALPHA, SearchConfig
 from rspnet.core.errors import RSPNetError
+from rspnet.search.library import Library
 from rspnet.search.ui.address import Address, Example, read_address
 from rspnet.search.ui.service import Filters
 
@@ -45,3 +49,8 @@ def test_an_address_that_says_what_cannot_be_is_named(one, several, message):
 def test_numbers_out_of_range_are_brought_into_it():
     assert read_address({"mix": "7", "n": "9999"}, {}) == Address(alpha=1.0, count=48)
     assert len(read_address({}, {"like": [f"{k}@0-1" for k in range(40)]}).examples) == 12
+
+
+def test_page_command_and_python_search_alike_by_default():
+    asked = [inspect.signature(way).parameters["alpha"].default for way in (Library.search, Library.search_like)]
+    assert {*asked, read_address({}, {}).alpha, SearchConfig("library", ["a.mp4"]).alpha} == {DEFAULT_ALPHA}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rspnet.config.search import DEFAULT_ALPHA
 from rspnet.core.errors import RSPNetError
 from rspnet.search.ui.service import Filters
 
@@ -45,7 +46,7 @@ class Address:
     query: str = ""
     start_s: float | None = None
     end_s: float | None = None
-    alpha: float = 0.5
+    alpha: float = DEFAULT_ALPHA
     filters: Filters = field(default_factory=lambda: Filters(other_videos=True))
     count: int = 12
     examples: tuple[Example, ...] = ()
@@ -83,7 +84,7 @@ def read_address(one: Mapping[str, str], several: Mapping[str, Sequence[str]]) -
         query=one.get("q", ""),
         start_s=number("from"),
         end_s=number("to"),
-        alpha=0.5 if alpha is None else min(alpha, 1.0),
+        alpha=DEFAULT_ALPHA if alpha is None else min(alpha, 1.0),
         filters=filters,
         count=12 if count is None else int(min(max(count, 1), MOST_HITS)),
         examples=tuple(examples[:MOST_EXAMPLES]),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rspnet.config.search import DEFAULT_ALPHA
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import csv_text, write_text
@@ -86,6 +87,7 @@ class PageAnswers:
             "names": list(service.names)[:MOST_NAMES],
             "folders": service.folders(),
             "longest": service.longest_s,
+            "mix": DEFAULT_ALPHA,
             "colours": list(service.groups),
             "methods": list(methods()),
             "uploadMB": self._upload_mb,

@@ -165,7 +165,7 @@ function showShows({ shows, query }) {
 }
 
 function showControls() {
-  const defaults = { mix: 0.5, folder: '', min: '', max: '', n: 12, space: 'both', colour: about.colours[0], method: about.methods[0] };
+  const defaults = { mix: about.mix, folder: '', min: '', max: '', n: 12, space: 'both', colour: about.colours[0], method: about.methods[0] };
   for (const [name, usual] of Object.entries(defaults)) $(`#${name}`).value = address.get(name) ?? usual;
   $('#own').checked = address.get('own') === '1';
   $('#pick').value = about.names.includes(go.at('q')) ? go.at('q') : '';
@@ -179,7 +179,7 @@ function showControls() {
 
 function showMix() {
   const value = Number($('#mix').value);
-  const words = { 0: 'looks alike only', 0.5: 'both alike', 1: 'moves alike only' };
+  const words = { 0: 'looks alike only', 0.5: 'both count alike', 1: 'moves alike only' };
   $('#mix').setAttribute('aria-valuetext', words[value] ?? `${Math.round(100 * value)} % moves alike`);
   for (const button of document.querySelectorAll('[data-mix]')) button.setAttribute('aria-pressed', Number(button.dataset.mix) === value);
 }
@@ -202,6 +202,7 @@ async function showMap(signal) {
 function meet(facts) {
   $('#title').textContent = facts.title;
   $('#facts').textContent = facts.facts;
+  $('#both').dataset.mix = facts.mix;
   $('#file').accept = facts.suffixes.join();
   const option = (value) => Object.assign(document.createElement('option'), { value, textContent: value });
   $('#names').replaceChildren(...facts.names.map((value) => Object.assign(document.createElement('option'), { value })));
