@@ -10,6 +10,11 @@ SCORES = np.array([[0.1, 0.7, 0.2], [0.5, 0.4, 0.1], [0.2, 0.3, 0.5], [0.6, 0.3,
 LABELS = np.array([1, 1, 2, 2])
 
 
+@pytest.fixture
+def stats():
+    return pytest.importorskip("scipy.stats")
+
+
 def test_hits_by_hand():
     assert top_k_hits(SCORES, LABELS, 1).tolist() == [True, False, True, False]
     assert top_k_hits(SCORES, LABELS, 2).tolist() == [True, True, True, False]
@@ -84,3 +89,32 @@ def test_paired_difference():
     assert paired_difference(weak, weak, seed=0)[1] == 1.0
     with pytest.raises(RSPNetError, match="not 200 and 10"):
         paired_difference(weak, weak[:10], seed=0)
+
+
+@pytest.mark.parametrize(
+    ("lead", "lag", "level"), [(3, 0, 40), (0, 3, 0), (6, 2, 5), (7, 3, 1), (25, 11, 60), (0, 0, 4)]
+)
+def test_p_of_hits_is_that_of_the_exact_mcnemar_test(stats, lead, lag, level):
+    first = np.array([1] * lead + [0] * lag + [1] * level)
+    second = np.array([0] * lead + [1] * lag + [1] * level)
+    _, p = paired_difference(first, second, seed=0)
+    twin = stats.binomtest(lead, lead + lag).pvalue if lead + lag else 1.0
+    assert p == pytest.approx(twin, abs=1e-12 if lead + lag <= 10 else 0.015)
+
+
+def test_p_of_means_over_seeds_is_that_of_a_permutation_test(stats):
+    first, second = np.random.default_rng(5).integers(0, 4, (2, 9)) / 3
+    twin = stats.permutation_test((first, second), lambda a, b: (a - b).mean(), permutation_type="samples")
+    assert paired_difference(first, second, seed=0)[1] == pytest.approx(twin.pvalue)
+    assert 0.01 < twin.pvalue < 1
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_differences_that_are_all_alike_have_no_interval_of_a_point(stats, count):
+    right, wrong = np.ones(count), np.zeros(count)
+    unseen = stats.binomtest(0, count).proportion_ci().high  # Clopper and Pearson
+    for first, second, bounds in (
+        (right, wrong, (1 - 2 * unseen, 1)), (wrong, right, (-1, 2 * unseen - 1)), (right, right, (-unseen, unseen)),
+    ):  # fmt: skip
+        gain, _ = paired_difference(first, second, seed=0)
+        assert (gain.low, gain.high) == pytest.approx(bounds)

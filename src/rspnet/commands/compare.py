@@ -206,7 +206,7 @@ def cure(first: Result, other: Result) -> str:
 
 
 def paired(first: Result, other: Result, score: str, config: CompareConfig) -> Difference | None:
-    """The paired bootstrap of one score over the videos of both results; None where a score is not one of videos.
+    """The paired test of one score over the videos of both results; None where a score is not one of videos.
 
     Raises:
         RSPNetError: the two results are of different videos, and unlike ones were not allowed.
@@ -250,7 +250,11 @@ def markdown(results: Sequence[Result], names: Sequence[str], tests: Tests, unli
         [f"{result.name} - {results[0].name}", *(_difference(found.get(name)) for name in names)]
         for result, found in zip(results[1:], tests[1:], strict=True)
     ]
-    lines += ["", "Difference in points, paired bootstrap over videos (95 % interval, two-sided p):", ""]
+    lines += [
+        "",
+        "Difference in points over the same videos (95 % bootstrap interval, p of a paired randomisation test):",
+        "",
+    ]
     lines += _table(["difference", *names], tested)
     return "\n".join(lines) + "\n"
 

@@ -9,7 +9,7 @@ from rspnet.config.rules import positional
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """Put results side by side, with intervals and paired bootstrap tests against the first; refuses unlike protocols.
+    """Put results side by side, with intervals and paired tests against the first; refuses unlike protocols.
 
     Predictions of other programs may stand among them: a CSV with the columns video and label, and either prediction or
     a column of scores for every class. A fine-tuned run of the paper's data and network is also set against the

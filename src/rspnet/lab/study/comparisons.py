@@ -29,7 +29,7 @@ class Comparison:
         over_seeds: mean and t interval of the differences of equal seeds.
         p_seeds: two-sided paired t-test over seeds; None with one seed.
         over_videos: mean and bootstrap interval over test videos of the seeds' mean hits; None where videos differ.
-        p_videos: two-sided paired bootstrap over test videos.
+        p_videos: two-sided paired randomisation test over test videos.
     """
 
     over_seeds: Mean
