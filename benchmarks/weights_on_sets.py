@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rspnet.config.search import DEFAULT_ALPHA
 from rspnet.core.rng import derive_seed
 from rspnet.data.annotations import VideoRecord
 from rspnet.features.descriptor import Descriptor, describe
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--model", default="rspnet-small")
     parser.add_argument("--num_clips", type=int, default=10)
-    parser.add_argument("--alpha", type=float, default=0.8, help="weight of motion in the search by both")
+    parser.add_argument("--alpha", type=float, default=DEFAULT_ALPHA, help="weight of motion in the search by both")
     parser.add_argument("--seed", type=int, default=0, help="of the fresh weights")
     parser.add_argument("--sets", nargs="+", default=["human-motion", "utd-mhad", "ut-interaction"])
     parser.add_argument("--only", nargs="+", default=["trained", "untrained", "energy"])

@@ -51,23 +51,30 @@ def bootstrap_interval(
         raise RSPNetError(f"level is {level}, samples {samples}; the level must be in (0, 1), samples at least 1")
     if exact := _of_all_or_none(array, level):
         return exact
-    rng = numpy_rng("bootstrap", seed)
-    means = np.array([array[rng.integers(len(array), size=len(array))].mean() for _ in range(samples)])
+    return _percentiles(array, numpy_rng("bootstrap", seed), samples, level)
+
+
+def _percentiles(values: Floats, rng: np.random.Generator, samples: int, level: float) -> tuple[float, float]:
+    """The percentile bootstrap interval of the mean of values [n]."""
+    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(samples)])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 def _of_all_or_none(values: Floats, level: float) -> tuple[float, float] | None:
     """The exact interval of a share where each of its values [n] is 0, or each is 1; else None."""
-    reach = _reach(len(values), level)
-    if (values == 0).all():
-        return 0.0, 1 - reach
-    return (reach, 1.0) if (values == 1).all() else None
+    if (values == values[0]).all() and values[0] in (0, 1):
+        return _of_equal(values, level, least=0, most=1)
+    return None
 
 
-def _reach(count: int, level: float) -> float:
-    """The share of hits for which `count` draws are all hits with probability (1 - level) / 2."""
-    return float(((1 - level) / 2) ** (1 / count))
+def _of_equal(values: Floats, level: float, *, least: float, most: float) -> tuple[float, float]:
+    """The interval of the mean of values [n], all alike, if there may be others, from `least` to `most`.
+
+    Of so many others none is drawn with probability (1 - level) / 2 (Clopper and Pearson 1934).
+    """
+    value, others = float(values[0]), 1 - ((1 - level) / 2) ** (1 / len(values))
+    return value - others * (value - least), value + others * (most - value)
 
 
 def top_k_hits(scores: Floats, labels: Labels, k: int) -> NDArray[np.bool_]:
@@ -162,13 +169,8 @@ def paired_difference(first: Floats, second: Floats, *, seed: int) -> tuple[Inte
     mean = float(difference.mean())
     p_value = _randomisation_p(difference[difference != 0], seed)
     if (difference == difference[0]).all():
-        unseen = 1 - _reach(len(difference), _LEVEL)
-        low, high = (float(np.clip((1 - unseen) * mean + way * unseen, -1, 1)) for way in (-1, 1))
-        return Interval(mean, low, high), p_value
-    rng = numpy_rng("paired bootstrap", seed)
-    means = np.array([difference[rng.integers(len(difference), size=len(difference))].mean() for _ in range(_SAMPLES)])
-    low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Interval(mean, float(low), float(high)), p_value
+        return Interval(mean, *_of_equal(difference, _LEVEL, least=-1, most=1)), p_value
+    return Interval(mean, *_percentiles(difference, numpy_rng("paired bootstrap", seed), _SAMPLES, _LEVEL)), p_value
 
 
 def _randomisation_p(difference: Floats, seed: int) -> float:
