@@ -42,7 +42,6 @@ from rspnet.video.reader import VideoReader
 KS = (1, 5, 10, 20, 50)
 """The published columns."""
 PER_CLASS = "per_class.csv"
-_BOOTSTRAP_SAMPLES = 2000
 # METHOD section 4: the crops of fine-tuning's training view; no jitter.
 _TRAINING_VIEW = AugmentPreset(crop_area=FINETUNING_CROP, grayscale_p=0.0, jitter_p=0.0)
 
@@ -195,7 +194,7 @@ def summary(scores: RetrievalScores, *, seed: int) -> dict[str, dict[str, float]
         columns["mAP"] = known
     rows = {}
     for name, values in columns.items():
-        low, high = bootstrap_interval(values, seed=seed, samples=_BOOTSTRAP_SAMPLES)
+        low, high = bootstrap_interval(values, seed=seed)
         rows[name] = {"value": float(values.mean()), "low": low, "high": high}
     return rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ class Interval:
 
 
 def bootstrap_interval(
-    values: ArrayLike, *, seed: int, samples: int = 2000, level: float = 0.95
+    values: ArrayLike, *, seed: int, samples: int = _SAMPLES, level: float = _LEVEL
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of per-item values (say, hits of queries): (low, high).
 
@@ -51,14 +52,18 @@ def bootstrap_interval(
         raise RSPNetError(f"level is {level}, samples {samples}; the level must be in (0, 1), samples at least 1")
     if exact := _of_all_or_none(array, level):
         return exact
-    return _percentiles(array, numpy_rng("bootstrap", seed), samples, level)
+    return percentile_interval(_resampled_means(array, numpy_rng("bootstrap", seed), samples), level=level)
 
 
-def _percentiles(values: Floats, rng: np.random.Generator, samples: int, level: float) -> tuple[float, float]:
-    """The percentile bootstrap interval of the mean of values [n]."""
-    means = np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(samples)])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+def percentile_interval(draws: Sequence[float] | Floats, *, level: float = _LEVEL) -> tuple[float, float]:
+    """The interval (low, high) that holds the middle `level` of a statistic's draws [n], n >= 1."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def _resampled_means(values: Floats, rng: np.random.Generator, samples: int) -> Floats:
+    """Means [samples] of as many values as there are, drawn with replacement from values [n]."""
+    return np.array([values[rng.integers(len(values), size=len(values))].mean() for _ in range(samples)])
 
 
 def _of_all_or_none(values: Floats, level: float) -> tuple[float, float] | None:
@@ -113,7 +118,7 @@ def score_table(scores: Floats, labels: Labels, *, seed: int) -> dict[str, Inter
     hits = {"top1": top_k_hits(scores, labels, 1), "top5": top_k_hits(scores, labels, 5)}
     table = {}
     for name, hit in hits.items():
-        table[name] = Interval(float(hit.mean()), *bootstrap_interval(hit, seed=seed, samples=_SAMPLES, level=_LEVEL))
+        table[name] = Interval(float(hit.mean()), *bootstrap_interval(hit, seed=seed))
     table["mean_class_accuracy"] = _class_interval(hits["top1"], labels, seed)
     return table
 
@@ -134,8 +139,7 @@ def _class_interval(hits: NDArray[np.bool_], labels: Labels, seed: int) -> Inter
         _class_mean(values, labels, np.bincount(rng.integers(count, size=count), minlength=count))
         for _ in range(_SAMPLES)
     ]
-    low, high = np.quantile(draws, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Interval(mean_class_accuracy(hits, labels), float(low), float(high))
+    return Interval(mean_class_accuracy(hits, labels), *percentile_interval(draws))
 
 
 def _class_mean(values: Floats, labels: Labels, weights: NDArray[Any]) -> float:
@@ -170,7 +174,8 @@ def paired_difference(first: Floats, second: Floats, *, seed: int) -> tuple[Inte
     p_value = _randomisation_p(difference[difference != 0], seed)
     if (difference == difference[0]).all():
         return Interval(mean, *_of_equal(difference, _LEVEL, least=-1, most=1)), p_value
-    return Interval(mean, *_percentiles(difference, numpy_rng("paired bootstrap", seed), _SAMPLES, _LEVEL)), p_value
+    draws = _resampled_means(difference, numpy_rng("paired bootstrap", seed), _SAMPLES)
+    return Interval(mean, *percentile_interval(draws)), p_value
 
 
 def _randomisation_p(difference: Floats, seed: int) -> float:

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.rng import numpy_rng
+from rspnet.features.scores import percentile_interval
 from rspnet.features.timeline import Event
 
 OVERLAPS = (0.1, 0.25, 0.5)
 """Least IoU of a right segment, as published."""
 SAMPLES = 1000
-_LEVEL = 0.95
 
 
 class Counts(NamedTuple):
@@ -126,5 +126,4 @@ def interval_over_groups(
     found = np.array(draws)[~np.isnan(draws)]
     if not len(found):
         return float("nan"), float("nan")
-    low, high = np.quantile(found, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return float(low), float(high)
+    return percentile_interval(found)
