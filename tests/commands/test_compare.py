@@ -156,6 +156,9 @@ def test_scores_of_another_program_are_ranked_by_class(tmp_path):
     rows += [[f"v{n}", "abcdefg"[labels[n]], *map(str, values[n])] for n in range(30)]
     (tmp_path / "s.csv").write_text("\n".join(",".join(row) for row in rows))
     found = read_foreign(tmp_path / "s.csv")
+    european = "\r\n".join(";".join(row).replace(".", ",") for row in rows)
+    (tmp_path / "excel.csv").write_text("\ufeff" + european, encoding="utf-8")
+    assert read_foreign(tmp_path / "excel.csv") == found
     order = np.argsort(-values, axis=1)
     for k in (1, 5):
         right = [labels[n] in order[n, :k] for n in range(30)]

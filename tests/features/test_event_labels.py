@@ -19,6 +19,15 @@ def test_labels_of_parts_and_of_whole_videos(tmp_path):
     assert found == [Label("a.mp4", "run", 1.5, 3.0, "x"), Label("b.mp4", "sit", 0.0, float("inf"), "y")]
 
 
+@pytest.mark.parametrize(
+    "text", ["path;label;start_s;end_s\na.mp4;run;1,5;3", "path\tlabel\tstart_s\tend_s\na.mp4\trun\t1.5\t3,0"]
+)
+def test_tables_of_spreadsheets_that_write_decimal_commas(tmp_path, text):
+    """Excel in most of Europe; with a byte order mark and line ends of its own."""
+    path = written(tmp_path, "\ufeff" + text.replace("\n", "\r\n"))
+    assert read_labels(path) == [Label("a.mp4", "run", 1.5, 3.0)]
+
+
 def test_aggregated_events_of_boris_are_labels(tmp_path):
     header = "Observation id\tSubject\tBehavior\tBehavior type\tStart (s)\tStop (s)\tMedia file name"
     found = read_labels(written(tmp_path, f"{header}\none\tcat\tgroom\tSTATE\t1.000\t4.200\tvideos/a.mp4\n"))

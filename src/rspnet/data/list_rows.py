@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rspnet.core.errors import RSPNetError, reason_of
+from rspnet.core.written_tables import delimiter_of
 from rspnet.video.reader import VIDEO_SUFFIXES
 
 FORMS = (
@@ -17,7 +18,6 @@ FORMS = (
 )
 """What a list may look like, for errors."""
 
-_DELIMITERS = ",;\t"
 _ENDINGS = "|".join(re.escape(suffix) for suffix in sorted(VIDEO_SUFFIXES))
 # The longest beginning that ends like a video (names may hold spaces), and what is written behind it.
 _GAP = re.compile(r"[\s,;]+")
@@ -46,7 +46,7 @@ def read_rows(source: Path) -> list[Row]:
     except (OSError, UnicodeDecodeError) as error:
         raise RSPNetError(f"cannot read video list {str(source)!r}: {reason_of(error)}") from error
     lines = text.splitlines()
-    delimiter = _header_delimiter(first_line(lines))
+    delimiter = delimiter_of(first_line(lines), ["path"])
     rows = list(_text_rows(source, lines) if delimiter is None else _table_rows(source, lines, delimiter))
     if not rows:
         raise RSPNetError(f"video list {str(source)!r} names no video")
@@ -61,12 +61,6 @@ def no_list(source: Path) -> RSPNetError:
 def first_line(lines: list[str]) -> str:
     """The first line that holds anything, "" where none does."""
     return next((line for line in lines if line.strip()), "")
-
-
-def _header_delimiter(line: str) -> str | None:
-    """What separates the columns of a table's header; None where the line is no header."""
-    found = [mark for mark in _DELIMITERS if "path" in [field.strip().lower() for field in line.split(mark)]]
-    return found[0] if found else None
 
 
 def _table_rows(source: Path, lines: list[str], delimiter: str) -> Iterator[Row]:

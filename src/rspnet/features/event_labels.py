@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.core.urls import as_path, below
+from rspnet.core.written_tables import as_number, delimiter_of
 from rspnet.data.class_numbers import class_numbers
 
 BACKGROUND = "background"
@@ -49,8 +50,9 @@ class Label:
 
 
 def read_labels(file: Path) -> list[Label]:
-    """Read a table of labels: CSV or tab-separated, UTF-8, with the columns path and label, and start_s, end_s, group.
+    """Read a table of labels: UTF-8, with the columns path and label, and start_s, end_s, group.
 
+    Commas, semicolons or tabs separate the columns; with the latter two times may have decimal commas.
     A row without start_s and end_s labels the whole video. Tables of aggregated events as BORIS exports them are read
     as they are.
 
@@ -64,7 +66,8 @@ def read_labels(file: Path) -> list[Label]:
         raise RSPNetError(f"cannot read labels {str(file)!r}: {reason_of(error)}") from error
     if not lines:
         raise RSPNetError(f"labels {str(file)!r}: the file is empty")
-    reader = csv.reader(lines, delimiter="\t" if "\t" in lines[0] else ",")
+    delimiter = delimiter_of(lines[0], ["path", *_BORIS]) or ","
+    reader = csv.reader(lines, delimiter=delimiter)
     header = [_BORIS.get(name.strip(), name.strip().lower()) for name in next(reader)]
     for name in ("path", "label"):
         if name not in header:
@@ -75,7 +78,8 @@ def read_labels(file: Path) -> list[Label]:
             where = f"labels {str(file)!r} line {reader.line_num}"
             if len(fields) != len(header):
                 raise RSPNetError(f"{where}: {len(fields)} fields, the header has {len(header)}")
-            found.append(_label(dict(zip(header, (field.strip() for field in fields), strict=True)), where))
+            row = dict(zip(header, (field.strip() for field in fields), strict=True))
+            found.append(_label(row, where, delimiter=delimiter))
     if not found:
         raise RSPNetError(f"labels {str(file)!r}: no row below the header")
     refuse_near_names({row.label for row in found}, source=f"labels {str(file)!r}")
@@ -87,7 +91,7 @@ def refuse_near_names(classes: Collection[str], *, source: str) -> None:
     class_numbers([*classes, BACKGROUND], source=source)
 
 
-def _label(row: Mapping[str, str], where: str) -> Label:
+def _label(row: Mapping[str, str], where: str, *, delimiter: str) -> Label:
     start, end = row.get("start_s", ""), row.get("end_s", "")
     for name in ("path", "label"):
         if not row[name]:
@@ -98,7 +102,7 @@ def _label(row: Mapping[str, str], where: str) -> Label:
     if not start:
         return Label(row["path"], row["label"], group=group, where=where)
     try:
-        times = float(start), float(end)
+        times = as_number(start, delimiter=delimiter), as_number(end, delimiter=delimiter)
     except ValueError:
         raise RSPNetError(f"{where}: start_s {start!r}, end_s {end!r}: must be seconds") from None
     if not 0 <= times[0] < times[1] < math.inf:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rspnet.core.errors import RSPNetError, reason_of
+from rspnet.core.written_tables import as_number, delimiter_of
 from rspnet.features.scores import Interval, score_table, top_k_hits
 
 FORM = "a CSV with the columns video and label, and either prediction or a column of scores for every class"
@@ -38,9 +40,10 @@ def read_foreign(file: Path) -> Foreign:
         RSPNetError: the file cannot be read, or has another form; the line is named.
     """
     try:
-        with file.open(newline="", encoding="utf-8") as opened:
-            table = csv.DictReader(opened)
-            columns, rows = list(table.fieldnames or ()), list(table)
+        text = file.read_text(encoding="utf-8-sig")
+        delimiter = delimiter_of(text.partition("\n")[0], ["video"]) or ","
+        table = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+        columns, rows = list(table.fieldnames or ()), list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RSPNetError(f"cannot read predictions {str(file)!r}: {reason_of(error)}") from error
     if not {"video", "label"} < set(columns) or not rows:
@@ -53,7 +56,8 @@ def read_foreign(file: Path) -> Foreign:
         seen.add(row["video"])
     if "prediction" in columns:
         return _of_predictions(videos, [row["label"] for row in rows], [row["prediction"] for row in rows])
-    return _of_scores(file, videos, rows, [name for name in columns if name not in ("video", "label")])
+    names = [name for name in columns if name not in ("video", "label")]
+    return _of_scores(file, videos, rows, names, delimiter=delimiter)
 
 
 def _of_predictions(videos: Sequence[str], labels: Sequence[str], predicted: Sequence[str]) -> Foreign:
@@ -66,12 +70,14 @@ def _of_predictions(videos: Sequence[str], labels: Sequence[str], predicted: Seq
     return Foreign({name: row for name, row in table.items() if name != "top5"}, {"top1": right})
 
 
-def _of_scores(file: Path, videos: Sequence[str], rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> Foreign:
+def _of_scores(
+    file: Path, videos: Sequence[str], rows: Sequence[Mapping[str, str]], names: Sequence[str], *, delimiter: str
+) -> Foreign:
     scores = np.empty((len(rows), len(names)))
     labels = np.empty(len(rows), dtype=np.int64)
     for place, row in enumerate(rows):
         try:
-            scores[place] = [float(row[name]) for name in names]
+            scores[place] = [as_number(row[name], delimiter=delimiter) for name in names]
             labels[place] = names.index(row["label"])
         except ValueError as error:
             raise RSPNetError(
