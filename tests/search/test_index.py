@@ -458,6 +458,7 @@ def test_a_dry_run_says_what_it_costs_and_writes_nothing(material, videos, capsy
     monkeypatch.setattr("rspnet.core.cost.SAMPLE_SECONDS", 0.0)
     library = videos.parent / "library"
     words = ["index", str(videos), f"--out={library}", f"--weights={material / 'model.ckpt'}", "--num_workers=0"]
+    words.append("--precision=fp32")
     assert main([*words, "--dry_run"]) == 0
     text = capsys.readouterr().out
     assert re.search(
