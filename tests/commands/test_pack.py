@@ -15,7 +15,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from helpers.clips_on_disk import TINY, TINY_FINETUNE, write_labelled_videos
-from helpers.copies import are_alike
 
 from rspnet.cli import main
 from rspnet.commands import pack as pack_command
@@ -284,8 +283,7 @@ def test_small_copies_are_those_of_transcode(videos: Path, tmp_path: Path) -> No
     out = pack(some, tmp_path / "shards", "--transcode", "--short_side=32", code=1)
     assert [record.name for record in read_folder(out)] == [record.name for record in read_folder(tmp_path / "small")]
     for packed, plain in zip(read_folder(out), read_folder(tmp_path / "small"), strict=True):
-        assert are_alike(packed.path, plain.path)
-    assert not are_alike(read_folder(out)[0].path, read_folder(tmp_path / "small")[1].path)
+        assert packed.path.read_bytes() == plain.path.read_bytes()
     assert not list((out / ".pack").glob("tmp*"))
     index = (out / INDEX).read_bytes()
     pack(some, out, "--transcode", "--short_side=32", code=1)  # nothing to do

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.clips_on_disk import write_labelled_videos
 from helpers.videos import read_barcode, write_barcode_video
 
 from rspnet.cli import main
@@ -164,3 +167,23 @@ def test_overlapping_folders_are_refused(
     with pytest.raises(ConfigError, match=f"{how} the folder of the videos"):  # from Python, too
         transcode(TranscodeConfig(str(source), out=str(tmp_path / target)))
     assert sorted(tmp_path.rglob("*")) == before
+
+
+_CODED = """
+import hashlib, sys
+from pathlib import Path
+from rspnet.video.transcode import transcode_video
+transcode_video(sys.argv[1], sys.argv[2], short_side=32, key_every=16, crf=20)
+print(hashlib.sha256(Path(sys.argv[2]).read_bytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_equal_frames_become_equal_files_whatever_lies_in_memory(tmp_path: Path) -> None:
+    for number, record in enumerate(read_folder(write_labelled_videos(tmp_path, count=3))):
+        found = set()
+        for fill in ("0", "1", "170"):  # what malloc hands out begins with this byte
+            words = [sys.executable, "-c", _CODED, str(record.path), str(tmp_path / f"{number}-{fill}.mp4")]
+            environment = {**os.environ, "MALLOC_PERTURB_": fill}
+            found.add(subprocess.run(words, env=environment, check=True, capture_output=True).stdout)
+        assert len(found) == 1, record.name

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError
+from rspnet.core.processor import processor_flags
 
 # Reading a sample of 320x240 takes about 20 ms of a core (docs/benchmarks.md), in which it does as many multiply-adds.
 _WORK_OF_LOADING = 2_000_000_000
@@ -53,9 +53,7 @@ def has_native_bf16(device: torch.device) -> bool:
         return True  # a plan for another machine: every GPU from 2020 on has it
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.exists() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags or " bf16 " in flags
+    return not processor_flags().isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def only_same_bits() -> None:
