@@ -12,17 +12,15 @@ from rspnet.config.shipped import ShippedConfig
 from rspnet.core.checkpoint_format import ENCODER_TASK
 from rspnet.core.files import sha256_of
 from rspnet.core.run_files import LAST
-from rspnet.data.synthetic.acting_picture import write_scenes
 from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.lab.study.spec import Options, pretraining_of
+from rspnet.lab.training_scenes import write_training_scenes
 from rspnet.pretext.create import require_heads
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.recipes import recipe_path
 from rspnet.weights import DEFAULT
 
 RECIPE = "pretrain/small-cpu"
-NUM_FRAMES, SIZE = 96, 80
-"""Of the videos that are drawn."""
 
 
 def make_shipped(config: ShippedConfig) -> int:
@@ -32,7 +30,7 @@ def make_shipped(config: ShippedConfig) -> int:
         RSPNetError: a file cannot be written, or the training fails.
     """
     out = Path(config.out)
-    write_scenes(out / "videos", num_videos=config.num_videos, seed=config.seed + 1, num_frames=NUM_FRAMES, size=SIZE)
+    write_training_scenes(out / "videos", num_videos=config.num_videos, seed=config.seed)
     recipe = yaml.safe_load(recipe_path(RECIPE).read_text(encoding="utf-8"))
     own: Options = {"out": str(out / "run"), "seed": config.seed, "max_steps": config.max_steps, "resume": True}
     own["data"] = {"root": str(out / "videos"), "num_workers": config.num_workers}

@@ -20,6 +20,7 @@ from helpers.stopping import stop_after
 from rspnet.cli import main
 from rspnet.core.locks import LOCK, claimed
 from rspnet.data.annotations import VideoRecord
+from rspnet.data.synthetic.acting_picture import render_scene
 from rspnet.lab.study import row_scores
 from rspnet.lab.study import rows as rows_module
 from rspnet.lab.study.finetuned import hits_in_order, labels_csv
@@ -30,6 +31,7 @@ from rspnet.lab.study.sets import StudySet, Task
 from rspnet.lab.study.spec import read_study, row_config, smaller
 from rspnet.lab.study.study_report import as_json, block, gather, read_kept
 from rspnet.recipes import recipe_names
+from rspnet.video.reader import open_video
 
 READY_MADE = [name.removeprefix("study/") for name in recipe_names() if name.startswith("study/")]
 EVIDENCE = Path(__file__).resolve().parents[3] / "docs" / "evidence"
@@ -328,6 +330,29 @@ def test_hits_of_fine_tuning_are_in_the_order_of_the_set_and_whole(tmp_path: Pat
         hits_in_order(videos, task, tmp_path / "p.npz")
 
 
+def test_a_study_may_train_on_drawn_scenes_alone(spec: Path, root: Path, tmp_path: Path) -> None:
+    """As rspnet-small is trained: each seed on its own scenes, all of them seen, none of the data set's videos."""
+    path = tmp_path / "far.yaml"
+    runs = {name: SPEC["runs"][name] for name in ("random", "joint")}
+    path.write_text(yaml.safe_dump(SPEC | {"scenes": 800, "oracle": [], "runs": runs}))
+    assert study(path, root, tmp_path / "out", "--seeds", "[0,1]") == 0
+    found = [row(tmp_path / "out", "joint", seed) for seed in (0, 1)]
+    assert [made["protocol"]["scenes"] for made in found] == [8, 8]
+    assert [made["protocol"]["videos"]["train"] for made in found] == [12, 12]
+    for seed in (0, 1):
+        settings = yaml.safe_load((tmp_path / "out" / "rows" / f"joint-seed{seed}" / "config.yaml").read_text())
+        scenes = tmp_path / "out" / f"scenes-seed{seed}"
+        assert (settings["data"]["root"], settings["data"]["list"]) == (str(scenes), None)
+        assert sorted(file.name for file in scenes.iterdir())[:2] == ["00000.mp4", "00001.avi"]
+        with open_video(scenes / "00000.mp4") as video:
+            assert (len(video), video.height, video.width) == (96, 80, 80)
+            drawn = render_scene(seed=seed + 1, number=0, num_frames=96, size=80)
+            assert np.abs(video.frames_at(range(96)).astype(float) - drawn).mean() < 12
+    other = render_scene(seed=1, number=0, num_frames=96, size=80)
+    assert np.abs(other.astype(float) - drawn).mean() > 24
+    assert study(path, root, tmp_path / "out", "--dry_run") == 0
+
+
 def test_a_report_of_nothing_says_so(spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["study", str(spec), "--out", str(tmp_path / "nothing"), "--report", str(tmp_path / "report")]) == 2
     assert "no finished row" in capsys.readouterr().err
@@ -366,6 +391,7 @@ def test_rows_come_seed_by_seed_and_unknown_runs_are_refused(spec: Path) -> None
         ({"runs": {"joint": {"model": {"margin": -1}}}}, "--model.margin -1: must not be negative"),
         ({"finetune": {"rate": 1}}, "study bad, finetune: .*'rate'"),
         ({"finetune": {"optim": {"lr": 0}}}, "--optim.lr 0: must be above 0"),
+        ({"scenes": 8, "finetune": {"max_steps": 1}}, "trained on drawn scenes is not fine-tuned"),
         ({"colour": 1}, "unexpected keyword argument 'colour'"),
         ({"judged": {"far": {"label": "class", "folder": "f"}}}, "judged sets need the classifier ridge"),
         ({"judged": {"far": {"label": "class"}}}, "either a folder or a number of drawn videos"),

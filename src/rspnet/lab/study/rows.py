@@ -125,12 +125,13 @@ def row_protocol(study: Study, config: PretrainConfig, run: str, videos: StudySe
     """All that a row's scores depend on, but for seed and software."""
     settings = plain(config)
     return {
-        "steps": steps_of(config, videos) if is_trained(study, run) else 0,
+        "steps": steps_of(study, config, videos) if is_trained(study, run) else 0,
         **{section: without_machine(settings[section]) for section in SECTIONS},
         "view": asdict(study.view),
         "labels": study.labels,
         **({"judged": {task: asdict(spec) for task, spec in study.judged.items()}} if study.judged else {}),
         **({"finetune": study.finetune} if study.finetune else {}),
+        **({"scenes": study.scenes} if study.scenes else {}),
         "videos": {"train": len(videos.train), "test": len(videos.test), "validation": int(videos.validation.sum())},
     }
 
@@ -146,10 +147,10 @@ def defaults(section: str, *, method: str) -> dict[str, Any]:
     return without_machine(plain(getattr(config, section)))
 
 
-def steps_of(config: PretrainConfig, videos: StudySet) -> int:
+def steps_of(study: Study, config: PretrainConfig, videos: StudySet) -> int:
     """Steps of a row's pre-training."""
     data = config.data
-    steps = epoch_steps(len(videos.train), data.batch_size, clips_per_video=data.clips_per_video)
+    steps = epoch_steps(study.scenes or len(videos.train), data.batch_size, clips_per_video=data.clips_per_video)
     return config.max_steps or config.epochs * steps
 
 

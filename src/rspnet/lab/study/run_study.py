@@ -21,9 +21,10 @@ from rspnet.lab.study.judged import read_judged
 from rspnet.lab.study.oracle import ask_oracle
 from rspnet.lab.study.rows import ORACLE, finished, make_row, row_folder, row_protocol
 from rspnet.lab.study.sets import TRAIN_LIST, StudySet, read_study_set, write_list
-from rspnet.lab.study.spec import Study, read_study, row_config, smaller
+from rspnet.lab.study.spec import Study, is_trained, read_study, row_config, smaller
 from rspnet.lab.study.study_cost import preview_study
 from rspnet.lab.study.study_report import write_study_report
+from rspnet.lab.training_scenes import write_training_scenes
 
 DRAWN = "drawn"
 _SMOKE_VIDEOS = 12
@@ -81,7 +82,10 @@ def rows_of(plan: Study, *, only: Sequence[str], seeds: Sequence[int]) -> Iterat
 def _row(plan: Study, run: str, seed: int, judge: Judge, *, root: Path, out: Path, console: Console) -> str:
     """Make one row unless it is there or another process is at it; says which."""
     folder = row_folder(out, run, seed)
+    scenes = out / f"scenes-seed{seed}"
     options: dict[str, Any] = {"root": str(root), "listed": str(out / TRAIN_LIST), "out": str(folder)}
+    if plan.scenes:
+        options |= {"root": str(scenes), "listed": None}
     config = row_config(plan, run, seed=seed, **options)
     protocol = row_protocol(plan, config, run, judge.videos)
     if finished(folder, protocol):
@@ -92,6 +96,8 @@ def _row(plan: Study, run: str, seed: int, judge: Judge, *, root: Path, out: Pat
         if finished(folder, protocol):
             return "there already"
         console.rule(f"{plan.name}: {run}, seed {seed}")
+        if plan.scenes and is_trained(plan, run):
+            write_training_scenes(scenes, num_videos=plan.scenes, seed=seed)
         row = make_row(plan, run, config, judge)
     scores = {task: part["linear"] for task, part in row["scores"].items()}
     text = ", ".join(f"{task} {value:.3f}" for task, value in scores.items())

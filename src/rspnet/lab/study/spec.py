@@ -31,6 +31,7 @@ SECTIONS: dict[str, Callable[..., Any]] = {
     "engine": EngineConfig,
 }
 """Sections of `rspnet pretrain`'s options that a row depends on."""
+_SMOKE_SCENES = 8
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Study:
         runs: name -> options of that run on top of the base; `trained: false` judges the fresh network,
             `hand_made: true` motion energies instead of features, and `recipe` is a recipe of the run's own.
         seeds: of training and initial weights; the videos' split never changes.
+        scenes: train on so many drawn scenes (see `rspnet.lab.training_scenes`), other ones for every seed, and never
+            on the data set, which is only judged; 0 trains on the data set's training videos.
         reference: the run that all others are compared with.
         labels: name of a task -> columns of clips.csv that together make its label.
         videos: column of clips.csv that names the video file.
@@ -87,6 +90,7 @@ class Study:
     recipe: str = "pretrain/small-cpu"
     base: Options = field(default_factory=dict)
     seeds: tuple[int, ...] = (0, 1, 2)
+    scenes: int = 0
     videos: str = "file"
     bins: dict[str, int] = field(default_factory=dict)
     view: StudyView = StudyView()
@@ -128,6 +132,8 @@ def read_study(name: str) -> Study:
         raise ConfigError(f"study {str(path)!r}: reference {study.reference!r} is none of its runs")
     if study.judged and study.view.classifier != "ridge":
         raise ConfigError(f"study {str(path)!r}: judged sets need the classifier ridge in view")
+    if study.scenes and study.finetune:
+        raise ConfigError(f"study {str(path)!r}: what is trained on drawn scenes is not fine-tuned")
     for run in study.runs:
         config = row_config(study, run, seed=0, root="videos", listed="train.csv", out="run")
         if study.finetune:
@@ -135,7 +141,7 @@ def read_study(name: str) -> Study:
     return study
 
 
-def row_config(study: Study, run: str, *, seed: int, root: str, listed: str, out: str) -> PretrainConfig:
+def row_config(study: Study, run: str, *, seed: int, root: str, listed: str | None, out: str) -> PretrainConfig:
     """The pre-training of one row: recipe, base and the run's own options; it goes on where it was stopped.
 
     Raises:
@@ -226,7 +232,8 @@ def smaller(study: Study) -> Study:
     if finetune:
         finetune = merged(finetune, {"clips": {"batch_size": 4, "num_clips": 1}, "max_steps": 2})
     view = replace(study.view, num_clips=1)
-    return replace(study, runs=runs, seeds=study.seeds[:1], view=view, judged={}, finetune=finetune)
+    own = replace(study, runs=runs, seeds=study.seeds[:1], view=view, judged={}, finetune=finetune)
+    return replace(own, scenes=min(study.scenes, _SMOKE_SCENES))
 
 
 def _kept(own: Mapping[str, Any]) -> Options:

@@ -52,7 +52,7 @@ def preview_study(
         seconds, disk, judging = dict.fromkeys(first, 0.0), dict.fromkeys(first, 0), dict.fromkeys(first, 0.0)
         for run, config in track(first.items(), total=len(first), what="runs tried"):
             if is_trained(plan, run):
-                seconds[run], disk[run] = _training(config, steps_of(config, videos))
+                seconds[run], disk[run] = _training(config, steps_of(plan, config, videos))
             if not is_hand_made(plan, run):
                 judging[run] = _judging(plan, config, videos)
     rows = [run for run, _ in left]
@@ -69,8 +69,9 @@ def preview_study(
         f"together about {as_time(whole)} on {where} in one process, {as_bytes(sum(disk[run] for run in rows))} of "
         f"checkpoints in {out}"
     )
+    drawn = ["drawing the scenes"] if plan.scenes else []
     judged = [*(["the judged sets"] if plan.judged else []), *(["fine-tuning"] if plan.finetune else [])]
-    print_note(console, f"not counted: {', '.join(['the classifiers', *judged])}")
+    print_note(console, f"not counted: {', '.join([*drawn, 'the classifiers', *judged])}")
 
 
 def _training(config: PretrainConfig, steps: int) -> tuple[float, int]:

@@ -1,0 +1,18 @@
+"""The drawn videos that the weights in the package are trained on, and studies that ask of nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rspnet.data.synthetic.acting_picture import write_scenes
+
+NUM_FRAMES, SIZE = 96, 80
+
+
+def write_training_scenes(folder: Path, *, num_videos: int, seed: int) -> None:
+    """Draw the scenes of a training's seed; files that are there stay.
+
+    Raises:
+        RSPNetError: a file cannot be written.
+    """
+    write_scenes(folder, num_videos=num_videos, seed=seed + 1, num_frames=NUM_FRAMES, size=SIZE)
