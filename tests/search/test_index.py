@@ -438,14 +438,20 @@ def test_a_run_stopped_in_a_film_goes_on_there(material, videos, monkeypatch, ch
 def test_files_that_are_none_are_named_and_the_others_done(material, videos, capsys):
     os.mkfifo(videos / "pipe.mp4")
     (videos / "loop.mp4").symlink_to("loop.mp4")
+    (videos / "nothing.mp4").symlink_to("unmounted/a.mp4")
     (videos / "folder.mp4").mkdir()
     latin = os.fsdecode(os.fsencode(videos) + b"/caf\xe9.mp4")
     shutil.copyfile(videos / "a.mp4", latin)
     store = run_index(material, videos)
     said = capsys.readouterr().err
     assert "5 videos, " in said
-    assert "3 skipped" in said
-    for name, why in (("pipe.mp4", "not a regular file"), ("loop.mp4", "symbolic links"), ("caf", "not valid UTF-8")):
+    assert "4 skipped" in said
+    for name, why in (
+        ("pipe.mp4", "not a regular file"),
+        ("loop.mp4", "symbolic links"),
+        ("caf", "not valid UTF-8"),
+        ("nothing.mp4", "a link to a file"),
+    ):
         line = next(line for line in said.splitlines() if name in line)
         assert why in line
     assert {Path(path).name for path, row in store.files().items() if row.clips} == {

@@ -221,6 +221,8 @@ def _prepare(store: Store, paths: Sequence[str], folder: Path) -> _Plan:
         row = _file_row(path)
         if row is None:
             gone += [path] if path in known else []
+            if not is_url(spelled) and Path(spelled).is_symlink():
+                bad.append(FileRow(spelled, "", 0, 0, 0.0, 0, "it is a link to a file that is not there"))
         elif not is_utf8(path):
             bad.append(replace(row, reason="its name is not valid UTF-8"))
         else:
