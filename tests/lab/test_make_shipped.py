@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from rspnet.cli import main
 from rspnet.core.errors import CheckpointError
@@ -73,6 +74,8 @@ def test_the_command_makes_a_file_that_opens(tmp_path: Path) -> None:
     model = load_pretrained(tmp_path / "rspnet-small.ckpt")
     assert model.config["stride"] == 2
     assert model.config == load_pretrained("rspnet-small").config
+    settings = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
+    assert settings["engine"]["precision"] == "fp32"
 
 
 def test_the_list_of_weights_names_them(capsys: pytest.CaptureFixture[str]) -> None:
