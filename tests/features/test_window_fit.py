@@ -9,7 +9,7 @@ import pytest
 from helpers.extras import need
 
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.features import linear_maps, window_fit
+from rspnet.features import linear_maps, window_fit, window_scores
 from rspnet.features.event_labels import BACKGROUND, Label
 from rspnet.features.linear_maps import LinearMaps
 from rspnet.features.store import Stamp
@@ -231,3 +231,50 @@ def test_features_made_otherwise_are_refused_but_not_for_half_precision():
     one.refuse_other(Stamp("ab", {"window_s": 2.0}, {"features": 8}, "float16"), place="s")
     with pytest.raises(ConfigError, match=r"window_s 2\.0, not 3\.0 as in 's'"):
         one.refuse_other(Stamp("ab", {"window_s": 3.0}, {"features": 8}), place="s")
+
+
+def grouped(*extra):
+    """Five videos, each of a group of its own, with both classes; `extra` labels are added to the first."""
+    videos = [video(f"{n}", EVENTS, seed=n) for n in range(5)]
+    for place, one in enumerate(videos):
+        more = [Label(one.path, *row) for row in extra] if place == 0 else []
+        rows = [replace(row, group=f"g{place}") for row in [*one.labels, *more]]
+        videos[place] = replace(one, labels=rows)
+    return videos
+
+
+@pytest.mark.parametrize("background", [False, True])
+@pytest.mark.parametrize("extra", [(), (("b", 10.0, 13.0),), (("b", 5.0, 11.0), ("b", 32.0, 38.0))])
+def test_a_rare_overlap_of_labels_does_not_break_up_groups(extra, background):
+    """Windows of two classes in one group alone are no class of their own: each class is in every group."""
+    videos = grouped(*extra)
+    fitted = fit_windows(videos, background=background, folds=5, seed=0)
+    assert fitted.grouped_by == "group"
+    assert fitted.exclusive == (not extra)
+    assert not any("one video only" in text or "no cross-validation" in text for text in too_little(videos, fitted))
+    assert class_scores(fitted, seed=0)["a"]["average_precision"]["value"] > 0.9
+
+
+def test_a_class_that_only_stands_beside_another_is_in_every_training_part():
+    """Class b holds in the windows of a alone, in two of three groups: a fold without a or b would raise an error."""
+    videos = [video(f"{n}", [("a", 5.0, 11.0), ("a", 30.0, 36.0)], seed=n) for n in range(3)]
+    for place, one in enumerate(videos):
+        more = [Label(one.path, "b", 5.0, 11.0)] if place < 2 else []
+        videos[place] = replace(one, labels=[replace(row, group=f"g{place}") for row in [*one.labels, *more]])
+    fitted = fit_windows(videos, background=True, folds=5, seed=0)
+    assert fitted.grouped_by == "group"
+    assert np.isfinite(fitted.held_out[fitted.used]).all()
+
+
+def test_intervals_of_events_are_over_what_folds_keep_together(monkeypatch):
+    """Two films of a person say less than films of two people, to events as to windows."""
+    monkeypatch.setattr(window_scores, "_with_interval", lambda _, units, __: list(units))
+    videos = [video(f"{n}", EVENTS, seed=n) for n in range(6)]
+    for labels in ("path", "group"):
+        if labels == "group":
+            rows = [[replace(row, group=f"g{place // 2}") for row in one.labels] for place, one in enumerate(videos)]
+            videos = [replace(one, labels=own) for one, own in zip(videos, rows, strict=True)]
+        fitted = fit_windows(videos, background=True, folds=3, seed=0)
+        scores = segment_scores(videos, fitted, [Rule()] * len(fitted.names), seed=0)
+        expected = [f"g{n // 2}" if labels == "group" else f"{n}" for n in range(6)]
+        assert all(units == expected for units in scores.values())

@@ -156,7 +156,12 @@ def splitter_of(labels: Labels, groups: Sequence[Hashable] | None, *, folds: int
     if usable < 2:
         return None
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-    return kind(n_splits=usable, shuffle=True, random_state=derive_seed(seed, "folds") % 2**32)
+    return kind(n_splits=usable, shuffle=True, random_state=fold_state(seed))
+
+
+def fold_state(seed: int) -> int:
+    """The state that a cross-validation's folds are drawn from."""
+    return derive_seed(seed, "folds") % 2**32
 
 
 def nearest_scores(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
@@ -14,7 +16,7 @@ from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
 from rspnet.features.event_labels import BACKGROUND, Label, Truth, is_exclusive, truth_of
 from rspnet.features.linear_maps import Fits, LinearMaps
-from rspnet.features.linear_probe import DEFAULT_STRENGTH, STRENGTHS, fitting, splitter_of
+from rspnet.features.linear_probe import DEFAULT_STRENGTH, STRENGTHS, fitting, fold_state
 from rspnet.features.timeline import Event, Rule, Streak, cells, event_places, streaks_of
 from rspnet.features.timeline_scores import OVERLAPS, Counts, segment_counts
 from rspnet.features.window_classifier import Floats, chances
@@ -116,12 +118,11 @@ def fit_windows(
     if background:
         used |= _drawn(free, most_background, seed)
     _check_classes(names, holds & used[:, None], exclusive)
-    grouped_by, units, splitter_labels = _units(videos, truths, holds, used, folds=folds, seed=seed)
+    grouped_by, units, tests = _units(videos, truths, holds, used, folds=folds, seed=seed)
     problem = _Problem(x, holds, used, exclusive)
     suspects = np.zeros(len(x), bool)
     fits, result = None, None
-    if grouped_by:
-        tests = _tests(units, splitter_labels, used, folds=folds, seed=seed)
+    if tests is not None:
         fits, result = problem.cross_validate(tests, used)
         if background:
             events = [number for number, name in enumerate(names) if name != BACKGROUND]
@@ -175,8 +176,8 @@ def _units(
     *,
     folds: int,
     seed: int,
-) -> tuple[str, list[Hashable], NDArray[np.int64]]:
-    """What folds keep together: its kind, that of every window, and labels to spread evenly over folds."""
+) -> tuple[str, list[Hashable], NDArray[np.bool_] | None]:
+    """What folds keep together: its kind, that of every window, and the folds (see `_tests`)."""
     rows = [row for video in videos for row in video.labels]
     without = [row for row in rows if not row.group]
     if 0 < len(without) < len(rows):
@@ -193,12 +194,11 @@ def _units(
     if not without:
         of_video = {video.path: video.labels[0].group for video in videos}
         kinds = {"group": [of_video[str(path)] for path in kinds["video"]], **kinds}
-    spread = np.unique(holds, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
     for kind, units in kinds.items():
-        own = [unit for unit, use in zip(units, used, strict=True) if use]
-        if splitter_of(spread[used], own, folds=folds, seed=seed) is not None:
-            return kind, units, spread
-    return "", kinds["video"], spread
+        tests = _tests(units, holds, used, folds=folds, seed=seed)
+        if tests is not None:
+            return kind, units, tests
+    return "", kinds["video"], None
 
 
 @dataclass(frozen=True)
@@ -210,15 +210,47 @@ class _Validated:
 
 
 def _tests(
-    units: Sequence[Hashable], spread: NDArray[np.int64], used: NDArray[np.bool_], *, folds: int, seed: int
-) -> NDArray[np.bool_]:
-    """Of which windows each fold holds the units out: bool [F, n]; units without a window in use are in no fold."""
+    units: Sequence[Hashable], holds: NDArray[np.bool_], used: NDArray[np.bool_], *, folds: int, seed: int
+) -> NDArray[np.bool_] | None:
+    """Of which windows each fold holds the units out: bool [F, n]; units without a window in use are in no fold.
+
+    None where a class is in one unit only, or where every division leaves a class out of some fold's training windows.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
     places = np.flatnonzero(used)
     numbers = {unit: number for number, unit in enumerate(dict.fromkeys(units))}
     of_window = np.array([numbers[unit] for unit in units])
-    splitter = splitter_of(spread[used], of_window[places].tolist(), folds=folds, seed=seed)
-    splits = splitter.split(places, spread[used], of_window[places])
-    return np.array([np.isin(of_window, of_window[places[test]]) for _, test in splits])
+    own, held = of_window[places], holds[places]
+    most = min(folds, *(len(np.unique(own[holding])) for holding in held.T))
+    strata = _strata(own, held, least=most)
+    for count in range(most, 1, -1):
+        splits: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
+        splitter = StratifiedGroupKFold(n_splits=count, shuffle=True, random_state=fold_state(seed))
+        with warnings.catch_warnings(), suppress(ValueError):  # both of rare strata; the folds are checked below
+            warnings.simplefilter("ignore", UserWarning)
+            splits = list(splitter.split(places, strata, own))
+        if splits and all(_has_all(held[train], held) for train, _ in splits):
+            return np.array([np.isin(of_window, own[test]) for _, test in splits])
+    return None
+
+
+def _strata(units: NDArray[np.int64], holds: NDArray[np.bool_], *, least: int) -> NDArray[np.int64]:
+    """What is spread evenly over folds, int64 [n]: the classes that hold together in a window; where fewer than `least`
+    units show just these classes, the one of them that the fewest units hold."""
+    together, strata = np.unique(holds, axis=0, return_inverse=True)
+    strata = strata.reshape(-1).astype(np.int64)
+    in_units = np.array([len(np.unique(units[holding])) for holding in holds.T])
+    for number, classes in enumerate(together):
+        where = strata == number
+        if classes.any() and len(np.unique(units[where])) < least:
+            strata[where] = len(together) + min(np.flatnonzero(classes), key=lambda place: in_units[place])
+    return strata
+
+
+def _has_all(train: NDArray[np.bool_], whole: NDArray[np.bool_]) -> bool:
+    """Whether training windows hold every class, and lack every one that some window lacks."""
+    return bool(train.any(axis=0).all() and ((~train).any(axis=0) | whole.all(axis=0)).all())
 
 
 class _Problem:
