@@ -19,10 +19,11 @@ from rspnet.config.probe import ProbeConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
 from rspnet.core.files import atomic_path
-from rspnet.core.progress import track
+from rspnet.core.progress import print_note, track
 from rspnet.core.ranks import rank
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.labelled.read_labelled import class_names
+from rspnet.data.labelled.unseen import unseen_classes
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
@@ -81,6 +82,8 @@ def probe(config: ProbeConfig) -> None:
     test, y = maker.vectors(test, what="test videos")
     if rank() > 0:
         return
+    if unseen := unseen_classes(train, test):
+        print_note(PlainConsole(stderr=True), unseen)
     labels, test_labels = labels_of(train), labels_of(test)
     linear = fit_linear(x, labels, y, num_classes=len(names), folds=FOLDS, seed=config.seed, groups=groups_of(train))
     near, asked = comparable(x, y, embedder.descriptor)

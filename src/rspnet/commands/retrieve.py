@@ -19,12 +19,14 @@ from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import csv_text, write_text
+from rspnet.core.progress import print_note
 from rspnet.core.ranks import rank
 from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import draw_clip
 from rspnet.data.cuts import Crop, Cut, EvenClips, Layout
 from rspnet.data.labelled.read_labelled import scored_split
+from rspnet.data.labelled.unseen import unseen_classes
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.processes import join_ranks
@@ -132,6 +134,8 @@ def retrieve(config: RetrieveConfig) -> None:
         return
     near, asked = comparable(gallery.vectors.numpy(), queries.vectors.numpy(), embedder.descriptor)
     scores = score(VideoSet.of(queries.records, asked), VideoSet.of(gallery.records, near))
+    if unseen := unseen_classes(gallery.records, queries.records):
+        print_note(PlainConsole(stderr=True), unseen)
     _write(config, maker, scores, folder, gallery=gallery, queries=queries)
 
 
@@ -187,11 +191,12 @@ def score(queries: VideoSet, gallery: VideoSet) -> RetrievalScores:
 
 
 def summary(scores: RetrievalScores, *, seed: int) -> dict[str, dict[str, float]]:
-    """`recall@k` and `mAP` as shares of 1, each with its 95 % bootstrap interval over queries."""
+    """`recall@k` and `mAP` as shares of 1, each with its 95 % bootstrap interval over queries.
+
+    A query whose class the gallery lacks is a miss to all of them.
+    """
     columns = {f"recall@{k}": hit.astype(np.float64) for k, hit in scores.hits.items()}
-    known = scores.average_precision[~np.isnan(scores.average_precision)]
-    if len(known):
-        columns["mAP"] = known
+    columns["mAP"] = np.nan_to_num(scores.average_precision)
     rows = {}
     for name, values in columns.items():
         low, high = bootstrap_interval(values, seed=seed)
