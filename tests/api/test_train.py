@@ -56,10 +56,16 @@ def test_the_documented_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_options_are_those_of_the_command_and_torch_is_left_as_it_was(videos: Path, tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
+    torch.manual_seed(7)
+    random = torch.get_rng_state()
     try:
         model = RSPNetMethod(backbone="r3d_10_slim", queue_size=3, momentum=0.9)
         done = rspnet.pretrain(videos, out=tmp_path / "run", recipe="small-cpu", **{**TINY, "model": model})
         assert torch.get_num_threads() == 2
+        assert torch.equal(torch.get_rng_state(), random)
+        assert not [one for one in threading.enumerate() if one.name.startswith("checkpoint")]
+        done.load()
+        assert torch.equal(torch.get_rng_state(), random)
     finally:
         torch.set_num_threads(threads)
     kept = load_checkpoint(done.checkpoint)["config"]
@@ -78,6 +84,8 @@ def test_options_are_those_of_the_command_and_torch_is_left_as_it_was(videos: Pa
         ({"data": {"size": "large"}}, "--data.size 'large': must be a whole number"),
         ({"data": {"speeds": [1]}}, r"--data.speeds \[1\]: each must be above"),
         ({"modell": {}}, "there is no option 'modell': one of data, out, weights, model,"),
+        ({"data": {3: 1}}, "option 3: options have names"),
+        ({"recipe": 3}, "recipe 3: must be the name of a recipe"),
         ({"recipe": "none"}, "recipe 'pretrain/none': one of pretrain/"),
         ({"dry_run": True}, "dry_run is of the command line"),
         ({"data": {"root": "other"}}, r"videos '.*': --data.root says 'other'; give one of the two"),

@@ -50,6 +50,11 @@ def test_safetensors_round_trip(checkpoint, tmp_path):
     (tmp_path / "model.json").write_text(json.dumps(description | {"backbone": "c3d"}))
     with pytest.raises(CheckpointError, match=r"exported model .* does not fit"):
         load_exported(tmp_path)
+    for damaged in ([1], {}, {"kind": "z"}, {"clip_shape": [1]}, {"clip_shape": None}, {"clip_shape": [3, 4, 16, -1]}):
+        whole = description | damaged if isinstance(damaged, dict) and damaged else damaged
+        (tmp_path / "model.json").write_text(json.dumps(whole))
+        with pytest.raises(CheckpointError, match="cannot open the exported model"):
+            load_pretrained(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"short")
     with pytest.raises(CheckpointError, match="cannot open the exported model"):
         load_exported(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,11 @@ from rspnet.engine.curves import METRICS, read_curves
 from rspnet.features.read import read_features
 from rspnet.models import registry
 from rspnet.pretext import methods
+from rspnet.pretext.base import PretextModel
+from rspnet.pretext.create import create_method
 from rspnet.pretext.pretrained import load_pretrained
+from rspnet.pretext.rspnet import RSPNet
+from rspnet.pretext.rspnet_method import RSPNetMethod
 
 OUTSIDE = Path(__file__).parents[1] / "helpers" / "outside_arrow.py"
 PLUGIN = ["--plugin", str(OUTSIDE)]
@@ -166,11 +171,11 @@ def test_a_builder_gives_a_backbone_which_then_has_the_registered_name(monkeypat
         registry.create_backbone("none")
 
 
-@pytest.mark.parametrize(("name", "builder"), [(3, nn.Identity), ("mine", 3)])
+@pytest.mark.parametrize(("name", "builder"), [(3, nn.Identity), ("mine", 3), ("", nn.Identity)])
 def test_only_a_name_and_a_builder_can_be_registered(name: Any, builder: Any) -> None:
     with pytest.raises(ConfigError, match="needs a text and what makes a backbone"):
         registry.register_backbone(name, builder)
-    assert not {3, "mine"} & set(registry._BUILDERS)
+    assert not {3, "mine", ""} & set(registry._BUILDERS)
 
 
 def test_registering_twice_or_badly_is_refused() -> None:
@@ -220,3 +225,52 @@ def test_registering_twice_or_badly_is_refused() -> None:
     finally:
         methods._METHODS.pop("flagged")
     assert methods.method_names() == ["rspnet", "pace", "speednet", "moco", "order"]
+
+
+def test_only_frozen_dataclasses_of_their_own_are_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forgotten decorator would make a new field no option; a class of another kind would break the help."""
+    monkeypatch.setattr(methods, "_METHODS", dict(methods._METHODS))
+
+    class Undecorated(RSPNetMethod):
+        method = "undecorated"
+        extra: float = 1.0
+
+    with pytest.raises(ConfigError, match=r"'undecorated': Undecorated is no dataclass\(frozen=True\)"):
+        methods.register_method(Undecorated)
+    other: Any
+    for other in (3, dataclass(frozen=True)(type("Plain", (), {"method": "plain"}))):
+        with pytest.raises(ConfigError, match=r"needs a class derived from rspnet\.PretextMethod"):
+            methods.register_method(other)
+    assert "undecorated" not in methods.method_names()
+
+
+def test_what_a_model_of_ones_own_takes_besides_is_in_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "_METHODS", dict(methods._METHODS))
+
+    class Softer(RSPNet):
+        def __init__(self, backbone: str, *, gamma: float = 1.0, **rest: Any) -> None:
+            super().__init__(backbone, **rest)
+            self.gamma = gamma
+
+    @dataclass(frozen=True)
+    class SofterMethod(RSPNetMethod):
+        method = "softer"
+        gamma: float = 1.0
+
+        @classmethod
+        def build(cls, backbone: str, **arguments: Any) -> PretextModel:
+            return Softer(backbone, **arguments)
+
+    @dataclass(frozen=True)
+    class Forgetful(RSPNetMethod):
+        method = "forgetful"
+        gamma: float = 1.0
+
+    with pytest.raises(ConfigError, match=r"'forgetful': its model does not take all its options: .*'gamma'"):
+        Forgetful.rebuild("r3d_10_slim", gamma=2.5, queue_size=4)
+    methods.register_method(SofterMethod)
+    model = SofterMethod.rebuild("r3d_10_slim", gamma=2.5, queue_size=4)
+    assert model.config["gamma"] == 2.5
+    again = create_method({name: value for name, value in model.config.items() if name != "plugins"})
+    assert isinstance(again, Softer)
+    assert again.gamma == 2.5

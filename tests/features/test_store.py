@@ -297,3 +297,16 @@ def test_places_without_features_are_named(tmp_path):
 def test_a_stamp_survives_its_text():
     assert Stamp.from_json(STAMP.as_json()) == STAMP
     assert json.loads(STAMP.as_json())["view"] == {"window_s": 2.0, "size": 32}
+
+
+@pytest.mark.parametrize(
+    "column", [[1.0, 2.0], ["a", "b"], [[1.0, 2.0], None], [[1.0, 2.0], [1.0]], [["a"], ["b"]]], ids=str
+)
+def test_columns_of_other_programs_that_are_no_vectors_are_named(tmp_path, column):
+    """A row without a vector would shift or halve the others."""
+    pq.write_table(pa.table({"path": ["a.mp4", "b.mp4"], "features": column}), tmp_path / "other.parquet")
+    with pytest.raises(RSPNetError, match="column features: 2 lists of numbers of one length are needed"):
+        read_features(tmp_path / "other.parquet")
+    np.savez(tmp_path / "other.npz", features=np.float32(1))
+    with pytest.raises(RSPNetError, match="no dimension"):
+        read_features(tmp_path / "other.npz")

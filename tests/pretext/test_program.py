@@ -192,3 +192,11 @@ def test_nothing_is_unpickled(plain: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="or it is damaged"):
         load_pretrained(f"torch:{tmp_path / 'text.pt2'}")
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(("frames", "size"), [(4, 24), (6, 16)])
+def test_clips_of_another_shape_are_refused_by_an_embedder_too(frames: int, size: int, plain: Path) -> None:
+    embedder = Embedder(f"torch:{plain}", num_clips=1, num_frames=frames, size=size)
+    clips = torch.zeros(1, frames, size, size, 3, dtype=torch.uint8)
+    with pytest.raises(CheckpointError, match=r"exported for frames, height and width \[4, 16, 16\]"):
+        embedder.encode(clips)

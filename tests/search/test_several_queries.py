@@ -129,3 +129,18 @@ def test_only_clips_are_asked_with(clips):
 )
 def test_a_sheet_names_the_part_that_was_asked_with(text, title):
     assert _named(clip_of(text)) == title
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(1.0, 0.5), (0.0, 0.0), (0.0, -1.0), (-1.0, None), (float("nan"), None), (0.0, float("nan")), ("1", 2)],
+)
+def test_a_part_that_is_none_is_refused(start, end):
+    """Before anything is read: an end before the start would find moments of negative length."""
+    library = object.__new__(Library)
+    for asked in (
+        lambda: library.search("a.mp4", start_s=start, end_s=end),
+        lambda: library.embed("a.mp4", start_s=start, end_s=end),
+    ):
+        with pytest.raises(RSPNetError, match=r"'a\.mp4': (start_s|end_s) is "):
+            asked()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from helpers.packed import PACKED
 from helpers.videos import (
     FILES,
@@ -119,7 +120,9 @@ def test_index_out_of_range(make: Any, index: int) -> None:
         video.frames_at([0, index])
 
 
-@pytest.mark.parametrize("indices", [[1.5], ["1"], "1", [[0, 1]], [None], [True, False], np.ones(3), np.eye(99)])
+@pytest.mark.parametrize(
+    "indices", [[1.5], ["1"], "1", [[0, 1]], [None], [True, False], torch.tensor([True, False]), np.ones(3), np.eye(99)]
+)
 def test_only_whole_numbers_are_indices(make: Any, indices: Any) -> None:
     with open_video(make("bframes.mp4")[0]) as video, pytest.raises(RSPNetError, match="must be whole numbers") as said:
         video.frames_at(indices)

@@ -135,6 +135,8 @@ def _options(
     Raises:
         ConfigError: a bad option, or `dry_run`, which prints and is of the command line.
     """
+    if not isinstance(recipe, str | None):
+        raise ConfigError(f"recipe {recipe!r}: must be the name of a recipe")
     config = parse_options(kind, given, command=command, recipe=recipe)
     names = [*dotted_names(given), *([] if recipe is None else ["recipe"])]
     if chosen := choose(config, names):
@@ -161,7 +163,7 @@ def _basis(out: AnyPath | None, resume: bool) -> dict[str, Any]:
 
 
 def _run(training: Callable[[], Outcome], config: PretrainConfig | FinetuneConfig) -> TrainingResult:
-    """Train inside a program, whose number of threads is as before afterwards."""
+    """Train inside a program, whose number of threads and random state of torch are as before afterwards."""
     engine = config.engine
     if processes(devices=engine.devices, num_nodes=engine.num_nodes) != (1, 1) and hasattr(sys, "ps1"):
         raise ConfigError(
@@ -169,7 +171,8 @@ def _run(training: Callable[[], Outcome], config: PretrainConfig | FinetuneConfi
         )
     threads = torch.get_num_threads()
     try:
-        with holding():
+        devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
+        with holding(), torch.random.fork_rng(devices):
             outcome = training()
     finally:
         torch.set_num_threads(threads)

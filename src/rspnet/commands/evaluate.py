@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-import torch
-
 from rspnet.api.labelled_options import labelled_records, read_sections, scoring_view
 from rspnet.config.finetune import EvaluateConfig
 from rspnet.core.ranks import rank
 from rspnet.data.labelled.read_labelled import in_classes
 from rspnet.engine.processes import join_ranks, share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
+from rspnet.models.layout import channels_last
 from rspnet.runs.classifiers import open_classifier, shared_scores
 from rspnet.runs.predictions import data_stamp
 from rspnet.runs.run_folder import open_run_folder
@@ -34,7 +33,7 @@ def evaluate(config: EvaluateConfig) -> None:
     shape = (3, clips.num_frames, clips.size, clips.size)
     workers = share_cores(trained.model.backbone, shape, device=device, workers=config.num_workers)
     machine = {"device": device, "precision": pick_precision(config.precision, device), "num_workers": workers}
-    model = trained.model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    model = channels_last(trained.model.to(device))
     # By their names: an older rspnet numbered ids of lists otherwise, and the data may have changed.
     records = in_classes(labelled_records(data, "test"), trained.class_names, source=repr(str(trained.path)))
     view = scoring_view(clips)

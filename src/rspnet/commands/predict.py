@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
-import torch
 from numpy.typing import NDArray
 
 from rspnet.api.labelled_options import read_sections, scoring_view
@@ -29,6 +28,7 @@ from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.features.timeline import Rule, timeline
 from rspnet.features.window_clips import WindowClips
 from rspnet.features.windows import ClipSettings
+from rspnet.models.layout import channels_last
 from rspnet.runs.classifiers import Trained, open_classifier, video_scores, window_scores
 from rspnet.runs.run_folder import open_run_folder, write_result
 from rspnet.runs.scoring import finetune_stamp
@@ -46,7 +46,7 @@ def predict(config: PredictConfig) -> None:
     trained = open_classifier(config.weights)
     _, clips = read_sections(trained.config)
     device = pick_device(config.device)
-    trained.model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    channels_last(trained.model.to(device))
     records = read_videos(config.videos)
     shape = (3, clips.num_frames, clips.size, clips.size)
     workers = share_cores(trained.model.backbone, shape, device=device, workers=config.num_workers)

@@ -56,7 +56,6 @@ class CheckpointFolder:
     def __init__(self, folder: Path, *, keep: int) -> None:
         self.folder = folder
         self.keep = keep
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
 
     def exists(self) -> bool:
@@ -67,7 +66,9 @@ class CheckpointFolder:
         """Start writing `last.ckpt`, and where `numbered` also a kept file named by its step."""
         self.wait()
         copied = copy_to_cpu(content)
-        self._writing = self._thread.submit(self._save, copied, step, numbered and self.keep > 0)
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._writing = thread.submit(self._save, copied, step, numbered and self.keep > 0)
+        thread.shutdown(wait=False)  # it ends when the file is written
 
     def poll(self) -> None:
         """Raise the error of a write that has failed; do not wait for one that is under way."""

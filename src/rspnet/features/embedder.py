@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ from rspnet.features.descriptor import Descriptor, describe, descriptor_length, 
 from rspnet.features.spaces import Spaces, Stream, described_channels, search_spaces, space_lengths, window_spaces
 from rspnet.models.fold import fold_batch_norms
 from rspnet.models.heads import Embeddings
+from rspnet.models.layout import channels_last
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.outside import OutsideBackbone
 from rspnet.pretext.pretrained import load_pretrained
@@ -95,7 +97,8 @@ class VideoVectors:
 class Embedder:
     """Turns videos into feature vectors: evenly spaced clips, largest centre square, moments over clips.
 
-    The network is frozen as it is when the embedder is made: batch norms are folded into the convolutions of a copy.
+    The network is frozen as it is when the embedder is made: the embedder has a copy of its own, whose batch norms are
+    folded into the convolutions before them.
 
     Args:
         model: a model, or the path of a checkpoint that `load_pretrained` reads.
@@ -139,13 +142,13 @@ class Embedder:
         device: Literal["auto", "cpu", "cuda"] = "auto",
         precision: str = "auto",
     ) -> None:
-        loaded = model if isinstance(model, PretextModel) else load_pretrained(model)
+        loaded = copy.deepcopy(model) if isinstance(model, PretextModel) else load_pretrained(model)
         self.device = pick_device(device)
         self.precision = pick_precision(precision, self.device)
-        self.model = loaded.to(self.device, memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+        self.model = channels_last(loaded.to(self.device)).eval()
         self._dtype = _DTYPES[self.precision]
         folded = fold_batch_norms(loaded.backbone)
-        self._network = folded.to(dtype=self._dtype, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self._network = channels_last(folded.to(dtype=self._dtype))
         self.num_clips = num_clips
         self.num_frames = loaded.config["num_frames"] if num_frames is None else num_frames
         self.size = loaded.config["size"] if size is None else size

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -193,13 +194,23 @@ def _of_table(table: pa.Table, stamp: Stamp | None, *, place: Path) -> FeatureTa
 
 
 def matrix(table: pa.Table | pa.RecordBatch, name: str) -> NDArray[np.floating[Any]]:
-    """A column of equally long lists as [N, length]; [N, 0] where there is no such column."""
+    """A column of equally long lists as [N, length]; [N, 0] where there is no such column.
+
+    Raises:
+        RSPNetError: it holds something else than numbers of one length.
+    """
     if name not in table.column_names:
         return np.zeros((table.num_rows, 0), np.float32)
     column = table[name]
     whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(whole, pa.ChunkedArray):
         whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], whole.type)
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    lists = any(is_kind(whole.type) for is_kind in kinds)
+    lengths = pc.list_value_length(whole).unique().to_pylist() if lists and len(whole) else [0]
+    numbers = lists and (pa.types.is_floating(whole.type.value_type) or pa.types.is_integer(whole.type.value_type))
+    if not numbers or len(lengths) > 1 or None in lengths:
+        raise RSPNetError(f"column {name}: {len(whole)} lists of numbers of one length are needed, not {whole.type}")
     flat = whole.flatten().to_numpy(zero_copy_only=False)
     return np.asarray(flat).reshape(table.num_rows, -1) if table.num_rows else np.zeros((0, 0), np.float32)
 
@@ -216,6 +227,8 @@ def _read_npz(path: Path) -> pa.Table:
 
 
 def _column(values: NDArray[Any]) -> pa.Array:
+    if values.ndim == 0:
+        raise ValueError("an array of no dimension")
     if values.ndim == 1:
         return pa.array(values.tolist() if values.dtype.kind == "U" else values)
     return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(values).reshape(-1)), values.shape[1])

@@ -108,6 +108,7 @@ def load_exported(folder: str | os.PathLike[str]) -> tuple[Network, dict[str, An
     place = Path(folder)
     try:
         description = json.loads((place / DESCRIPTION).read_text(encoding="utf-8"))
+        _check_description(description)
         state = load_file(place / WEIGHTS)
         network = build_network(description)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -115,6 +116,16 @@ def load_exported(folder: str | os.PathLike[str]) -> tuple[Network, dict[str, An
         raise CheckpointError(f"cannot open the exported model in {str(place)!r}: {first}") from error
     load_strictly(network, state, source=f"exported model {str(place)!r}")
     return network, description
+
+
+def _check_description(description: Any) -> None:
+    """Raise a ValueError where `model.json` is not what `write_description` writes."""
+    kinds = ("classifier", "encoder", "backbone")
+    if not isinstance(description, dict) or description.get("kind") not in kinds:
+        raise ValueError(f"{DESCRIPTION} must be a table whose kind is one of {', '.join(kinds)}")
+    shape = description.get("clip_shape")
+    if not isinstance(shape, list) or len(shape) != 4 or not all(type(side) is int and side > 0 for side in shape):
+        raise ValueError(f"{DESCRIPTION}: clip_shape is {shape}, not channels, frames, height and width")
 
 
 def largest_difference(expected: tuple[Tensor, ...] | Tensor, found: tuple[Tensor, ...] | Tensor) -> float:

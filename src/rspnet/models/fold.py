@@ -13,16 +13,21 @@ from torch.utils.hooks import RemovableHandle
 from rspnet.models.backbone import Backbone
 
 _SHORTEST_CLIP = (1, 3, 5, 32, 32)
+_KNOWN = ("rspnet.models.", "torch.nn.")
 
 
 def fold_batch_norms(backbone: Backbone) -> Backbone:
     """A copy in eval mode that computes the same function (to rounding) without batch norms, for inference only.
 
+    Networks with parts from outside this package keep theirs: what a batch norm of theirs reads may be read elsewhere,
+    too, or come from no convolution.
+
     Which convolution a batch norm follows is found by watching a short clip pass through. (Not on the meta device:
     torch computes shapes of sums there in Python, and imports its compiler for that, which takes longer.)
     """
     folded = copy.deepcopy(backbone).eval()
-    if not any(isinstance(module, nn.BatchNorm3d) for module in folded.modules()):
+    norms = any(isinstance(module, nn.BatchNorm3d) for module in folded.modules())
+    if not norms or not all(type(module).__module__.startswith(_KNOWN) for module in folded.modules()):
         return folded.requires_grad_(False)
     for convolution, norm in _followers(folded).items():
         layers: tuple[Any, Any] = folded.get_submodule(convolution), folded.get_submodule(norm)

@@ -74,7 +74,7 @@ def register_backbone(name: str, builder: Callable[..., Backbone]) -> None:
     Raises:
         ConfigError: the name is taken or no text, or the builder cannot be called.
     """
-    if not isinstance(name, str) or not callable(builder):
+    if not isinstance(name, str) or not name or not callable(builder):
         raise ConfigError(f"register_backbone({name!r}, {builder!r}): needs a text and what makes a backbone")
     if _BUILDERS.get(name, builder) is not builder and _origin(_BUILDERS[name]) != _origin(builder):
         raise ConfigError(f"backbone {name!r} is there already: choose another name")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
@@ -66,6 +66,11 @@ class PretextModel(nn.Module):
         from outside this package that are needed to build it (none: no such entry)."""
         needed = plugins_among(*self.plugins, *backbone_plugins(self._config["backbone"]))
         return {**self._config, "plugins": needed} if needed else dict(self._config)
+
+    def keep_arguments(self, arguments: Mapping[str, Any]) -> None:
+        """Note arguments that the constructor did not pass on (a subclass from outside this package): checkpoints need
+        all of them."""
+        self._config |= {name: value for name, value in arguments.items() if name not in self._config}
 
     def name_method(self, method: str) -> None:
         """Note the method's name where the constructor did not (a subclass of RSPNet from outside this package)."""

@@ -102,9 +102,19 @@ class PretextMethod:
 
     @classmethod
     def rebuild(cls, backbone: str, **arguments: Any) -> PretextModel:
-        """The model of `build`, which then knows its method's name and the plug-in that it needs."""
-        model = cls.build(backbone, **arguments)
+        """The model of `build`, which then knows its method's name, the plug-in that it needs, and all arguments.
+
+        Raises:
+            ConfigError: `build` does not take one of them.
+        """
+        try:
+            model = cls.build(backbone, **arguments)
+        except TypeError as error:
+            if "unexpected keyword argument" not in str(error):
+                raise
+            raise ConfigError(f"method {cls.method!r}: its model does not take all its options: {error}") from error
         model.name_method(cls.method)
+        model.keep_arguments(arguments)
         model.plugins = tuple(plugins_among(cls.__module__))
         return model
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 from rspnet.core.errors import ConfigError
@@ -29,10 +29,13 @@ def register_method(kind: Kind) -> Kind:
     Raises:
         ConfigError: it has no name, or one that is taken; no frozen dataclass; an option whose default differs.
     """
+    if not (isinstance(kind, type) and issubclass(kind, PretextMethod)):
+        raise ConfigError(f"register_method({kind!r}): needs a class derived from rspnet.PretextMethod")
     name, known = kind.method, option_defaults()
-    if not (is_dataclass(kind) and kind.__dataclass_params__.frozen):  # type: ignore[attr-defined]
+    own = vars(kind).get("__dataclass_params__")  # not one that it inherits
+    if own is None or not own.frozen:
         raise ConfigError(f"method {name!r}: {kind.__name__} is no dataclass(frozen=True)")
-    if not name or name == BARE_METHOD:
+    if not isinstance(name, str) or not name or name == BARE_METHOD:
         raise ConfigError(f"{kind.__name__} has no name that can be used: set `method`, not to {name!r}")
     taken = _METHODS.get(name)
     if taken is not None and (taken.__module__, taken.__qualname__) != (kind.__module__, kind.__qualname__):

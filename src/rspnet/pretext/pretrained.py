@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from rspnet.core.checkpoint_format import CLASSIFIER_TASK, FORMAT
@@ -40,6 +41,11 @@ def load_pretrained(path: str | os.PathLike[str]) -> PretextModel:
 
 def load_pretrained_with_report(path: str | os.PathLike[str]) -> tuple[PretextModel, LoadReport]:
     """`load_pretrained`, and what happened to every key of the file."""
+    with torch.random.fork_rng(devices=()):  # initial weights that are overwritten are no draws of the caller's
+        return _loaded(path)
+
+
+def _loaded(path: str | os.PathLike[str]) -> tuple[PretextModel, LoadReport]:
     if (outside := outside_place(path)) is not None:
         prefix, place = outside
         bare = open_program(place) if prefix == PROGRAM else open_transformer(place)

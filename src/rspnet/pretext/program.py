@@ -29,16 +29,15 @@ class ProgramBackbone(OutsideBackbone):
     Args:
         program: returns a tensor, several (the first counts) or a dictionary of them (`features`, else the first).
         batch: clips that it takes at once; None for any number.
-        name: see `OutsideBackbone`.
-        num_features: likewise.
-        digest: likewise.
+        clip: frames, height and width of the clips that it takes.
+        known: `name`, `num_features` and `digest`, see `OutsideBackbone`.
     """
 
     keeps_precision: ClassVar[bool] = True
 
-    def __init__(self, program: nn.Module, *, batch: int | None, name: str, num_features: int, digest: str) -> None:
-        super().__init__(name=name, num_features=num_features, digest=digest)
-        self.program, self.batch = program, batch
+    def __init__(self, program: nn.Module, *, batch: int | None, clip: tuple[int, int, int], **known: Any) -> None:
+        super().__init__(**known)
+        self.program, self.batch, self.clip = program, batch, clip
 
     def train(self, mode: bool = True) -> ProgramBackbone:  # noqa: ARG002
         """An exported program is as it was exported."""
@@ -52,7 +51,7 @@ class ProgramBackbone(OutsideBackbone):
             program = copy.deepcopy(self.program, memo)
         digest = bytes(self.digest.tolist()).hex()
         known: dict[str, Any] = {"name": self.name, "num_features": self.num_features, "digest": digest}
-        return ProgramBackbone(program, batch=self.batch, **known)
+        return ProgramBackbone(program, batch=self.batch, clip=self.clip, **known)
 
     def encoded(self, clips: Tensor) -> Tensor:
         """See `OutsideBackbone`.
@@ -60,6 +59,11 @@ class ProgramBackbone(OutsideBackbone):
         Raises:
             CheckpointError: the program does not take such clips, or returns no features.
         """
+        if tuple(clips.shape[2:]) != self.clip:  # a copy of a program does not look itself
+            raise CheckpointError(
+                f"{self.name}: it does not take clips {list(clips.shape)}: it was exported for frames, height and "
+                f"width {list(self.clip)}"
+            )
         parts = [clips.float()] if self.batch is None else list(torch.split(clips.float(), self.batch))
         return torch.cat([self._whole(part)[: len(part)] for part in parts])
 
@@ -105,7 +109,8 @@ def open_program(path: Path) -> BareBackbone:
     batch, _, frames, height, width = sides
     if frames is None or height is None or height != width:
         raise CheckpointError(f"{name}: takes clips {shape}; a fixed number of frames and a square picture are needed")
-    backbone = ProgramBackbone(program, batch=batch, name=name, num_features=0, digest=sha256_of(path))
+    known: dict[str, Any] = {"name": name, "num_features": 0, "digest": sha256_of(path)}
+    backbone = ProgramBackbone(program, batch=batch, clip=(frames, height, height), **known)
     with torch.no_grad():
         backbone.num_features = backbone.encoded(torch.zeros(1, _CHANNELS, frames, height, height)).shape[1]
     backbone.motion_channels = backbone.appearance_channels = slice(0, backbone.num_features)

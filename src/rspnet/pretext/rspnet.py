@@ -164,9 +164,9 @@ class RSPNet(PretextModel):
         """
         return open_heads(cls, name, revision=revision)
 
-    def encoder(self, clips: Tensor) -> Embeddings:
-        """Unit vectors [B, feature_dim] of clips [B, 3, T, H, W] by the query encoder."""
-        embeddings: Embeddings = self.encoder_q(clips)
+    def encoder(self, clips: Tensor) -> Embeddings | StreamVectors:
+        """Unit vectors [B, feature_dim] of clips [B, 3, T, H, W] by the query encoder (two streams: three of them)."""
+        embeddings: Embeddings | StreamVectors = self.encoder_q(clips)
         return embeddings
 
     def prepare_step(self, views: SpeedViews, *, step_seed: int) -> list[SpeedPart]:

@@ -17,6 +17,7 @@ from rich.table import Table
 from rspnet.core.console import PlainConsole
 from rspnet.engine.runtime import available_cores, has_native_bf16, pick_device
 from rspnet.models.kinds import InputKind
+from rspnet.models.layout import channels_last
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
 
@@ -110,7 +111,7 @@ def step_rate(
 ) -> float:
     """Clips a second of forward and backward passes of a pre-training step (no videos, no optimiser); best of two."""
     model = RSPNet(backbone, input=input, num_frames=num_frames, size=size, queue_size=256)
-    model.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    channels_last(model.to(device))
     shape = (batch_size, 3, num_frames, size, size)
     clip = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last_3d)
     best = float("inf")

@@ -140,11 +140,13 @@ class Library:
 
         Raises:
             DecodeError: a clip cannot be read.
-            RSPNetError: it starts behind its end, `like` is empty, or something else than a clip is given.
+            RSPNetError: a clip starts before its video or ends before its own start, `like` is empty, or something
+                else than a clip is given.
         """
         for clip in (*like, *unlike):
             if not isinstance(clip, ClipOf):
                 raise RSPNetError(f"search_like takes lists of rspnet.ClipOf, not {clip!r}")
+            clip.check()
         wanted, unwanted = (
             [
                 stored_query(self.store, clip) or self.embed(clip.video, start_s=clip.start_s, end_s=clip.end_s)
@@ -156,6 +158,7 @@ class Library:
 
     def embed(self, video: str | os.PathLike[str], *, start_s: float = 0.0, end_s: float | None = None) -> Query:
         """The windows of a query; raises as `search`."""
+        ClipOf(video, start_s, end_s).check()
         record = VideoRecord(as_path(video), os.fspath(video))
         clips = VideoClips([record], WindowClips(self.store.about.clip, start_s=start_s, end_s=end_s))
         parts, cut = [], None

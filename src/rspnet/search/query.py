@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +52,14 @@ class ClipOf(NamedTuple):
     start_s: float = 0.0
     end_s: float | None = None
 
+    def check(self) -> None:
+        """Raise an `RSPNetError` where the part begins before the video, or does not end behind its start."""
+        start, end = self.start_s, self.end_s
+        if not isinstance(start, Real) or not 0 <= start < math.inf:
+            raise RSPNetError(f"{os.fspath(self.video)!r}: start_s is {start!r}; it must be seconds from 0 on")
+        if end is not None and (not isinstance(end, Real) or not end > start):
+            raise RSPNetError(f"{os.fspath(self.video)!r}: end_s is {end!r}; it must be after start_s, {start:g}")
+
 
 def stored_query(store: Store, clip: ClipOf) -> Query | None:
     """What a library holds of a whole video, as a query; None of a part, of other videos, and of changed ones.
@@ -87,10 +97,10 @@ def search(
     Raises:
         RSPNetError: alpha or k out of range, or no query.
     """
-    if not 0 <= alpha <= 1:
+    if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
         raise RSPNetError(f"alpha is {alpha}; it must be from 0 (appearance) to 1 (motion)")
-    if k < 1:
-        raise RSPNetError(f"k is {k}; it must be at least 1")
+    if not isinstance(k, Integral) or k < 1:
+        raise RSPNetError(f"k is {k!r}; it must be a whole number of at least 1")
     wanted = [like] if isinstance(like, Query) else list(like)
     if not wanted:
         raise RSPNetError("there is no clip to search with: give at least one that is wanted")

@@ -53,7 +53,7 @@ _FeedResult = tuple[list[int], set[int]]
 
 def _whole(index: object) -> int:
     """A frame's index; a truth value is none, as a mask would mean the frames 0 and 1."""
-    if isinstance(index, bool):
+    if isinstance(index, bool) or str(getattr(index, "dtype", "")).endswith("bool"):
         raise TypeError("a truth value")
     return operator.index(cast(SupportsIndex, index))
 
