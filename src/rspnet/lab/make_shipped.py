@@ -33,7 +33,7 @@ def make_shipped(config: ShippedConfig) -> int:
     write_training_scenes(out / "videos", num_videos=config.num_videos, seed=config.seed)
     recipe = yaml.safe_load(recipe_path(RECIPE).read_text(encoding="utf-8"))
     own: Options = {"out": str(out / "run"), "seed": config.seed, "max_steps": config.max_steps, "resume": True}
-    own["engine"] = {"precision": "fp32"}  # also where bfloat16 is native: what that learns reads real people worse
+    own["engine"] = {"precision": "fp32"}  # also where bfloat16 is native: docs/rspnet-small.md
     own["data"] = {"root": str(out / "videos"), "num_workers": config.num_workers}
     code = pretrain(pretraining_of(merged(recipe, own)))
     if code == 0:

@@ -128,9 +128,10 @@ def comparison(rows: Rows, run: str, reference: str, task: str, score: str) -> C
 
 def _protocol(rows: Rows) -> str:
     videos, view = rows[0]["protocol"]["videos"], rows[0]["protocol"]["view"]
+    drawn = rows[0]["protocol"].get("scenes")
+    learned = f"{drawn} drawn scenes of each seed" if drawn else f"the {videos['train']} training videos without labels"
     return (
-        f"Protocol: {_trainings(rows)}; pre-trained on the {videos['train']} training videos without "
-        f"labels, judged on {videos['test']} test videos by frozen features ({view['num_clips']} clips, stride "
+        f"Protocol: {_trainings(rows)}; pre-trained on {learned}, judged on {videos['test']} test videos by frozen features ({view['num_clips']} clips, stride "
         f"{view['stride']}{_judging(view)}){_finetuning(rows)}{_besides(rows)}. "
         f"Settings may be tuned on {videos['validation']} of the training videos only."
     )
