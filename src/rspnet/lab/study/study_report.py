@@ -131,8 +131,9 @@ def _protocol(rows: Rows) -> str:
     drawn = rows[0]["protocol"].get("scenes")
     learned = f"{drawn} drawn scenes of each seed" if drawn else f"the {videos['train']} training videos without labels"
     return (
-        f"Protocol: {_trainings(rows)}; pre-trained on {learned}, judged on {videos['test']} test videos by frozen features ({view['num_clips']} clips, stride "
-        f"{view['stride']}{_judging(view)}){_finetuning(rows)}{_besides(rows)}. "
+        f"Protocol: {_trainings(rows)}; pre-trained on {learned}, judged on {videos['test']} test videos by frozen "
+        f"features ({view['num_clips']} clips, stride {view['stride']}{_judging(view)}){_finetuning(rows)}"
+        f"{_besides(rows)}. "
         f"Settings may be tuned on {videos['validation']} of the training videos only."
     )
 
