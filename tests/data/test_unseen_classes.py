@@ -13,10 +13,10 @@ def records(*labels: int) -> list[VideoRecord]:
 def test_the_most_frequent_come_first_and_the_rest_are_counted() -> None:
     assert unseen_classes(records(0, 1), records(1, 0, 0)) == ""
     assert unseen_classes(records(0), records(0, 7)) == (
-        "no training video of 'c7' (1 test video): these 1 of 2 test videos can only be wrong"
+        "no training video of 'c7' (1 test video): 1 of 2 test videos can only be wrong"
     )
     text = unseen_classes(records(0), records(0, 1, 2, 2, 3, 4))
     assert text.startswith(
         "no training video of 'c2' (2 test videos), 'c1' (1 test video), 'c3' (1 test video) and 1 more"
     )
-    assert "these 5 of 6" in text
+    assert ": 5 of 6 test videos can only be wrong" in text

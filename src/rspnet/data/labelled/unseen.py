@@ -19,4 +19,6 @@ def unseen_classes(train: Sequence[VideoRecord], test: Sequence[VideoRecord]) ->
         return ""
     named = ", ".join(f"{name!r} ({counted(count, 'test video')})" for name, count in counts.most_common(_NAMED))
     more = f" and {len(counts) - _NAMED} more" if len(counts) > _NAMED else ""
-    return f"no training video of {named}{more}: these {counts.total()} of {len(test)} test videos can only be wrong"
+    return (
+        f"no training video of {named}{more}: {counts.total()} of {counted(len(test), 'test video')} can only be wrong"
+    )
