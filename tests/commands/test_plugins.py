@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from helpers.clips_on_disk import TINY, write_videos
 from helpers.stopping import stop_after
-from torch import nn
+from torch import Tensor, nn
 
 from rspnet.cli import main, parse
 from rspnet.core.errors import ConfigError
@@ -21,6 +21,8 @@ from rspnet.engine.checkpoint import load_checkpoint
 from rspnet.engine.curves import METRICS, read_curves
 from rspnet.features.read import read_features
 from rspnet.models import registry
+from rspnet.models.backbone import Backbone
+from rspnet.models.kinds import InputKind
 from rspnet.pretext import methods
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.create import create_method
@@ -274,3 +276,29 @@ def test_what_a_model_of_ones_own_takes_besides_is_in_its_checkpoint(monkeypatch
     again = create_method({name: value for name, value in model.config.items() if name != "plugins"})
     assert isinstance(again, Softer)
     assert again.gamma == 2.5
+
+
+class Pictures(Backbone):
+    """A network of one's own that looks at pictures one by one."""
+
+    def __init__(self, *, name: str, input: InputKind) -> None:  # noqa: A002
+        super().__init__(name=name, num_features=8, input=input)
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        return [self._maps]
+
+    def _maps(self, clips: Tensor) -> Tensor:
+        maps: Tensor = self.conv(clips.transpose(1, 2).flatten(0, 1))
+        return maps.unflatten(0, (len(clips), -1)).transpose(1, 2)
+
+
+@pytest.mark.parametrize("more", [["--dry_run"], [], ["--engine.channels_last=false"]], ids=" ".join)
+def test_a_network_with_flat_convolutions_trains(
+    more: list[str], videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The layout of clips is not that of pictures' weights."""
+    monkeypatch.setitem(registry._BUILDERS, "pictures", Pictures)
+    words = ["pretrain", str(videos), f"--out={tmp_path / 'run'}", *TINY, "--model.backbone=pictures", "--max_steps=1"]
+    assert main([*words, "--model.queue_size=4", *more]) == 0
+    assert (tmp_path / "run" / LAST).exists() != (more == ["--dry_run"])

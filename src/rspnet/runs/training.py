@@ -30,6 +30,7 @@ from rspnet.engine.prefetch import prefetched
 from rspnet.engine.reporter import Reporter
 from rspnet.engine.runtime import only_same_bits
 from rspnet.engine.stop import SecondStop
+from rspnet.models.layout import channels_last
 from rspnet.models.weights import refuse_not_finite
 from rspnet.runs.resume import (
     Differences,
@@ -255,8 +256,9 @@ class _Session:
             job.model.load_state_dict(saved["model"])
             for note in what_is_inexact(saved["made_with"], self.origin["made_with"]):
                 print_note(self.console, note)
-        layout = torch.channels_last_3d if self.engine.channels_last else torch.contiguous_format
-        job.model.to(self.fabric.device, memory_format=layout)  # type: ignore[call-overload]
+        job.model.to(self.fabric.device)
+        if self.engine.channels_last:
+            channels_last(job.model)
         self.process = TrainingProcess(self.fabric, cast(nn.Module, self.fabric.setup_module(job.trained)))
         optimizer = make_optimizer(
             job.parameters, name=job.optimizer.name, lr=job.schedule.peak, weight_decay=job.optimizer.weight_decay

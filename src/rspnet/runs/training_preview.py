@@ -18,6 +18,7 @@ from rspnet.core.progress import print_note
 from rspnet.core.ranks import launched_from_outside
 from rspnet.engine.launch import make_fabric
 from rspnet.engine.runtime import device_in_words
+from rspnet.models.layout import channels_last
 from rspnet.runs.training import BatchShare, Engine, Job, TrainingProcess
 
 SECONDS = 3.0
@@ -49,8 +50,9 @@ def measure_training(job: Job, engine: Engine) -> ClipSeconds | None:
     """
     fabric = make_fabric(device=engine.device, precision=engine.precision, devices=1, num_nodes=1)
     torch.set_num_threads(engine.threads)
-    layout = torch.channels_last_3d if engine.channels_last else torch.contiguous_format
-    job.model.to(engine.device, memory_format=layout)  # type: ignore[call-overload]
+    job.model.to(engine.device)
+    if engine.channels_last:
+        channels_last(job.model)
     job.model.train()
     process = TrainingProcess(fabric, cast(nn.Module, fabric.setup_module(job.trained)))
     loads: list[float] = []

@@ -15,6 +15,7 @@ from rspnet.core.run_files import LAST
 from rspnet.engine.checkpoint import CheckpointFolder
 from rspnet.engine.optim import make_optimizer
 from rspnet.engine.runtime import has_native_bf16
+from rspnet.models.layout import channels_last
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
 
@@ -38,7 +39,7 @@ def bench_checkpoint(
     threads_before = torch.get_num_threads()
     torch.set_num_threads(threads)
     model = RSPNet(backbone)
-    model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch types 4-d formats only
+    channels_last(model)
     optimizer = make_optimizer(model.encoder_q.parameters(), name="sgd", lr=1e-3, weight_decay=1e-4)
     views = SpeedViews(*(torch.randn(batch_size, 3, num_frames, size, size) for _ in SpeedViews._fields))
     bf16 = has_native_bf16(torch.device("cpu"))

@@ -20,6 +20,7 @@ from rspnet.data.sampler import PairSampler
 from rspnet.engine.optim import make_optimizer
 from rspnet.engine.runtime import has_native_bf16
 from rspnet.lab.bench.bench_data import SCENE_FILES, encode_scene
+from rspnet.models.layout import channels_last
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
 
@@ -74,7 +75,7 @@ def _train(backbone: str, batch_size: int, recompute: bool, threads: int) -> tup
     """Peak RSS, RSS before the first step (MiB), median CPU seconds of a step after the first."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = RSPNet(backbone).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    model = channels_last(RSPNet(backbone))
     model.backbone.recompute = recompute
     optimizer = make_optimizer(model.encoder_q.parameters(), name="sgd", lr=1e-3, weight_decay=1e-4)
     views = SpeedViews(*(torch.randn(batch_size, 16, 112, 112, 3).permute(0, 4, 1, 2, 3) for _ in range(3)))

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rspnet.core.leaving import end_process_group
 from rspnet.engine.optim import make_optimizer
 from rspnet.engine.runtime import has_native_bf16
+from rspnet.models.layout import channels_last
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
 
@@ -101,7 +102,7 @@ def _steps(
             dist.destroy_process_group()
     torch.manual_seed(0)
     model = RSPNet(backbone, virtual_ranks=layout.virtual_ranks)
-    model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch types 4-d formats only
+    channels_last(model)
     ranks = layout.processes if layout.talking else 1
     # torch 2.13 has a new name for it, which 2.6 does not know.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated", category=FutureWarning)

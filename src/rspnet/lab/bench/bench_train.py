@@ -27,6 +27,7 @@ from rspnet.engine.optim import make_optimizer
 from rspnet.engine.runtime import has_native_bf16
 from rspnet.lab.bench.plain import plain_copy, plain_step
 from rspnet.lab.bench.plain_data import decode_window, plain_clip
+from rspnet.models.layout import channels_last
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
 from rspnet.video.reader import open_video
@@ -112,7 +113,7 @@ def _timed(
 
 
 def _our_route(model: RSPNet, setting: _Setting) -> tuple[Iterator[Any], Callable[[Any], Tensor]]:
-    model = model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    channels_last(model)
     optimizer = make_optimizer(model.encoder_q.parameters(), name="sgd", lr=1e-2, weight_decay=1e-4)
     bf16 = has_native_bf16(torch.device("cpu"))
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from rspnet.engine.optim import make_optimizer
+from rspnet.models.layout import channels_last
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.speed import SpeedViews
 
@@ -37,7 +38,7 @@ class OurStep:
     ) -> None:
         layout = torch.channels_last_3d
         self.views = SpeedViews(*(view.to(device, memory_format=layout) for view in views))
-        self.model: RSPNet = model.to(device, memory_format=layout)  # type: ignore[call-overload]
+        self.model = channels_last(model.to(device))
         if compiled:
             for part in model.children():
                 part.compile()
