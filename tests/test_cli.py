@@ -90,6 +90,8 @@ def test_products_of_numpy_leave_no_thread_awake() -> None:
             "recipe 'pretrain/smal-cpu': did you mean pretrain/small-cpu?",
         ),
         ([*PRETRAIN, "--data.fps", "nan"], "--data.fps 'nan': must be a number (rspnet"),
+        ([*PRETRAIN, "--optim.lr", ".inf"], "--optim.lr inf: must be finite"),
+        (["embed", "videos", "--window_s=.inf"], "--window_s inf: must be finite"),
         ([*PRETRAIN, "--data.speeds", "2"], "--data.speeds '2': must be a list such as [2] (rspnet"),
         ([*PRETRAIN, "--data.speeds", "[1]"], "--data.speeds [1]: each must be above --data.base_speed 1"),
         ([*PRETRAIN, "--data.noise_std", "2"], "--data.noise_std 2.0: must be in 0..1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -302,3 +303,22 @@ def test_a_network_with_flat_convolutions_trains(
     words = ["pretrain", str(videos), f"--out={tmp_path / 'run'}", *TINY, "--model.backbone=pictures", "--max_steps=1"]
     assert main([*words, "--model.queue_size=4", *more]) == 0
     assert (tmp_path / "run" / LAST).exists() != (more == ["--dry_run"])
+
+
+def test_weights_of_a_script_name_its_file_as_their_plugin(videos: Path, tmp_path: Path) -> None:
+    script = tmp_path / "my_training.py"
+    script.write_text(
+        OUTSIDE.read_text()
+        + "\n\nif __name__ == '__main__':\n"
+        + "    import rspnet\n"
+        + "    data = {'num_frames': 4, 'size': 16, 'batch_size': 4, 'num_workers': 1}\n"
+        + "    model = {'backbone': 'one_layer', 'queue_size': 8}\n"
+        + f"    result = rspnet.pretrain({str(videos)!r}, out='run', max_steps=1, data=data, model=model)\n"
+        + "    print(result.load().config['plugins'])\n"
+    )
+    ran = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == "['my_training']"
+    words = ["embed", str(tmp_path / "run" / LAST), str(videos), f"--out={tmp_path / 'features'}"]
+    assert main([*words, "--plugin", str(script)]) == 0
+    sys.modules.pop("my_training")

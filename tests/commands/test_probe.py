@@ -19,15 +19,15 @@ from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import FeatureCache
-from rspnet.features.labelled_features import weights_sha256
+from rspnet.features.labelled_features import tensors_sha256
 from rspnet.features.linear_probe import (
     STRENGTHS,
     draw_few,
     few_label_point,
     fit_linear,
+    folds_of,
     groups_of,
     nearest_scores,
-    splitter_of,
 )
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.predictions import read_predictions
@@ -59,7 +59,7 @@ def test_strength_is_the_best_of_a_cross_validation_by_hand():
     found = []
     for strength in STRENGTHS:
         right = []
-        for train, test in splitter_of(labels, None, folds=3, seed=0).split(x, labels):
+        for train, test in folds_of(labels, None, folds=3, seed=0):
             mean, deviation = x[train].mean(axis=0), x[train].std(axis=0)
             model = LogisticRegression(C=strength, max_iter=2000).fit((x[train] - mean) / deviation, labels[train])
             right.append((model.predict((x[test] - mean) / deviation) == labels[test]).mean())
@@ -72,6 +72,28 @@ def test_strength_is_the_best_of_a_cross_validation_by_hand():
 def test_a_single_video_a_class_needs_no_cross_validation():
     x, labels = blobs(1)
     assert fit_linear(x, labels, x, num_classes=3, folds=5, seed=0).cross_validated is None
+
+
+def test_a_class_with_a_single_video_is_learned_from_in_every_fold_and_tested_in_none():
+    x, labels = blobs(6, spread=2.0)
+    labels[labels == 2] = np.where(np.arange(6) == 0, 2, 1)
+    folds = folds_of(labels, None, folds=5, seed=0)
+    lonely = int(np.flatnonzero(labels == 2)[0])
+    assert len(folds) == 5
+    assert all(lonely in learned and lonely not in tested for learned, tested in folds)
+    assert sorted(np.concatenate([tested for _, tested in folds])) == sorted(set(range(18)) - {lonely})
+    assert all(set(learned) | set(tested) == set(range(18)) for learned, tested in folds)
+    assert fit_linear(x, labels, x, num_classes=3, folds=5, seed=0).cross_validated is not None
+
+
+def test_a_group_is_never_on_both_sides_of_a_fold_even_where_a_class_has_a_single_group():
+    labels = np.array([0, 0, 0, 1, 1, 1, 2])
+    groups = ["a", "b", "c", "a", "b", "c", "a"]
+    folds = folds_of(labels, groups, folds=5, seed=0)
+    assert len(folds) == 3
+    for learned, tested in folds:
+        assert not {groups[place] for place in learned} & {groups[place] for place in tested}
+    assert sum(6 in learned for learned, _ in folds) == 2
 
 
 def test_one_thread_fits(monkeypatch):
@@ -178,7 +200,7 @@ def test_command(videos, tmp_path, monkeypatch, capsys):
         assert run(videos, tmp_path / "again")["results"] == result["results"]
     control = run(videos, tmp_path / "control", "--random_init")
     assert control["protocol"]["random_init"]
-    assert control["protocol"]["weights_sha256"] != result["protocol"]["weights_sha256"]
+    assert control["protocol"]["tensors_sha256"] != result["protocol"]["tensors_sha256"]
 
 
 def test_foreign_weights_are_probed_without_conversion(videos, tmp_path):
@@ -195,7 +217,7 @@ def test_foreign_weights_are_probed_without_conversion(videos, tmp_path):
     assert main(["probe", *words, *view, f"--out={tmp_path / 'run'}", f"--cache={tmp_path / 'cache'}"]) == 0
     stamp = json.loads((tmp_path / "run" / "result.json").read_text())["protocol"]
     assert (stamp["backbone"], stamp["input"]) == (NARROW, "rgb")
-    assert stamp["weights_sha256"] == weights_sha256(backbone)
+    assert stamp["tensors_sha256"] == tensors_sha256(backbone)
 
 
 @pytest.mark.parametrize("command", ["probe", "retrieve"])
@@ -238,6 +260,6 @@ def test_features_that_are_not_finite_are_skipped_and_not_taken_from_the_cache(v
     records = [VideoRecord(path, path.name) for path in sorted(videos.rglob("*.mp4"))[:2]]
     embedder = Embedder(videos / "model.ckpt", num_clips=1, precision="fp32", device="cpu")
     assert [type(item).__name__ for item in embedder.stream(records)] == ["Skip", "Skip"]
-    cache = FeatureCache(tmp_path, weights_sha256="x", view={})
+    cache = FeatureCache(tmp_path, tensors_sha256="x", view={})
     cache.put(records[0].path, np.array([1, np.nan], np.float32))
     assert cache.get(records[0].path) is None

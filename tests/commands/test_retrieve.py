@@ -135,11 +135,11 @@ def test_hand_made_scores_have_hand_made_figures():
 def test_the_cache_goes_by_content_and_a_damaged_file_is_made_again(tmp_path):
     video = tmp_path / "a.mp4"
     video.write_bytes(b"x")
-    cache = FeatureCache(tmp_path / "cache", weights_sha256="w", view={"size": 32})
+    cache = FeatureCache(tmp_path / "cache", tensors_sha256="w", view={"size": 32})
     assert cache.get(video) is None
     cache.put(video, np.arange(3, dtype=np.float32))
     assert cache.get(video).tolist() == [0, 1, 2]
-    assert FeatureCache(tmp_path / "cache", weights_sha256="v", view={"size": 32}).get(video) is None
+    assert FeatureCache(tmp_path / "cache", tensors_sha256="v", view={"size": 32}).get(video) is None
     copy = tmp_path / "copy.mp4"
     copy.write_bytes(b"x")
     assert cache.get(copy).tolist() == [0, 1, 2]

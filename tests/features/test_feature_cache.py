@@ -32,7 +32,7 @@ def test_a_file_is_read_once_until_it_changes(tmp_path: Path, hashed: list[str])
         path.write_bytes(b"x")
     os.utime(old, (1000, 1000))
     for _ in range(2):  # two runs
-        cache = FeatureCache(tmp_path / "cache", weights_sha256="w", view={})
+        cache = FeatureCache(tmp_path / "cache", tensors_sha256="w", view={})
         assert hashed or (cache.get(old) is None and not hashed)  # nothing is kept: no file is read
         cache.folder.mkdir(parents=True, exist_ok=True)
         assert [cache.get(path) for path in (old, old, fresh, fresh)] == [None] * 4
@@ -57,7 +57,7 @@ def test_notes_that_are_damaged_are_no_notes(tmp_path: Path, hashed: list[str]) 
 
 def test_what_is_no_file_has_no_vector(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")  # reading it would wait for ever
-    cache = FeatureCache(tmp_path / "cache", weights_sha256="w", view={})
+    cache = FeatureCache(tmp_path / "cache", tensors_sha256="w", view={})
     assert cache.get(tmp_path / "pipe.mp4") is None
     with pytest.raises(OSError, match="not a regular file"):
         cache.put(tmp_path / "pipe.mp4", np.ones(2, np.float32))

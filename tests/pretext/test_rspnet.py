@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields
+from typing import Any
 
 import pytest
 import torch
@@ -44,9 +45,16 @@ def test_config_rebuilds_the_model() -> None:
         {"virtual_ranks": 0},
         {"appearance_weight": -1},
         {"motion_weight": math.nan},
+        {"margin": math.inf},
+        {"temperature": "warm"},
+        {"queue_size": True},
+        {"queue_size": 3.5},
+        {"num_frames": 0},
+        {"size": None},
+        {"stride": "1"},
     ],
 )
-def test_arguments_out_of_range(changes: dict[str, float]) -> None:
+def test_arguments_out_of_range(changes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(changes))} is "):
         make_model(**changes)
 

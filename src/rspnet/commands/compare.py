@@ -24,7 +24,18 @@ from rspnet.runs.predictions import read_predictions
 from rspnet.runs.run_folder import open_run_folder, plain, result_file, write_result
 
 COMPARED = frozenset(
-    {"backbone", "input", "weights_sha256", "init_sha256", "random_init", "training", "seed", "software", "command"}
+    {
+        "backbone",
+        "input",
+        "weights_sha256",
+        "tensors_sha256",
+        "init_sha256",
+        "random_init",
+        "training",
+        "seed",
+        "software",
+        "command",
+    }
 )
 """Entries of a stamp that say what was tested, not how: they may differ between results in one table."""
 _OF_THE_CLIP = frozenset({"num_frames", "stride", "size"})

@@ -96,7 +96,7 @@ def probe(config: ProbeConfig) -> None:
         for count in track(counts, total=len(counts), what="few-label points")
     ]
     stamp = embedder_view(embedder) | data_stamp(asdict(config.data), train=len(train), test=len(test))
-    stamp |= {"weights_sha256": maker.weights_sha256, "random_init": config.random_init, "seed": config.seed}
+    stamp |= {"tensors_sha256": maker.tensors_sha256, "random_init": config.random_init, "seed": config.seed}
     stamp |= {"folds": FOLDS, "neighbours": NEIGHBOURS, "temperature": TEMPERATURE}
     stamp["comparison"] = comparison(embedder.descriptor)
     results: dict[str, Any] = {

@@ -267,7 +267,7 @@ def _write(
     assert config.data.kind is not None
     stamp["comparison"] = comparison(maker.embedder.descriptor)
     stamp["scored_split"] = scored_split(config.data.kind, config.data.root, list=config.data.list)
-    stamp |= {"data": plain(config)["data"], "seed": config.seed, "weights_sha256": maker.weights_sha256}
+    stamp |= {"data": plain(config)["data"], "seed": config.seed, "tensors_sha256": maker.tensors_sha256}
     if chosen.drops_last_batch:
         stamp["official_batch"] = config.official_batch
     counts = {"gallery_videos": len(gallery.records), "queries": len(queries.records)}

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
+from math import isinf
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 import yaml
@@ -91,6 +92,8 @@ def parse_options(
     for name in given:
         if name not in known:
             raise ConfigError(f"there is no option {name!r}: one of {', '.join(known)}")
+        if name in sections_of(kind) and not isinstance(given[name], Mapping):
+            raise ConfigError(f"{name}: {given[name]!r} is no section: it must hold options of its own")
     if recipe is not None:
         given = merged(yaml.safe_load(recipe_path(recipe, command=command).read_text(encoding="utf-8")), given)
     given = merged(defaults or {}, given)
@@ -247,6 +250,7 @@ def _parsed(kind: type, parser: ArgumentParser, parse: Callable[[], Namespace], 
             raise ConfigError("--config: a file cannot name a recipe; put --recipe NAME before --config")
         _take_place(kind, parsed)
         _refuse_empty(parsed, places=_names_of_places(kind))
+        _refuse_infinite(parsed)
         for name in sections_of(kind):
             if not isinstance(parsed[name], Namespace):
                 raise ConfigError(f"{name}: {parsed[name]!r} is no section: it must hold options of its own")
@@ -294,6 +298,14 @@ def _refuse_empty(parsed: Namespace, *, places: Collection[str]) -> None:
     for name, value in parsed.as_flat().__dict__.items():
         if value == "" or (isinstance(value, list | tuple) and "" in value):
             raise ConfigError(f"{name if name in places else f'--{name}'} '': must not be empty")
+
+
+def _refuse_infinite(parsed: Namespace) -> None:
+    """Raise `ConfigError` for a number that is infinite: no option has one."""
+    for name, value in parsed.as_flat().__dict__.items():
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, float) and isinf(number):
+                raise ConfigError(f"--{name} {number}: must be finite")
 
 
 def _take_place(kind: type, parsed: Namespace) -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from rspnet.core.errors import ConfigError
 
+_MAIN = ("__main__", "__mp_main__")
+"""What a program's first module is called in its own process and in those that `multiprocessing` starts."""
+
 
 def import_plugins(words: Sequence[str]) -> list[str]:
     """Import what `--plugin` names among a command's words. Returns the others.
@@ -69,15 +72,30 @@ def _import_file(path: Path) -> None:
 
 
 def plugins_among(*modules: str) -> list[str]:
-    """Those of some modules that are not this package's, sorted, each of them once."""
-    return sorted({module for module in modules if module.partition(".")[0] != "rspnet"})
+    """Those of some modules that are not this package's, sorted, each of them once; a script by its file's name."""
+    return sorted({_name_elsewhere(module) for module in modules if module.partition(".")[0] != "rspnet"})
+
+
+def _name_elsewhere(module: str) -> str:
+    """What another process imports a module as: a script that runs here is `__main__` in this process alone.
+
+    A notebook or a console has no other name.
+    """
+    if module not in _MAIN:
+        return module
+    main = sys.modules[module]
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None:
+        return str(spec.name)
+    return Path(file).stem if file else module
 
 
 def require_plugins(modules: Iterable[str]) -> None:
     """Raise a ConfigError for the first module that is not loaded."""
+    here = {_name_elsewhere(name) for name in _MAIN if name in sys.modules}
     for module in modules:
-        if module not in sys.modules:
+        if module not in sys.modules and module not in here:
             raise ConfigError(
-                f"it needs the plug-in {module!r}, which is not loaded: add --plugin {module} (or its file; in Python, "
-                "import it first)"
+                f"it needs the plug-in {module!r}, which is not loaded: add --plugin {module}, or the path of its file "
+                "(in Python, import it first)"
             )

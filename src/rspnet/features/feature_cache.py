@@ -35,12 +35,12 @@ class FeatureCache:
 
     Args:
         folder: holds a subfolder for every (weights, view); may be shared by runs and processes.
-        weights_sha256: of the checkpoint file.
+        tensors_sha256: of the network: what `labelled_features.tensors_sha256` says.
         view: everything else that changes a vector, as plain values.
     """
 
-    def __init__(self, folder: Path, *, weights_sha256: str, view: Mapping[str, Any]) -> None:
-        self._made_from = {"weights_sha256": weights_sha256, **view}
+    def __init__(self, folder: Path, *, tensors_sha256: str, view: Mapping[str, Any]) -> None:
+        self._made_from = {"tensors_sha256": tensors_sha256, **view}
         self._contents = ContentNotes(folder / "contents.jsonl")
         self.folder = folder / _digest(json.dumps(self._made_from, sort_keys=True))
 

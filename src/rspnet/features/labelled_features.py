@@ -26,7 +26,7 @@ from rspnet.features.feature_cache import FeatureCache
 from rspnet.features.video_stream import embedded_videos
 
 
-def weights_sha256(module: nn.Module) -> str:
+def tensors_sha256(module: nn.Module) -> str:
     """SHA-256 of a module's parameters and buffers (names, shapes and bytes), whatever file they came from."""
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
@@ -64,13 +64,13 @@ class FeatureMaker:
         log: gets every unreadable video.
 
     Attributes:
-        weights_sha256: of the network.
+        tensors_sha256: of the network.
         from_cache: videos so far that the cache had.
     """
 
     def __init__(self, embedder: Embedder, *, cache_folder: Path, log: SkipLog) -> None:
         self.embedder, self.cache_folder, self.log = embedder, cache_folder, log
-        self.weights_sha256 = weights_sha256(embedder.model.backbone)
+        self.tensors_sha256 = tensors_sha256(embedder.model.backbone)
         self.from_cache = 0
 
     def vectors(
@@ -111,7 +111,7 @@ class FeatureMaker:
 
     def _cache(self, view: Mapping[str, Any] | None) -> FeatureCache:
         made_from = embedder_view(self.embedder) | dict(view or {})
-        return FeatureCache(self.cache_folder, weights_sha256=self.weights_sha256, view=made_from)
+        return FeatureCache(self.cache_folder, tensors_sha256=self.tensors_sha256, view=made_from)
 
     def foretell(self, records: Sequence[VideoRecord], *, view: Mapping[str, Any] | None = None) -> str:
         """What the vectors of these videos cost, in words, from some seconds of a few of them; nothing is kept.

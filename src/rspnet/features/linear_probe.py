@@ -24,7 +24,7 @@ Labels = NDArray[np.int64]
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Values of C (inverse regularisation on standardised features) that cross-validation chooses from."""
 DEFAULT_STRENGTH = 1e-1
-"""C where cross-validation is impossible: a single video per class."""
+"""C where cross-validation is impossible: a single video in every class."""
 _MAX_ITERATIONS = 2000
 # UCF101 cuts several clips from one video; clips of one group must not be on both sides of a fold.
 _GROUP = re.compile(r"_(g\d+)_c\d+")
@@ -77,15 +77,14 @@ def fit_linear(
         labels: int64 [M].
         test: [N, D].
         num_classes: C, columns of the scores.
-        folds: at most this many folds; as many as the rarest class has videos (or groups) where that is fewer.
+        folds: at most this many, see `folds_of`.
         seed: of the folds.
         groups: videos of one group stay in one fold.
 
     Raises:
         RSPNetError: all labels are one class.
     """
-    splitter = splitter_of(labels, groups, folds=folds, seed=seed)
-    splits = None if splitter is None else list(splitter.split(train, labels, groups))
+    splits = folds_of(labels, groups, folds=folds, seed=seed)
     return _fit_chosen(train, labels, test, num_classes=num_classes, splits=splits)
 
 
@@ -146,17 +145,31 @@ def fitting() -> Iterator[None]:
         yield
 
 
-def splitter_of(labels: Labels, groups: Sequence[Hashable] | None, *, folds: int, seed: int) -> Any:
-    """A cross-validation that every class can take part in, or None where a class has a single video or group."""
+def folds_of(
+    labels: Labels, groups: Sequence[Hashable] | None, *, folds: int, seed: int
+) -> list[tuple[Labels, Labels]] | None:
+    """The folds of a cross-validation, each as places that are learned from and places that are tested.
+
+    Every class with two videos (or groups) or more is tested in every fold, so there are as many folds as the rarest
+    of these classes has, at most `folds`. A class with one is learned from in all of them and tested in none.
+    None where every class has one.
+    """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    units: Sequence[Any] = range(len(labels)) if groups is None else groups
-    counts = [len({units[place] for place in np.flatnonzero(labels == label).tolist()}) for label in np.unique(labels)]
-    usable = min(folds, min(counts))
-    if usable < 2:
+    units = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    counts = {label: len(np.unique(units[labels == label])) for label in np.unique(labels).tolist()}
+    tested = {label: count for label, count in counts.items() if count > 1}
+    if not tested:
         return None
+    places = np.flatnonzero(np.isin(labels, list(tested)))
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
-    return kind(n_splits=usable, shuffle=True, random_state=fold_state(seed))
+    splitter = kind(n_splits=min(folds, *tested.values()), shuffle=True, random_state=fold_state(seed))
+    rest = np.setdiff1d(np.arange(len(labels)), places)
+    found = []
+    for learned, asked in splitter.split(places, labels[places], None if groups is None else units[places]):
+        kept = rest[~np.isin(units[rest], units[places[asked]])]
+        found.append((np.union1d(places[learned], kept), places[asked]))
+    return found
 
 
 def fold_state(seed: int) -> int:

@@ -58,7 +58,7 @@ class PretextModel(nn.Module):
         self._config = config
         self.plugins: tuple[str, ...] = ()
         self._statistics: GroupStatistics | None = None
-        check_ranges(config, text="{name} is {value}, but {rule}")
+        check_ranges(config, text="{name} is {value!r}, but {rule}")
 
     @property
     def config(self) -> dict[str, Any]:

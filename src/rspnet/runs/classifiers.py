@@ -23,7 +23,7 @@ from rspnet.data.cuts import EvenClips
 from rspnet.data.skipped import Skip
 from rspnet.data.video_clips import VideoClips, read_clips
 from rspnet.engine.checkpoint import load_checkpoint
-from rspnet.features.labelled_features import weights_sha256
+from rspnet.features.labelled_features import tensors_sha256
 from rspnet.features.read import StoredVideo
 from rspnet.features.window_clips import WINDOWS_AT_ONCE, CutVideo
 from rspnet.models.backbone import Backbone
@@ -91,7 +91,7 @@ def make_classifier(
                 raise ConfigError(f"--model.{name} {wanted}: but {init!r} holds {found}; drop the option")
     if dropout is None:
         dropout = PUBLISHED_DROPOUT.get(network.name, 0.0)
-    init_sha256 = None if init is None else weights_sha256(network)
+    init_sha256 = None if init is None else tensors_sha256(network)
     torch.manual_seed(derive_seed(seed, "initial classifier"))
     return Classifier(network, num_classes=num_classes, dropout=dropout, frozen_stages=freeze), init_sha256
 

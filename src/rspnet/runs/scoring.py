@@ -17,7 +17,7 @@ from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import EvenClips
 from rspnet.data.skipped import Skip, SkipLog
-from rspnet.features.labelled_features import weights_sha256
+from rspnet.features.labelled_features import tensors_sha256
 from rspnet.runs.classifiers import Trained
 from rspnet.runs.predictions import CONFUSION, Predictions, as_results, draw_confusion, save_predictions
 from rspnet.runs.run_folder import write_result
@@ -46,7 +46,7 @@ def finetune_stamp(trained: Trained, view: EvenClips, *, precision: str) -> dict
         "num_clips": view.num_clips,
         "num_crops": view.num_crops,
         "precision": precision,
-        "weights_sha256": weights_sha256(trained.model),
+        "tensors_sha256": tensors_sha256(trained.model),
         "init_sha256": trained.init_sha256,
         "seed": config["seed"],
         "training": {name: config[name] for name in ("model", "optim", "epochs", "max_steps")}

@@ -75,7 +75,7 @@ class VideoReader:
 
     Attributes:
         path: the file.
-        fps: average frames a second.
+        fps: average frames a second; of a file without time stamps (AVI) the stated rate, missing frames or not.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -154,7 +154,7 @@ def test_the_command_writes_report_picture_and_result(tmp_path, monkeypatch):
     assert main(["study", "disentangle", *words, f"--out={tmp_path / 'p'}"]) == 0
     other = json.loads((tmp_path / "p" / "result.json").read_text())
     assert other["protocol"]["shortcut_videos"] == 9
-    assert other["protocol"]["weights_sha256"] != result["protocol"]["weights_sha256"]
+    assert other["protocol"]["tensors_sha256"] != result["protocol"]["tensors_sha256"]
     rows = {row["test"]: row for row in other["results"]["shortcuts"]}
     assert rows["original videos"]["value"] == rows["lossless (FFV1)"]["value"]  # both are the decoded pixels
 

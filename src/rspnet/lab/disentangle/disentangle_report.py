@@ -29,7 +29,7 @@ def report_text(
     picture: str,
 ) -> str:
     """The whole report."""
-    weights = "fresh weights (the control)" if protocol["random_init"] else f"weights {protocol['weights_sha256'][:12]}"
+    weights = "fresh weights (the control)" if protocol["random_init"] else f"weights {protocol['tensors_sha256'][:12]}"
     return "\n".join(
         [
             f"# What `{model}` holds, and by what its RSP head goes",

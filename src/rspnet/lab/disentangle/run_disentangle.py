@@ -24,7 +24,7 @@ from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.synthetic.procedural import plan_clips, render_frames
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import default_cache_folder
-from rspnet.features.labelled_features import embedder_view, weights_sha256
+from rspnet.features.labelled_features import embedder_view, tensors_sha256
 from rspnet.features.linear_probe import require_sklearn
 from rspnet.lab.disentangle.copies import Source, write_all_copies
 from rspnet.lab.disentangle.disentangle_report import draw_report, report_text
@@ -57,7 +57,7 @@ def disentangle(config: DisentangleConfig) -> None:
     folder = open_run_folder(config.out, config, command="study disentangle")
     probes = _probes(config, embedder)
     lines, energy, count = _shortcuts(config, embedder, records)
-    stamp = embedder_view(embedder) | {"weights_sha256": weights_sha256(embedder.model.trained), "seed": config.seed}
+    stamp = embedder_view(embedder) | {"tensors_sha256": tensors_sha256(embedder.model.trained), "seed": config.seed}
     stamp |= {"random_init": config.random_init, "videos": config.videos or "procedural", "speed": config.speed}
     stamp |= {"probe_videos": config.num_videos, "shortcut_videos": count, "folds": FOLDS}
     results: dict[str, Any] = {
