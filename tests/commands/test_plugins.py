@@ -174,6 +174,40 @@ def test_a_builder_gives_a_backbone_which_then_has_the_registered_name(monkeypat
         registry.create_backbone("none")
 
 
+class Staged(Backbone):
+    """A backbone of one stage, as someone writes it who errs."""
+
+    def __init__(self, stage: nn.Module, *, num_features: int = 8, name: str = "staged", input: InputKind = "rgb"):  # noqa: A002
+        super().__init__(name=name, num_features=num_features, input=input)
+        self.stage = stage
+
+    def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        return [self.stage]
+
+
+class Unstaged(Backbone):
+    stage = nn.Identity()
+
+
+def test_mistakes_in_a_backbone_from_outside_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+    conv = nn.Conv3d(3, 8, 1)
+    pooled = nn.Sequential(conv, nn.AdaptiveAvgPool3d(1), nn.Flatten())
+    registry.register_backbone("unstaged", partial(Unstaged, num_features=8))  # type: ignore[abstract]
+    registry.register_backbone("empty", partial(Staged, nn.Identity()))
+    for name, why in (("unstaged", "Unstaged defines no `stages`"), ("empty", "Staged has no parameters")):
+        with pytest.raises(ConfigError, match=f"backbone '{name}': {why}"):
+            registry.create_backbone(name)
+    clips = torch.zeros(2, 3, 4, 8, 8)
+    for stage, features, shape in ((conv, 16, r"\[2, 8, 4, 8, 8\]"), (pooled, 8, r"\[2, 8\]")):
+        backbone = Staged(stage, num_features=features)
+        with pytest.raises(ConfigError, match=rf"ends? with {shape}, but must .* num_features = {features} channels"):
+            backbone(clips)
+    assert Staged(conv)(clips).shape == (2, 8, 4, 8, 8)
+
+
 @pytest.mark.parametrize(("name", "builder"), [(3, nn.Identity), ("mine", 3), ("", nn.Identity)])
 def test_only_a_name_and_a_builder_can_be_registered(name: Any, builder: Any) -> None:
     with pytest.raises(ConfigError, match="needs a text and what makes a backbone"):
@@ -207,6 +241,15 @@ def test_registering_twice_or_badly_is_refused() -> None:
         register_method(Clash)
 
     @dataclass(frozen=True)
+    class Unbuilt(PretextMethod):
+        method = "unbuilt"
+
+        def clips(self, speeds: Any) -> Any: ...
+
+    with pytest.raises(ConfigError, match="method 'unbuilt': Unbuilt defines no `build`"):
+        register_method(Unbuilt)
+
+    @dataclass(frozen=True)
     class Nameless(PretextMethod):
         pass
 
@@ -214,7 +257,7 @@ def test_registering_twice_or_badly_is_refused() -> None:
         register_method(Nameless)
 
     @dataclass(frozen=True)
-    class Flagged(PretextMethod):
+    class Flagged(RSPNetMethod):
         method = "flagged"
         twice: bool = False
         """A yes-or-no option."""
@@ -222,7 +265,7 @@ def test_registering_twice_or_badly_is_refused() -> None:
     register_method(Flagged)
     try:
         options = ["--data.root=v", "--out=o", "--model.method=flagged", "--model.twice", "--model.queue_size=3"]
-        assert parse("pretrain", options).model == Flagged(twice=True)
+        assert parse("pretrain", options).model == Flagged(twice=True, queue_size=3)
         with pytest.raises(ConfigError, match="must be true or false"):
             parse("pretrain", [*options[:-2], "--model.twice=perhaps"])
     finally:

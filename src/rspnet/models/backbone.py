@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from rspnet.core.errors import ConfigError
 from rspnet.models.kinds import InputKind
 from rspnet.models.recompute import run_and_forget
 
@@ -44,6 +45,9 @@ class Backbone(nn.Module):
         """Last feature map [B, C, T', H', W'] of clips [B, 3, T, H, W] (normalised RGB, whatever `input` is).
 
         Where clips or weights are float64, the clips are converted to the weights' format.
+
+        Raises:
+            ConfigError: the stages of a backbone from outside give another shape.
         """
         return self._feature_map(self.seen(clips))
 
@@ -70,6 +74,11 @@ class Backbone(nn.Module):
         forget = self.recompute and self.training and torch.is_grad_enabled()
         for stage in self.stages():
             clips = run_and_forget(stage, clips) if forget else stage(clips)
+        if clips.dim() != 5 or clips.shape[1] != self.num_features:
+            raise ConfigError(
+                f"backbone {self.name!r}: its stages end with {list(clips.shape)}, but must with [B, C, T, H, W] of "
+                f"C = num_features = {self.num_features} channels"
+            )
         return clips
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -79,6 +88,7 @@ class Backbone(nn.Module):
     @abstractmethod
     def stages(self) -> Sequence[Callable[[Tensor], Tensor]]:
         """The network proper, in parts that run one after the other."""
+        raise NotImplementedError
 
 
 def moving_colours(clips: Tensor) -> Tensor:

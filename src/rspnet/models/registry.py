@@ -105,7 +105,7 @@ def create_backbone(name: str, *, input: InputKind = "rgb") -> Backbone:  # noqa
         input: what the network sees of a clip, see `rspnet.models.kinds.InputKind`.
 
     Raises:
-        ConfigError: unknown name or input, or what was registered by that name makes no `Backbone`.
+        ConfigError: unknown name or input, or what was registered by that name makes no `Backbone`, or an empty one.
     """
     if name not in _BUILDERS:
         raise ConfigError(f"unknown backbone {name!r}; choose one of {', '.join(backbone_names())}")
@@ -116,5 +116,10 @@ def create_backbone(name: str, *, input: InputKind = "rgb") -> Backbone:  # noqa
     made = _BUILDERS[name](name=name, input=input)
     if not isinstance(made, Backbone):
         raise ConfigError(f"backbone {name!r}: its builder must give an rspnet.Backbone, not {type(made).__name__}")
+    kind = type(made)
+    if kind.stages is Backbone.stages and kind.forward_features is Backbone.forward_features:
+        raise ConfigError(f"backbone {name!r}: {kind.__name__} defines no `stages`")
+    if next(made.parameters(), None) is None:
+        raise ConfigError(f"backbone {name!r}: {kind.__name__} has no parameters: there is nothing to learn")
     made.name = name  # checkpoints keep it; a builder may have changed a network that has another
     return made

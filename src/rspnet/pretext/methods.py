@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
+from inspect import getattr_static
 from typing import Any, TypeVar
 
 from rspnet.core.errors import ConfigError
@@ -27,7 +28,8 @@ def register_method(kind: Kind) -> Kind:
             same default there: there is one `--model.NAME`.
 
     Raises:
-        ConfigError: it has no name, or one that is taken; no frozen dataclass; an option whose default differs.
+        ConfigError: it has no name, or one that is taken; no frozen dataclass, no `clips` or `build`; an option whose
+            default differs.
     """
     if not (isinstance(kind, type) and issubclass(kind, PretextMethod)):
         raise ConfigError(f"register_method({kind!r}): needs a class derived from rspnet.PretextMethod")
@@ -48,6 +50,9 @@ def register_method(kind: Kind) -> Kind:
                 f"method {name!r}: option {option!r} has the default {default!r}, but {known[option]!r} in another "
                 "method: choose another name"
             )
+    for part in ("clips", "build"):
+        if getattr_static(kind, part) is getattr_static(PretextMethod, part):
+            raise ConfigError(f"method {name!r}: {kind.__name__} defines no `{part}`")
     _METHODS[name] = kind
     return kind
 
