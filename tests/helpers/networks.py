@@ -20,8 +20,9 @@ def short_backbone(name: str, monkeypatch: pytest.MonkeyPatch) -> Backbone:
     few = {stage: widths for stage, widths in s3dg._INCEPTIONS.items() if stage in ("3b", "4b", "5b")}
     monkeypatch.setattr(s3dg, "_INCEPTIONS", few)  # pools stand before 4b and 5b
     backbone = create_backbone(name)
-    if name == "s3dg":
-        backbone.num_features = backbone.get_submodule("inception_5b").channels_out
+    for part in backbone.children():
+        if isinstance(part, s3dg.Inception):
+            backbone.num_features = part.channels_out
     for stage, blocks in [*backbone.named_children()]:
         if stage.startswith("layer") and isinstance(blocks, nn.Sequential):
             setattr(backbone, stage, blocks[: 2 if stage == "layer1" else 1])
