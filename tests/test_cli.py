@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import fields
@@ -304,3 +305,21 @@ def test_no_garbage_is_collected_while_a_command_is_imported(tmp_path: Path, mon
     with pytest.raises(ImportError):
         resolve("imports_nothing:collects")
     assert gc.isenabled()
+
+
+def test_sigterm_stops_a_command_as_ctrl_c_does(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    code = (
+        "import os, signal, sys, rspnet.commands.doctor as module\n"
+        "module.doctor = lambda config: os.kill(os.getpid(), signal.SIGTERM) or __import__('time').sleep(20)\n"
+        "from rspnet.cli import main\n"
+        "code = main(['doctor', 'videos'])\n"
+        "assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL\n"
+        "sys.exit(code)\n"
+    )
+    run = [sys.executable, "-c", code]
+    stopped = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=15, check=False)
+    assert (stopped.returncode, stopped.stderr) == (130, "rspnet: stopped\n")
+    rank = os.environ | {"WORLD_SIZE": "2", "RANK": "1"}
+    ended = subprocess.run(run, cwd=tmp_path, capture_output=True, timeout=15, check=False, env=rank)
+    assert ended.returncode == -signal.SIGTERM

@@ -6,8 +6,11 @@ import errno
 import gc
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from rspnet.core.errors import ConfigError, OtherRankError, RSPNetError
@@ -187,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print_any_name()
     try:
         try:
-            with holding():
+            with holding(), _stopped_by_sigterm():
                 code = _run(words)
             if code not in (0, 1):
                 leave_at_once()
@@ -209,6 +212,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"rspnet: error: cannot write the output: {error.strerror}", file=sys.stderr)
         return RSPNetError.exit_code
     return code
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Inside, SIGTERM stops a command as Ctrl-C does.
+
+    One of several ranks ends at once: while it waits for the others, Python hears no signal.
+    """
+    is_alone = os.environ.get("WORLD_SIZE", "1") == "1" and threading.current_thread() is threading.main_thread()
+    if not is_alone or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run(words: Sequence[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -190,3 +191,54 @@ def test_what_does_not_fit_the_classifier_is_refused(
     assert "the classifier was fitted to features of another version of rspnet" in capsys.readouterr().err
     assert run(tmp_path / "nothing", material / "new", tmp_path / "out") == 2
     assert "is no classifier of rspnet classify fit" in capsys.readouterr().err
+
+
+def test_labels_given_twice_count_once_and_it_is_said(
+    material: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (material / "labels.csv").read_text()
+    twice = material / "twice.csv"
+    twice.write_text(text + text.partition("\n")[2])
+    assert fit(material, tmp_path / "twice", "--background", labels="twice.csv") == 0
+    assert "10 labels joined to others of the same class" in " ".join(capsys.readouterr().err.split())
+    folders = classifier, tmp_path / "twice"
+    once, again = (json.loads((folder / "result.json").read_text())["results"] for folder in folders)
+    assert again | {"notes": []} == once | {"notes": []}
+
+
+def test_classes_that_share_moments_and_groups_that_folds_cannot_keep_are_named(
+    material: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = read_labels(material / "labels.csv")
+    with (material / "shared.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "label", "start_s", "end_s", "group"])
+        table.writerows([row.path, row.label, row.start_s, row.end_s, "only"] for row in rows)
+        table.writerows([row.path, "other", row.start_s, row.end_s, "only"] for row in (rows[0], rows[-1]))
+    assert fit(material, tmp_path / "shared", labels="shared.csv") == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "classes share moments (the first:" in said
+    assert "a class is labelled in one group only: folds keep a video together, not a group" in said
+
+
+def test_a_replaced_time_line_leaves_no_tracks_of_other_videos(
+    material: Path, classifier: Path, tmp_path: Path
+) -> None:
+    assert run(classifier, material / "features", tmp_path / "out") == 0
+    assert len(list((tmp_path / "out" / "subtitles").rglob("*.vtt"))) == LABELLED
+    assert run(classifier, material / "new", tmp_path / "out") == 0
+    assert [path.name for path in (tmp_path / "out" / "subtitles").rglob("*.vtt")] == ["long.vtt"]
+    assert [path.name for path in (tmp_path / "out" / "elan").rglob("*.eaf")] == ["long.eaf"]
+
+
+def test_damaged_features_are_named(
+    material: Path, classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(material / "features", tmp_path / "features")
+    for part in (tmp_path / "features").rglob("*.parquet"):
+        if part.is_file():
+            part.write_bytes(part.read_bytes()[:50])
+    assert run(classifier, tmp_path / "features", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert "holds no video" not in error
+    assert str(tmp_path / "features") in error

@@ -17,10 +17,13 @@ from rspnet.runs.predictions import save_predictions
 STAMP = {"command": "finetune", "method": "finetune", "dataset": "ucf101", "fold": 1, "num_clips": 10, "seed": 0}
 
 
-def write_run(folder: Path, hits: np.ndarray, *, names: list[str] | None = None, **stamp) -> Path:
+def write_run(
+    folder: Path, hits: np.ndarray, *, names: list[str] | None = None, classes: list[str] | None = None, **stamp
+) -> Path:
     folder.mkdir(parents=True)
     names = names or [f"v{number}" for number in range(len(hits))]
-    file = save_predictions(folder, {"name": np.array(names), "top1": hits})
+    columns = {"name": np.array(names), "class": np.array(classes or ["one"] * len(names)), "top1": hits}
+    file = save_predictions(folder, columns)
     mean = float(hits.mean())
     row = {"value": mean, "low": mean - 0.1, "high": mean + 0.1}
     results = {"scores": {"top1": row, "mean_class_accuracy": row}, "predictions": file}
@@ -173,6 +176,7 @@ def test_scores_of_another_program_are_ranked_by_class(tmp_path):
         ("video,label\n", "must be a CSV"),
         ("video,label,prediction\na,b,c\na,b,c\n", "line 3: a row of other length, or a video that was there"),
         ("video,label,prediction\na,b\n", "line 2: a row of other length"),
+        ("video,label,prediction\na,Bow,bow\n", "classes 'Bow' and 'bow' are nearly the same name"),
         ("video,label,x,y\na,x,1,z\n", "line 2: a score that is no number"),
         ("video,label,x,y\na,w,1,2\n", "line 2: a score that is no number, or a label without a column"),
         ("video,label,x,y\na,x,nan,2\n", "scores must be finite"),
@@ -182,3 +186,22 @@ def test_a_malformed_file_of_predictions_is_named(tmp_path, text, message):
     (tmp_path / "p.csv").write_text(text)
     with pytest.raises(RSPNetError, match=message):
         read_foreign(tmp_path / "p.csv")
+
+
+def test_true_classes_must_be_those_of_the_other_program(tmp_path, capsys):
+    classes = ["Bow", "Run", "Sit"] * 4
+    run = write_run(tmp_path / "ours", np.arange(12) % 2 == 0, classes=classes)
+
+    def compared(labels: list[str]) -> tuple[int, str]:
+        rows = [f"v{number}.avi,{label},{label}" for number, label in enumerate(labels)]
+        (tmp_path / "theirs.csv").write_text("\n".join(["video,label,prediction", *rows]))
+        code = main(["compare", str(run), str(tmp_path / "theirs.csv")])
+        return code, capsys.readouterr().err
+
+    numbers = {"Bow": "7", "Run": "0", "Sit": "3"}
+    for same in (classes, [name.lower() for name in classes], [numbers[name] for name in classes]):
+        assert compared(same)[0] == 0
+    for other in (["Run", *classes[1:]], ["Bow"] * 12, ["new", *classes[1:]]):
+        code, error = compared(other)
+        assert code == 2
+        assert "ours and theirs differ in the true classes of videos: 'v" in error

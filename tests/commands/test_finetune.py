@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -361,5 +362,35 @@ def test_a_run_is_tested_by_the_names_of_its_classes(in_folders, tmp_path, capsy
     save_checkpoint(
         tmp_path / "alien" / "last.ckpt", {k: v for k, v in content.items() if k not in ("format", "schema")}
     )
-    assert main(["evaluate", str(tmp_path / "alien"), *view]) == 2
+    assert main(["evaluate", str(tmp_path / "run"), *view]) == 0
+    assert main(["evaluate", str(tmp_path / "alien"), *view, f"--out={tmp_path / 'run' / 'evaluate'}"]) == 2
+    assert result_of(tmp_path / "run" / "evaluate")["results"]["scores"] == one  # a failure replaces nothing
     assert "is of class '20231200', which is none of the 2 of" in capsys.readouterr().err
+
+
+def test_a_folder_that_has_grown_is_not_tested_on_training_videos(in_folders, tmp_path, capsys):
+    shutil.copytree(in_folders / "train", tmp_path / "videos")
+    parts = [f"--data.root={tmp_path / 'videos'}", "--data.kind=folders", "--data.test_share=0.3", *TINY, *SMALL]
+    assert main(["finetune", *parts, f"--out={tmp_path / 'run'}", "--max_steps=1"]) == 0
+    test = ["evaluate", str(tmp_path / "run"), "--num_workers=0", "--device=cpu"]
+    assert main(test) == 0
+    again = result_of(tmp_path / "run" / "evaluate")
+    assert again["results"]["scores"] == result_of(tmp_path / "run")["results"]["scores"]
+    folder = next(path for path in sorted((tmp_path / "videos").iterdir()) if path.is_dir())
+    video = next(path for path in sorted(folder.iterdir()) if path.is_file())
+    shutil.copyfile(video, folder / f"another{video.suffix}")
+    capsys.readouterr()
+    assert main(test) == 2
+    assert "their split by seed would test on training videos" in capsys.readouterr().err
+    assert result_of(tmp_path / "run" / "evaluate") == again
+
+
+def test_a_resumed_run_keeps_its_weights(videos, tmp_path, capsys):
+    shutil.copyfile(videos / "model.ckpt", tmp_path / "other.ckpt")
+    command = words(videos, tmp_path / "run", "--max_steps=1")
+    assert main([*command, f"--weights={videos / 'model.ckpt'}"]) == 0
+    before = (tmp_path / "run" / "config.yaml").read_text()
+    assert main([*command, "--resume", f"--weights={tmp_path / 'other.ckpt'}"]) == 2
+    assert f"--weights is {tmp_path / 'other.ckpt'} but the run was started with" in capsys.readouterr().err
+    assert (tmp_path / "run" / "config.yaml").read_text() == before
+    assert main([*command, "--resume", f"--weights={videos / 'model.ckpt'}"]) == 0

@@ -15,20 +15,14 @@ from helpers.narrow import NARROW
 from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main, parse
+from rspnet.commands.probe import _is_drawn
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
+from rspnet.data.labelled.groups import groups_of, shared_groups
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import FeatureCache
 from rspnet.features.labelled_features import tensors_sha256
-from rspnet.features.linear_probe import (
-    STRENGTHS,
-    draw_few,
-    few_label_point,
-    fit_linear,
-    folds_of,
-    groups_of,
-    nearest_scores,
-)
+from rspnet.features.linear_probe import STRENGTHS, draw_few, few_label_point, fit_linear, folds_of, nearest_scores
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.predictions import read_predictions
 
@@ -263,3 +257,18 @@ def test_features_that_are_not_finite_are_skipped_and_not_taken_from_the_cache(v
     cache = FeatureCache(tmp_path, tensors_sha256="x", view={})
     cache.put(records[0].path, np.array([1, np.nan], np.float32))
     assert cache.get(records[0].path) is None
+
+
+def test_few_labels_are_drawn_where_draws_can_differ():
+    assert [count for count in (1, 4, 5, 6) if _is_drawn(count, np.repeat([0, 1], [5, 5]))] == [1, 4]
+    assert [count for count in (1, 4, 5, 6) if _is_drawn(count, np.repeat([0, 1], [5, 6]))] == [1, 4, 5]
+
+
+def test_groups_on_both_sides_are_counted():
+    def of(*names: str) -> list[VideoRecord]:
+        return [VideoRecord(Path(f"v_{name}.avi"), name, 0) for name in names]
+
+    train = of("Bow_g01_c01", "Bow_g02_c01")
+    assert shared_groups(train, of("Bow_g03_c01", "Bow_g04_c02")) == ""
+    assert shared_groups(train, of("other")) == ""
+    assert shared_groups(train, of("Bow_g02_c07", "Bow_g04_c02")).startswith("1 test video of 2 are of groups")

@@ -136,9 +136,11 @@ def test_a_damaged_checkpoint_falls_back_on_the_one_before(tmp_path: Path) -> No
     assert folder.load_last(tell=told.append)["step"] == 1  # type: ignore[index]
     assert [text.split("'")[1].rsplit("/", 1)[1] for text in told] == [LAST, "step-00000002.ckpt"]
     assert all(text.endswith("falling back on the checkpoint before it") for text in told)
+    assert load_checkpoint(tmp_path / LAST)["step"] == 1  # other commands read it
     (tmp_path / LAST).unlink()
     assert folder.load_last()["step"] == 1  # type: ignore[index]
     damage(tmp_path / "step-00000001.ckpt")
+    damage(tmp_path / LAST)
     with pytest.raises(CheckpointError, match="damaged"):
         folder.load_last()
 

@@ -5,7 +5,7 @@ import pytest
 
 from rspnet.core.errors import RSPNetError
 from rspnet.core.urls import as_path
-from rspnet.features.event_labels import Label, find_paths, is_exclusive, read_labels, truth_of
+from rspnet.features.event_labels import Label, as_spans, find_paths, is_exclusive, read_labels, truth_of
 
 
 def written(folder, text):
@@ -40,6 +40,9 @@ def test_aggregated_events_of_boris_are_labels(tmp_path):
         ("", "the file is empty"),
         ("path,label\n", "no row below the header"),
         ("file,label\na,b\n", "no column 'path'"),
+        ("path,label,start,end\na.mp4,b,1,2\n", "column 'start': times stand in start_s and end_s"),
+        ("path,label,Onset\na.mp4,b,1\n", "column 'onset': times stand in"),
+        ("path,label,label\na.mp4,b,c\n", "two columns 'label'"),
         ("path,label\na.mp4\n", "line 2: 1 fields, the header has 2"),
         ("path,label\na.mp4,\n", "line 2: the label is empty"),
         ("path,label\na.mp4,Left\nb.mp4,left\n", "classes 'Left' and 'left' are nearly the same name"),
@@ -75,6 +78,52 @@ def test_a_label_finds_its_video_by_path_or_by_the_end_of_it(tmp_path):
     with pytest.raises(RSPNetError, match=rf"^labels '{table}' line 3: label 'l' of 'gone\.mp4': it has no"):
         find_paths(read_labels(table), known, root=tmp_path)
     assert list(find_paths([Label("v/e.mp4", "l")], known, root=as_path("s3://clips"))) == ["s3://clips/v/e.mp4"]
+
+
+def test_columns_that_only_begin_like_times_are_of_no_matter(tmp_path):
+    found = read_labels(written(tmp_path, "path,label,tone,endangered,startle\na.mp4,run,x,y,z\n"))
+    assert found == [Label("a.mp4", "run")]
+
+
+def test_a_file_that_is_there_is_not_taken_for_another_of_its_name(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.mp4").write_text(name)
+    known = {str(tmp_path / "old" / "a.mp4"): "a.mp4"}
+    with pytest.raises(RSPNetError, match=r"new/a\.mp4' has no features, and '.*old/a\.mp4', which has, is another"):
+        find_paths([Label("a.mp4", "l")], known, root=tmp_path / "new")
+    (tmp_path / "new" / "a.mp4").write_text("old")  # a copy
+    assert list(find_paths([Label("a.mp4", "l")], known, root=tmp_path / "new")) == list(known)
+    (tmp_path / "new" / "a.mp4").write_text("new")
+    (tmp_path / "old" / "a.mp4").unlink()  # moved
+    assert list(find_paths([Label("a.mp4", "l")], known, root=tmp_path / "new")) == list(known)
+
+
+def test_paths_with_two_dots_are_found(tmp_path):
+    known = {str(tmp_path / "videos" / "a.mp4"): "a.mp4", str(tmp_path / "more" / "a.mp4"): "a.mp4"}
+    (tmp_path / "labels").mkdir()
+    found = find_paths([Label("../videos/a.mp4", "l")], known, root=tmp_path / "labels")
+    assert list(found) == [str(tmp_path / "videos" / "a.mp4")]
+
+
+def test_labels_of_a_video_are_of_one_group(tmp_path):
+    known = {str(tmp_path / "a.mp4"): "a.mp4"}
+    rows = [Label("a.mp4", "l", 0, 1, "x"), Label("a.mp4", "k", 2, 3, "y")]
+    with pytest.raises(RSPNetError, match=r"label 'k' of 'a\.mp4': its group is 'y', but 'x' in label 'l'"):
+        find_paths(rows, known, root=tmp_path)
+
+
+def test_labels_of_a_class_that_share_moments_are_one():
+    a, b = (lambda *times: Label("v", "a", *times)), (lambda *times: Label("v", "b", *times))
+    assert as_spans([a(5, 7), b(0, 6), a(1, 3), a(2, 4), a(4, 5), a(1, 3)]) == [b(0, 6), a(1, 4), a(4, 5), a(5, 7)]
+    assert as_spans([a(3, 4), Label("v", "a"), b(1, 2)]) == [Label("v", "a"), b(1, 2)]
+
+
+def test_labels_that_share_less_than_a_tenth_of_a_window_touch():
+    rows = {"v": [Label("v", "a", 0, 2.1), Label("v", "b", 2, 3)]}
+    assert not is_exclusive(rows)
+    assert is_exclusive(rows, window_s=2)
+    assert not is_exclusive(rows, window_s=0.9)
 
 
 def test_classes_exclude_each_other_unless_they_meet():

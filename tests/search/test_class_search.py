@@ -144,6 +144,17 @@ def test_moments_are_events_first_and_windows_where_there_are_too_few():
     assert all(one[1] <= other[0] for one, other in pairwise(spans))
 
 
+def test_long_events_hide_no_other_moments():
+    start = np.arange(60) * 0.5
+    chances = np.where(np.arange(60) < 30, 0.9, 0.2 + np.arange(60) / 1000)
+    video = StoredVideo("v", "v", 10.0, start, start + 1, chances[:, None])
+    everything = class_hits([video], linear(Rule()), "a", k=30)
+    assert [hit.is_event for hit in everything].count(True) == 1
+    assert len(everything) > 14  # every second window of the rest
+    for k in range(1, 15):
+        assert class_hits([video], linear(Rule()), "a", k=k) == everything[:k]
+
+
 def test_the_class_after_the_last_colon(root):
     classifier, label = open_window_classifier(str(root / "classifier"))
     assert label == "turn"

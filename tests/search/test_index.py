@@ -435,6 +435,30 @@ def test_a_run_stopped_in_a_film_goes_on_there(material, videos, monkeypatch, ch
     assert content(run_index(material, videos, "--hop_s=0.25")) == resumed
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stores_what_is_done(material, videos, monkeypatch, capsys, number):
+    take, taken = index_module._Writer.take, []
+
+    def signalled(self, embedded):
+        take(self, embedded)
+        taken.append(embedded)
+        if len(taken) == 2:
+            os.kill(os.getpid(), number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(index_module._Writer, "take", signalled)
+        run_index(material, videos, "--num_workers=0", code=130)
+    assert len(taken) == 2
+    said = capsys.readouterr().err
+    assert re.search(r"[1-9]\d* windows stored in .*library; run it again to go on", said)
+    stored = len(Store(str(videos.parent / "library")))
+    store = run_index(material, videos)
+    assert 0 < stored < len(store)
+    resumed = content(store)
+    shutil.rmtree(videos.parent / "library")
+    assert content(run_index(material, videos)) == resumed
+
+
 def test_files_that_are_none_are_named_and_the_others_done(material, videos, capsys):
     os.mkfifo(videos / "pipe.mp4")
     (videos / "loop.mp4").symlink_to("loop.mp4")

@@ -93,6 +93,18 @@ def test_not_same_video_leaves_out_every_copy(tmp_path):
     assert not {rows[3].path, copy.path} & {hit.path for hit in others}
 
 
+@pytest.mark.parametrize("k", [1, 2, 5, 20])
+def test_copies_of_the_query_take_no_place_of_other_hits(tmp_path, k):
+    store, rows = filled(tmp_path)
+    copies = [replace(rows[3], path=f"/elsewhere/copy{n}.mp4") for n in range(40)]
+    store.replace([file_row(copy) for copy in copies], copies)
+    query = query_of(rows[3], content=rows[3].content)
+    found = search(store, query, alpha=0.5, k=k)
+    expected = search(store, query, alpha=0.5, k=50, not_same_video=True)
+    assert len(expected) == 11
+    assert found == expected[:k]
+
+
 def test_a_clip_planted_in_a_long_video_is_located(tmp_path):
     store, rows = filled(tmp_path)
     rng = np.random.default_rng(0)

@@ -27,6 +27,7 @@ from rspnet.core.run_files import LAST
 from rspnet.data.augment import normalise
 from rspnet.data.class_numbers import classes_that_mirror
 from rspnet.data.cuts import EvenClips
+from rspnet.data.labelled.groups import shared_groups
 from rspnet.data.labelled.unseen import unseen_classes
 from rspnet.data.labelled_clips import LabelledBatch, LabelledClipDataset, LabelledSampler, labelled_batches
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
@@ -110,8 +111,9 @@ class Finetuning:
     @property
     def notes(self) -> Iterator[str]:
         """What the user should know before it starts."""
-        if unseen := unseen_classes(self.videos.train, self.videos.test):
-            yield unseen
+        for caution in (unseen_classes, shared_groups):
+            if text := caution(self.videos.train, self.videos.test):
+                yield text
         if self.config.protocol == "official":
             yield "--protocol official picks the epoch on the test split"
         if self.config.clips.batch_size is None and self.batch_size < _BATCH:
@@ -313,5 +315,6 @@ def changed_options(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iter
             if name not in free:
                 yield f"{section}.{name}", saved[section].get(name), value
     yield from other_than_built_in(saved)
-    for name in ("protocol", "validation_share", "validation_clips", "epochs", "max_steps", "seed", "train_videos"):
+    of_training = ("weights", "protocol", "validation_share", "validation_clips", "epochs", "max_steps", "seed")
+    for name in (*of_training, "train_videos"):
         yield name, saved.get(name), wanted[name]

@@ -10,8 +10,8 @@ from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
+from rspnet.data.labelled.groups import groups_of
 from rspnet.data.labelled.read_labelled import class_names
-from rspnet.features.linear_probe import groups_of
 from rspnet.runs.predictions import labels_of
 
 

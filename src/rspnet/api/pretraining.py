@@ -21,6 +21,7 @@ from rspnet.api.pretraining_plan import (
 )
 from rspnet.api.pretraining_verdict import hold_out, pretraining_verdict
 from rspnet.api.training_options import optimizer_of
+from rspnet.config.old_words import in_new_settings
 from rspnet.config.pretrain import PretrainConfig
 from rspnet.core.cost import as_bytes
 from rspnet.core.counts import counted
@@ -251,5 +252,6 @@ def changed_settings(saved: Mapping[str, Any], wanted: PretrainConfig) -> Iterat
             if name not in _MACHINE_SETTINGS:  # an option that older versions did not have stood at its default
                 yield f"{section}.{name}", saved[section].get(name, getattr(type(options), name, None)), value
     yield from other_than_built_in(saved)
+    yield "weights", in_new_settings("pretrain", saved).get("weights"), wanted.weights
     for name in ("seed", "epochs", "max_steps"):
         yield name, saved[name], getattr(wanted, name)

@@ -11,11 +11,12 @@ from rich.table import Table
 
 from rspnet.config.classify import ClassifyFitConfig
 from rspnet.core.console import PlainConsole
+from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import print_note
 from rspnet.core.urls import as_path
-from rspnet.features.event_labels import BACKGROUND, Label, find_paths, read_labels
+from rspnet.features.event_labels import BACKGROUND, Label, as_spans, find_paths, read_labels
 from rspnet.features.linear_probe import require_sklearn
 from rspnet.features.read import open_store, stream_videos
 from rspnet.features.store import FeatureStore
@@ -52,7 +53,7 @@ def classify_fit(config: ClassifyFitConfig) -> None:
         "classes": class_scores(fitted, seed=config.seed) if fitted.grouped_by else {},
         "segments": segment_scores(videos, fitted, rules, seed=config.seed) if trained.has_rules else {},
         "rules": {name: vars(rule) for name, rule in zip(fitted.names, rules, strict=True)},
-        "notes": too_little(videos, fitted),
+        "notes": _joined(labels, videos) + too_little(videos, fitted),
     }
     settings = {name: value for name, value in plain(config).items() if name not in ("out", "features", "labels")}
     made_of = {
@@ -68,6 +69,12 @@ def classify_fit(config: ClassifyFitConfig) -> None:
     }
     write_result(folder, command="classify fit", protocol=settings | made_of, results=results)
     _show(results, fitted, folder)
+
+
+def _joined(labels: Sequence[Label], videos: Sequence[LabelledVideo]) -> list[str]:
+    """A sentence where labels were joined."""
+    gone = len(labels) - sum(len(video.labels) for video in videos)
+    return [f"{counted(gone, 'label')} joined to others of the same class, whose moments they share"] if gone else []
 
 
 def labelled_videos(store: FeatureStore, labels: Sequence[Label], config: ClassifyFitConfig) -> list[LabelledVideo]:
@@ -89,7 +96,7 @@ def labelled_videos(store: FeatureStore, labels: Sequence[Label], config: Classi
         for row in rows:
             if row.start_s >= video.end_s[-1]:
                 raise ConfigError(f"{row} starts at {row.start_s:g} s: the video ends at {video.end_s[-1]:.2f} s")
-        videos.append(LabelledVideo(video.path, video.start_s, video.end_s, video.values, rows))
+        videos.append(LabelledVideo(video.path, video.start_s, video.end_s, video.values, as_spans(rows)))
     return sorted(videos, key=lambda video: video.path)
 
 

@@ -9,7 +9,7 @@ from rspnet.config.classify import ClassifyRunConfig
 from rspnet.config.view import EvenViewConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
-from rspnet.core.errors import CheckpointError, ConfigError, RSPNetError
+from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import print_note
 from rspnet.core.ranks import rank
@@ -19,7 +19,7 @@ from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
 from rspnet.features.embedding import stamp_for, view_of_stamp
 from rspnet.features.event_labels import BACKGROUND
-from rspnet.features.read import STORE, open_store, stream_videos
+from rspnet.features.read import STORE, holds_features, open_store, stream_videos
 from rspnet.features.store import FeatureStore, Stamp
 from rspnet.features.window_classifier import COMPARED, WindowClassifier, classifier_file
 from rspnet.runs.embed_run import Embedding, preview, run_embedding, videos_of
@@ -99,10 +99,9 @@ def _preview(config: ClassifyRunConfig, classifier: WindowClassifier, store: Fea
 
 def _given_features(config: ClassifyRunConfig) -> FeatureStore | None:
     """The store that the sources are; None where they are videos."""
-    try:
-        store = open_store(Path(config.videos[0]))
-    except RSPNetError:
+    if not holds_features(Path(config.videos[0])):
         return None
+    store = open_store(Path(config.videos[0]))
     if len(config.videos) > 1:
         raise ConfigError(f"{config.videos[0]!r} holds features: name one store of features, or videos only")
     return store

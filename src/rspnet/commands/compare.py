@@ -19,7 +19,7 @@ from rspnet.data.labelled.read_labelled import PUBLISHED_SCORED
 from rspnet.features.scores import Interval, paired_difference
 from rspnet.recipes.published import PUBLISHED
 from rspnet.runs.built_in import BUILT_IN
-from rspnet.runs.foreign_predictions import read_foreign
+from rspnet.runs.foreign_predictions import Foreign, read_foreign
 from rspnet.runs.predictions import read_predictions
 from rspnet.runs.run_folder import open_run_folder, plain, result_file, write_result
 
@@ -39,9 +39,9 @@ COMPARED = frozenset(
 )
 """Entries of a stamp that say what was tested, not how: they may differ between results in one table."""
 _OF_THE_CLIP = frozenset({"num_frames", "stride", "size"})
-_OF_THE_TEST = frozenset({"num_clips", "num_crops"})
-"""Entries that are options of the same name: of `finetune` both, of `evaluate` the latter, of `probe` and `retrieve`
-all but the crops, which never differ there."""
+_OF_THE_TEST = frozenset({"num_clips", "num_crops", "precision"})
+"""Entries that are options of the same name: of `finetune` both (but the precision, a section's), of `evaluate` the
+latter, of `probe` and `retrieve` all but the crops, which never differ there."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Result:
         protocol: its stamp without the entries of `COMPARED`.
         scores: figures with their intervals, by name.
         predictions: file with per-video hits, or None.
-        foreign: per-video hits of another program, by score; then nothing is known of its protocol.
+        foreign: predictions of another program; then nothing is known of its protocol.
         cell: data set and network whose published result is of the same kind, "" for none.
     """
 
@@ -61,17 +61,26 @@ class Result:
     protocol: Mapping[str, Any]
     scores: Mapping[str, Interval]
     predictions: Path | None
-    foreign: Mapping[str, Mapping[str, bool]] | None = None
+    foreign: Foreign | None = None
     cell: str = ""
 
     def hits(self, score: str) -> Mapping[str, bool] | None:
         """Whether each video counts for a score, by the video's name; None where that is not known."""
         if self.foreign is not None:
-            return self.foreign.get(score)
+            return self.foreign.hits.get(score)
         if self.predictions is None or score.endswith("mean_class_accuracy"):
             return None
         columns = read_predictions(self.predictions, ["name", score])
         return dict(zip(columns["name"].tolist(), columns[score].tolist(), strict=True))
+
+    def classes(self) -> Mapping[str, str]:
+        """The true class of each video, by the video's name; empty where that is not known."""
+        if self.foreign is not None:
+            return self.foreign.classes
+        if self.predictions is None or self.predictions.suffix == ".npz":  # of earlier versions
+            return {}
+        columns = read_predictions(self.predictions, ["name", "class"])
+        return dict(zip(columns["name"].tolist(), columns["class"].tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -133,7 +142,7 @@ def _is_foreign(file: Path) -> bool:
 def _read(file: Path, name: str) -> Result:
     if _is_foreign(file):
         found = read_foreign(file)
-        return Result(name, {}, found.scores, None, found.hits)
+        return Result(name, {}, found.scores, None, found)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         protocol, results = content["protocol"], content["results"]
@@ -211,6 +220,8 @@ def cure(first: Result, other: Result) -> str:
         return ""
     again, prefix = f"rspnet {first.protocol['method']}", ""
     if first.protocol["method"] == "finetune":
+        if "precision" in unlike and not unlike <= _OF_THE_TEST:
+            return ""
         again, prefix = ("rspnet evaluate", "") if unlike <= _OF_THE_TEST else ("rspnet finetune", "clips.")
     options = " ".join(f"--{prefix}{name} {first.protocol[name]}" for name in sorted(unlike))
     return f" ({other.name} again by {again} with {options})"
@@ -227,6 +238,7 @@ def paired(first: Result, other: Result, score: str, config: CompareConfig) -> D
         return None
     if first.foreign is not None or other.foreign is not None:
         here, there = by_stem(here, there)
+        refuse_other_classes(first, other)
     common = [name for name in here if name in there]
     if (len(common) < max(len(here), len(there)) and not config.allow_unlike) or not common:
         raise RSPNetError(
@@ -237,8 +249,25 @@ def paired(first: Result, other: Result, score: str, config: CompareConfig) -> D
     return Difference(*paired_difference(*columns, seed=0))
 
 
-def by_stem(*sides: Mapping[str, bool]) -> tuple[Mapping[str, bool], ...]:
-    """Hits of several programs by the names of the files alone (no folder, no ending), where these are unique."""
+def refuse_other_classes(first: Result, other: Result) -> None:
+    """Raise `RSPNetError` where two results do not sort the videos of both into the same true classes.
+
+    Each may call the classes by other names, or by numbers: one name on one side must stand for one on the other.
+    """
+    here, there = by_stem(first.classes(), other.classes())
+    meant: tuple[dict[str, str], dict[str, str]] = {}, {}
+    for name in sorted(here.keys() & there.keys()):
+        pair = here[name], there[name]
+        for known, (own, theirs) in zip(meant, (pair, pair[::-1]), strict=True):
+            if known.setdefault(own, theirs) != theirs:
+                raise RSPNetError(
+                    f"{first.name} and {other.name} differ in the true classes of videos: {name!r} is {pair[0]!r} and "
+                    f"{pair[1]!r}, but in another video {own!r} is {known[own]!r}"
+                )
+
+
+def by_stem(*sides: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """What several programs say of videos, by the names of the files alone (no folder, no ending), where unique."""
     short = [{Path(name).stem: hit for name, hit in side.items()} for side in sides]
     return tuple(short) if all(len(a) == len(b) for a, b in zip(short, sides, strict=True)) else sides
 

@@ -4,17 +4,42 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
+from rspnet.api.finetuning_videos import carve_validation
 from rspnet.api.labelled_options import labelled_records, read_sections, scoring_view
 from rspnet.config.finetune import EvaluateConfig
+from rspnet.config.labelled import LabelledDataConfig
+from rspnet.core.errors import ConfigError
 from rspnet.core.ranks import rank
-from rspnet.data.labelled.read_labelled import in_classes
+from rspnet.data.labelled.own import SEEDED
+from rspnet.data.labelled.read_labelled import in_classes, scored_split
 from rspnet.engine.processes import join_ranks, share_cores
 from rspnet.engine.runtime import pick_device, pick_precision
 from rspnet.models.layout import channels_last
-from rspnet.runs.classifiers import open_classifier, shared_scores
+from rspnet.runs.classifiers import Trained, open_classifier, shared_scores
 from rspnet.runs.predictions import data_stamp
+from rspnet.runs.resume import videos_sha256
 from rspnet.runs.run_folder import open_run_folder
 from rspnet.runs.scoring import finetune_stamp, write_scores
+
+
+def refuse_other_split(data: LabelledDataConfig, trained: Trained) -> None:
+    """Raise `ConfigError` where a split by seed is not that of the training: its videos might be tested on.
+
+    Such a split is drawn from the videos that are there, and is another one where some have come or gone.
+    """
+    assert data.kind is not None
+    assert data.root is not None
+    if scored_split(data.kind, data.root, list=data.list) != SEEDED:
+        return
+    config = trained.config
+    train, _ = carve_validation(labelled_records(data, "train"), config["validation_share"], seed=config["seed"])
+    is_same = len(train) == config["train_videos"] and trained.videos_sha256 in (None, videos_sha256(train))
+    if not is_same:
+        raise ConfigError(
+            f"the videos of {str(data.list or data.root)!r} are not those that {str(trained.path)!r} was trained and "
+            "tested on, and their split by seed would test on training videos: restore them (rspnet predict classifies "
+            "any videos; a list with the column split stays as it is)"
+        )
 
 
 def evaluate(config: EvaluateConfig) -> None:
@@ -29,14 +54,17 @@ def evaluate(config: EvaluateConfig) -> None:
     data, clips = read_sections(trained.config)
     data = replace(data, root=config.root or data.root)
     clips = replace(clips, num_clips=config.num_clips or clips.num_clips, num_crops=config.num_crops or clips.num_crops)
-    folder = open_run_folder(config.out or str(trained.path.parent / "evaluate"), config, command="evaluate")
     shape = (3, clips.num_frames, clips.size, clips.size)
     workers = share_cores(trained.model.backbone, shape, device=device, workers=config.num_workers)
-    machine = {"device": device, "precision": pick_precision(config.precision, device), "num_workers": workers}
+    of_run = trained.config.get("engine", {}).get("precision", "auto")
+    asked = of_run if config.precision == "auto" else config.precision
+    machine = {"device": device, "precision": pick_precision(asked, device), "num_workers": workers}
     model = channels_last(trained.model.to(device))
     # By their names: an older rspnet numbered ids of lists otherwise, and the data may have changed.
+    refuse_other_split(data, trained)
     records = in_classes(labelled_records(data, "test"), trained.class_names, source=repr(str(trained.path)))
     view = scoring_view(clips)
+    folder = open_run_folder(config.out or str(trained.path.parent / "evaluate"), config, command="evaluate")
     kept, scores, skipped = shared_scores(model, records, view, machine)
     if rank() > 0:
         return

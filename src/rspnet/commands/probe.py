@@ -22,6 +22,7 @@ from rspnet.core.files import atomic_path
 from rspnet.core.progress import print_note, track
 from rspnet.core.ranks import rank
 from rspnet.data.annotations import VideoRecord
+from rspnet.data.labelled.groups import groups_of, shared_groups
 from rspnet.data.labelled.read_labelled import class_names
 from rspnet.data.labelled.unseen import unseen_classes
 from rspnet.data.skipped import SKIPPED, SkipLog
@@ -30,14 +31,7 @@ from rspnet.engine.runtime import pick_device
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import default_cache_folder
 from rspnet.features.labelled_features import FeatureMaker, embedder_view
-from rspnet.features.linear_probe import (
-    FewLabels,
-    few_label_point,
-    fit_linear,
-    groups_of,
-    nearest_scores,
-    require_sklearn,
-)
+from rspnet.features.linear_probe import FewLabels, few_label_point, fit_linear, nearest_scores, require_sklearn
 from rspnet.features.whitening import comparable, comparison
 from rspnet.pretext.create import fresh_twin
 from rspnet.pretext.pretrained import load_pretrained
@@ -82,15 +76,15 @@ def probe(config: ProbeConfig) -> None:
     test, y = maker.vectors(test, what="test videos")
     if rank() > 0:
         return
-    if unseen := unseen_classes(train, test):
-        print_note(PlainConsole(stderr=True), unseen)
+    for caution in (unseen_classes, shared_groups):
+        if text := caution(train, test):
+            print_note(PlainConsole(stderr=True), text)
     labels, test_labels = labels_of(train), labels_of(test)
     linear = fit_linear(x, labels, y, num_classes=len(names), folds=FOLDS, seed=config.seed, groups=groups_of(train))
     near, asked = comparable(x, y, embedder.descriptor)
     votes = nearest_scores(near, labels, asked, num_classes=len(names), neighbours=NEIGHBOURS, temperature=TEMPERATURE)
     found = {"linear": Predictions(test, linear.scores, names), "knn": Predictions(test, votes, names)}
-    fewest = _fewest(labels)
-    counts = [count for count in config.few_labels if count <= fewest]
+    counts = [count for count in config.few_labels if _is_drawn(count, labels)]
     points = [
         few_label_point(x, labels, y, test_labels, count=count, draws=DRAWS, seed=config.seed)
         for count in track(counts, total=len(counts), what="few-label points")
@@ -103,7 +97,7 @@ def probe(config: ProbeConfig) -> None:
         "scores": {name: row for kind, part in found.items() for name, row in _scores(kind, part, config.seed).items()},
         "linear": {"C": linear.strength, "cross_validated_top1": linear.cross_validated},
         "few_labels": {str(point.count): asdict(point) for point in points},
-        "few_labels_left_out": [count for count in config.few_labels if count > fewest],
+        "few_labels_left_out": [count for count in config.few_labels if count not in counts],
         "skipped": len(log),
         "predictions": save_predictions(folder, _columns(found)),
     }
@@ -116,28 +110,30 @@ def probe(config: ProbeConfig) -> None:
     verdict.print_to(PlainConsole(stderr=True))
 
 
-def _fewest(labels: NDArray[np.int64]) -> int:
-    """Videos of the smallest class."""
-    return int(np.unique(labels, return_counts=True)[1].min())
+def _is_drawn(count: int, labels: NDArray[np.int64]) -> bool:
+    """Whether every class has so many videos, and some class more: else all draws are one."""
+    sizes = np.unique(labels, return_counts=True)[1]
+    return bool(sizes.min() >= count and sizes.max() > count)
 
 
 def _preview(config: ProbeConfig, maker: FeatureMaker, train: list[VideoRecord], test: list[VideoRecord]) -> None:
     """What a run would do and what its features cost; the classifiers are quick beside them."""
-    fewest = _fewest(labels_of(train))
+    labels = labels_of(train)
     console = PlainConsole(quiet=rank() > 0)
     said = [
         f"features of {len(train)} training and {counted(len(test), 'test video')}: {maker.foretell([*train, *test])}"
     ]
-    counts = [count for count in config.few_labels if count <= fewest]
+    counts = [count for count in config.few_labels if _is_drawn(count, labels)]
     said.append(f"then a linear classifier, nearest neighbours, few labels {counts} a class; results: {config.out}")
-    said += _left_out(count for count in config.few_labels if count > fewest)
+    said += _left_out(count for count in config.few_labels if count not in counts)
     for line in said:
         console.print(line)
 
 
 def _left_out(counts: Iterable[int]) -> list[str]:
     """Which points of the few-label curve are left out."""
-    return [f"left out: {counted(count, 'label')} a class (the smallest class has fewer)" for count in counts]
+    why = "the smallest class has fewer, or none has more"
+    return [f"left out: {counted(count, 'label')} a class ({why})" for count in counts]
 
 
 def _verdict(config: ProbeConfig, results: Mapping[str, Any], predictions: Predictions, folder: Path) -> Verdict:

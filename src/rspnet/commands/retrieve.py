@@ -25,6 +25,7 @@ from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import draw_clip
 from rspnet.data.cuts import Crop, Cut, EvenClips, Layout
+from rspnet.data.labelled.groups import shared_groups
 from rspnet.data.labelled.read_labelled import scored_split
 from rspnet.data.labelled.unseen import unseen_classes
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
@@ -134,8 +135,9 @@ def retrieve(config: RetrieveConfig) -> None:
         return
     near, asked = comparable(gallery.vectors.numpy(), queries.vectors.numpy(), embedder.descriptor)
     scores = score(VideoSet.of(queries.records, asked), VideoSet.of(gallery.records, near))
-    if unseen := unseen_classes(gallery.records, queries.records):
-        print_note(PlainConsole(stderr=True), unseen)
+    for caution in (unseen_classes, shared_groups):
+        if text := caution(gallery.records, queries.records):
+            print_note(PlainConsole(stderr=True), text)
     _write(config, maker, scores, folder, gallery=gallery, queries=queries)
 
 

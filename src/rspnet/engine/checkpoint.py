@@ -103,6 +103,9 @@ class CheckpointFolder:
                 first = first or error
                 tell(f"{error}; falling back on the checkpoint before it")
                 continue
+            if path.name != LAST:  # else other commands would find the damaged file, or none
+                with atomic_path(self.folder / LAST) as temporary:
+                    shutil.copyfile(path, temporary)
             return content
         if first is not None:
             raise first

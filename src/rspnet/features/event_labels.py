@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import math
+import os
+import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError, reason_of
-from rspnet.core.urls import as_path, below
+from rspnet.core.files import sha256_of
+from rspnet.core.urls import as_path, below, is_url
 from rspnet.core.written_tables import as_number, delimiter_of
 from rspnet.data.class_numbers import class_numbers
 
@@ -21,7 +24,9 @@ BACKGROUND = "background"
 COLUMNS = ("path", "label", "start_s", "end_s", "group")
 # What BORIS calls the columns of its aggregated events.
 _BORIS = {"Media file name": "path", "Behavior": "label", "Start (s)": "start_s", "Stop (s)": "end_s"}
+_LIKE_TIMES = re.compile(r"(start|begin|onset|from|stop|end|offset|until|to|times?)(?![a-z])")
 _ENOUGH = 0.5
+_SLACK = 0.1
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ def read_labels(file: Path) -> list[Label]:
     for name in ("path", "label"):
         if name not in header:
             raise RSPNetError(f"labels {str(file)!r}: no column {name!r}; the header is {', '.join(header)}")
+    _check_header(header, source=f"labels {str(file)!r}")
     found = []
     for fields in reader:
         if any(field.strip() for field in fields):
@@ -84,6 +90,16 @@ def read_labels(file: Path) -> list[Label]:
         raise RSPNetError(f"labels {str(file)!r}: no row below the header")
     refuse_near_names({row.label for row in found}, source=f"labels {str(file)!r}")
     return found
+
+
+def _check_header(header: Sequence[str], *, source: str) -> None:
+    """Raise `RSPNetError` for two columns of a name, and for times by other names: whole videos would be labelled."""
+    for name in COLUMNS:
+        if header.count(name) > 1:
+            raise RSPNetError(f"{source}: two columns {name!r}")
+    other = [name for name in header if name not in COLUMNS and _LIKE_TIMES.match(name)]
+    if other and "start_s" not in header:
+        raise RSPNetError(f"{source}: column {other[0]!r}: times stand in start_s and end_s, in seconds")
 
 
 def refuse_near_names(classes: Collection[str], *, source: str) -> None:
@@ -115,7 +131,8 @@ def find_paths(
 ) -> dict[str, list[Label]]:
     """The labels of every video that has features, by the path the features know it by.
 
-    A label means the file of its path (relative to `root`), or else the video whose name or path ends with it.
+    A label means the file of its path (relative to `root`), or else the video whose name or path ends with it. Where
+    both are there and are not one file, it is refused: the label is most likely of the first.
 
     Args:
         labels: of all videos.
@@ -124,20 +141,53 @@ def find_paths(
         unknown: what to say of a video that is not known; by default how it becomes known.
 
     Raises:
-        RSPNetError: a label is of no video with features, or of several.
+        RSPNetError: a label is of no video with features, or of several, or labels of a video name several groups.
     """
     found: dict[str, list[Label]] = {}
     for label in labels:
-        path = str(below(root, label.path).absolute())
-        if path not in known:
-            ending = "/" + label.path
-            fits = [place for place, name in known.items() if name == label.path or place.endswith(ending)]
-            if len(fits) != 1:
-                ambiguous = fits and f"it may be {fits[0]!r} or {fits[1]!r}"
-                raise RSPNetError(f"{label}: {ambiguous or unknown or _without_features(path)}")
-            (path,) = fits
-        found.setdefault(path, []).append(label)
+        path = _known_by(label, known, root=root, unknown=unknown)
+        rows = found.setdefault(path, [])
+        if rows and rows[0].group != label.group:
+            raise RSPNetError(f"{label}: its group is {label.group!r}, but {rows[0].group!r} in {rows[0]}")
+        rows.append(label)
     return found
+
+
+def _known_by(label: Label, known: Mapping[str, str], *, root: Path, unknown: str) -> str:
+    """The path by which the features know a label's video; raises as `find_paths`."""
+    path = str(below(root, label.path).absolute())
+    here = [path] if is_url(path) else [path, os.path.normpath(path), os.path.realpath(path)]
+    for spelled in here:
+        if spelled in known:
+            return spelled
+    ending = "/" + label.path
+    fits = [place for place, name in known.items() if name == label.path or place.endswith(ending)]
+    if len(fits) != 1:
+        ambiguous = fits and f"it may be {fits[0]!r} or {fits[1]!r}"
+        raise RSPNetError(f"{label}: {ambiguous or unknown or _without_features(path)}")
+    if not unknown and _are_two_files(path, fits[0]):
+        raise RSPNetError(f"{label}: {path!r} has no features, and {fits[0]!r}, which has, is another file")
+    return fits[0]
+
+
+def _are_two_files(one: str, other: str) -> bool:
+    """Whether both paths are there and name different files; a copy of a file is no other one."""
+    if is_url(one) or is_url(other) or not (Path(one).is_file() and Path(other).is_file()):
+        return False
+    return not (Path(one).samefile(other) or sha256_of(Path(one)) == sha256_of(Path(other)))
+
+
+def as_spans(labels: Sequence[Label]) -> list[Label]:
+    """The labels of a video, those of one class that share a moment joined to one from the first start to the last end:
+    a moment that is labelled twice is one event. In the order of their starts."""
+    found: list[Label] = []
+    for row in sorted(labels, key=lambda row: (row.label, row.start_s)):
+        last = found[-1] if found else None
+        if last is not None and last.label == row.label and row.start_s < last.end_s:
+            found[-1] = replace(last, end_s=max(last.end_s, row.end_s))
+        else:
+            found.append(row)
+    return sorted(found, key=lambda row: row.start_s)
 
 
 def _without_features(path: str) -> str:
@@ -146,17 +196,28 @@ def _without_features(path: str) -> str:
     return f"it has no features, and there is no {path!r} (--root names where the paths begin)"
 
 
-def is_exclusive(labels: Mapping[str, Sequence[Label]]) -> bool:
-    """Whether no two classes ever hold at the same moment of a video."""
+def is_exclusive(labels: Mapping[str, Sequence[Label]], *, window_s: float = 0.0) -> bool:
+    """Whether no two classes ever hold at the same moment of a video; see `overlapping`."""
+    return overlapping(labels, window_s=window_s) is None
+
+
+def overlapping(labels: Mapping[str, Sequence[Label]], *, window_s: float = 0.0) -> tuple[Label, Label] | None:
+    """The first two labels of different classes that share a moment of a video.
+
+    Args:
+        labels: of every video.
+        window_s: length of a window: labels that share less than a tenth of it touch, as drawn by hand.
+    """
     for rows in labels.values():
         ordered = sorted(rows, key=lambda row: row.start_s)
         for place, row in enumerate(ordered):
             for later in ordered[place + 1 :]:
-                if later.start_s >= row.end_s:
+                common = min(row.end_s, later.end_s) - later.start_s
+                if common <= 0:
                     break
-                if later.label != row.label:
-                    return False
-    return True
+                if later.label != row.label and common > _SLACK * window_s:
+                    return row, later
+    return None
 
 
 @dataclass(frozen=True)

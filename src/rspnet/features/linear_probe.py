@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.rng import derive_seed, numpy_rng
-from rspnet.data.annotations import VideoRecord
 from rspnet.features.neighbours import top_k
 from rspnet.features.scores import top_k_hits
 
@@ -26,8 +24,6 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 DEFAULT_STRENGTH = 1e-1
 """C where cross-validation is impossible: a single video in every class."""
 _MAX_ITERATIONS = 2000
-# UCF101 cuts several clips from one video; clips of one group must not be on both sides of a fold.
-_GROUP = re.compile(r"_(g\d+)_c\d+")
 
 
 @dataclass(frozen=True)
@@ -51,13 +47,6 @@ def require_sklearn(command: str = "rspnet probe") -> None:
         import sklearn  # noqa: F401
     except ModuleNotFoundError as error:
         raise ConfigError(f"{command} needs scikit-learn: pip install 'rspnet[probe]'") from error
-
-
-def groups_of(records: Sequence[VideoRecord]) -> list[str] | None:
-    """The group of every video (class and gNN of its UCF101 name), or None unless all names carry one."""
-    found = [_GROUP.search(record.path.stem) for record in records]
-    groups = [f"{r.label}-{match[1]}" for r, match in zip(records, found, strict=True) if match is not None]
-    return groups if len(groups) == len(records) else None
 
 
 def fit_linear(

@@ -186,6 +186,15 @@ def find_features(path: Path) -> Path:
     raise RSPNetError(f"{str(path)!r} holds no features: rspnet embed writes {STORE} or features.npz")
 
 
+def holds_features(path: Path) -> bool:
+    """Whether `find_features` finds any there."""
+    try:
+        find_features(path)
+    except RSPNetError:
+        return False
+    return True
+
+
 def _of_table(table: pa.Table, stamp: Stamp | None, *, place: Path) -> FeatureTable:
     if not {*KINDS} & {*table.column_names}:
         raise RSPNetError(f"{str(place)!r} holds no features: it has no column {', '.join(KINDS)}")

@@ -74,7 +74,9 @@ class WindowClassifier:
         """
         own = Stamp(**{**asdict(self.stamp), "dtype": stamp.dtype})
         if difference := own.difference(stamp):
-            raise ConfigError(f"the classifier was fitted to features with {difference} as in {place!r}: embed again")
+            raise ConfigError(
+                f"the classifier was fitted to features with {difference} as in {place!r}: make them again"
+            )
 
     def save(self, path: Path) -> None:
         """Write it as .npz: two arrays and a text in JSON, nothing that could run."""

@@ -44,7 +44,7 @@ class LabelledVideo:
         start_s: of its windows, ascending: [n].
         end_s: likewise.
         vectors: [n, D].
-        labels: of the video.
+        labels: of the video, see `as_spans`.
     """
 
     path: str
@@ -106,7 +106,7 @@ def fit_windows(
     Raises:
         ConfigError: fewer than two classes, no window of a class, or groups that are given for some labels only.
     """
-    exclusive = is_exclusive({video.path: video.labels for video in videos})
+    exclusive = is_exclusive({video.path: video.labels for video in videos}, window_s=window_length(videos))
     names = _names(videos, background=background and exclusive)
     truths = [truth_of(video.labels, names, video.start_s, video.end_s, exclusive=exclusive) for video in videos]
     x = np.concatenate([video.vectors for video in videos]).astype(np.float64)
@@ -138,6 +138,11 @@ def fit_windows(
     return Fitted(
         tuple(names), exclusive, weights, bias, strength, grouped_by, units, truths, used, held_out, int(suspects.sum())
     )
+
+
+def window_length(videos: Sequence[LabelledVideo]) -> float:
+    """Seconds of a usual window."""
+    return float(np.median(np.concatenate([video.end_s - video.start_s for video in videos])))
 
 
 def _names(videos: Sequence[LabelledVideo], *, background: bool) -> list[str]:

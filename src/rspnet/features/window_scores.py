@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.counts import counted
-from rspnet.features.event_labels import BACKGROUND
+from rspnet.features.event_labels import BACKGROUND, overlapping
 from rspnet.features.timeline import Event, Rule, timeline
 from rspnet.features.timeline_scores import (
     OVERLAPS,
@@ -20,7 +20,7 @@ from rspnet.features.timeline_scores import (
     interval_over_groups,
     segment_counts,
 )
-from rspnet.features.window_fit import Fitted, LabelledVideo, true_events
+from rspnet.features.window_fit import Fitted, LabelledVideo, true_events, window_length
 
 FEW_STRETCHES, FEW_UNITS = 5, 3
 """Fewer labelled stretches of a class, or fewer videos (groups) with it, are warned of."""
@@ -109,6 +109,15 @@ def too_little(videos: Sequence[LabelledVideo], fitted: Fitted) -> list[str]:
             texts.append(
                 f"class {name!r} comes from too few videos or groups ({len(places)}): label it in {FEW_UNITS} or more"
             )
+    if fitted.grouped_by not in ("group", "") and any(row.group for video in videos for row in video.labels):
+        texts.append(f"a class is labelled in one group only: folds keep a {fitted.grouped_by} together, not a group")
+    shared = overlapping({video.path: video.labels for video in videos}, window_s=window_length(videos))
+    if shared is not None:
+        one, other = shared
+        texts.append(
+            f"classes share moments (the first: {one.label!r} to {one.end_s:g} s, {other.label!r} from "
+            f"{other.start_s:g} s, {other.path!r}): each is judged for itself, and there is no class {BACKGROUND!r}"
+        )
     if fitted.grouped_by == "stretch":
         texts.append("a class is labelled in one video only: scores are of other moments of the same videos")
     if not fitted.grouped_by:

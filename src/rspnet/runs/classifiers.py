@@ -48,6 +48,7 @@ class Trained:
         config: the fine-tuning's resolved configuration.
         init_sha256: hash of the weights it started from, None for random ones.
         path: the checkpoint.
+        videos_sha256: of the training videos (`runs.resume.videos_sha256`), None where that is not known.
     """
 
     model: Classifier
@@ -55,6 +56,7 @@ class Trained:
     config: dict[str, Any]
     init_sha256: str | None
     path: Path
+    videos_sha256: str | None = None
 
 
 def make_classifier(
@@ -121,7 +123,8 @@ def open_classifier(path: str) -> Trained:
     if content.get("task") != CLASSIFIER_TASK:
         raise not_of_finetune(path, content.get("task"))
     model = restore_classifier(content["model_config"], content["model"], source=f"checkpoint {str(file)!r}")
-    return Trained(model, content["class_names"], content["config"], content["init_sha256"], file)
+    names, config = content["class_names"], content["config"]
+    return Trained(model, names, config, content["init_sha256"], file, content["videos_sha256"])
 
 
 def _exported_classifier(file: Path) -> Trained:

@@ -12,6 +12,7 @@ import numpy as np
 
 from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.core.written_tables import as_number, delimiter_of
+from rspnet.data.class_numbers import class_numbers
 from rspnet.features.scores import Interval, score_table, top_k_hits
 
 FORM = "a CSV with the columns video and label, and either prediction or a column of scores for every class"
@@ -24,10 +25,12 @@ class Foreign:
     Attributes:
         scores: top1 and mean_class_accuracy with intervals, and top5 where the file has scores.
         hits: name of a score -> video -> whether it is right.
+        classes: video -> its true class.
     """
 
     scores: Mapping[str, Interval]
     hits: Mapping[str, Mapping[str, bool]]
+    classes: Mapping[str, str]
 
 
 def read_foreign(file: Path) -> Foreign:
@@ -37,7 +40,8 @@ def read_foreign(file: Path) -> Foreign:
     class a column of its name with the score of the class (the greater, the likelier).
 
     Raises:
-        RSPNetError: the file cannot be read, or has another form; the line is named.
+        RSPNetError: the file cannot be read, or has another form (the line is named), or two classes have nearly the
+            same name.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -55,6 +59,7 @@ def read_foreign(file: Path) -> Foreign:
             raise RSPNetError(f"{str(file)!r} line {line}: a row of other length, or a video that was there before")
         seen.add(row["video"])
     if "prediction" in columns:
+        class_numbers((row[name] for row in rows for name in ("label", "prediction")), source=repr(str(file)))
         return _of_predictions(videos, [row["label"] for row in rows], [row["prediction"] for row in rows])
     names = [name for name in columns if name not in ("video", "label")]
     return _of_scores(file, videos, rows, names, delimiter=delimiter)
@@ -67,7 +72,8 @@ def _of_predictions(videos: Sequence[str], labels: Sequence[str], predicted: Seq
     scores[np.arange(len(videos)), [number[name] for name in predicted]] = 1
     table = score_table(scores, np.array([number[name] for name in labels], dtype=np.int64), seed=0)
     right = dict(zip(videos, (a == b for a, b in zip(labels, predicted, strict=True)), strict=True))
-    return Foreign({name: row for name, row in table.items() if name != "top5"}, {"top1": right})
+    known = {name: row for name, row in table.items() if name != "top5"}
+    return Foreign(known, {"top1": right}, dict(zip(videos, labels, strict=True)))
 
 
 def _of_scores(
@@ -86,4 +92,5 @@ def _of_scores(
     if not np.isfinite(scores).all():
         raise RSPNetError(f"{str(file)!r}: scores must be finite numbers")
     hits = {f"top{k}": dict(zip(videos, top_k_hits(scores, labels, k).tolist(), strict=True)) for k in (1, 5)}
-    return Foreign(score_table(scores, labels, seed=0), hits)
+    classes = dict(zip(videos, (row["label"] for row in rows), strict=True))
+    return Foreign(score_table(scores, labels, seed=0), hits, classes)

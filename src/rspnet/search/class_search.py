@@ -109,12 +109,14 @@ def class_hits(videos: Sequence[StoredVideo], classifier: WindowClassifier, labe
         chances = video.values[:, number]
         events = events_of(label, *cells(video.start_s, video.end_s), chances, classifier.rules[number])
         moments = [(event.probability, event.start_s, event.end_s, True) for event in events]
-        taken = [(event.start_s, event.end_s) for event in events]
-        for place in np.argsort(-chances, kind="stable")[: 2 * k + 2 * len(events)].tolist():
+        free = np.ones(len(chances), dtype=bool)
+        for event in events:
+            free &= (video.end_s <= event.start_s) | (video.start_s >= event.end_s)
+        while free.any() and len(moments) - len(events) < k:
+            place = int(np.argmax(np.where(free, chances, -np.inf)))
             start, end = float(video.start_s[place]), float(video.end_s[place])
-            if len(moments) - len(events) < k and all(end <= one or start >= other for one, other in taken):
-                moments.append((float(chances[place]), start, end, False))
-                taken.append((start, end))
+            moments.append((float(chances[place]), start, end, False))
+            free &= (video.end_s <= start) | (video.start_s >= end)
         found += [
             ClassHit(path=video.path, start_s=start, end_s=end, score=score, fps=video.fps, label=label, is_event=event)
             for score, start, end, event in moments

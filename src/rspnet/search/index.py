@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from rspnet.core.counts import counted
 from rspnet.core.files import is_utf8, real_paths, sha256_of
 from rspnet.core.locks import hold
 from rspnet.core.progress import track
-from rspnet.core.ranks import gather_objects, on_rank_zero, rank
+from rspnet.core.ranks import gather_objects, on_rank_zero, rank, world_size
 from rspnet.core.urls import as_path, content_of, is_url
 from rspnet.core.weights_files import weights_file
 from rspnet.data.annotations import VideoRecord, read_source
@@ -28,6 +29,7 @@ from rspnet.data.skipped import Skip, tell_skipped
 from rspnet.data.video_clips import VideoClips
 from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
+from rspnet.engine.stop import StopRequest
 from rspnet.features.descriptor import usual_descriptor
 from rspnet.features.embedder import Embedded, Embedder, Vectors, VideoFeatures
 from rspnet.features.missing_windows import ReadFile, parts_left
@@ -136,6 +138,9 @@ def update(store: Store, embedder: Embedder, paths: Sequence[str], *, folder: Pa
 
     Only new or changed files are read; files of `folder` that are gone leave. Safe to kill at any moment: the next run
     goes on with the windows that are not stored yet. Several ranks share out the reading; rank 0 alone writes.
+
+    Raises:
+        KeyboardInterrupt: SIGINT or SIGTERM stopped it; the windows that were done are stored.
     """
     plan: _Plan = gather_objects(_prepare(store, paths, folder) if rank() == 0 else None)[0]
     clips = VideoClips(
@@ -146,11 +151,18 @@ def update(store: Store, embedder: Embedder, paths: Sequence[str], *, folder: Pa
     parts = embedder.stream_parts(clips)
     cost = IndexCost({path: row.bytes for path, row in plan.todo.items()}, store.about, embedder)
     console = PlainConsole(stderr=True, quiet=rank() > 0)
-    for embedded in track(parts, total=len(clips), what="videos", share=lambda part: 1 / max(1, part.sample.parts)):
-        writer.take(embedded)
-        cost.take(embedded)
-        cost.tell_once(console)
-    writer.flush()
+    # Several ranks stop at once, without this: they wait for each other.
+    with StopRequest() if world_size() == 1 else nullcontext() as stop:
+        for embedded in track(parts, total=len(clips), what="videos", share=lambda part: 1 / max(1, part.sample.parts)):
+            writer.take(embedded)
+            cost.take(embedded)
+            cost.tell_once(console)
+            if stop is not None and stop.received:
+                break
+        writer.flush()
+    if stop is not None and stop.received and not writer.is_done:
+        console.print(f"{counted(len(store), 'window')} stored in {store.uri}; run it again to go on")
+        raise KeyboardInterrupt
     if rank() == 0:
         store.tidy()
     return IndexReport(
@@ -306,6 +318,7 @@ class _Writer:
         self._files: list[FileRow] = []
         self._clips: list[ClipRows] = []
         self._windows, self._touched, self._batches, self._merged, self._fit_at = 0, 0, 0, 0, MOST
+        self._arrived = 0
         self._row = FileRow("", "", 0, 0, 0.0, 0, "")
         self._facts: IndexedVideo | None = None
         self.unchanged: list[FileRow] = []
@@ -321,6 +334,7 @@ class _Writer:
         if embedded.features is not None:
             self._add(sample.part, embedded.features)
         if sample.is_last:
+            self._arrived += 1
             self._end()
         if len(self._files) >= _BATCH_VIDEOS or self._windows >= _BATCH_WINDOWS:
             self.flush()
@@ -357,6 +371,11 @@ class _Writer:
             self.skipped.append(self._row)
         if not may_pass(self._row.reason):  # else the next run does it
             self._files.append(self._row)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every file has arrived."""
+        return self._arrived == len(self._plan.todo)
 
     def flush(self) -> None:
         """Write what has arrived."""

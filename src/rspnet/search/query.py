@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import NamedTuple
@@ -106,14 +106,19 @@ def search(
         raise RSPNetError("there is no clip to search with: give at least one that is wanted")
     own = {query.content for query in wanted} if not_same_video else set()
     # What is like the unwanted clips falls back, so more videos are looked at than are asked for.
-    found = k * (_MORE_WHERE_SOME_FALL if unlike or len(wanted) > 1 else 1) + len(wanted) * (not same_part)
-    paths: dict[str, None] = {}
-    for query in wanted:
-        paths.update(dict.fromkeys(_candidates(store, query, alpha=alpha, k=found, not_content=own, within=within)))
+    quota = k * (_MORE_WHERE_SOME_FALL if unlike or len(wanted) > 1 else 1)
+    asked = quota + len(wanted) * (not same_part)
+    while True:
+        paths: dict[str, None] = {}
+        for query in wanted:
+            paths.update(dict.fromkeys(_candidates(store, query, alpha=alpha, k=asked, not_content=own, within=within)))
+        videos = list(store.clips_of(list(paths)))
+        if not same_part:
+            videos = [rest for video in videos if len((rest := without_parts(video, wanted)).window)]
+        if len(videos) >= quota or len(paths) < asked:
+            break
+        asked *= 4  # copies of the queries were in the way
     hop = store.about.clip.hop_s
-    videos: Iterable[ClipRows] = store.clips_of(list(paths))
-    if not same_part:
-        videos = [rest for video in videos if len((rest := without_parts(video, wanted)).window)]
     hits = [locate(wanted, video, unlike=unlike, alpha=alpha, hop_s=hop) for video in videos]
     return sorted(hits, key=lambda hit: (-hit.score, hit.path))[:k]
 
@@ -137,7 +142,8 @@ def _candidates(
     if within is not None and len(within) <= _FEW_VIDEOS:
         return [file.path for file in store.files_of(list(within)) if file.content not in not_content]
     allowed = None if within is None else frozenset(within)
-    limit, total, exact = max(_MIN_CANDIDATES, _CANDIDATES_PER_HIT * k), len(store), not store.approximate
+    total, exact = len(store), not store.approximate
+    limit = max(_MIN_CANDIDATES, _CANDIDATES_PER_HIT * min(k, total))
     vectors = joined(query.motion, query.appearance, alpha=alpha)
     while True:
         found: dict[str, None] = {}

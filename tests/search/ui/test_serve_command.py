@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import signal
 import socket
 
 import pytest
@@ -18,14 +17,6 @@ from rspnet.search.ui.serve import announce, serve
 need("lancedb")
 if importlib.util.find_spec("uvicorn") is None:
     pytest.skip("the extra rspnet[ui] is not installed", allow_module_level=True)
-
-
-@pytest.fixture(autouse=True)
-def as_it_was():
-    """The command sets a signal handler for its process."""
-    handler = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,10 @@ class PageAnswers:
         names = [service.shown_name(hit.path) for hit in hits]
         shows = [] if tab.judged is None else shows_of(tab.judged)
         caution = tab.judged.caution() if tab.judged is not None and address.show else ""
-        examples = [(e.wanted, e.name, e.start_s, e.end_s) for e in address.examples]
+        searched = [self._open(Address(e.name, e.start_s, e.end_s)) for e in address.examples]
+        examples = [
+            (e.wanted, e.name, one.start_s, one.end_s) for e, one in zip(address.examples, searched, strict=True)
+        ]
         return {
             "query": self._query(asked),
             "player": self._player(asked),
@@ -160,7 +163,10 @@ class PageAnswers:
             return known
         clip = self._clip(address.query)
         length = clip.facts.duration_s
-        start = min(address.start_s or 0.0, max(length - 0.2, 0.0))
+        start = address.start_s or 0.0
+        if start >= length > 0:
+            raise RSPNetError(f"{address.query[:200]}: the start, {start:g} s, lies behind the end, {length:.2f} s")
+        start = min(start, max(length - 0.2, 0.0))
         first = start + (FIRST_QUERY_S if address.start_s is None else LONGEST_QUERY_S)
         asked = self.service.ask(clip, start, min(length if address.end_s is None else address.end_s, first))
         with self._lock:

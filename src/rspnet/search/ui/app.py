@@ -74,7 +74,7 @@ class Guard:
 
     def _refuses(self, scope: Scope) -> bool:
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        host = re.sub(r":\d+$", "", headers.get(b"host", "")).strip("[]")
+        host = re.sub(r":\d+$", "", headers.get(b"host", "")).strip("[]").lower()
         if self._hosts and host not in self._hosts:
             return True
         is_page = scope["path"] == "/" and scope["method"] in ("GET", "HEAD")

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import numpy_rng
-from rspnet.features.event_labels import BACKGROUND, Label, find_paths, read_labels, refuse_near_names
+from rspnet.features.event_labels import BACKGROUND, Label, as_spans, find_paths, read_labels, refuse_near_names
 from rspnet.features.linear_probe import require_sklearn
 from rspnet.features.read import StoredVideo
 from rspnet.features.spaces import unit_rows
@@ -218,7 +218,7 @@ class Labelling:
             if mark.path in self._shown:
                 own.setdefault(mark.path, []).append(Label(mark.path, mark.label, mark.start_s, mark.end_s))
         windows = library_windows(self.library.store, _HOW.vectors, lambda vectors: vectors, only=own.keys())
-        return [LabelledVideo(v.path, v.start_s, v.end_s, v.values, own[v.path]) for v in windows]
+        return [LabelledVideo(v.path, v.start_s, v.end_s, v.values, as_spans(own[v.path])) for v in windows]
 
     def _judge(self, classifier: WindowClassifier, labels: Labels, grouped_by: str) -> Judged:
         axes = self._axes

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import signal
 import socket
 import tempfile
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 
 from rspnet.config.search import ServeConfig
 from rspnet.core.console import PlainConsole
@@ -33,7 +31,6 @@ def serve(config: ServeConfig) -> None:
     """
     if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):
         raise ConfigError("the page needs Starlette and Uvicorn: install the extra, pip install 'rspnet[ui]'")
-    signal.signal(signal.SIGTERM, _interrupt)
     with (
         _listen(config.host, config.port) as listening,
         tempfile.TemporaryDirectory(prefix="rspnet-serve-", ignore_cleanup_errors=True) as folder,
@@ -110,7 +107,3 @@ def _listen(host: str, port: int) -> socket.socket:
             raise ConfigError(f"cannot listen at --host {host} --port {port}: {reason}; name another one") from error
         undo.pop_all()
         return listening
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -90,8 +90,16 @@ class TimelineFiles:
             self._writer.write_table(pa.concat_tables(self._waiting))
             self._waiting = []
 
+    def _remove_old(self) -> None:
+        """Remove the tracks of the result that this one replaces: videos of that run may not be in this one."""
+        if (self.folder / EVENTS).is_file():
+            for name, ending in (("subtitles", ".vtt"), ("elan", ".eaf")):
+                for file in (self.folder / name).rglob(f"*{ending}"):
+                    file.unlink(missing_ok=True)
+
     def _write_events(self) -> None:
         videos = sorted(self.videos, key=lambda video: video.path)
+        self._remove_old()
         write_text(self.folder / EVENTS, as_csv(videos))
         write_text(self.folder / "boris.tsv", as_boris(videos))
         rows = [dict(zip(_EVENT_COLUMNS, (utf8(row[0]), *row[1:]), strict=True)) for row in event_rows(videos)]
