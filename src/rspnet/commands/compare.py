@@ -238,7 +238,7 @@ def paired(first: Result, other: Result, score: str, config: CompareConfig) -> D
         return None
     if first.foreign is not None or other.foreign is not None:
         here, there = by_stem(here, there)
-        refuse_other_classes(first, other)
+    refuse_other_classes(first, other)
     common = [name for name in here if name in there]
     if (len(common) < max(len(here), len(there)) and not config.allow_unlike) or not common:
         raise RSPNetError(
@@ -254,7 +254,9 @@ def refuse_other_classes(first: Result, other: Result) -> None:
 
     Each may call the classes by other names, or by numbers: one name on one side must stand for one on the other.
     """
-    here, there = by_stem(first.classes(), other.classes())
+    here, there = first.classes(), other.classes()
+    if first.foreign is not None or other.foreign is not None:
+        here, there = by_stem(here, there)
     meant: tuple[dict[str, str], dict[str, str]] = {}, {}
     for name in sorted(here.keys() & there.keys()):
         pair = here[name], there[name]

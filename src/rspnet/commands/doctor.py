@@ -71,7 +71,8 @@ def doctor(config: DoctorConfig) -> int:
     }
     write_result(folder, command="doctor", protocol=plain(config), results=results)
     print_findings(reports, folder)
-    _what_next(config, any(not report.is_usable for report in reports)).print_to(PlainConsole(stderr=True))
+    if any(report.is_usable for report in reports):
+        _what_next(config, not all(report.is_usable for report in reports)).print_to(PlainConsole(stderr=True))
     return FOUND_EXIT_CODE if counts else 0
 
 

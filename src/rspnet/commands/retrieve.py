@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,6 @@ from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import draw_clip
 from rspnet.data.cuts import Crop, Cut, EvenClips, Layout
 from rspnet.data.labelled.groups import shared_groups
-from rspnet.data.labelled.read_labelled import scored_split
 from rspnet.data.labelled.unseen import unseen_classes
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.data.skipped import SKIPPED, SkipLog
@@ -38,7 +37,8 @@ from rspnet.features.labelled_features import FeatureMaker, embedder_view
 from rspnet.features.neighbours import average_precisions, hits_at_k
 from rspnet.features.scores import bootstrap_interval
 from rspnet.features.whitening import comparable, comparison
-from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.runs.predictions import data_stamp
+from rspnet.runs.run_folder import open_run_folder, write_result
 from rspnet.runs.verdict import Verdict, report_command, score_line
 from rspnet.video.reader import VideoReader
 
@@ -265,11 +265,9 @@ def _write(
     figures = summary(scores, seed=config.seed)
     chosen = PROTOCOLS[config.protocol]
     stamp = {**embedder_view(maker.embedder), "protocol": config.protocol, "gallery_view": chosen.gallery_view}
-    assert config.data.root is not None
-    assert config.data.kind is not None
     stamp["comparison"] = comparison(maker.embedder.descriptor)
-    stamp["scored_split"] = scored_split(config.data.kind, config.data.root, list=config.data.list)
-    stamp |= {"data": plain(config)["data"], "seed": config.seed, "tensors_sha256": maker.tensors_sha256}
+    stamp |= data_stamp(asdict(config.data), train=len(gallery.records), test=len(queries.records))
+    stamp |= {"seed": config.seed, "tensors_sha256": maker.tensors_sha256}
     if chosen.drops_last_batch:
         stamp["official_batch"] = config.official_batch
     counts = {"gallery_videos": len(gallery.records), "queries": len(queries.records)}
