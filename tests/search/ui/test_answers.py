@@ -1,0 +1,39 @@
+"""What the page is told of a search."""
+
+from __future__ import annotations
+
+import pytest
+from helpers.extras import need
+from helpers.served import make_library
+
+from rspnet.core.errors import RSPNetError
+from rspnet.search.library import Library
+from rspnet.search.ui.address import Address, Example
+from rspnet.search.ui.answers import PageAnswers, Tab
+from rspnet.search.ui.service import Service
+
+need("lancedb")
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    root = tmp_path_factory.mktemp("served")
+    make_library(root)
+    service = Service(Library(str(root / "library")), root / "private", upload_bytes=2**20)
+    return PageAnswers(service, upload_mb=1)
+
+
+def test_a_part_behind_the_end_is_refused_as_the_command_refuses_it(answers):
+    behind = r"first/c\.mp4: the start, 50 s, lies behind the end, \d\.\d\d s"
+    with pytest.raises(RSPNetError, match=behind):
+        answers.search(Tab(), Address("first/c.mp4", start_s=50))
+    example = Example("first/c.mp4", 50, 60, wanted=True)
+    with pytest.raises(RSPNetError, match=behind):
+        answers.search(Tab(), Address("first/one/a.mp4", examples=(example,)))
+
+
+def test_further_clips_are_listed_with_the_part_that_is_searched(answers):
+    example = Example("first/c.mp4", 0.5, 100, wanted=True)
+    found = answers.search(Tab(), Address("first/one/a.mp4", examples=(example,)))
+    assert "1:40" not in found["also"]
+    assert "c.mp4, 0.5 s to 3." in found["also"]
