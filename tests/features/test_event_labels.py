@@ -40,8 +40,8 @@ def test_aggregated_events_of_boris_are_labels(tmp_path):
         ("", "the file is empty"),
         ("path,label\n", "no row below the header"),
         ("file,label\na,b\n", "no column 'path'"),
-        ("path,label,start,end\na.mp4,b,1,2\n", "column 'start': times stand in start_s and end_s"),
-        ("path,label,Onset\na.mp4,b,1\n", "column 'onset': times stand in"),
+        ("path,label,start,end\na.mp4,b,1,2\n", "columns 'start', 'end': call them start_s and end_s, in seconds"),
+        ("path,label,Duration (s),Onset\na.mp4,b,1,2\n", r"columns 'onset', 'duration \(s\)': call them"),
         ("path,label,label\na.mp4,b,c\n", "two columns 'label'"),
         ("path,label\na.mp4\n", "line 2: 1 fields, the header has 2"),
         ("path,label\na.mp4,\n", "line 2: the label is empty"),
@@ -81,7 +81,7 @@ def test_a_label_finds_its_video_by_path_or_by_the_end_of_it(tmp_path):
 
 
 def test_columns_that_only_begin_like_times_are_of_no_matter(tmp_path):
-    found = read_labels(written(tmp_path, "path,label,tone,endangered,startle\na.mp4,run,x,y,z\n"))
+    found = read_labels(written(tmp_path, "path,label,from,endangered,time\na.mp4,run,x,y,z\n"))
     assert found == [Label("a.mp4", "run")]
 
 

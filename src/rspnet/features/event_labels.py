@@ -24,7 +24,8 @@ BACKGROUND = "background"
 COLUMNS = ("path", "label", "start_s", "end_s", "group")
 # What BORIS calls the columns of its aggregated events.
 _BORIS = {"Media file name": "path", "Behavior": "label", "Start (s)": "start_s", "Stop (s)": "end_s"}
-_LIKE_TIMES = re.compile(r"(start|begin|onset|from|stop|end|offset|until|to|times?)(?![a-z])")
+_LIKE_START = re.compile(r"(start|begin|onset|from)(?![a-z])")
+_LIKE_END = re.compile(r"(stop|end|offset|until|to|duration)(?![a-z])")
 _ENOUGH = 0.5
 _SLACK = 0.1
 
@@ -97,9 +98,10 @@ def _check_header(header: Sequence[str], *, source: str) -> None:
     for name in COLUMNS:
         if header.count(name) > 1:
             raise RSPNetError(f"{source}: two columns {name!r}")
-    other = [name for name in header if name not in COLUMNS and _LIKE_TIMES.match(name)]
-    if other and "start_s" not in header:
-        raise RSPNetError(f"{source}: column {other[0]!r}: times stand in start_s and end_s, in seconds")
+    if "start_s" not in header:
+        starts, ends = (list(filter(pattern.match, header)) for pattern in (_LIKE_START, _LIKE_END))
+        if starts and ends:
+            raise RSPNetError(f"{source}: columns {starts[0]!r}, {ends[0]!r}: call them start_s and end_s, in seconds")
 
 
 def refuse_near_names(classes: Collection[str], *, source: str) -> None:
@@ -144,9 +146,11 @@ def find_paths(
         RSPNetError: a label is of no video with features, or of several, or labels of a video name several groups.
     """
     found: dict[str, list[Label]] = {}
+    places: dict[str, str] = {}
     for label in labels:
-        path = _known_by(label, known, root=root, unknown=unknown)
-        rows = found.setdefault(path, [])
+        if label.path not in places:
+            places[label.path] = _known_by(label, known, root=root, unknown=unknown)
+        rows = found.setdefault(places[label.path], [])
         if rows and rows[0].group != label.group:
             raise RSPNetError(f"{label}: its group is {label.group!r}, but {rows[0].group!r} in {rows[0]}")
         rows.append(label)
