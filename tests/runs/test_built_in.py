@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rspnet.api.labelled_options import read_sections
@@ -28,3 +30,12 @@ def test_a_split_by_another_seed_is_not_evaluated_on_other_videos() -> None:
     config["data"]["split_seed"] = 3
     with pytest.raises(ConfigError, match=r"--data\.split_seed 3, which this version does not have"):
         read_sections(config)
+
+
+def test_a_run_goes_on_from_the_weights_that_it_started_from() -> None:
+    config = PretrainConfig(PairDataConfig(root="videos"), out="run", weights="rspnet-small")
+    saved = training_settings(config)
+    refuse_other_settings(changed_settings(saved, config))
+    for other in ("last.ckpt", None):
+        with pytest.raises(ConfigError, match=f"--weights is {other} but the run was started with rspnet-small"):
+            refuse_other_settings(changed_settings(saved, replace(config, weights=other)))
