@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,12 @@ def test_a_few_missing_keys_are_named_and_many_are_an_error():
         assert report.missing == (gone,)
         found.append(backbone.state_dict())
     assert all(torch.equal(value, found[1][key]) for key, value in found[0].items())
+    for gone in ("conv1.weight", "layer2.0.conv1.weight", "layer4.0.bn2.running_var"):
+        with pytest.raises(CheckpointError, match=f"x lacks {re.escape(gone)} of r3d_10_slim"):
+            find_backbone({k: v for k, v in state.items() if k != gone}, source="x")
+    other = state | {"conv1.weight": torch.zeros(7, 3, 3, 3, 3)}
+    with pytest.raises(CheckpointError, match=r"x lacks conv1\.weight of r3d_10_slim \(or has it in another shape\)"):
+        find_backbone(other, source="x")
     with pytest.raises(CheckpointError, match=r"x fits none of the networks .* the nearest is r3d_10_slim with \d\d% "):
         find_backbone({k: v for k, v in state.items() if not k.startswith("layer4.")}, source="x")
     with pytest.raises(CheckpointError, match="fits none"):

@@ -50,6 +50,10 @@ def test_aggregated_events_of_boris_are_labels(tmp_path):
         ("path,label,start_s,end_s\na,b,1,\n", "line 2: start_s '1', end_s '': give both"),
         ("path,label,start_s,end_s\na,b,one,2\n", "line 2: start_s 'one', end_s '2': must be seconds"),
         ("path,label,start_s,end_s\na,b,3,2\n", "line 2: start_s 3, end_s 2: the end must come after"),
+        (
+            "path,label,start_s,end_s\na,b,3.0,3\n",
+            "line 2: start_s and end_s are both 3.0: a point in time has no length",
+        ),
         ("path,label,start_s,end_s\na,b,nan,2\n", "line 2: start_s nan, end_s 2: the end must come after"),
         ("path,label,start_s,end_s\na,b,0,inf\n", "line 2: start_s 0, end_s inf: the end must come after"),
     ],

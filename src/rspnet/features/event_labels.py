@@ -123,6 +123,10 @@ def _label(row: Mapping[str, str], where: str, *, delimiter: str) -> Label:
         times = as_number(start, delimiter=delimiter), as_number(end, delimiter=delimiter)
     except ValueError:
         raise RSPNetError(f"{where}: start_s {start!r}, end_s {end!r}: must be seconds") from None
+    if times[0] == times[1]:
+        raise RSPNetError(
+            f"{where}: start_s and end_s are both {start}: a point in time has no length; widen or remove it"
+        )
     if not 0 <= times[0] < times[1] < math.inf:
         raise RSPNetError(f"{where}: start_s {start}, end_s {end}: the end must come after the start, from 0 on")
     return Label(row["path"], row["label"], *times, group, where)

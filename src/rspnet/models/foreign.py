@@ -30,6 +30,7 @@ _DEEPEST_PREFIX = 4
 # Weights of what comes after or parallel to the backbone. Batch norm's step counters do nothing; old files lack them.
 _HEAD = re.compile(r"(^|\.)(fc\d*|linear|head|heads|classifier|cls_head|projector|projection|predictor|mlp)\.")
 _COUNTER = ".num_batches_tracked"
+_STATISTICS = (".running_mean", ".running_var")
 _MOMENTUM = re.compile(r"(^|[._])(k|key|target|momentum|teacher|ema)(\.|$)")
 
 
@@ -58,14 +59,15 @@ class _Match:
 def find_backbone(content: Mapping[Any, Any], *, source: str) -> tuple[Backbone, LoadReport]:
     """The backbone whose weights a foreign file's dictionary holds, in eval mode on the CPU, and the report.
 
-    Weights that the file lacks keep seeded initial values, and a warning says so.
+    Biases and scales that the file lacks keep initial values, and a warning says so.
 
     Args:
         content: what `read_weights_file` gave.
         source: names the file in errors.
 
     Raises:
-        CheckpointError: no tensors, none of our networks is matched to 95 %, or a weight is NaN.
+        CheckpointError: no tensors, none of our networks is matched to 95 %, a convolution or the statistics of a batch
+            norm are missing, or a weight is NaN.
     """
     state = _state_dict(content)
     if not state:
@@ -80,13 +82,20 @@ def find_backbone(content: Mapping[Any, Any], *, source: str) -> tuple[Backbone,
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("missing weights"))
         backbone = create_backbone(match.backbone)
+    initial = backbone.state_dict()
+    for key in match.missing:
+        if initial[key].dim() > 1 or key.endswith(_STATISTICS):
+            raise CheckpointError(
+                f"{source} lacks {key} of {match.backbone} (or has it in another shape): features without it would be "
+                "those of random weights"
+            )
     if match.missing:
         warnings.warn(
             f"{source} lacks {len(match.missing)} weights of {match.backbone}, which keep initial values: "
             f"{', '.join(match.missing)}",
             stacklevel=2,
         )
-    backbone.load_state_dict({**backbone.state_dict(), **{name: state[key] for key, name in match.names.items()}})
+    backbone.load_state_dict({**initial, **{name: state[key] for key, name in match.names.items()}})
     skipped = {str(key): _why(str(key), match) for key in state if key not in match.names}
     return backbone.eval(), LoadReport(used=tuple(match.names), skipped=skipped, missing=match.missing)
 
