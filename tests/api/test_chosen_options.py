@@ -34,15 +34,21 @@ def test_a_folder_is_enough(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("weights", [[], ["--weights=rspnet-small"]])
 def test_a_resumed_run_keeps_its_settings(
-    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    videos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    weights: list[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     small = ["--recipe=pretrain/small-cpu", "--data.num_frames=4", "--data.size=32", "--data.batch_size=4"]
     machine = ["--data.num_workers=0", "--engine.device=cpu", "--engine.loggers=[csv]"]
-    assert main(["pretrain", str(videos), *small, "--max_steps=2", *machine]) == 0
+    assert main(["pretrain", str(videos), *small, "--max_steps=2", *machine, *weights]) == 0
     out = tmp_path / "runs" / f"pretrain-{videos.name}"
     settings = yaml.safe_load((out / "config.yaml").read_text())
+    assert settings["weights"] == ("rspnet-small" if weights else None)
     capsys.readouterr()
     assert main(["pretrain", str(videos), "--resume", *machine]) == 0
     assert "note: settings as in " in capsys.readouterr().err

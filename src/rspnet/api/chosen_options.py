@@ -154,4 +154,5 @@ def _of_run(file: Path) -> dict[str, Any]:
     """The settings of a run that its result depends on."""
     saved = _saved(file)
     data = {name: value for name, value in saved["data"].items() if name not in _OF_THE_MACHINE}
-    return {"data": data, **{name: saved[name] for name in ("model", "optim", "epochs", "max_steps")}}
+    rest = {name: saved[name] for name in ("model", "optim", "epochs", "max_steps")}
+    return {"data": data, "weights": saved.get("weights"), **rest}
