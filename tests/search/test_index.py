@@ -459,6 +459,14 @@ def test_a_signal_stores_what_is_done(material, videos, monkeypatch, capsys, num
     assert content(run_index(material, videos)) == resumed
 
 
+def test_few_windows_have_plain_cosines_and_it_is_said(videos, tmp_path, capsys):
+    words = ["index", "--weights=rspnet-small", "--num_workers=0", "--precision=fp32", "--num_clips=1"]
+    for hop, is_few in (("2", True), ("0.25", False)):
+        assert main([*words, str(videos), f"--out={tmp_path / hop}", f"--hop_s={hop}"]) == 0
+        assert ("below 32 windows scores are plain cosines" in capsys.readouterr().err) is is_few
+        assert (len(Store(str(tmp_path / hop))) < 32) is is_few
+
+
 def test_files_that_are_none_are_named_and_the_others_done(material, videos, capsys):
     os.mkfifo(videos / "pipe.mp4")
     (videos / "loop.mp4").symlink_to("loop.mp4")

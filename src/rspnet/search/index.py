@@ -18,7 +18,7 @@ from rspnet.core.cost import sampled
 from rspnet.core.counts import counted
 from rspnet.core.files import is_utf8, real_paths, sha256_of
 from rspnet.core.locks import hold
-from rspnet.core.progress import track
+from rspnet.core.progress import print_note, track
 from rspnet.core.ranks import gather_objects, on_rank_zero, rank, world_size
 from rspnet.core.urls import as_path, content_of, is_url
 from rspnet.core.weights_files import weights_file
@@ -34,6 +34,7 @@ from rspnet.features.descriptor import usual_descriptor
 from rspnet.features.embedder import Embedded, Embedder, Vectors, VideoFeatures
 from rspnet.features.missing_windows import ReadFile, parts_left
 from rspnet.features.spaces import has_streams, usual_clips
+from rspnet.features.whitening import FEWEST
 from rspnet.features.window_clips import WindowClips
 from rspnet.features.windows import ClipSettings
 from rspnet.pretext.create import require_heads
@@ -100,6 +101,8 @@ def index(config: IndexConfig) -> None:
     counts = f"{counted(report.done, 'video')}, {report.unchanged} unchanged, {report.removed} removed"
     text = f"{counts}, {len(report.skipped)} skipped: {counted(len(store), 'window')} in {config.out}"
     console.print(text)
+    if about.whitened and 0 < len(store) < FEWEST:
+        print_note(console, f"below {FEWEST} windows scores are plain cosines: unlike windows score high, too")
     library = shlex.quote(config.out)
     commands = ((f"rspnet search {library} QUERY.mp4", "find moments"), (f"rspnet serve {library}", "in the browser"))
     Verdict((), commands).print_to(console)
