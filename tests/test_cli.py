@@ -323,3 +323,28 @@ def test_sigterm_stops_a_command_as_ctrl_c_does(tmp_path: Path) -> None:
     rank = os.environ | {"WORLD_SIZE": "2", "RANK": "1"}
     ended = subprocess.run(run, cwd=tmp_path, capture_output=True, timeout=15, check=False, env=rank)
     assert ended.returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("no room for 9 TiB"), RuntimeError("[x] DefaultCPUAllocator: can't allocate memory\nmore")]
+)
+def test_too_little_memory_is_one_line(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_config: object) -> None:
+        raise error
+
+    monkeypatch.setattr("rspnet.commands.doctor.doctor", fail)
+    assert main(["doctor", str(tmp_path)]) == 5
+    said = capsys.readouterr().err
+    assert said.startswith("rspnet: error: out of memory: do less at once, or with smaller clips (")
+    assert said.count("\n") == 1
+
+
+def test_other_errors_of_the_runtime_are_not_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_config: object) -> None:
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr("rspnet.commands.doctor.doctor", fail)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        main(["doctor", str(tmp_path)])

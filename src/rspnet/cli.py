@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from rspnet.core.errors import ConfigError, OtherRankError, RSPNetError
+from rspnet.core.errors import ConfigError, NotEnoughMemoryError, OtherRankError, RSPNetError, is_out_of_memory
 from rspnet.core.leaving import leave_at_once
 from rspnet.core.locks import holding
 from rspnet.core.names import known_names
@@ -259,6 +259,14 @@ def _run(words: Sequence[str]) -> int:
             raise
         print(f"rspnet: error: cannot read {error.filename!r}: {error.strerror}", file=sys.stderr)
         return RSPNetError.exit_code
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        what = " ".join(str(error).split())[:200]
+        print(
+            f"rspnet: error: out of memory: lower what is done at once, or the size of clips ({what})", file=sys.stderr
+        )
+        return NotEnoughMemoryError.exit_code
     except KeyboardInterrupt:
         print("rspnet: stopped", file=sys.stderr)
         return 130

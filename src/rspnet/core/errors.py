@@ -64,9 +64,18 @@ class DivergedError(RSPNetError):
 
 
 class NotEnoughMemoryError(RSPNetError):
-    """A training step does not fit into memory."""
+    """Memory of the machine or of the GPU ran out."""
 
     exit_code = 5
+
+
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "STATUS_ALLOC_FAILED")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or torch says that memory ran out."""
+    is_named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return is_named or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY))
 
 
 class OtherRankError(RSPNetError):

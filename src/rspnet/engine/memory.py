@@ -10,10 +10,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from rspnet.core.errors import NotEnoughMemoryError
+from rspnet.core.errors import NotEnoughMemoryError, is_out_of_memory
 from rspnet.models.backbone import Backbone
 
-_SIGNS = ("can't allocate memory", "not enough memory", "out of memory", "bad_alloc", "STATUS_ALLOC_FAILED")
 _GIBIBYTE = 2**30
 
 
@@ -76,7 +75,7 @@ def memory_advice(*, estimate: Callable[[], int], lower: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(s in str(error) for s in _SIGNS):
+        if not is_out_of_memory(error):
             raise
         raise NotEnoughMemoryError(
             f"out of memory: training needs about {estimate() / _GIBIBYTE:.1f} GiB a process (an estimate; "
