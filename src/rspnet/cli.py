@@ -263,9 +263,7 @@ def _run(words: Sequence[str]) -> int:
         if not is_out_of_memory(error):
             raise
         what = " ".join(str(error).split())[:200]
-        print(
-            f"rspnet: error: out of memory: lower what is done at once, or the size of clips ({what})", file=sys.stderr
-        )
+        print(f"rspnet: error: out of memory: do less at once, or with smaller clips ({what})", file=sys.stderr)
         return NotEnoughMemoryError.exit_code
     except KeyboardInterrupt:
         print("rspnet: stopped", file=sys.stderr)
