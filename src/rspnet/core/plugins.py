@@ -12,6 +12,16 @@ from rspnet.core.errors import ConfigError
 
 _MAIN = ("__main__", "__mp_main__")
 """What a program's first module is called in its own process and in those that `multiprocessing` starts."""
+_scripts: dict[str, str] = {}
+"""Name of a script by which others import it -> what it was called when it registered something here."""
+
+
+def note_script(module: str) -> None:
+    """Keep what the script is called elsewhere that registers something: another may run later (runpy, a notebook)."""
+    if module in _MAIN:
+        name = _name_elsewhere(module)
+        _scripts.pop(name, None)
+        _scripts[name] = module  # the last one is the last that ran
 
 
 def import_plugins(words: Sequence[str]) -> list[str]:
@@ -73,7 +83,9 @@ def _import_file(path: Path) -> None:
 
 def plugins_among(*modules: str) -> list[str]:
     """Those of some modules that are not this package's, sorted, each of them once; a script by its file's name."""
-    return sorted({_name_elsewhere(module) for module in modules if module.partition(".")[0] != "rspnet"})
+    ran = {module: name for name, module in _scripts.items()}
+    others = [module for module in modules if module.partition(".")[0] != "rspnet"]
+    return sorted({ran.get(module) or _name_elsewhere(module) for module in others})
 
 
 def _name_elsewhere(module: str) -> str:
@@ -92,9 +104,8 @@ def _name_elsewhere(module: str) -> str:
 
 def require_plugins(modules: Iterable[str]) -> None:
     """Raise a ConfigError for the first module that is not loaded."""
-    here = {_name_elsewhere(name) for name in _MAIN if name in sys.modules}
     for module in modules:
-        if module not in sys.modules and module not in here:
+        if module not in sys.modules and module not in _scripts:
             raise ConfigError(
                 f"it needs the plug-in {module!r}, which is not loaded: add --plugin {module}, or the path of its file "
                 "(in Python, import it first)"

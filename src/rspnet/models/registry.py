@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rspnet.core.errors import ConfigError
-from rspnet.core.plugins import plugins_among
+from rspnet.core.plugins import note_script, plugins_among
 from rspnet.models.kinds import InputKind
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def register_backbone(name: str, builder: Callable[..., Backbone]) -> None:
         raise ConfigError(f"register_backbone({name!r}, {builder!r}): needs a text and what makes a backbone")
     if _BUILDERS.get(name, builder) is not builder and _origin(_BUILDERS[name]) != _origin(builder):
         raise ConfigError(f"backbone {name!r} is there already: choose another name")
+    note_script(_origin(builder)[0])
     _BUILDERS[name] = builder
 
 

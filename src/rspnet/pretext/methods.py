@@ -7,6 +7,7 @@ from inspect import getattr_static
 from typing import Any, TypeVar
 
 from rspnet.core.errors import ConfigError
+from rspnet.core.plugins import note_script
 from rspnet.pretext.arguments import BARE_METHOD, DEFAULT_METHOD
 from rspnet.pretext.method import PretextMethod
 from rspnet.pretext.moco_method import MoCoMethod
@@ -53,6 +54,7 @@ def register_method(kind: Kind) -> Kind:
     for part in ("clips", "build"):
         if getattr_static(kind, part) is getattr_static(PretextMethod, part):
             raise ConfigError(f"method {name!r}: {kind.__name__} defines no `{part}`")
+    note_script(kind.__module__)
     _METHODS[name] = kind
     return kind
 
