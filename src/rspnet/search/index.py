@@ -102,7 +102,9 @@ def index(config: IndexConfig) -> None:
     text = f"{counts}, {len(report.skipped)} skipped: {counted(len(store), 'window')} in {config.out}"
     console.print(text)
     if about.whitened and 0 < len(store) < FEWEST:
-        print_note(console, f"below {FEWEST} windows scores are plain cosines: unlike windows score high, too")
+        print_note(
+            console, f"below {counted(FEWEST, 'window')} scores are plain cosines: unlike windows score high, too"
+        )
     library = shlex.quote(config.out)
     commands = ((f"rspnet search {library} QUERY.mp4", "find moments"), (f"rspnet serve {library}", "in the browser"))
     Verdict((), commands).print_to(console)
