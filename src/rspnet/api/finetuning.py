@@ -27,8 +27,7 @@ from rspnet.core.run_files import LAST
 from rspnet.data.augment import normalise
 from rspnet.data.class_numbers import classes_that_mirror
 from rspnet.data.cuts import EvenClips
-from rspnet.data.labelled.groups import shared_groups
-from rspnet.data.labelled.unseen import unseen_classes
+from rspnet.data.labelled.cautions import cautions
 from rspnet.data.labelled_clips import LabelledBatch, LabelledClipDataset, LabelledSampler, labelled_batches
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.engine.memory import training_bytes
@@ -111,9 +110,7 @@ class Finetuning:
     @property
     def notes(self) -> Iterator[str]:
         """What the user should know before it starts."""
-        for caution in (unseen_classes, shared_groups):
-            if text := caution(self.videos.train, self.videos.test):
-                yield text
+        yield from cautions(self.videos.train, self.videos.test)
         if self.config.protocol == "official":
             yield "--protocol official picks the epoch on the test split"
         if self.config.clips.batch_size is None and self.batch_size < _BATCH:

@@ -111,6 +111,8 @@ def compare(config: CompareConfig) -> None:
     names = [name for name in results[0].scores if all(name in result.scores for result in results)]
     if not names:
         raise RSPNetError(f"{results[0].name} and the others have no score in common")
+    for result in results[1:]:
+        refuse_other_classes(results[0], result)
     tests = [
         {name: paired(results[0], result, name, config) for name in names} if place else {}
         for place, result in enumerate(results)
@@ -238,7 +240,6 @@ def paired(first: Result, other: Result, score: str, config: CompareConfig) -> D
         return None
     if first.foreign is not None or other.foreign is not None:
         here, there = by_stem(here, there)
-    refuse_other_classes(first, other)
     common = [name for name in here if name in there]
     if (len(common) < max(len(here), len(there)) and not config.allow_unlike) or not common:
         raise RSPNetError(

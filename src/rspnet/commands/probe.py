@@ -22,9 +22,9 @@ from rspnet.core.files import atomic_path
 from rspnet.core.progress import print_note, track
 from rspnet.core.ranks import rank
 from rspnet.data.annotations import VideoRecord
-from rspnet.data.labelled.groups import groups_of, shared_groups
+from rspnet.data.labelled.cautions import cautions
+from rspnet.data.labelled.groups import groups_of
 from rspnet.data.labelled.read_labelled import class_names
-from rspnet.data.labelled.unseen import unseen_classes
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
@@ -76,9 +76,8 @@ def probe(config: ProbeConfig) -> None:
     test, y = maker.vectors(test, what="test videos")
     if rank() > 0:
         return
-    for caution in (unseen_classes, shared_groups):
-        if text := caution(train, test):
-            print_note(PlainConsole(stderr=True), text)
+    for caution in cautions(train, test):
+        print_note(PlainConsole(stderr=True), caution)
     labels, test_labels = labels_of(train), labels_of(test)
     linear = fit_linear(x, labels, y, num_classes=len(names), folds=FOLDS, seed=config.seed, groups=groups_of(train))
     near, asked = comparable(x, y, embedder.descriptor)

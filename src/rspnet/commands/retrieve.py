@@ -25,8 +25,7 @@ from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import draw_clip
 from rspnet.data.cuts import Crop, Cut, EvenClips, Layout
-from rspnet.data.labelled.groups import shared_groups
-from rspnet.data.labelled.unseen import unseen_classes
+from rspnet.data.labelled.cautions import cautions
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.processes import join_ranks
@@ -135,9 +134,8 @@ def retrieve(config: RetrieveConfig) -> None:
         return
     near, asked = comparable(gallery.vectors.numpy(), queries.vectors.numpy(), embedder.descriptor)
     scores = score(VideoSet.of(queries.records, asked), VideoSet.of(gallery.records, near))
-    for caution in (unseen_classes, shared_groups):
-        if text := caution(gallery.records, queries.records):
-            print_note(PlainConsole(stderr=True), text)
+    for caution in cautions(gallery.records, queries.records):
+        print_note(PlainConsole(stderr=True), caution)
     _write(config, maker, scores, folder, gallery=gallery, queries=queries)
 
 

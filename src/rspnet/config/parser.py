@@ -93,7 +93,7 @@ def parse_options(
         if name not in known:
             raise ConfigError(f"there is no option {name!r}: one of {', '.join(known)}")
         if name in sections_of(kind) and not isinstance(given[name], Mapping):
-            raise ConfigError(f"{name}: {given[name]!r} is no section: it must hold options of its own")
+            raise _no_section(name, given[name])
     if recipe is not None:
         given = merged(yaml.safe_load(recipe_path(recipe, command=command).read_text(encoding="utf-8")), given)
     given = merged(defaults or {}, given)
@@ -253,7 +253,7 @@ def _parsed(kind: type, parser: ArgumentParser, parse: Callable[[], Namespace], 
         _refuse_infinite(parsed)
         for name in sections_of(kind):
             if not isinstance(parsed[name], Namespace):
-                raise ConfigError(f"{name}: {parsed[name]!r} is no section: it must hold options of its own")
+                raise _no_section(name, parsed[name])
         for name, value in parsed.as_flat().__dict__.items():
             parsed[name] = at_home(value)
         if not getattr(kind, "WRITES_TO_ADDRESSES", False):
@@ -272,6 +272,10 @@ def _parsed(kind: type, parser: ArgumentParser, parse: Callable[[], Namespace], 
             cause = cause.__cause__ or cause.__context__
         message = plainly(str(error), places=_names_of_places(kind)) + _near(str(error), parser)
         raise ConfigError(f"{message} (rspnet {command} --help explains every option)") from None
+
+
+def _no_section(name: str, value: Any) -> ConfigError:
+    return ConfigError(f"{name}: {value!r} is no section: it must hold options of its own")
 
 
 def _near(message: str, parser: ArgumentParser) -> str:

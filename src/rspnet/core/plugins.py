@@ -12,16 +12,14 @@ from rspnet.core.errors import ConfigError
 
 _MAIN = ("__main__", "__mp_main__")
 """What a program's first module is called in its own process and in those that `multiprocessing` starts."""
-_scripts: dict[str, str] = {}
-"""Name of a script by which others import it -> what it was called when it registered something here."""
+_scripts: list[str] = []
+"""What other processes import the scripts as that registered something here, the last of them last."""
 
 
 def note_script(module: str) -> None:
     """Keep what the script is called elsewhere that registers something: another may run later (runpy, a notebook)."""
     if module in _MAIN:
-        name = _name_elsewhere(module)
-        _scripts.pop(name, None)
-        _scripts[name] = module  # the last one is the last that ran
+        _scripts.append(_script_name(module))
 
 
 def import_plugins(words: Sequence[str]) -> list[str]:
@@ -83,18 +81,18 @@ def _import_file(path: Path) -> None:
 
 def plugins_among(*modules: str) -> list[str]:
     """Those of some modules that are not this package's, sorted, each of them once; a script by its file's name."""
-    ran = {module: name for name, module in _scripts.items()}
-    others = [module for module in modules if module.partition(".")[0] != "rspnet"]
-    return sorted({ran.get(module) or _name_elsewhere(module) for module in others})
+    return sorted({_name_elsewhere(module) for module in modules if module.partition(".")[0] != "rspnet"})
 
 
 def _name_elsewhere(module: str) -> str:
-    """What another process imports a module as: a script that runs here is `__main__` in this process alone.
-
-    A notebook or a console has no other name.
-    """
+    """What another process imports a module as: a script is `__main__` in its own process alone."""
     if module not in _MAIN:
         return module
+    return _scripts[-1] if _scripts else _script_name(module)
+
+
+def _script_name(module: str) -> str:
+    """The name by which the script that runs can be imported; a notebook or a console has none but `module`."""
     main = sys.modules[module]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     if spec is not None:

@@ -104,8 +104,7 @@ class CheckpointFolder:
                 tell(f"{error}; falling back on the checkpoint before it")
                 continue
             if path.name != LAST:  # else other commands would find the damaged file, or none
-                with atomic_path(self.folder / LAST) as temporary:
-                    shutil.copyfile(path, temporary)
+                self._make_last(path)
             return content
         if first is not None:
             raise first
@@ -121,16 +120,19 @@ class CheckpointFolder:
         return sorted(self.folder.glob(NUMBERED))
 
     def _save(self, content: dict[str, Any], step: int, numbered: bool) -> None:
-        last = self.folder / LAST
         if not numbered:
-            save_checkpoint(last, content)
+            save_checkpoint(self.folder / LAST, content)
             return
         kept = self.folder / f"step-{step:08d}.ckpt"
         save_checkpoint(kept, content)
-        with atomic_path(last) as temporary:
-            _link_or_copy(kept, temporary)
+        self._make_last(kept)
         for old in [path for path in self._numbered() if path != kept][: -self.keep]:
             old.unlink()
+
+    def _make_last(self, numbered: Path) -> None:
+        """Give a numbered checkpoint the name of the last one, too."""
+        with atomic_path(self.folder / LAST) as temporary:
+            _link_or_copy(numbered, temporary)
 
 
 def copy_to_cpu(value: Any) -> Any:

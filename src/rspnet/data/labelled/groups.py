@@ -24,7 +24,8 @@ def shared_groups(train: Sequence[VideoRecord], test: Sequence[VideoRecord]) -> 
     ours, theirs = groups_of(train), groups_of(test)
     if ours is None or theirs is None:
         return ""
-    count = sum(group in set(ours) for group in theirs)
+    known = set(ours)
+    count = sum(group in known for group in theirs)
     if not count:
         return ""
     return (
