@@ -22,7 +22,17 @@ from rspnet.data.labelled.groups import groups_of, shared_groups
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import FeatureCache
 from rspnet.features.labelled_features import tensors_sha256
-from rspnet.features.linear_probe import STRENGTHS, draw_few, few_label_point, fit_linear, folds_of, nearest_scores
+from rspnet.features.linear_probe import (
+    PENALTIES,
+    STRENGTHS,
+    _fit_chosen,
+    _ridges,
+    draw_few,
+    few_label_point,
+    fit_linear,
+    folds_of,
+    nearest_scores,
+)
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.predictions import read_predictions
 
@@ -45,22 +55,65 @@ def test_linear_separates_blobs_and_ignores_test_labels():
     np.testing.assert_allclose(np.exp(fit.scores).sum(axis=1), 1, rtol=1e-6)
 
 
-def test_strength_is_the_best_of_a_cross_validation_by_hand():
+def by_hand(kind, strength, x, labels, asked):
+    """Decisions of a classifier [N, C], the slow way."""
     from sklearn.linear_model import LogisticRegression
 
-    x, labels = blobs(9, spread=2.0)
+    mean, deviation = x.mean(axis=0), x.std(axis=0)
+    x, asked = (x - mean) / deviation, (asked - mean) / deviation
+    if kind == "logistic":
+        return LogisticRegression(C=strength, max_iter=2000).fit(x, labels).decision_function(asked)
+    signs = np.where(labels[:, None] == np.unique(labels), 1.0, -1.0)
+    weights = np.linalg.solve(x.T @ x + strength * np.eye(x.shape[1]), x.T @ (signs - signs.mean(axis=0)))
+    return asked @ weights + signs.mean(axis=0)
+
+
+@pytest.mark.parametrize(("numbers", "wanted"), [(6, "logistic"), (120, "ridge")])
+def test_the_classifier_is_the_best_of_a_cross_validation_by_hand(numbers, wanted):
+    x, labels = blobs(12, spread=2.0, seed=3)
+    rng = np.random.default_rng(1)
+    if numbers > x.shape[1]:  # what all numbers share outweighs what sets classes apart
+        x = np.concatenate([x, rng.normal(size=(len(x), numbers - x.shape[1]))], axis=1)
+        x = (x + 6 * rng.normal(size=(len(x), 2)) @ rng.normal(size=(2, numbers))).astype(np.float32)
     fit = fit_linear(x, labels, x, num_classes=3, folds=3, seed=0)
+    candidates = [("ridge", penalty) for penalty in PENALTIES] + [("logistic", strength) for strength in STRENGTHS]
     found = []
-    for strength in STRENGTHS:
+    for kind, strength in candidates:
         right = []
         for train, test in folds_of(labels, None, folds=3, seed=0):
-            mean, deviation = x[train].mean(axis=0), x[train].std(axis=0)
-            model = LogisticRegression(C=strength, max_iter=2000).fit((x[train] - mean) / deviation, labels[train])
-            right.append((model.predict((x[test] - mean) / deviation) == labels[test]).mean())
+            right.append(
+                (by_hand(kind, strength, x[train], labels[train], x[test]).argmax(axis=1) == labels[test]).mean()
+            )
         found.append(np.mean(right))
     assert len(set(found)) > 1
-    assert fit.strength == STRENGTHS[int(np.argmax(found))]
+    assert (fit.classifier, fit.strength) == candidates[int(np.argmax(found))]
+    assert fit.classifier == wanted
     assert fit.cross_validated == pytest.approx(max(found))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_scores_of_a_ridge_classifier_are_its_decisions_made_as_sure_as_they_are_right(classes):
+    rng = np.random.default_rng(0)
+    labels, truth = np.repeat(np.arange(classes), 40), np.arange(4000) % classes
+    shared = 6 * rng.normal(size=(2, 200))
+
+    def drawn(known):
+        own = rng.normal(size=(len(known), 200)) + 2.5 * np.eye(classes, 200)[known]
+        return (own + rng.normal(size=(len(known), 2)) @ shared).astype(np.float32)
+
+    x, y = drawn(labels), drawn(truth)
+    fit = _fit_chosen(
+        x, labels, y, num_classes=classes, splits=folds_of(labels, None, folds=5, seed=0), candidates=[_ridges()]
+    )
+    assert fit.classifier == "ridge"
+    decisions = by_hand("ridge", fit.strength, x, labels, y)
+    logits = fit.scores - fit.scores.mean(axis=1, keepdims=True)
+    centred = decisions - decisions.mean(axis=1, keepdims=True)
+    slope = (logits * centred).sum() / np.square(centred).sum()
+    np.testing.assert_allclose(logits, slope * centred, atol=1e-2 * slope)
+    said, right = np.exp(fit.scores).max(axis=1).mean(), (fit.scores.argmax(axis=1) == truth).mean()
+    assert 0.6 < right < 0.99
+    assert said == pytest.approx(right, abs=0.06)
 
 
 def test_a_single_video_a_class_needs_no_cross_validation():

@@ -10,12 +10,13 @@ from helpers.extras import need
 
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.features import linear_maps, window_fit, window_scores
+from rspnet.features.calibration import calibrate, log_loss
 from rspnet.features.event_labels import BACKGROUND, Label
 from rspnet.features.linear_maps import LinearMaps
 from rspnet.features.store import Stamp
 from rspnet.features.timeline import Rule
 from rspnet.features.window_classifier import WindowClassifier, chances
-from rspnet.features.window_fit import LabelledVideo, calibrate, choose_rules, fit_windows, log_loss
+from rspnet.features.window_fit import LabelledVideo, choose_rules, fit_windows
 from rspnet.features.window_scores import class_scores, segment_scores, too_little
 
 need("sklearn")

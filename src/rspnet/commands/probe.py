@@ -49,7 +49,7 @@ from rspnet.runs.verdict import Verdict, report_command, score_line
 
 CURVE = "few_labels.png"
 FOLDS, DRAWS = 5, 5
-"""Folds of the cross-validation that chooses C; random draws of the labelled videos for every point of the curve."""
+"""Folds of the cross-validation that chooses the linear classifier; draws of the labelled videos for every point."""
 NEIGHBOURS, TEMPERATURE = 20, 0.07
 """Training videos that vote for a test video, and the temperature t: each votes with exp(cosine / t)."""
 
@@ -91,10 +91,14 @@ def probe(config: ProbeConfig) -> None:
     stamp = embedder_view(embedder) | data_stamp(asdict(config.data), train=len(train), test=len(test))
     stamp |= {"tensors_sha256": maker.tensors_sha256, "random_init": config.random_init, "seed": config.seed}
     stamp |= {"folds": FOLDS, "neighbours": NEIGHBOURS, "temperature": TEMPERATURE}
-    stamp["comparison"] = comparison(embedder.descriptor)
+    stamp |= {"linear_classifier": "ridge or logistic", "comparison": comparison(embedder.descriptor)}
     results: dict[str, Any] = {
         "scores": {name: row for kind, part in found.items() for name, row in _scores(kind, part, config.seed).items()},
-        "linear": {"C": linear.strength, "cross_validated_top1": linear.cross_validated},
+        "linear": {
+            "classifier": linear.classifier,
+            {"ridge": "penalty", "logistic": "C"}[linear.classifier]: linear.strength,
+            "cross_validated_top1": linear.cross_validated,
+        },
         "few_labels": {str(point.count): asdict(point) for point in points},
         "few_labels_left_out": [count for count in config.few_labels if count not in counts],
         "skipped": len(log),

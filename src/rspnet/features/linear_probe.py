@@ -1,4 +1,4 @@
-"""Classifiers on frozen features: logistic regression (scikit-learn), nearest neighbours, few labels."""
+"""Classifiers on frozen features: ridge and logistic regression (scikit-learn), nearest neighbours, few labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,13 +14,19 @@ from numpy.typing import NDArray
 
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.rng import derive_seed, numpy_rng
+from rspnet.features.calibration import calibrate
 from rspnet.features.neighbours import top_k
 from rspnet.features.scores import top_k_hits
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
+Splits = Sequence[tuple[Labels, Labels]]
+Grid = dict[str, Any]
+_CLASSIFIER = "classifier"
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Values of C (inverse regularisation on standardised features) that cross-validation chooses from."""
+PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0)
+"""Those of the ridge classifier on standardised features, likewise; of equals the first is taken, ridge before C."""
 DEFAULT_STRENGTH = 1e-1
 """C where cross-validation is impossible: a single video in every class."""
 _MAX_ITERATIONS = 2000
@@ -28,15 +34,18 @@ _MAX_ITERATIONS = 2000
 
 @dataclass(frozen=True)
 class LinearFit:
-    """Scores of test videos by logistic regression.
+    """Scores of test videos by a linear classifier.
 
     Attributes:
-        scores: log-probabilities float64 [N, C]; -inf where a probability rounds to 0.
-        strength: the C that was chosen.
-        cross_validated: accuracy of that C in cross-validation on training videos; None where there was none.
+        scores: log-probabilities float64 [N, C]; -inf where a probability rounds to 0. A ridge classifier's are the
+            softmax of its decisions times the number that suits those about held-out training videos best.
+        classifier: which was chosen.
+        strength: its penalty (ridge) or C (logistic).
+        cross_validated: its accuracy in cross-validation on training videos; None where there was none.
     """
 
     scores: NDArray[np.float64]
+    classifier: Literal["ridge", "logistic"]
     strength: float
     cross_validated: float | None
 
@@ -59,7 +68,10 @@ def fit_linear(
     seed: int,
     groups: Sequence[str] | None = None,
 ) -> LinearFit:
-    """Logistic regression on standardised features, C chosen by cross-validation on the training videos only.
+    """Ridge or logistic regression on standardised features, chosen by cross-validation on the training videos only.
+
+    The ridge classifier reads long vectors better (descriptors of several stages), logistic regression short ones
+    (docs/recognition.md). Where cross-validation is impossible, it is logistic regression.
 
     Args:
         train: [M, D].
@@ -74,40 +86,80 @@ def fit_linear(
         RSPNetError: all labels are one class.
     """
     splits = folds_of(labels, groups, folds=folds, seed=seed)
-    return _fit_chosen(train, labels, test, num_classes=num_classes, splits=splits)
+    return _fit_chosen(
+        train, labels, test, num_classes=num_classes, splits=splits, candidates=[_ridges(), _logistics()]
+    )
 
 
 def fit_held_out(
     train: Features, labels: Labels, test: Features, *, num_classes: int, held_out: NDArray[np.bool_]
 ) -> LinearFit:
-    """The same, C chosen on those training videos that `held_out` (bool [M]) marks, by fits to the others."""
+    """Logistic regression, C chosen on the training videos that `held_out` (bool [M]) marks, by fits to the others."""
     splits = [(np.flatnonzero(~held_out), np.flatnonzero(held_out))]
-    return _fit_chosen(train, labels, test, num_classes=num_classes, splits=splits)
+    return _fit_chosen(train, labels, test, num_classes=num_classes, splits=splits, candidates=[_logistics()])
 
 
 def _fit_chosen(
-    train: Features, labels: Labels, test: Features, *, num_classes: int, splits: Sequence[tuple[Labels, Labels]] | None
+    train: Features, labels: Labels, test: Features, *, num_classes: int, splits: Splits | None, candidates: list[Grid]
 ) -> LinearFit:
-    """With the C that is right most often on the second places of `splits`, after fits to the first ones."""
+    """By the candidate that is right most often on the second places of `splits`, after fits to the first ones."""
     if len(np.unique(labels)) < 2:
         raise RSPNetError(f"the training videos that could be read ({len(labels)}) are of one class: two are needed")
+    from scipy.special import log_softmax
+    from sklearn.linear_model import RidgeClassifier
     from sklearn.model_selection import GridSearchCV
-    from sklearn.pipeline import make_pipeline
+    from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
-    pipeline = make_pipeline(StandardScaler(), logistic(DEFAULT_STRENGTH))
+    model = Pipeline([("scaler", StandardScaler()), (_CLASSIFIER, logistic(DEFAULT_STRENGTH))])
+    scores, accuracy = np.full((len(test), num_classes), -np.inf), None
     with fitting():
         if splits is None:
-            model, strength, accuracy = pipeline.fit(train, labels), DEFAULT_STRENGTH, None
+            model.fit(train, labels)
         else:
-            search = GridSearchCV(pipeline, {"logisticregression__C": STRENGTHS}, cv=splits, scoring="accuracy")
-            search.fit(train, labels)
-            model, strength = search.best_estimator_, float(search.best_params_["logisticregression__C"])
-            accuracy = float(search.best_score_)
-    scores = np.full((len(test), num_classes), -np.inf)
-    with np.errstate(divide="ignore"):  # the logarithm of a probability that rounds to 0 is minus infinity
-        scores[:, model.classes_] = model.predict_log_proba(test)
-    return LinearFit(scores, strength, accuracy)
+            search = GridSearchCV(model, candidates, cv=splits, scoring="accuracy").fit(train, labels)
+            model, accuracy = search.best_estimator_, float(search.best_score_)
+        chosen = model[_CLASSIFIER]
+        if isinstance(chosen, RidgeClassifier):
+            assert splits is not None
+            found = _decisions(model, test) * _sureness(model, train, labels, splits)
+            scores[:, model.classes_] = log_softmax(found, axis=1)
+            return LinearFit(scores, "ridge", float(chosen.alpha), accuracy)
+        with np.errstate(divide="ignore"):  # the logarithm of a probability that rounds to 0 is minus infinity
+            scores[:, model.classes_] = model.predict_log_proba(test)
+        return LinearFit(scores, "logistic", float(chosen.C), accuracy)
+
+
+def _ridges() -> Grid:
+    from sklearn.linear_model import RidgeClassifier
+
+    return {_CLASSIFIER: [RidgeClassifier()], f"{_CLASSIFIER}__alpha": PENALTIES}
+
+
+def _logistics() -> Grid:
+    return {_CLASSIFIER: [logistic(DEFAULT_STRENGTH)], f"{_CLASSIFIER}__C": STRENGTHS}
+
+
+def _decisions(model: Any, x: Features) -> NDArray[np.float64]:
+    """How much a ridge classifier takes vectors [n, D] for each of its classes [n, C]."""
+    found = np.asarray(model.decision_function(x), np.float64)
+    return found if found.ndim == 2 else np.stack([-found, found], axis=1)
+
+
+def _sureness(model: Any, train: Features, labels: Labels, splits: Splits) -> float:
+    """What to multiply a ridge classifier's decisions by, so that their softmax is right as often as it says."""
+    from sklearn.base import clone
+
+    classes = np.unique(labels)
+    decisions, holds = [], []
+    for learned, asked in splits:
+        part = clone(model).fit(train[learned], labels[learned])
+        own = np.full((len(asked), len(classes)), -1.0)  # of a class that it has not seen
+        own[:, np.isin(classes, part.classes_)] = _decisions(part, train[asked])
+        decisions.append(own)
+        holds.append(labels[asked, None] == classes)
+    slope, _ = calibrate(np.concatenate(decisions), np.concatenate(holds), exclusive=True)
+    return float(slope[0])
 
 
 def logistic(strength: float) -> Any:

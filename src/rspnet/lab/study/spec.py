@@ -43,7 +43,7 @@ class StudyView:
         stride: frames of the video from one frame of a clip to the next.
         descriptor: how the clips' vectors become one.
         stream: of a two-stream network, the one whose features count.
-        classifier: "logistic", as `rspnet probe` fits it, with few labels, too, or the quick "ridge".
+        classifier: "logistic" (C chosen on validation videos; few labels as `rspnet probe`), or the quick "ridge".
     """
 
     num_clips: int = 3
