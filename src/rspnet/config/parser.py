@@ -100,6 +100,32 @@ def parse_options(
     return _parsed(kind, parser, lambda: parser.parse_object(given), command=command)
 
 
+def parse_content(kind: type, content: Mapping[str, Any], *, leave_out: Collection[str] = ()) -> dict[str, Any]:
+    """What a file of settings says, as values of the types of a dataclass's fields; those it lacks have their defaults.
+
+    Args:
+        kind: the dataclass.
+        content: as YAML gives it.
+        leave_out: fields that the file does not hold.
+
+    Raises:
+        ConfigError: an entry that the dataclass does not have, one that is missing, or a value of the wrong type.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    empty = [name for name, value in content.items() if value is None]
+    if empty:
+        raise ConfigError(f"{empty[0]}: it is empty")
+    _resolve_types(kind)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, as_group=False, skip=set(leave_out))
+    try:
+        parsed = parser.instantiate(parser.parse_object(dict(content)))
+    except ArgumentError as error:
+        raise ConfigError(plainly(str(error), places=content)) from None
+    return {item.name: parsed[item.name] for item in fields(kind) if item.name not in leave_out}
+
+
 def make_parser(kind: type, *, command: str) -> ArgumentParser:
     """The parser of a command; its help explains every option."""
     from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_parsing_settings

@@ -135,6 +135,7 @@ def test_intervals_and_paired_tests_are_those_of_scipy() -> None:
     assert mean_of([0.5]).low is None
     assert paired_p([0.1]) is None
     assert paired_p([0.0, 0.0]) == 1.0
+    assert paired_p([0.125, 0.125]) is None
     found = compare_runs(
         dict(enumerate(values)), dict(enumerate(other)) | {7: 0.1}, {0: "1110"}, {0: "0110", 1: "0000"}
     )

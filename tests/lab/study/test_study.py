@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,39 @@ def test_finished_rows_are_not_made_again(
     monkeypatch.setattr(rows_module, "run_pretraining", lambda *_: pytest.fail("made again"))
     assert study(spec, root, whole) == 0
     assert "3 rows: 0 made, 3 there already, 0 in other hands" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("change", ["hand-made", "weights", "set"])
+def test_a_row_of_another_experiment_is_not_taken_for_this_one(
+    change: str, whole: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = dict(SPEC)
+    if change == "hand-made":
+        content["runs"] = SPEC["runs"] | {"random": {"hand_made": True}}
+    if change == "weights":
+        content["base"] = SPEC["base"] | {"weights": str(row_folder(whole, "joint", 0))}
+    if change == "set":  # as many videos of the same names, classes and split
+        root = write_videos(tmp_path / "set", count=32, num_frames=17, size=32)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    run = "random" if change == "hand-made" else "joint"
+    assert study(path, root, whole, "--only", f"[{run}]") == 2
+    name = {"hand-made": "kind fresh", "weights": "weights None", "set": "videos {"}[change]
+    assert f"was made with {name}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("change", "said"), [({"view": {"stride": 2}}, "view"), ({"recipe": "pretrain/slim-cpu"}, "")])
+def test_a_report_refuses_rows_that_do_not_belong_together(
+    change: dict[str, Any], said: str, whole: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(row_folder(whole, "joint", 0), row_folder(out, "joint", 0))
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(SPEC | change, sort_keys=False))
+    assert study(path, root, out, "--only", "[joint]", "--seeds", "[1]") == 0
+    assert main(["study", str(path), "--out", str(out), "--report", str(tmp_path / "report")]) == 2
+    assert re.search(rf"joint-seed0.*joint-seed1.*other settings \({said}", capsys.readouterr().err)
+    assert not (tmp_path / "report").exists()
 
 
 def test_a_dry_run_says_what_is_left_and_what_it_costs(
@@ -388,11 +422,28 @@ def test_rows_come_seed_by_seed_and_unknown_runs_are_refused(spec: Path) -> None
     [
         ({"reference": "none"}, "reference 'none' is none of its runs"),
         ({"runs": {"joint": {"model": {"tau": 1}}}}, "run 'joint'.*'tau'"),
-        ({"runs": {"joint": {"model": {"margin": -1}}}}, "--model.margin -1: must not be negative"),
+        ({"runs": {"joint": {"model": {"margin": -1}}}}, "margin -1.0: must not be negative"),
         ({"finetune": {"rate": 1}}, "study bad, finetune: .*'rate'"),
         ({"finetune": {"optim": {"lr": 0}}}, "--optim.lr 0: must be above 0"),
         ({"scenes": 8, "finetune": {"max_steps": 1}}, "trained on drawn scenes is not fine-tuned"),
-        ({"colour": 1}, "unexpected keyword argument 'colour'"),
+        ({"colour": 1}, "'colour' is not accepted"),
+        ({"seeds": 3}, "seeds '3': must be a list"),
+        ({"seeds": ["a"]}, "seeds 'a': must be a whole number"),
+        ({"seeds": []}, "different whole numbers"),
+        ({"seeds": [0, 0]}, "different whole numbers"),
+        ({"oracle": 2}, "oracle '2': must be a list"),
+        ({"judged": None}, "judged: it is empty"),
+        ({"labels": {}}, "labels: name a task"),
+        ({"labels": {"motion": "motion"}}, "labels 'motion': must be a list"),
+        ({"runs": ["joint"]}, "runs"),
+        ({"runs": {"joint": 3}}, "runs"),
+        ({"runs": {"joint": {"model": 3}}}, "model: 3 is no section"),
+        ({"runs": {"joint": {"max_steps": "many"}}}, "--max_steps 'many': must be a whole number"),
+        ({"runs": {"joint": {"trained": "perhaps"}}}, "trained 'perhaps': must be true or false"),
+        ({"runs": {"joint": {}, "a/b": {}}}, "run 'a/b': a name has letters"),
+        ({"view": {"classifier": "logistik"}}, "view.classifier 'logistik': must be one of logistic, ridge"),
+        ({"view": {"stream": "bar"}}, "view.stream 'bar'"),
+        ({"x": "foo"}, "x 'foo': must be steps, cpu_seconds or an option with numbers"),
         ({"judged": {"far": {"label": "class", "folder": "f"}}}, "judged sets need the classifier ridge"),
         ({"judged": {"far": {"label": "class"}}}, "either a folder or a number of drawn videos"),
     ],

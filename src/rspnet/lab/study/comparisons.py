@@ -27,7 +27,7 @@ class Comparison:
 
     Attributes:
         over_seeds: mean and t interval of the differences of equal seeds.
-        p_seeds: two-sided paired t-test over seeds; None with one seed.
+        p_seeds: two-sided paired t-test over seeds; None with one seed, or with equal differences, which are no test.
         over_videos: mean and bootstrap interval over test videos of the seeds' mean hits; None where videos differ.
         p_videos: two-sided paired randomisation test over test videos.
     """
@@ -50,7 +50,7 @@ def mean_of(values: Sequence[float]) -> Mean:
 
 
 def paired_p(differences: Sequence[float]) -> float | None:
-    """Two-sided p of a paired t-test; None with fewer than two pairs."""
+    """Two-sided p of a paired t-test; None with fewer than two pairs, or where all differ by the same."""
     from scipy.stats import t
 
     count = len(differences)
@@ -58,7 +58,7 @@ def paired_p(differences: Sequence[float]) -> float | None:
         return None
     deviation = float(np.std(differences, ddof=1))
     if deviation == 0:
-        return 1.0 if np.mean(differences) == 0 else 0.0
+        return 1.0 if np.mean(differences) == 0 else None
     return float(2 * t.sf(abs(np.mean(differences)) / (deviation / np.sqrt(count)), count - 1))
 
 

@@ -13,9 +13,7 @@ from rspnet.core.files import atomic_path
 from rspnet.lab.study.comparisons import mean_of
 from rspnet.lab.study.rows import training_seconds
 from rspnet.lab.study.shown import main_scores
-from rspnet.lab.study.spec import Study, option
-
-CPU_SECONDS = "cpu_seconds"
+from rspnet.lab.study.spec import CPU_SECONDS, Study, option
 
 
 def draw_study(path: Path, study: Study, rows: list[dict[str, Any]]) -> None:

@@ -41,6 +41,7 @@ from rspnet.runs.built_in import BUILT_IN
 from rspnet.runs.run_folder import plain
 
 ROW, ORACLE = "row.json", "oracle.json"
+VIDEOS_HASH = "sha256"
 _MACHINE = {"root", "list", "num_workers", "max_skipped"}
 _MACHINE |= {item.name for item in fields(EngineConfig)} - {"precision", "channels_last"}
 _LAST_POINTS = 5
@@ -77,9 +78,15 @@ def finished(folder: Path, protocol: dict[str, Any]) -> bool:
     """
     if not (folder / ROW).exists():
         return False
-    made = read_row(folder / ROW)["protocol"]
-    for name, value in protocol.items():
-        old = made.get(name)
+    made: dict[str, Any] = read_row(folder / ROW)["protocol"]
+    value: Any
+    old: Any
+    for name in {**protocol, **made}:
+        value, old = protocol.get(name), made.get(name)
+        if name == "kind" and old is None:
+            continue
+        if name == "videos" and VIDEOS_HASH not in old:
+            value = {key: it for key, it in protocol[name].items() if key != VIDEOS_HASH}
         if name == "view":
             old = asdict(StudyView()) | old
         if name in SECTIONS:
@@ -124,15 +131,23 @@ def training_seconds(rows: Sequence[dict[str, Any]]) -> float:
 def row_protocol(study: Study, config: PretrainConfig, run: str, videos: StudySet) -> dict[str, Any]:
     """All that a row's scores depend on, but for seed and software."""
     settings = plain(config)
+    trained = is_trained(study, run)
     return {
-        "steps": steps_of(study, config, videos) if is_trained(study, run) else 0,
+        "kind": "trained" if trained else "hand-made" if is_hand_made(study, run) else "fresh",
+        **({"weights": config.weights} if trained and config.weights is not None else {}),
+        "steps": steps_of(study, config, videos) if trained else 0,
         **{section: without_machine(settings[section]) for section in SECTIONS},
         "view": asdict(study.view),
         "labels": study.labels,
         **({"judged": {task: asdict(spec) for task, spec in study.judged.items()}} if study.judged else {}),
         **({"finetune": study.finetune} if study.finetune else {}),
         **({"scenes": study.scenes} if study.scenes else {}),
-        "videos": {"train": len(videos.train), "test": len(videos.test), "validation": int(videos.validation.sum())},
+        "videos": {
+            "train": len(videos.train),
+            "test": len(videos.test),
+            "validation": int(videos.validation.sum()),
+            VIDEOS_HASH: videos.hash(),
+        },
     }
 
 

@@ -34,7 +34,7 @@ def run_study(config: StudyConfig, name: str) -> int:
     """Run or report a study of this name. Returns the command's exit code: 0 at the end, 130 where it was stopped."""
     require_sklearn()
     plan = read_study(name)
-    out = Path(config.out or f"runs/study/{plan.name}")
+    out = Path(config.out or f"runs/study/{plan.name}{'-smoke' * config.smoke}")
     if config.report is not None:
         write_study_report(plan, out, Path(config.report))
         return 0
@@ -111,7 +111,7 @@ def _oracle(plan: Study, videos: StudySet, out: Path, console: Console) -> None:
     with claimed(out / "oracle" / LOCK) as ours:
         if not ours or (out / ORACLE).exists():
             return
-        data = row_config(plan, plan.reference, seed=0, root="", listed=TRAIN_LIST, out="").data
+        data = row_config(plan, plan.reference, seed=0, root=".", listed=TRAIN_LIST, out=".").data
         found = ask_oracle(videos.train, videos.test, speeds=plan.oracle, num_frames=data.num_frames, size=data.size)
         write_json(out / ORACLE, found)
     text = f"relative speed {found['relative']:.2f}, absolute speed {found['absolute']:.2f}"

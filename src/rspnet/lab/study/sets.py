@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,17 @@ class StudySet:
     validation: NDArray[np.bool_]
     tasks: dict[str, Task]
 
+    def hash(self) -> str:
+        """SHA-256 of which videos these are, by names, sizes and classes."""
+        files = [[[item.name, _size(item.path)] for item in part] for part in (self.train, self.test)]
+        tasks = {name: [task.classes, task.train.tolist(), task.test.tolist()] for name, task in self.tasks.items()}
+        return sha256(json.dumps([files, tasks]).encode()).hexdigest()
+
+
+def _size(path: Path) -> int | None:
+    """Of a file, in bytes; one that is not there fails where it is read."""
+    return path.stat().st_size if path.exists() else None
+
 
 def read_study_set(
     root: Path, *, videos: str, labels: dict[str, list[str]], bins: dict[str, int], most: int | None = None
@@ -72,7 +85,7 @@ def read_study_set(
         RSPNetError: no such file, a column is missing, or a part of the split is empty.
     """
     rows = read_table(
-        root / LABEL_FILE, columns=[videos, "split", *(name for names in labels.values() for name in names)]
+        root / LABEL_FILE, columns=[videos, "split", *(name for names in labels.values() for name in names), *bins]
     )
     parts = [[row for row in rows if row["split"] == split] for split in ("train", "test")]
     if not all(parts):
@@ -114,6 +127,11 @@ def read_table(path: Path, *, columns: Sequence[str]) -> Rows:
 
 def _bin(column: str, count: int, train: Rows, test: Rows) -> None:
     """Replace numbers by the number of their class, in place."""
+    for row in [*train, *test]:
+        try:
+            float(row[column])
+        except ValueError:
+            raise RSPNetError(f"bins: {row[column]!r} in column {column!r} is no number") from None
     edges = np.quantile([float(row[column]) for row in train], np.arange(1, count) / count)
     for row in [*train, *test]:
         row[column] = str(int(np.searchsorted(edges, float(row[column]), side="right")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 from rspnet.config.finetune import ClassifierConfig, FinetuneConfig, LabelledClipsConfig
 from rspnet.config.labelled import LabelledDataConfig
 from rspnet.config.old_words import in_new_settings
-from rspnet.config.parser import merged
+from rspnet.config.parser import merged, parse_content, parse_options
 from rspnet.config.pretrain import PairDataConfig, PretrainConfig
 from rspnet.config.training import EngineConfig, OptimConfig
 from rspnet.core.errors import ConfigError, reason_of
@@ -22,6 +23,7 @@ from rspnet.features.spaces import Stream
 from rspnet.lab.study.judged import JudgedSpec
 from rspnet.pretext.methods import choose_method
 from rspnet.recipes import recipe_path, study_path
+from rspnet.runs.run_folder import plain
 
 Options = dict[str, Any]
 SECTIONS: dict[str, Callable[..., Any]] = {
@@ -32,6 +34,8 @@ SECTIONS: dict[str, Callable[..., Any]] = {
 }
 """Sections of `rspnet pretrain`'s options that a row depends on."""
 _SMOKE_SCENES = 8
+CPU_SECONDS = "cpu_seconds"
+"""What scores may be drawn against besides an option."""
 
 
 @dataclass(frozen=True)
@@ -115,30 +119,53 @@ def read_study(name: str) -> Study:
     path = study_path(name)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"study {str(path)!r} cannot be read: {reason_of(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"study {str(path)!r} is no table of title, about, runs, labels and reference")
-    view, judged = content.pop("view", {}), content.pop("judged", {})
-    listed: dict[str, Any] = {key: tuple(content.pop(key)) for key in ("seeds", "oracle") if key in content}
+    if isinstance(content.get("runs"), dict):  # YAML has None for a run without options
+        content["runs"] = {str(name): {} if own is None else own for name, own in content["runs"].items()}
     try:
-        sets = {task: JudgedSpec(**entries) for task, entries in judged.items()}
-        study = Study(name=path.stem, view=StudyView(**view), judged=sets, **content, **listed)
-    except TypeError as error:
+        study = Study(name=path.stem, **parse_content(Study, content, leave_out=["name"]))
+        _check(study)
+    except ConfigError as error:
         raise ConfigError(f"study {str(path)!r}: {error}") from error
-    runs = {name: dict(own or {}) for name, own in study.runs.items()}  # YAML has None for a run without options
-    study = replace(study, runs=runs)
-    if study.reference not in study.runs:
-        raise ConfigError(f"study {str(path)!r}: reference {study.reference!r} is none of its runs")
-    if study.judged and study.view.classifier != "ridge":
-        raise ConfigError(f"study {str(path)!r}: judged sets need the classifier ridge in view")
-    if study.scenes and study.finetune:
-        raise ConfigError(f"study {str(path)!r}: what is trained on drawn scenes is not fine-tuned")
     for run in study.runs:
         config = row_config(study, run, seed=0, root="videos", listed="train.csv", out="run")
         if study.finetune:
             finetune_config(study, run, config, out="run", listed="labels.csv")
+        if study.x not in (None, CPU_SECONDS):
+            _check_x(study, config)
     return study
+
+
+def _check(study: Study) -> None:
+    """Raise `ConfigError` for what the entries' types do not say."""
+    if study.reference not in study.runs:
+        raise ConfigError(f"reference {study.reference!r} is none of its runs")
+    if study.judged and study.view.classifier != "ridge":
+        raise ConfigError("judged sets need the classifier ridge in view")
+    if study.scenes and study.finetune:
+        raise ConfigError("what is trained on drawn scenes is not fine-tuned")
+    if not study.labels or not all(study.labels.values()):
+        raise ConfigError("labels: name a task, and columns of clips.csv that make its label")
+    if not study.seeds or len(set(study.seeds)) < len(study.seeds) or min(study.seeds) < 0:
+        raise ConfigError(f"seeds {list(study.seeds)}: must be different whole numbers, from 0 on, at least one")
+    for run, own in study.runs.items():
+        if not re.fullmatch(r"[\w.,+-]+", run) or run.startswith("."):  # its rows have a folder of its name
+            raise ConfigError(f"run {run!r}: a name has letters, digits and any of _ . , + - only")
+        for name in ("trained", "hand_made"):
+            if not isinstance(own.get(name, True), bool):
+                raise ConfigError(f"run {run!r}: {name} {own[name]!r}: must be true or false")
+
+
+def _check_x(study: Study, config: PretrainConfig) -> None:
+    try:
+        value = "steps" if study.x == "steps" else option(plain(config), str(study.x))
+    except (KeyError, TypeError):
+        value = None
+    if value != "steps" and not isinstance(value, int | float):
+        raise ConfigError(f"study {study.name}: x {study.x!r}: must be steps, {CPU_SECONDS} or an option with numbers")
 
 
 def row_config(study: Study, run: str, *, seed: int, root: str, listed: str | None, out: str) -> PretrainConfig:
@@ -154,21 +181,10 @@ def row_config(study: Study, run: str, *, seed: int, root: str, listed: str | No
     options = merged(merged(recipe, study.base), own)
     options = merged(options, {"data": {"root": root, "list": listed}, "out": out, "seed": seed, "resume": True})
     try:
-        return pretraining_of(options)
-    except TypeError as error:
+        config: PretrainConfig = parse_options(PretrainConfig, options, command="pretrain")
+    except ConfigError as error:
         raise ConfigError(f"study {study.name}, run {run!r}: {error}") from error
-
-
-def pretraining_of(options: Options) -> PretrainConfig:
-    """The configuration of nested options of `rspnet pretrain`, as recipes hold them.
-
-    Raises:
-        ConfigError: options that contradict each other.
-        TypeError: an option that does not exist.
-    """
-    rest = dict(options)
-    sections = {name: kind(**_tuples(rest.pop(name, {}))) for name, kind in SECTIONS.items()}
-    return PretrainConfig(**sections, **rest)
+    return config
 
 
 def finetune_config(study: Study, run: str, config: PretrainConfig, *, out: str, listed: str) -> FinetuneConfig:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import csv_text, write_text
 from rspnet.lab.study.comparisons import Comparison, Mean, compare_runs, mean_of
 from rspnet.lab.study.plots import draw_oracle, draw_study
-from rspnet.lab.study.rows import ORACLE, ROW, read_row, training_seconds
+from rspnet.lab.study.rows import ORACLE, ROW, VIDEOS_HASH, read_row, training_seconds
 from rspnet.lab.study.shown import SCORES, main_scores, shown_scores
 from rspnet.lab.study.spec import Study
 
 Rows = list[dict[str, Any]]
+_JUDGED_BY = ("view", "labels", "judged", "finetune", "scenes", "videos")
 
 
 def write_study_report(study: Study, out: Path, folder: Path) -> None:
@@ -41,13 +42,41 @@ def write_study_report(study: Study, out: Path, folder: Path) -> None:
 
 
 def gather(study: Study, out: Path) -> dict[str, Any]:
-    """All finished rows of a study, in its order of runs, and the oracle's answer where there is one."""
-    rows = [read_row(path) for path in sorted((out / "rows").glob(f"*/{ROW}"))]
-    order = list(study.runs)
+    """All finished rows of a study, in its order of runs, and the oracle's answer where there is one.
+
+    Raises:
+        ConfigError: rows that a table must not put together, see `refuse_mixed`.
+    """
+    found = {path: read_row(path) for path in sorted((out / "rows").glob(f"*/{ROW}"))}
+    refuse_mixed({path: row for path, row in found.items() if row["run"] in study.runs})
+    rows, order = list(found.values()), list(study.runs)
     rows = sorted((row for row in rows if row["run"] in order), key=lambda row: (order.index(row["run"]), row["seed"]))
     oracle = out / ORACLE
-    found = json.loads(oracle.read_text(encoding="utf-8")) if oracle.exists() else None
-    return {"study": study.name, "rows": rows, "oracle": found}
+    answer = json.loads(oracle.read_text(encoding="utf-8")) if oracle.exists() else None
+    return {"study": study.name, "rows": rows, "oracle": answer}
+
+
+def refuse_mixed(rows: Mapping[Path, dict[str, Any]]) -> None:
+    """Refuse rows that were not judged alike, and seeds of a run that were not trained alike.
+
+    Raises:
+        ConfigError: names two such rows, and what differs.
+    """
+    judged: dict[str, tuple[Path, Any]] = {}
+    trained: dict[tuple[str, str], tuple[Path, Any]] = {}
+    for path, row in rows.items():
+        for name, value in row["protocol"].items():
+            if name == "videos":  # rows of older versions have no hash of them
+                value = {key: it for key, it in value.items() if key != VIDEOS_HASH} | {"classes": row["classes"]}
+            if name in _JUDGED_BY:
+                first, wanted = judged.setdefault(name, (path, value))
+            else:
+                first, wanted = trained.setdefault((row["run"], name), (path, value))
+            if value != wanted:
+                raise ConfigError(
+                    f"--report: {str(first)!r} and {str(path)!r} were made with other settings ({name}): "
+                    "move one of them away, or use another --out for each"
+                )
 
 
 def read_kept(path: Path) -> dict[str, Any]:
@@ -227,7 +256,7 @@ def _difference(found: Comparison | None) -> str:
     if found is None:
         return ""
     text = f"{100 * found.over_seeds.value:+.1f}"
-    if found.over_seeds.low is not None and found.over_seeds.high is not None:
+    if found.p_seeds is not None and found.over_seeds.low is not None and found.over_seeds.high is not None:
         text += f" [{100 * found.over_seeds.low:+.1f}, {100 * found.over_seeds.high:+.1f}], p {found.p_seeds:.2g}"
     if found.over_videos is not None:
         videos = found.over_videos
