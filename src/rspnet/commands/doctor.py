@@ -16,16 +16,19 @@ from rspnet.config.doctor import DoctorConfig
 from rspnet.config.pretrain import all_data_options
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
-from rspnet.core.errors import RSPNetError
-from rspnet.core.files import csv_text, write_json, write_text
+from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.files import csv_text, is_list, write_json, write_text
+from rspnet.core.urls import as_path, is_url
 from rspnet.data.annotations import VideoRecord, read_source
 from rspnet.data.checks.inspect_all import inspect_all
 from rspnet.data.checks.inspection import KINDS, Inspector, Report, is_listable
 from rspnet.data.checks.shared_pictures import find_near, find_shared
+from rspnet.data.list_rows import read_rows
 from rspnet.engine.runtime import available_cores, pick_device
 from rspnet.runs.machine import print_system
 from rspnet.runs.run_folder import open_run_folder, plain, write_result
 from rspnet.runs.verdict import Verdict, named_for_shell
+from rspnet.video.reader import VIDEO_SUFFIXES
 
 FOUND_EXIT_CODE = 1
 _MEMORY = "seen.jsonl"
@@ -43,6 +46,8 @@ def doctor(config: DoctorConfig) -> int:
         if config.videos is None:
             return 0
     assert config.videos is not None
+    if config.write_list is not None:
+        _refuse_to_replace(Path(config.write_list), config.videos)
     records = read_source(config.videos, config.root)
     others = [] if config.against is None else read_source(config.against, config.root)
     folder = open_run_folder(config.out, config, command="doctor")
@@ -58,7 +63,7 @@ def doctor(config: DoctorConfig) -> int:
     if config.near is not None:
         reports = find_near(reports, seen[len(records) :], similarity=config.near)
     if config.write_list is not None:
-        write_usable(Path(config.write_list), records, reports)
+        write_usable(Path(config.write_list), records, reports, splits=_splits(config.videos))
     write_text(folder / "report.csv", findings_csv(reports))
     write_json(folder / "report.json", [asdict(replace(report, fingerprint="")) for report in reports])
     counts = Counter(finding.kind for report in reports for finding in report.findings)
@@ -74,6 +79,14 @@ def doctor(config: DoctorConfig) -> int:
     if any(report.is_usable for report in reports):
         _what_next(config, not all(report.is_usable for report in reports)).print_to(PlainConsole(stderr=True))
     return FOUND_EXIT_CODE if counts else 0
+
+
+def _refuse_to_replace(target: Path, videos: str) -> None:
+    """Raise `ConfigError` where `--write_list` would replace a video, or the list that is read."""
+    if target.suffix.lower() in VIDEO_SUFFIXES:
+        raise ConfigError(f"--write_list {str(target)!r}: is the name of a video; name a list, such as usable.csv")
+    if target.exists() and not is_url(videos) and target.resolve() == Path(videos).resolve():
+        raise ConfigError(f"--write_list {str(target)!r}: is the list that is read; name another")
 
 
 def _inspector(config: DoctorConfig, records: Sequence[VideoRecord], workers: int) -> Inspector:
@@ -118,8 +131,17 @@ def findings_csv(reports: Sequence[Report]) -> str:
     return csv_text(rows)
 
 
-def write_usable(path: Path, records: Sequence[VideoRecord], reports: Sequence[Report]) -> None:
-    """Write the usable videos as a CSV list with absolute paths, with labels where the records have them.
+def _splits(videos: str) -> list[str | None]:
+    """What the column `split` of a list says of its videos; [] of a folder."""
+    if not is_list(videos) or as_path(videos).is_dir():
+        return []
+    return [row.split for row in read_rows(as_path(videos))]
+
+
+def write_usable(
+    path: Path, records: Sequence[VideoRecord], reports: Sequence[Report], *, splits: Sequence[str | None] = ()
+) -> None:
+    """Write the usable videos as a CSV list with absolute paths, with labels and splits where the records have them.
 
     Raises:
         RSPNetError: not one video is usable.
@@ -129,10 +151,13 @@ def write_usable(path: Path, records: Sequence[VideoRecord], reports: Sequence[R
         raise RSPNetError(
             f"--write_list {str(path)!r}: none of {counted(len(records), 'video')} is usable; see the report"
         )
-    labelled = all(record.label is not None for record in usable)
-    columns = ["path", "label"] if labelled else ["path"]
-    rows = [[str(record.path.absolute()), record.class_name or record.label][: len(columns)] for record in usable]
-    write_text(path, csv_text([columns, *rows]))
+    split_of = dict(zip((record.path for record in records), splits, strict=False))
+    table: list[list[Any]] = [
+        ["path", *(str(record.path.absolute()) for record in usable)],
+        ["label", *(record.class_name or record.label for record in usable)],
+        ["split", *(split_of.get(record.path) for record in usable)],
+    ]
+    write_text(path, csv_text(zip(*(column for column in table if column[1] is not None), strict=True)))
 
 
 def print_findings(reports: Sequence[Report], folder: Path) -> None:

@@ -44,6 +44,8 @@ _NEEDED = {
     "onnx": ["onnx", "onnxruntime", "onnxscript"],
 }
 _FILES = {"safetensors": WEIGHTS, "huggingface": WEIGHTS, "program": "model.pt2", "onnx": "model.onnx"}
+_CARD = ("config.json", "README.md")
+"""What `--format huggingface` writes besides."""
 Outputs = tuple[Tensor, ...]
 
 
@@ -78,10 +80,15 @@ def export(config: ExportConfig) -> None:
 
 
 def _refuse_other_format(folder: Path, format: str) -> None:  # noqa: A002
-    """Raise `ConfigError` where a folder holds an export whose files would be mixed with those of this one."""
+    """Raise `ConfigError` where a folder holds files that this export would replace, or mix with its own."""
     try:
         there = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["format"]
     except (OSError, ValueError, KeyError, TypeError):
+        foreign = [name for name in (*_FILES.values(), *_CARD) if (folder / name).exists()]
+        if foreign:
+            raise ConfigError(
+                f"--out {str(folder)!r} holds a {foreign[0]} of something else: name a new folder"
+            ) from None
         return
     if there != format:
         raise ConfigError(f"--out {str(folder)!r} holds an export as {there}: name another folder for {format}")

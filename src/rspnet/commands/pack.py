@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 
 from rspnet.config.pack import PackConfig
@@ -15,7 +16,7 @@ from rspnet.core.console import PlainConsole
 from rspnet.core.cost import CostMeter, cost_in_words, sampled
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
-from rspnet.core.packs import NOTES, copy_lists, refuse_other_files
+from rspnet.core.packs import NOTES, OWN_FILES, copy_lists, refuse_other_files
 from rspnet.core.ray_jobs import RayCluster
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_source
@@ -30,6 +31,7 @@ from rspnet.runs.verdict import Verdict
 
 _SHARDS = "shards.jsonl"
 _MEMORY = "seen.jsonl"
+_COPIES = "copies-"
 _LEFT_OUT = ("unreadable", "no-video", "crash", "cut-off", "damaged")
 _INSPECTOR = Inspector()
 
@@ -44,7 +46,7 @@ def pack(config: PackConfig) -> int:
     videos, out = as_path(config.videos), Path(config.out)
     is_folder = videos.is_dir()
     refuse_overlap(config.out, [config.videos], writes_videos=True)
-    refuse_other_files(out)
+    refuse_other_files(out, own=OWN_FILES["pack"])
     records = read_source(videos, config.root)
     folder = out / NOTES
     if not config.dry_run:
@@ -64,7 +66,9 @@ def pack(config: PackConfig) -> int:
         memory = folder / _MEMORY
         reports = inspect_all(left, _INSPECTOR, memory=memory, workers=workers, cluster=config.cluster())
         checked = ((record, report, _why_not(record, report)) for record, report in zip(left, reports, strict=True))
-        with TemporaryDirectory(dir=folder) as place:
+        for rest in folder.glob(f"{_COPIES}*"):  # of a run that was killed
+            rmtree(rest)
+        with TemporaryDirectory(prefix=_COPIES, dir=folder) as place:
             found = (
                 _small(checked, transcoder, Path(place), workers=workers, cluster=config.cluster())
                 if config.transcode

@@ -17,7 +17,7 @@ from rspnet.core.cost import as_bytes, cost_in_words
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import json_lines
-from rspnet.core.packs import copy_lists
+from rspnet.core.packs import OWN_FILES, copy_lists, refuse_other_files
 from rspnet.core.progress import track
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_folder
@@ -44,6 +44,7 @@ def transcode(config: TranscodeConfig) -> int:
     """
     refuse_overlap(config.out, [config.videos], writes_videos=True)
     source, target = as_path(config.videos), Path(config.out)
+    refuse_other_files(target, own=OWN_FILES["transcode"])
     records = read_folder(source)
     folder = target / _NOTES
     if not config.dry_run:

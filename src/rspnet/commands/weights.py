@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import shutil
-import urllib.error
 import urllib.request
 from pathlib import Path
 
 from rspnet.config.weights import WeightsConfig
-from rspnet.core.errors import CheckpointError, RSPNetError
+from rspnet.core.errors import CheckpointError, ConfigError, RSPNetError
 from rspnet.core.files import atomic_path, sha256_of
 from rspnet.core.noted_hash import fits_noted_hash, note_hash
 from rspnet.weights import shipped_file, shipped_names
@@ -35,6 +35,8 @@ def weights(config: WeightsConfig) -> None:
         for entry in CATALOGUE.values():
             print(f"{entry.name:<26} {entry.backbone:<18} {entry.clip:<9} {entry.trained_on}")
         return
+    if own is not None:
+        raise ConfigError(f"--download: {config.name} comes with the package, at {own}")
     entry = published(config.name)
     mean, std = entry.mean_std
     rows = {
@@ -91,8 +93,8 @@ def _download(entry: PublishedWeights, file: Path) -> None:
                 raise RSPNetError(
                     f"download of {entry.url} broke off at {target.tell()} of {expected} bytes: try again"
                 )
-    except (urllib.error.URLError, TimeoutError) as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: of a length that is no number
+        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         raise RSPNetError(
             f"cannot download {entry.url}: {reason}; fetch it another way into {str(file.parent)!r}"
         ) from error

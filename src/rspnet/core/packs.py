@@ -31,6 +31,8 @@ SCHEME = "pack"
 INDEX = "index.parquet"
 NOTES = ".pack"
 """Folder in that of the shards, for what `rspnet pack` notes."""
+OWN_FILES = {"pack": (NOTES, INDEX), "transcode": (".transcode",)}
+"""Command that fills a folder with videos -> what such a folder holds of its own."""
 _ANNOTATIONS = (".csv", ".txt", ".json")
 """Endings of annotation files."""
 SCHEMA = pa.schema(
@@ -58,10 +60,10 @@ class Place(NamedTuple):
     size: int
 
 
-def refuse_other_files(out: Path) -> None:
-    """Raise `ConfigError` where a folder for shards holds something else."""
-    if out.is_dir() and any(out.iterdir()) and not ((out / NOTES).is_dir() or (out / INDEX).is_file()):
-        raise ConfigError(f"--out {str(out)!r} holds other files: name a new folder for the shards")
+def refuse_other_files(out: Path, *, own: Sequence[str]) -> None:
+    """Raise `ConfigError` where a folder that a command fills with videos has files, but none of its `own`."""
+    if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in own):
+        raise ConfigError(f"--out {str(out)!r} holds other files: name a new folder")
 
 
 def folder_url(folder: str | os.PathLike[str]) -> str:
@@ -222,6 +224,28 @@ class PackSystem:
         start = f"{name}/" if name else ""
         first = dict.fromkeys(one.removeprefix(start).partition("/")[0] for one in read_index(folder).below(name))
         return [f"{folder_url(folder)}/{start}{one}" for one in first]
+
+
+def is_packed(path: str) -> bool:
+    """Whether a path is that of a video in shards."""
+    return path.startswith(f"{SCHEME}://")
+
+
+def place_now(path: Path) -> str:
+    """Whether a video is where its path says: "here", "moved" (packed anew since), or "gone".
+
+    A packed video is where the index of its shards says; bytes of earlier ones may still lie in the shards.
+    """
+    if not is_packed(str(path)):
+        return "here" if path.exists() else "gone"
+    folder, name, place = taken_apart(str(path))
+    try:
+        now = read_index(folder).place_of(name)
+    except OSError:
+        return "gone"
+    if now is None:
+        return "gone"
+    return "here" if place in (None, now) else "moved"
 
 
 def unpacked(folder: Path) -> Path:

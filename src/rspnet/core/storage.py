@@ -216,9 +216,24 @@ def fetch(url: str, start: int, stop: int, *, size: int = -1) -> bytes:
 def names_below(url: str) -> list[str]:
     """The names of all objects below a folder, relative to it, in their order; raises as `with_retries`."""
     system, key = opened(url)
-    found = with_retries(url, lambda: system.find(key))
+    walks = hasattr(system, "_walk") and getattr(type(system), "_find", None) is _walking_find()
+    options = {"on_error": _refuse_fault} if walks else {}
+    found = with_retries(url, lambda: system.find(key, **options))
     start = key.rstrip("/") + "/"
     return sorted(name.removeprefix(start) for name in found if name.startswith(start))
+
+
+def _walking_find() -> Any:
+    """How fsspec lists what lies below a folder, folder by folder; stores with a listing of their own have another."""
+    from fsspec.asyn import AsyncFileSystem
+
+    return AsyncFileSystem._find
+
+
+def _refuse_fault(error: OSError) -> None:
+    """Raise what kept a folder from being listed: fsspec would leave out what is in it. One that is gone is empty."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def children(url: str) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.files import is_utf8, sha256_of
+from rspnet.core.packs import is_packed, place_now
 from rspnet.core.ranks import gather_objects, rank
 from rspnet.core.urls import as_path
 from rspnet.core.weights_files import weights_file
@@ -144,8 +145,9 @@ def _plan(store: FeatureStore, records: Sequence[VideoRecord], drop_gone: bool, 
         plan.sources[path] = SourceFile(record.name, path, "", size, mtime)
         if old is not None:
             plan.stored[path] = old.done
-    if drop_gone:
-        stale += [path for path in known if path not in seen and not as_path(path).exists()]
+    left = ("moved", "gone") if drop_gone else ("moved",)
+    asked = (path for path in known if path not in seen and (drop_gone or is_packed(path)))
+    stale += [path for path in asked if place_now(as_path(path)) in left]
     if forget:
         store.drop(stale)
     return replace(plan, unchanged=unchanged, dropped=len(stale))

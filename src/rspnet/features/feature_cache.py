@@ -44,33 +44,39 @@ class FeatureCache:
         self._contents = ContentNotes(folder / "contents.jsonl")
         self.folder = folder / _digest(json.dumps(self._made_from, sort_keys=True))
 
-    def get(self, video: Path) -> NDArray[np.float32] | None:
-        """The vector of a video file, or None where there is none (or a damaged one, or one that is not finite)."""
+    def get(self, video: Path, *, name: str = "") -> NDArray[np.float32] | None:
+        """The vector of a file (see `put`), or None where there is none, a damaged one, or one that is not finite."""
         if not self.folder.is_dir():  # nothing of this network and view: no need to read the video
             return None
         try:
-            vector = np.load(self._place(video), allow_pickle=False)
+            vector = np.load(self._place(video, name), allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return None
         if not isinstance(vector, np.ndarray) or vector.dtype != np.float32 or vector.ndim != 1:
             return None
         return vector if np.isfinite(vector).all() else None
 
-    def put(self, video: Path, vector: NDArray[np.float32]) -> None:
+    def put(self, video: Path, vector: NDArray[np.float32], *, name: str = "") -> None:
         """Keep a video's vector.
+
+        Args:
+            video: the file; the vector is found again by its content.
+            vector: float32 [C].
+            name: and by this, where the vector depends on it.
 
         Raises:
             RSPNetError: the cache cannot be written.
         """
         if not (self.folder / "view.json").exists():
             write_json(self.folder / "view.json", self._made_from)
-        with atomic_path(self._place(video)) as temporary, temporary.open("wb") as file:
+        with atomic_path(self._place(video, name)) as temporary, temporary.open("wb") as file:
             np.save(file, np.asarray(vector, np.float32), allow_pickle=False)
 
-    def _place(self, video: Path) -> Path:
+    def _place(self, video: Path, name: str) -> Path:
         """Raises OSError where the video is missing or no file."""
-        name = self._contents.content(video)[:32]
-        return self.folder / name[:2] / f"{name}.npy"
+        content = self._contents.content(video)
+        key = (_digest(f"{content} {name}") if name else content)[:32]
+        return self.folder / key[:2] / f"{key}.npy"
 
 
 class ContentNotes:

@@ -87,13 +87,13 @@ class FeatureMaker:
             records: the videos.
             what: what to call them in progress and errors.
             cutter: which clips are read of them; by default the embedder's evenly spaced squares.
-            view: names all that `cutter` changes, for the cache's key.
+            view: names all that `cutter` changes but for the videos' names, for the cache's key.
 
         Raises:
             RSPNetError: not one of them is readable.
         """
         cache = self._cache(view)
-        known = gather_objects(_stored(cache, records) if rank() == 0 else {})[0]
+        known = gather_objects(_stored(cache, records, view) if rank() == 0 else {})[0]
         missing = [record for record in records if record.path not in known]
         self.from_cache += len(records) - len(missing)
         made = embedded_videos(
@@ -103,7 +103,7 @@ class FeatureMaker:
             known[result.record.path] = self.embedder.describe(result.features)
             if rank() == 0:
                 with suppress(OSError):  # the file has just gone
-                    cache.put(result.record.path, known[result.record.path])
+                    cache.put(result.record.path, known[result.record.path], name=_name_for(result.record, view))
         kept = [record for record in records if record.path in known]
         if not kept:
             raise RSPNetError(f"none of the {len(records)} {what} could be read: see {str(self.log.path)!r}")
@@ -120,7 +120,7 @@ class FeatureMaker:
             records: the videos.
             view: as for `vectors`.
         """
-        known = _stored(self._cache(view), records)
+        known = _stored(self._cache(view), records, view)
         missing = [record for record in records if record.path not in known]
         sample = sampled(missing)
         meter, bad = CostMeter(len(missing), bytes_per_item=0), list[Skip]()
@@ -137,6 +137,14 @@ class FeatureMaker:
         return f"{counts}: {cost_in_words(meter.whole(), what='vectors', where=where, ranks=world_size())}"
 
 
-def _stored(cache: FeatureCache, records: Sequence[VideoRecord]) -> dict[Path, NDArray[np.float32]]:
+def _stored(
+    cache: FeatureCache, records: Sequence[VideoRecord], view: Mapping[str, Any] | None
+) -> dict[Path, NDArray[np.float32]]:
     """The vectors that the cache has, by path."""
-    return {record.path: vector for record in records if (vector := cache.get(record.path)) is not None}
+    found = {record.path: cache.get(record.path, name=_name_for(record, view)) for record in records}
+    return {path: vector for path, vector in found.items() if vector is not None}
+
+
+def _name_for(record: VideoRecord, view: Mapping[str, Any] | None) -> str:
+    """What the cache knows a vector by besides the file's content: crops are drawn by a video's name."""
+    return record.name if view else ""

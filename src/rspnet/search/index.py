@@ -16,8 +16,10 @@ from rspnet.config.search import IndexConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.cost import sampled
 from rspnet.core.counts import counted
+from rspnet.core.errors import RSPNetError
 from rspnet.core.files import is_utf8, real_paths, sha256_of
 from rspnet.core.locks import hold
+from rspnet.core.packs import is_packed, unpacked
 from rspnet.core.progress import print_note, track
 from rspnet.core.ranks import gather_objects, on_rank_zero, rank, world_size
 from rspnet.core.urls import as_path, content_of, is_url
@@ -95,12 +97,15 @@ def index(config: IndexConfig) -> None:
         return
     on_rank_zero(lambda: _open_alone(config.out, about))
     store = Store.open_or_create(config.out, about)
-    report = update(store, embedder, paths, folder=as_path(config.videos))
+    report = update(store, embedder, paths, folder=unpacked(as_path(config.videos)))
     console = PlainConsole(stderr=True, quiet=rank() > 0)
     tell_skipped(console, [Skip(file.path, file.reason) for file in report.skipped])
     counts = f"{counted(report.done, 'video')}, {report.unchanged} unchanged, {report.removed} removed"
     text = f"{counts}, {len(report.skipped)} skipped: {counted(len(store), 'window')} in {config.out}"
     console.print(text)
+    if report.skipped and not len(store):
+        first, count = report.skipped[0], counted(len(report.skipped), "video")
+        raise RSPNetError(f"none of {count} could be read; the first was {first.path!r}: {first.reason}")
     if about.whitened and 0 < len(store) < FEWEST:
         print_note(
             console, f"below {counted(FEWEST, 'window')} scores are plain cosines: unlike windows score high, too"
@@ -236,7 +241,9 @@ def _prepare(store: Store, paths: Sequence[str], folder: Path) -> _Plan:
                 unchanged += 1
             continue
         row = _file_row(path)
-        if row is None:
+        if row is None and is_packed(real):  # its windows stay, until it is packed anew
+            bad.append(FileRow(path, "", 0, 0, 0.0, 0, "its shard is not there"))
+        elif row is None:
             gone += [path] if path in known else []
             if not is_url(spelled) and Path(spelled).is_symlink():
                 bad.append(FileRow(spelled, "", 0, 0, 0.0, 0, "it is a link to a file that is not there"))

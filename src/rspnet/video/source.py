@@ -39,6 +39,25 @@ _JOINT_SECONDS = 0.2
 # A stream with fewer frames than another by this factor is no second film.
 _PREVIEW_SHARE = 10
 
+# Streams without a container, which FFmpeg looks for at any place of a file.
+_BARE = (
+    "m4v",
+    "h264",
+    "hevc",
+    "vvc",
+    "mpegvideo",
+    "vc1",
+    "mjpeg",
+    "cavsvideo",
+    "dirac",
+    "obu",
+    "mpeg",
+    "mpegts",
+    "mp3",
+)
+_ARCHIVES = {"a tar archive": (257, b"ustar"), "a zip archive": (0, b"PK\x03\x04"), "an ar archive": (0, b"!<arch>")}
+_HEAD_BYTES = 512
+
 _NOT_VIDEO = ("tty", "ansi", "image2", "subviewer", "hls", "concat", "dash")
 
 
@@ -128,6 +147,8 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     name = container.format.name
     if name.endswith("_pipe") or any(part in _NOT_VIDEO for part in name.split(",")):
         raise DecodeError(path, f"not a video container (FFmpeg reads it as {name!r})")
+    if name in _BARE and (archive := _archive(path, container)):
+        raise DecodeError(path, f"it is {archive}: name the folder of its videos")
     streams = film_streams(container)
     if not streams:
         raise DecodeError(path, "no video stream in it")
@@ -138,6 +159,20 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     check_size(path, context.width, context.height)
     _set_up(context)
     return stream
+
+
+def _archive(path: Path, container: InputContainer) -> str:
+    """What kind of archive a file is, "" where it is none: FFmpeg finds a bare stream in the middle of one."""
+    opened = bytes_of(container)
+    if opened is None:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    else:
+        place = opened.tell()
+        opened.seek(0)
+        head = opened.read(_HEAD_BYTES)
+        opened.seek(place)  # FFmpeg goes on from there
+    return next((kind for kind, (place, magic) in _ARCHIVES.items() if head[place:].startswith(magic)), "")
 
 
 def decoder_of(stream: VideoStream) -> Any:

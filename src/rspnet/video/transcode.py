@@ -131,7 +131,8 @@ def _check_same(video: VideoReader, written: Path, source: str, count: int) -> N
         elif np.abs(copy.times - video.times[:count]).max() > _LARGEST_SHIFT_SECONDS:
             problem = "other presentation times"
         else:
-            thumbnail = (_THUMBNAIL, _THUMBNAIL)
+            side = max(4, min(_THUMBNAIL, copy.height // 2, copy.width // 2))  # what both have room for
+            thumbnail = (side, side)
             before = np.stack(list(_pictures(video, thumbnail, count))).astype(np.float32)
             after = np.stack(list(_pictures(copy, thumbnail, count))).astype(np.float32)
             wrong = _misplaced(before, after)
