@@ -134,6 +134,9 @@ def test_command(tmp_path, capsys):
     assert "used     module.stem.0.weight" in printed
     own = save_tiny_checkpoint(tmp_path / "own.ckpt")
     assert main(["convert", str(own), f"--out={own}"]) == 2
+    before = (tmp_path / "foreign.pth").read_bytes()
+    assert main(["convert", str(tmp_path / "foreign.pth"), f"--out={tmp_path}/../{tmp_path.name}/foreign.pth"]) == 2
+    assert (tmp_path / "foreign.pth").read_bytes() == before
     (tmp_path / "text.pth").write_text("hello")
     torch.save({"state_dict": {"a.weight": torch.zeros(2)}, "args": argparse.Namespace(lr=1)}, tmp_path / "code.pth")
     torch.save({f"blocks.{n}.attn.weight": torch.zeros(4, 4) for n in range(40)}, tmp_path / "vit.pth")

@@ -45,6 +45,10 @@ def test_demo_runs_to_its_picture(
     text = " ".join(capsys.readouterr().err.split())
     assert "44 drawn videos" in text
     assert "chance" in text
+    settings = (out / "config.yaml").read_text()
+    assert main(["demo", "--out", str(out), "--max_steps", "2", "--num_videos", "72"]) == 2
+    assert "drawn with num_videos 64, seed 0, not num_videos 72, seed 0" in capsys.readouterr().err
+    assert (out / "config.yaml").read_text() == settings
 
 
 def test_recall_at_1_counts_nearest_neighbours_of_the_same_label() -> None:

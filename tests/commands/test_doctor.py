@@ -345,6 +345,22 @@ def test_refusals(
     assert rule in capsys.readouterr().err
 
 
+def test_a_list_of_usable_videos_keeps_labels_and_splits(videos: Path, tmp_path: Path) -> None:
+    names = ("good.mp4", "empty.mp4", "vfr.mp4", "turned.mp4")
+    rows = list(zip(names, "aabb", ("train", "test", "test", "train"), strict=True))
+    listed, usable = tmp_path / "all.csv", tmp_path / "usable.csv"
+    listed.write_text("split,path,label\n" + "".join(f"{split},{name},{label}\n" for name, label, split in rows))
+    words = ["doctor", str(listed), f"--root={videos}", f"--out={tmp_path / 'out'}", "--num_workers=1"]
+    assert main([*words, f"--write_list={usable}", "--num_frames=8"]) == 1
+    found = usable.read_text().splitlines()
+    assert found[0] == "path,label,split"
+    assert found[1:] == [f"{videos / name},{label},{split}" for name, label, split in (rows[0], rows[3])]
+    before = listed.read_text()
+    assert main([*words, f"--write_list={listed}"]) == 2
+    assert main([*words, f"--write_list={tmp_path / 'film.mp4'}"]) == 2
+    assert listed.read_text() == before
+
+
 def test_no_usable_video_writes_no_list(videos: Path, tmp_path: Path) -> None:
     with pytest.raises(RSPNetError, match="none of 0 videos"):
         doctor_module.write_usable(tmp_path / "list.csv", [], [])

@@ -36,6 +36,14 @@ def expected(checkpoint: Path, clips: torch.Tensor) -> list[torch.Tensor]:
         return [model.backbone(clips).mean(dim=(2, 3, 4)), *model.encoder(clips)]
 
 
+@pytest.mark.parametrize(("kind", "file"), [("huggingface", "README.md"), ("safetensors", "model.safetensors")])
+def test_files_of_something_else_are_not_replaced(checkpoint, tmp_path, capsys, kind, file):
+    (tmp_path / file).write_text("mine")
+    assert main(["export", str(checkpoint), f"--format={kind}", f"--out={tmp_path}"]) == 2
+    assert f"holds a {file} of something else" in capsys.readouterr().err
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {file: "mine"}
+
+
 def test_safetensors_round_trip(checkpoint, tmp_path):
     assert main(["export", str(checkpoint), f"--out={tmp_path}"]) == 0
     network, description = load_exported(tmp_path)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from helpers.clips_on_disk import TINY, TINY_FINETUNE, write_labelled_videos
+from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
 from rspnet.commands import pack as pack_command
@@ -27,6 +28,8 @@ from rspnet.data import packing
 from rspnet.data.annotations import read_folder, read_list
 from rspnet.data.packing import member_names
 from rspnet.engine.checkpoint import load_checkpoint
+from rspnet.features.read import read_features
+from rspnet.search.library_store import Store
 from rspnet.video.reader import open_video
 
 
@@ -273,6 +276,44 @@ def test_what_is_gone_or_cut_is_named(videos: Path, shards: Path, tmp_path: Path
     assert main(["doctor", str(copy), f"--out={tmp_path / 'doctor'}"]) == 2
 
 
+def test_features_and_libraries_follow_what_is_packed_anew(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some, weights = tmp_path / "some", f"--weights={save_tiny_checkpoint(tmp_path / 'model.ckpt')}"
+    some.mkdir()
+    for number, record in enumerate(read_folder(videos)[1:5]):
+        shutil.copy(record.path, some / f"{number}{record.path.suffix}")
+    shards, features, library = pack(some, tmp_path / "shards"), tmp_path / "features", tmp_path / "library"
+    embed = ["embed", str(shards), weights, f"--out={features}", "--num_workers=0"]
+    index = ["index", str(shards), weights, f"--out={library}", "--num_workers=0"]
+    assert main(embed) == main(index) == 0
+    names = [path.name for path in sorted(some.iterdir())]
+    shutil.copy(read_folder(videos)[6].path, some / names[0])  # another video takes its name
+    (some / names[1]).unlink()
+    pack(some, shards)
+    assert main(embed) == main(index) == 0
+    assert sorted(read_features(features).table["name"].unique().to_pylist()) == names  # what is gone stays unless told
+    assert read_features(features).table.num_rows == 4
+    assert "1 unchanged" not in capsys.readouterr().err
+    assert main([*embed, "--drop_gone"]) == 0
+    assert sorted(read_features(features).table["name"].to_pylist()) == [names[0], *names[2:]]
+    current = {str(record.path) for record in read_folder(shards)}
+    assert set(Store(str(library)).files()) == current
+    for tar in shards.glob("*.tar"):
+        tar.unlink()
+    capsys.readouterr()
+    assert main(index) == 0
+    error = capsys.readouterr().err
+    assert "0 removed, 3 skipped" in error
+    assert "its shard is not there" in error
+    assert set(Store(str(library)).files()) == current
+
+
+def test_a_shard_is_no_video(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(DecodeError, match="tar"):
+        open_video(shards / "000000.tar")
+
+
 def test_small_copies_are_those_of_transcode(videos: Path, tmp_path: Path) -> None:
     some = tmp_path / "some"
     some.mkdir()
@@ -284,9 +325,11 @@ def test_small_copies_are_those_of_transcode(videos: Path, tmp_path: Path) -> No
     assert [record.name for record in read_folder(out)] == [record.name for record in read_folder(tmp_path / "small")]
     for packed, plain in zip(read_folder(out), read_folder(tmp_path / "small"), strict=True):
         assert packed.path.read_bytes() == plain.path.read_bytes()
-    assert not list((out / ".pack").glob("tmp*"))
+    (rest := out / ".pack" / "copies-of-a-killed-run").mkdir()
+    (rest / "0.mp4").touch()
     index = (out / INDEX).read_bytes()
     pack(some, out, "--transcode", "--short_side=32", code=1)  # nothing to do
+    assert not list((out / ".pack").glob("copies-*"))
     assert (out / INDEX).read_bytes() == index
     assert len(list(out.glob("*.tar"))) == 1
     pack(some, out, code=1)  # the videos themselves

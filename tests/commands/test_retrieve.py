@@ -106,6 +106,23 @@ def test_the_official_protocol_drops_a_batch_and_crops_the_gallery(videos, tmp_p
         drop_incomplete_batch([VideoRecord(Path("a"), "a")] * 3, 5)
 
 
+def test_crops_that_go_by_a_videos_name_are_kept_by_it(videos, tmp_path):
+    official = ("--protocol=official", "--official_batch=18")
+    named = tmp_path / "named.csv"
+    paths = [(r.path, r.clip.motion, r.clip.split) for r in read_set(videos)]
+    named.write_text("path,label,split\n" + "".join(f"{path},{label},{split}\n" for path, label, split in paths))
+    words = ["retrieve", str(named), f"--weights={videos / 'model.ckpt'}", "--num_workers=0", "--num_clips=2"]
+    words += ["--precision=fp32", *official]
+    run(videos, tmp_path / "a", *official)  # the same files by other names, into the cache
+    found = []
+    for out, cache in (("b", "cache"), ("c", "another")):
+        assert main([*words, f"--out={tmp_path / out}", f"--cache={tmp_path / cache}"]) == 0
+        found.append(json.loads((tmp_path / out / "result.json").read_text())["results"])
+    assert found[0]["features_from_cache"] == 6  # of the test videos, which are not cropped
+    assert found[1]["features_from_cache"] == 0
+    assert found[0]["mAP"] == found[1]["mAP"]
+
+
 def test_the_training_view_is_random_by_seed_name_and_clip_only(videos):
     records = [VideoRecord(r.path, r.clip.name, 0) for r in by_split(videos, "train")[:2]]
     even = EvenClips(ClipShape(num_frames=4, stride_frames=1, size=16), num_clips=2)

@@ -23,6 +23,7 @@ from rspnet.data.labelled.read_labelled import read_labelled
 from rspnet.video import transcode as transcode_module
 from rspnet.video.reader import open_video
 from rspnet.video.transcode import transcode_video
+from rspnet.video.writer import write_video
 
 FRAMES = 40
 STAMPS = [index + 4 * (index // 7) for index in range(FRAMES)]
@@ -143,6 +144,22 @@ def test_a_failed_check_leaves_no_file(source: Path, tmp_path: Path, monkeypatch
     assert not list(tmp_path.glob("*out*"))
 
 
+def test_files_of_others_are_not_replaced(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "mine"
+    (out / "other").mkdir(parents=True)
+    (out / "other" / "vfr.mkv").write_bytes(b"my own")
+    assert main(["transcode", str(source), str(out), "--num_workers=1"]) == 2
+    assert "holds other files: name a new folder" in capsys.readouterr().err
+    assert [path.read_bytes() for path in out.rglob("*.*")] == [b"my own"]
+
+
+def test_copies_that_are_smaller_than_what_the_pictures_show_pass_the_check(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    cells = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), np.uint8)
+    write_video(tmp_path / "in" / "a.mp4", cells.repeat(8, axis=1).repeat(8, axis=2), fps=25)
+    assert main(["transcode", str(tmp_path / "in"), str(tmp_path / "out"), "--short_side=16", "--num_workers=1"]) == 0
+
+
 def test_equal_stamps_move_on_by_a_tick() -> None:
     stamps = np.array([0, 3000, 3000, 3000, 6000])
     assert transcode_module._ascending(stamps).tolist() == [0, 3000, 3001, 3002, 6000]
@@ -173,6 +190,7 @@ _CODED = """
 import hashlib, sys
 from pathlib import Path
 from rspnet.video.transcode import transcode_video
+from rspnet.video.writer import write_video
 transcode_video(sys.argv[1], sys.argv[2], short_side=32, key_every=16, crf=20)
 print(hashlib.sha256(Path(sys.argv[2]).read_bytes()).hexdigest())
 """

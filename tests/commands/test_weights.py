@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +78,34 @@ def test_a_published_hash_counts_from_the_first_time(entry, tmp_path):
         download_weights(replace(entry, sha256_start="00000000"), tmp_path / "here")
     good = hashlib.sha256(b"weights").hexdigest()[:8]
     assert "noted" in download_weights(replace(entry, sha256_start=good), tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH\r\n",
+        b"",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\nfew",
+        b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nweights",
+    ],
+    ids=["no HTTP", "nothing", "cut off", "bad length"],
+)
+def test_odd_answers_are_one_line_and_leave_nothing(answer, entry, tmp_path):
+    def serve():
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        there = replace(entry, url=f"http://127.0.0.1:{server.getsockname()[1]}/file.pth")
+        with pytest.raises(RSPNetError, match="cannot download") as error:
+            download_weights(there, tmp_path / "here")
+        thread.join()
+    assert "\n" not in str(error.value)
+    assert not list((tmp_path / "here").glob("*"))
 
 
 def test_no_connection_is_one_line_and_leaves_nothing(entry, tmp_path):

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import pickle
 import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,6 +21,7 @@ from rspnet.core import storage, urls
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import sha256_of, write_text
 from rspnet.core.urls import UrlPath, as_path, below, content_of, is_url
+from rspnet.data.annotations import read_folder
 
 
 def test_what_is_a_url_and_what_a_path(tmp_path: Path) -> None:
@@ -229,3 +235,54 @@ def test_a_web_server_that_cannot_be_reached_is_no_missing_file() -> None:
         port = free.getsockname()[1]
     with mock.patch.object(storage, "_WAITS", (0.0,)), pytest.raises(OSError, match="the store failed 2 times"):
         as_path(f"http://127.0.0.1:{port}/x.mp4").stat()
+
+
+@contextmanager
+def web_folder(fault: dict[str, str]) -> Iterator[str]:
+    """A web server's listing of two videos, one in a folder; what it does when that one is asked for: see `fault`."""
+    pages = {"/": b"<a href='a.mp4'>a</a><a href='sub/'>sub</a>", "/sub": b"<a href='b.mp4'>b</a>"}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/sub" and fault.get("what") == "reset":
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+                return
+            gone = (self.path == "/sub" and fault.get("what") == "gone") or self.path not in pages
+            content = b"" if gone else pages[self.path]
+            self.send_response(404 if gone else 200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None: ...
+
+        def handle_one_request(self) -> None:
+            with suppress(OSError, ValueError):
+                super().handle_one_request()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_web_folder_whose_listing_fails_in_part_is_an_error_and_not_a_smaller_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr(storage, "_WAITS", (0.0,))
+    fault: dict[str, str] = {}
+    with web_folder(fault) as url:
+        assert [record.name for record in read_folder(url)] == ["a.mp4", "sub/b.mp4"]
+        fault["what"] = "reset"
+        with pytest.raises(RSPNetError, match=r"cannot read folder .* the store failed 2 times"):
+            read_folder(url)
+        fault["what"] = "gone"
+        assert [record.name for record in read_folder(url)] == ["a.mp4"]
+    with pytest.raises(RSPNetError, match=r"cannot read folder .* the store failed 2 times"):
+        read_folder(url)

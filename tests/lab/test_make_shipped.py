@@ -68,7 +68,7 @@ def test_packing_keeps_the_query_encoder_to_half_precision(tmp_path: Path) -> No
     assert (tmp_path / "small.ckpt").stat().st_size < (tmp_path / "whole.ckpt").stat().st_size / 3
 
 
-def test_the_command_makes_a_file_that_opens(tmp_path: Path) -> None:
+def test_the_command_makes_a_file_that_opens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["study", "shipped", "--out", str(tmp_path), "--num_videos", "32", "--max_steps", "1"]
     assert main(words) == 0
     model = load_pretrained(tmp_path / "rspnet-small.ckpt")
@@ -76,6 +76,11 @@ def test_the_command_makes_a_file_that_opens(tmp_path: Path) -> None:
     assert model.config == load_pretrained("rspnet-small").config
     settings = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text(encoding="utf-8"))
     assert settings["engine"]["precision"] == "fp32"
+    drawn = sorted((tmp_path / "videos").iterdir())
+    for other in (("--seed", "1"), ("--num_videos", "33")):
+        assert main([*words, *other]) == 2
+        assert "holds videos drawn with num_videos 32, seed 0, not num_videos 3" in capsys.readouterr().err
+    assert sorted((tmp_path / "videos").iterdir()) == drawn
 
 
 def test_the_list_of_weights_names_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -435,6 +435,15 @@ def test_a_run_stopped_in_a_film_goes_on_there(material, videos, monkeypatch, ch
     assert content(run_index(material, videos, "--hop_s=0.25")) == resumed
 
 
+def test_a_folder_without_one_readable_video_is_an_error(material, videos, capsys):
+    for path in videos.rglob("*.*"):
+        path.write_bytes(b"no video")
+    run_index(material, videos, code=2)
+    error = capsys.readouterr().err
+    assert "none of 5 videos could be read; the first was" in error
+    assert "next:" not in error
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stores_what_is_done(material, videos, monkeypatch, capsys, number):
     take, taken = index_module._Writer.take, []

@@ -93,8 +93,9 @@ def _download(entry: PublishedWeights, file: Path) -> None:
                 raise RSPNetError(
                     f"download of {entry.url} broke off at {target.tell()} of {expected} bytes: try again"
                 )
+    except RSPNetError:
+        raise
     except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: of a length that is no number
         reason = getattr(error, "reason", None) or str(error) or type(error).__name__
-        raise RSPNetError(
-            f"cannot download {entry.url}: {reason}; fetch it another way into {str(file.parent)!r}"
-        ) from error
+        text = f"cannot download {entry.url}: {reason}; fetch it another way into {str(file.parent)!r}"
+        raise RSPNetError(" ".join(text.split())) from error

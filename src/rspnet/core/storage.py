@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 from rspnet.core.errors import ConfigError
@@ -216,24 +216,43 @@ def fetch(url: str, start: int, stop: int, *, size: int = -1) -> bytes:
 def names_below(url: str) -> list[str]:
     """The names of all objects below a folder, relative to it, in their order; raises as `with_retries`."""
     system, key = opened(url)
-    walks = hasattr(system, "_walk") and getattr(type(system), "_find", None) is _walking_find()
-    options = {"on_error": _refuse_fault} if walks else {}
-    found = with_retries(url, lambda: system.find(key, **options))
+    found = _walked(url, system, key) if _walks(system) else with_retries(url, lambda: system.find(key))
     start = key.rstrip("/") + "/"
     return sorted(name.removeprefix(start) for name in found if name.startswith(start))
 
 
-def _walking_find() -> Any:
-    """How fsspec lists what lies below a folder, folder by folder; stores with a listing of their own have another."""
+def _walks(system: Any) -> bool:
+    """Whether fsspec lists what lies below a folder of this store folder by folder; others have a way of their own."""
+    if not hasattr(system, "_walk"):
+        return False
     from fsspec.asyn import AsyncFileSystem
 
-    return AsyncFileSystem._find
+    return getattr(type(system), "_find", None) is AsyncFileSystem._find
 
 
-def _refuse_fault(error: OSError) -> None:
-    """Raise what kept a folder from being listed: fsspec would leave out what is in it. One that is gone is empty."""
-    if not isinstance(error, FileNotFoundError):
-        raise error
+def _walked(url: str, system: Any, key: str) -> list[str]:
+    """The keys of all objects below a folder; a folder that goes away meanwhile is empty. Raises as `with_retries`.
+
+    NOTE: fsspec's own walk leaves out, in silence, what lies in a folder that it fails to list.
+    """
+    found: list[str] = []
+    waiting, seen = [key], {key.rstrip("/")}
+    while waiting:
+        folder = waiting.pop()
+        try:
+            content = with_retries(url, partial(system.ls, folder, detail=True))
+        except FileNotFoundError:
+            if folder == key:
+                raise
+            continue
+        for item in content:
+            name = item["name"].rstrip("/")
+            if item["type"] != "directory":
+                found.append(item["name"])
+            elif name not in seen:
+                seen.add(name)
+                waiting.append(name)
+    return found
 
 
 def children(url: str) -> list[str]:
