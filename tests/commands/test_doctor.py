@@ -311,6 +311,10 @@ def test_names_that_no_list_can_hold_are_told(videos: Path, tmp_path: Path) -> N
     report = json.loads((out / "report.json").read_text())
     named = {item["name"]: [finding["kind"] for finding in item["findings"]] for item in report}
     assert all("name" in named[os.fsdecode(name)] for name in odd)
+    assert main(["doctor", str(folder), "--out", str(out), "--num-workers", "1"]) == 1  # no list, yet embed skips one
+    report = json.loads((out / "report.json").read_text())
+    named = {item["name"]: [finding["kind"] for finding in item["findings"]] for item in report}
+    assert ["name" in named[os.fsdecode(name)] for name in odd] == [False, True]
 
 
 @pytest.mark.parametrize("bad", [False, True])

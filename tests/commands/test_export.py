@@ -20,6 +20,7 @@ from rspnet.models.classifier import Classifier
 from rspnet.models.exported import FeatureNet, largest_difference, load_exported
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.pretrained import load_pretrained
+from rspnet.pretext.program_check import check_program
 from rspnet.runs.classifiers import read_backbone
 
 pytest.importorskip("safetensors", reason="the extra `export` is not installed")
@@ -78,6 +79,7 @@ def test_each_format_has_a_folder_of_its_own_and_a_program_takes_any_batch(check
     said = "--out 'exported/safetensors' holds an export as safetensors: name another folder for program"
     assert said in capsys.readouterr().err
     assert not (tmp_path / "exported" / "safetensors" / "model.pt2").exists()
+    check_program(tmp_path / "exported" / "program" / "model.pt2")  # so `--weights torch:` opens it
     program = torch.export.load(tmp_path / "exported" / "program" / "model.pt2").module()
     clips = torch.randn(5, 3, 4, 32, 32)
     for found, wanted in zip(program(clips), expected(checkpoint, clips), strict=True):

@@ -144,6 +144,18 @@ def test_a_failed_check_leaves_no_file(source: Path, tmp_path: Path, monkeypatch
     assert not list(tmp_path.glob("*out*"))
 
 
+def test_copies_whose_videos_are_gone_are_named(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["transcode", str(source), str(tmp_path / "out"), "--num_workers=1", "--short_side=120"]
+    assert main(words) == 1
+    assert "gone" not in capsys.readouterr().err
+    (source / "other" / "small.mp4").unlink()
+    assert main(words) == 1
+    assert "1 copy of videos that are gone, or cannot be read now" in (error := capsys.readouterr().err)
+    assert "'other/small.mp4'" in error
+
+
 def test_files_of_others_are_not_replaced(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "mine"
     (out / "other").mkdir(parents=True)

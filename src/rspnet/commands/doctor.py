@@ -17,7 +17,7 @@ from rspnet.config.pretrain import all_data_options
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.core.files import csv_text, is_list, write_json, write_text
+from rspnet.core.files import csv_text, is_list, is_utf8, write_json, write_text
 from rspnet.core.urls import as_path, is_url
 from rspnet.data.annotations import VideoRecord, read_source
 from rspnet.data.checks.inspect_all import inspect_all
@@ -57,8 +57,8 @@ def doctor(config: DoctorConfig) -> int:
     found = inspect_all([*records, *others], inspector, memory=memory, workers=workers, cluster=config.cluster())
     seen = list(found)
     reports = seen[: len(records)]
-    if config.write_list is not None:
-        reports = [report if is_listable(report.path) else _unlistable(report) for report in reports]
+    nameable = is_utf8 if config.write_list is None else is_listable
+    reports = [report if nameable(report.path) else _unlistable(report) for report in reports]
     reports = find_shared(reports, seen[len(records) :])
     if config.near is not None:
         reports = find_near(reports, seen[len(records) :], similarity=config.near)

@@ -6,10 +6,12 @@ import json
 import shlex
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from rspnet.config.transcode import TranscodeConfig
 from rspnet.core.console import PlainConsole
@@ -18,7 +20,7 @@ from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import json_lines
 from rspnet.core.packs import OWN_FILES, copy_lists, refuse_other_files
-from rspnet.core.progress import track
+from rspnet.core.progress import print_note, track
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.skipped import SKIPPED, Skip, SkipLog, tell_skipped, would_skip
@@ -32,6 +34,7 @@ from rspnet.video.transcode import Transcoded
 _NOTES = ".transcode"
 _DONE = "done.jsonl"
 _TIMED_VIDEOS = 5
+_NAMED = 3
 _WINDOW = 32
 
 
@@ -78,9 +81,20 @@ def transcode(config: TranscodeConfig) -> int:
     console = PlainConsole(stderr=True)
     tell_skipped(console, log.all(), file=log.path)
     console.print(f"{counted(len(written), 'video')}, {len(log)} skipped: {smaller}; {faster}")
+    _name_left_over(console, {record.name for record in written}, done, target)
     where = shlex.quote(config.out)
     Verdict((), [(f"rspnet pretrain {where}", "or any other command: the files keep their names")]).print_to(console)
     return 1 if len(log) else 0
+
+
+def _name_left_over(console: Console, written: Set[str], done: Mapping[str, Any], target: Path) -> None:
+    """Say which copies have no video any more that they were made from, or one that cannot be read now."""
+    made = {str(json.loads(key)[0]) for key in done} - written
+    left = sorted(name for name in made if (target / name).exists())
+    if left:
+        named = ", ".join(repr(name) for name in left[:_NAMED]) + (", ..." if len(left) > _NAMED else "")
+        text = f"{counted(len(left), 'copy')} of videos that are gone, or cannot be read now, in {target}: {named}"
+        print_note(console, f"{text}; remove what is not to be used")
 
 
 def _preview(jobs: Sequence[VideoRecord], done: int, config: TranscodeConfig) -> None:

@@ -26,7 +26,7 @@ _PLAIN_FILES = re.compile(
     r"|data/sample_inputs/model\.pt"
 )
 _OPERATORS = re.compile(
-    r"torch\.ops\.aten\.(?!from_file\b|save\b)\w+\.\w+|torch\.ops\.higher_order\.wrap_with_set_grad_enabled"
+    r"torch\.ops\.aten\.(?!from_file\b|save\b)\w+\.\w+|torch\.ops\.higher_order\.wrap_with_(?:set_grad_enabled|autocast)"
     r"|_operator\.(getitem|add|sub|mul|floordiv|truediv|mod|neg|pow|eq|ne|lt|le|gt|ge)"
     r"|math\.(ceil|floor|trunc)|torch\.sym_(int|float|max|min|not|ite|sqrt)"
 )

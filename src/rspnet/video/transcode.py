@@ -29,6 +29,7 @@ _THUMBNAIL = 32
 # apart from it.
 _CODING_CHANGE = 8.0
 _CLEAR_CHANGE = 4.0
+_WHY = "the source is unusual, or --short_side and --crf keep too little of it"
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _check_same(video: VideoReader, written: Path, source: str, count: int) -> N
             if wrong is not None:
                 problem = f"another picture at frame {wrong}"
     if problem is not None:
-        raise RSPNetError(f"cannot transcode {source!r}: the file written has {problem}; the source is unusual")
+        raise RSPNetError(f"cannot transcode {source!r}: the file written has {problem}; {_WHY}")
 
 
 def _misplaced(before: NDArray[np.float32], after: NDArray[np.float32]) -> int | None:
