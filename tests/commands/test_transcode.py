@@ -149,10 +149,10 @@ def test_copies_whose_videos_are_gone_are_named(
 ) -> None:
     words = ["transcode", str(source), str(tmp_path / "out"), "--num_workers=1", "--short_side=120"]
     assert main(words) == 1
-    assert "gone" not in capsys.readouterr().err
+    assert "no readable video any more" not in capsys.readouterr().err
     (source / "other" / "small.mp4").unlink()
     assert main(words) == 1
-    assert "1 copy of videos that are gone, or cannot be read now" in (error := capsys.readouterr().err)
+    assert "no readable video any more for 1 copy in" in (error := capsys.readouterr().err)
     assert "'other/small.mp4'" in error
 
 

@@ -47,7 +47,7 @@ def doctor(config: DoctorConfig) -> int:
             return 0
     assert config.videos is not None
     if config.write_list is not None:
-        _refuse_to_replace(Path(config.write_list), config.videos)
+        _refuse_to_replace(Path(config.write_list), [config.videos, config.against])
     records = read_source(config.videos, config.root)
     others = [] if config.against is None else read_source(config.against, config.root)
     folder = open_run_folder(config.out, config, command="doctor")
@@ -81,12 +81,12 @@ def doctor(config: DoctorConfig) -> int:
     return FOUND_EXIT_CODE if counts else 0
 
 
-def _refuse_to_replace(target: Path, videos: str) -> None:
-    """Raise `ConfigError` where `--write_list` would replace a video, or the list that is read."""
+def _refuse_to_replace(target: Path, read: Sequence[str | None]) -> None:
+    """Raise `ConfigError` where `--write_list` would replace a video, or a list that is read."""
     if target.suffix.lower() in VIDEO_SUFFIXES:
         raise ConfigError(f"--write_list {str(target)!r}: is the name of a video; name a list, such as usable.csv")
-    if target.exists() and not is_url(videos) and target.resolve() == Path(videos).resolve():
-        raise ConfigError(f"--write_list {str(target)!r}: is the list that is read; name another")
+    if target.resolve() in [Path(name).resolve() for name in read if name is not None and not is_url(name)]:
+        raise ConfigError(f"--write_list {str(target)!r}: is a list that is read; name another")
 
 
 def _inspector(config: DoctorConfig, records: Sequence[VideoRecord], workers: int) -> Inspector:

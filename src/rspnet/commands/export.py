@@ -84,7 +84,8 @@ def _refuse_other_format(folder: Path, format: str) -> None:  # noqa: A002
     try:
         there = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["format"]
     except (OSError, ValueError, KeyError, TypeError):
-        foreign = [name for name in (*_FILES.values(), *_CARD) if (folder / name).exists()]
+        written = (_FILES[format], *(_CARD if format == "huggingface" else ()))
+        foreign = [name for name in written if (folder / name).exists()]
         if foreign:
             raise ConfigError(
                 f"--out {str(folder)!r} holds a {foreign[0]} of something else: name a new folder"

@@ -81,20 +81,20 @@ def transcode(config: TranscodeConfig) -> int:
     console = PlainConsole(stderr=True)
     tell_skipped(console, log.all(), file=log.path)
     console.print(f"{counted(len(written), 'video')}, {len(log)} skipped: {smaller}; {faster}")
-    _name_left_over(console, {record.name for record in written}, done, target)
+    _name_left_over(console, {record.name for record in written}, done, config)
     where = shlex.quote(config.out)
     Verdict((), [(f"rspnet pretrain {where}", "or any other command: the files keep their names")]).print_to(console)
     return 1 if len(log) else 0
 
 
-def _name_left_over(console: Console, written: Set[str], done: Mapping[str, Any], target: Path) -> None:
-    """Say which copies have no video any more that they were made from, or one that cannot be read now."""
+def _name_left_over(console: Console, written: Set[str], done: Mapping[str, Any], config: TranscodeConfig) -> None:
+    """Say which copies were made of videos that are gone by now, or cannot be read any more."""
     made = {str(json.loads(key)[0]) for key in done} - written
-    left = sorted(name for name in made if (target / name).exists())
+    left = sorted(name for name in made if (Path(config.out) / name).exists())
     if left:
         named = ", ".join(repr(name) for name in left[:_NAMED]) + (", ..." if len(left) > _NAMED else "")
-        text = f"{counted(len(left), 'copy')} of videos that are gone, or cannot be read now, in {target}: {named}"
-        print_note(console, f"{text}; remove what is not to be used")
+        text = f"{config.videos} has no readable video any more for {counted(len(left), 'copy')} in {config.out}"
+        print_note(console, f"{text}: {named}; remove what is not to be used")
 
 
 def _preview(jobs: Sequence[VideoRecord], done: int, config: TranscodeConfig) -> None:

@@ -241,8 +241,10 @@ def place_now(path: Path) -> str:
     folder, name, place = taken_apart(str(path))
     try:
         now = read_index(folder).place_of(name)
-    except OSError:
+    except FileNotFoundError:
         return "gone"
+    except OSError:  # the store fails: nothing is known
+        return "here"
     if now is None:
         return "gone"
     return "here" if place in (None, now) else "moved"

@@ -183,6 +183,7 @@ def fitting() -> Iterator[None]:
         # At the weakest regularisation the last digits take longest; accuracy does not depend on them.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.filterwarnings("ignore", message="The number of unique classes")  # one label a class is meant
+        warnings.filterwarnings("ignore", message="Ill-conditioned matrix")  # a weak penalty, and few videos
         yield
 
 
