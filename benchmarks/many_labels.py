@@ -35,14 +35,12 @@ def main() -> None:
     if options.what == "probe":
         trained = len(x) * 4 // 5
         fit = fit_linear(x[:trained], labels[:trained], x[trained:], num_classes=options.classes, folds=5, seed=0)
-        strength, right = fit.strength, (fit.scores.argmax(axis=1) == labels[trained:]).mean()
+        chosen, right = f"{fit.classifier} {fit.strength:g}", (fit.scores.argmax(axis=1) == labels[trained:]).mean()
     else:
         fitted = fit_windows([one_window(n, x, labels) for n in range(len(x))], background=False, folds=5, seed=0)
-        strength, right = fitted.strength, (fitted.held_out.argmax(axis=1) == labels).mean()
+        chosen, right = f"C {fitted.strength:g}", (fitted.held_out.argmax(axis=1) == labels).mean()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(
-        f"{options.what}: {time.process_time() - started:.0f} CPU s, {peak:.1f} GiB, C {strength:g}, {right:.1%} right"
-    )
+    print(f"{options.what}: {time.process_time() - started:.0f} CPU s, {peak:.1f} GiB, {chosen}, {right:.1%} right")
 
 
 def drawn(vectors: int, numbers: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
