@@ -134,17 +134,30 @@ def test_a_row_of_another_experiment_is_not_taken_for_this_one(
     assert f"was made with {name}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("change", "said"), [({"view": {"stride": 2}}, "view"), ({"recipe": "pretrain/slim-cpu"}, "")])
+@pytest.mark.parametrize(
+    ("change", "run", "said"),
+    [
+        ({"view": {"stride": 2}}, "joint", "their training"),
+        ({"recipe": "pretrain/slim-cpu"}, "joint", "their training"),
+        ({"view": {"stride": 2}}, "random", "how they are judged"),
+    ],
+)
 def test_a_report_refuses_rows_that_do_not_belong_together(
-    change: dict[str, Any], said: str, whole: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    change: dict[str, Any],
+    run: str,
+    said: str,
+    whole: Path,
+    root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(row_folder(whole, "joint", 0), row_folder(out, "joint", 0))
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(SPEC | change, sort_keys=False))
-    assert study(path, root, out, "--only", "[joint]", "--seeds", "[1]") == 0
+    assert study(path, root, out, "--only", f"[{run}]", "--seeds", "[1]") == 0
     assert main(["study", str(path), "--out", str(out), "--report", str(tmp_path / "report")]) == 2
-    assert re.search(rf"joint-seed0.*joint-seed1.*other settings \({said}", capsys.readouterr().err)
+    assert re.search(rf"joint-seed0.*{run}-seed1.*other settings \({said}", capsys.readouterr().err)
     assert not (tmp_path / "report").exists()
 
 

@@ -70,40 +70,46 @@ def row_folder(out: Path, run: str, seed: int) -> Path:
 
 
 def finished(folder: Path, protocol: dict[str, Any]) -> bool:
-    """Whether the row is there; an option that a row of an older version does not know had its default, and one of
-    another method, or one that is gone and was off, does not count.
+    """Whether the row is there.
 
     Raises:
-        ConfigError: it is there, but was made with other options.
+        ConfigError: it is there, but was made with other options, see `changed`.
     """
     if not (folder / ROW).exists():
         return False
-    made: dict[str, Any] = read_row(folder / ROW)["protocol"]
-    value: Any
-    old: Any
+    change = changed(read_row(folder / ROW)["protocol"], protocol)
+    if change:
+        raise ConfigError(f"{str(folder / ROW)!r} was made with {change}: use another --out, or remove the row")
+    return True
+
+
+def changed(made: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
+    """In what the protocol of a row that is there differs from another one, in words; "" where it does not.
+
+    An option that a row of an older version does not know had its default, and one of another method, or one that is
+    gone and was off, does not count.
+    """
     for name in {**protocol, **made}:
         value, old = protocol.get(name), made.get(name)
         if name == "kind" and old is None:
             continue
-        if name == "videos" and VIDEOS_HASH not in old:
+        if name == "videos" and VIDEOS_HASH not in made[name]:
             value = {key: it for key, it in protocol[name].items() if key != VIDEOS_HASH}
         if name == "view":
-            old = asdict(StudyView()) | old
+            old = asdict(StudyView()) | made[name]
         if name in SECTIONS:
+            options = protocol[name]
             known = defaults(name, method=protocol["model"]["method"]) | (old or {})
             others = option_defaults() if name == "model" else {}  # of other methods, which do not count
-            gone = {key: it for key, it in known.items() if key not in value and key not in others and it}
+            gone = {key: it for key, it in known.items() if key not in options and key not in others and it}
             on = {key: it for key, it in gone.items() if BUILT_IN.get(f"{name}.{key}") != it}
-            old = {key: it for key, it in known.items() if key in value} | on
+            old = {key: it for key, it in known.items() if key in options} | on
+            if old != options:
+                was = [f"{key} {old.get(key)}" for key in options if old.get(key) != options[key]]
+                return f"{name} {was}, the study now says {options}"
         if old != value:
-            changed = (
-                [f"{key} {old.get(key)}" for key in value if old.get(key) != value[key]] if name in SECTIONS else old
-            )
-            raise ConfigError(
-                f"{str(folder / ROW)!r} was made with {name} {changed}, the study now says {value}: "
-                "use another --out, or remove the row"
-            )
-    return True
+            return f"{name} {old}, the study now says {value}"
+    return ""
 
 
 def read_row(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,11 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import csv_text, write_text
 from rspnet.lab.study.comparisons import Comparison, Mean, compare_runs, mean_of
 from rspnet.lab.study.plots import draw_oracle, draw_study
-from rspnet.lab.study.rows import ORACLE, ROW, VIDEOS_HASH, read_row, training_seconds
+from rspnet.lab.study.rows import ORACLE, ROW, changed, read_row, training_seconds
 from rspnet.lab.study.shown import SCORES, main_scores, shown_scores
-from rspnet.lab.study.spec import Study
+from rspnet.lab.study.spec import Study, StudyView
 
 Rows = list[dict[str, Any]]
-_JUDGED_BY = ("view", "labels", "judged", "finetune", "scenes", "videos")
 
 
 def write_study_report(study: Study, out: Path, folder: Path) -> None:
@@ -62,21 +62,27 @@ def refuse_mixed(rows: Mapping[Path, dict[str, Any]]) -> None:
     Raises:
         ConfigError: names two such rows, and what differs.
     """
-    judged: dict[str, tuple[Path, Any]] = {}
-    trained: dict[tuple[str, str], tuple[Path, Any]] = {}
+    first_of: dict[str, Path] = {}
     for path, row in rows.items():
-        for name, value in row["protocol"].items():
-            if name == "videos":  # rows of older versions have no hash of them
-                value = {key: it for key, it in value.items() if key != VIDEOS_HASH} | {"classes": row["classes"]}
-            if name in _JUDGED_BY:
-                first, wanted = judged.setdefault(name, (path, value))
-            else:
-                first, wanted = trained.setdefault((row["run"], name), (path, value))
-            if value != wanted:
-                raise ConfigError(
-                    f"--report: {str(first)!r} and {str(path)!r} were made with other settings ({name}): "
-                    "move one of them away, or use another --out for each"
-                )
+        first = first_of.setdefault(row["run"], path)
+        one, other = rows[first]["protocol"], row["protocol"]
+        # Either may be of an older version, which knew fewer options.
+        what = "their training" if changed(one, other) and changed(other, one) else ""
+        start = next(iter(rows))
+        if not what and _judged_by(rows[start]) != _judged_by(row):
+            first, what = start, "how they are judged"
+        if what:
+            raise ConfigError(
+                f"--report: {str(first)!r} and {str(path)!r} were made with other settings ({what}): "
+                "move one of them away, or use another --out for each"
+            )
+
+
+def _judged_by(row: dict[str, Any]) -> list[Any]:
+    """What all rows of a table must have in common."""
+    protocol, counts = row["protocol"], ("train", "test", "validation")
+    view, videos = asdict(StudyView()) | protocol["view"], [protocol["videos"][name] for name in counts]
+    return [view, videos, row["classes"], *(protocol.get(name) for name in ("labels", "judged", "finetune", "scenes"))]
 
 
 def read_kept(path: Path) -> dict[str, Any]:
