@@ -79,6 +79,8 @@ def test_each_format_has_a_folder_of_its_own_and_a_program_takes_any_batch(check
     said = "--out 'exported/safetensors' holds an export as safetensors: name another folder for program"
     assert said in capsys.readouterr().err
     assert not (tmp_path / "exported" / "safetensors" / "model.pt2").exists()
+    assert main(["embed", str(tmp_path), "--weights=exported/program", "--out=features"]) == 2
+    assert "its folder is an export as program; name torch:exported/program/model.pt2" in capsys.readouterr().err
     check_program(tmp_path / "exported" / "program" / "model.pt2")  # so `--weights torch:` opens it
     program = torch.export.load(tmp_path / "exported" / "program" / "model.pt2").module()
     clips = torch.randn(5, 3, 4, 32, 32)
@@ -220,6 +222,8 @@ def test_an_export_with_heads_is_loaded_as_a_pretrained_model(checkpoint, tmp_pa
 
 def test_a_folder_for_hugging_face(checkpoint, tmp_path):
     assert main(["export", str(checkpoint), "--format=huggingface", f"--out={tmp_path}"]) == 0
+    original, again = (load_pretrained(place).backbone.state_dict() for place in (checkpoint, tmp_path))
+    assert all(torch.equal(value, again[name]) for name, value in original.items())
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["auto_map"]["AutoModel"] == "modeling_rspnet.RSPNetModel"
     compile((tmp_path / "modeling_rspnet.py").read_text(), "modeling_rspnet.py", "exec")

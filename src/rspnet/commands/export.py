@@ -21,6 +21,7 @@ from rspnet.core.files import atomic_path, sha256_of
 from rspnet.core.rng import torch_rng
 from rspnet.core.weights_files import DESCRIPTION, WEIGHTS, weights_file
 from rspnet.models.exported import (
+    PREFIX,
     Network,
     build_network,
     largest_difference,
@@ -33,7 +34,7 @@ from rspnet.models.weights import read_weights_file
 from rspnet.pretext.exporting import describe_network
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.classifiers import open_classifier
-from rspnet.runs.huggingface import PREFIX, save_huggingface
+from rspnet.runs.huggingface import save_huggingface
 from rspnet.runs.run_folder import RESULT, open_run_folder, plain, write_result
 
 TOLERANCE = 1e-4

@@ -71,6 +71,10 @@ def require_weights(file: Path) -> None:
         inside = min((path.name for path in file.glob("*.ckpt")), default=None)
         why = "a folder without weights; name a run folder of a training, an export, or a file"
         why = why if inside is None else f"a folder; name the checkpoint in it, such as {inside}"
+    elif (program := file.with_name("model.pt2")).is_file():
+        why = f"its folder is an export as program; name {PROGRAM}{program}"
+    elif file.with_name("model.onnx").is_file():
+        why = "its folder is an export as onnx, which is not read back; name what it was made of"
     elif name in CATALOGUE:
         why = (
             f"they do not come with the package; get their file by rspnet weights {name} --download FOLDER, and name it"

@@ -20,6 +20,9 @@ from rspnet.models.heads import Encoder, create_encoder
 from rspnet.models.registry import create_backbone
 from rspnet.models.weights import load_strictly
 
+PREFIX = "rspnet."
+"""Of the weights' names in an export for Hugging Face: the attribute that holds the network in `modeling_rspnet.py`."""
+
 
 class FeatureNet(nn.Module):
     """Clips to pooled features, and with heads to their unit vectors.
@@ -109,7 +112,7 @@ def load_exported(folder: str | os.PathLike[str]) -> tuple[Network, dict[str, An
     try:
         description = json.loads((place / DESCRIPTION).read_text(encoding="utf-8"))
         _check_description(description)
-        state = load_file(place / WEIGHTS)
+        state = {name.removeprefix(PREFIX): value for name, value in load_file(place / WEIGHTS).items()}
         network = build_network(description)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]

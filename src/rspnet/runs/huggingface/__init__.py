@@ -12,11 +12,9 @@ from jinja2 import Environment, StrictUndefined
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import atomic_path, write_json, write_text
 from rspnet.core.weights_files import WEIGHTS
-from rspnet.models.exported import Network, output_names, write_description
+from rspnet.models.exported import PREFIX, Network, output_names, write_description
 
 CODE, CARD = "modeling_rspnet.py", "README.md"
-PREFIX = "rspnet."
-"""Of the weights' names: the attribute that holds the network in `modeling_rspnet.py`."""
 
 
 def save_huggingface(network: Network, folder: Path, description: dict[str, Any], facts: dict[str, Any]) -> Path:
