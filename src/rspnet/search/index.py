@@ -103,9 +103,7 @@ def index(config: IndexConfig) -> None:
     counts = f"{counted(report.done, 'video')}, {report.unchanged} unchanged, {report.removed} removed"
     text = f"{counts}, {len(report.skipped)} skipped: {counted(len(store), 'window')} in {config.out}"
     console.print(text)
-    if report.skipped and not len(store):
-        first, count = report.skipped[0], counted(len(report.skipped), "video")
-        raise RSPNetError(f"none of {count} could be read; the first was {first.path!r}: {first.reason}")
+    on_rank_zero(lambda: _refuse_empty(store, report.skipped))  # the others may not see yet what it has stored
     if about.whitened and 0 < len(store) < FEWEST:
         print_note(
             console, f"below {counted(FEWEST, 'window')} scores are plain cosines: unlike windows score high, too"
@@ -141,6 +139,13 @@ def _open_alone(uri: str, about: About) -> None:
     if not is_url(uri) and not Path(uri).is_file():
         hold(Path(uri))
     Store.open_or_create(uri, about)
+
+
+def _refuse_empty(store: Store, skipped: Sequence[FileRow]) -> None:
+    """Raise `RSPNetError` where not one video could be read, now or before."""
+    if skipped and not len(store):
+        first, count = skipped[0], counted(len(skipped), "video")
+        raise RSPNetError(f"none of {count} could be read; the first was {first.path!r}: {first.reason}")
 
 
 def update(store: Store, embedder: Embedder, paths: Sequence[str], *, folder: Path) -> IndexReport:
