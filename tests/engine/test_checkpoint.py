@@ -231,7 +231,7 @@ def test_a_failure_in_the_background_is_raised_by_the_next_call(tmp_path: Path) 
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
-    left = (".last.ckpt.1.2.tmp", ".best.ckpt.1.2.tmp", ".step-00000001.ckpt.1.2.tmp")
+    left = (".last.ckpt.1.2.tmp", ".best.ckpt.1.2.tmp", ".step-00000001.ckpt.1.2.tmp", ".metrics.csv.1.2.tmp")
     for name in (*left, ".skipped.csv.1.2.tmp", LAST):
         (tmp_path / name).touch()
     CheckpointFolder(tmp_path, keep=0).remove_leftovers()

@@ -112,9 +112,10 @@ class CheckpointFolder:
 
     def remove_leftovers(self) -> None:
         """Remove unfinished files that a killed process left behind."""
-        for path in self.folder.glob(".*.ckpt.*.tmp"):
-            with suppress(OSError):
-                path.unlink()
+        for name in (".*.ckpt.*.tmp", ".metrics.csv.*.tmp"):
+            for path in self.folder.glob(name):
+                with suppress(OSError):
+                    path.unlink()
 
     def _numbered(self) -> list[Path]:
         return sorted(self.folder.glob(NUMBERED))
