@@ -43,6 +43,9 @@ def test_files_of_something_else_are_not_replaced(checkpoint, tmp_path, capsys, 
     assert main(["export", str(checkpoint), f"--format={kind}", f"--out={tmp_path}"]) == 2
     assert f"holds a {file} of something else" in capsys.readouterr().err
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {file: "mine"}
+    assert main(["export", str(checkpoint), f"--format={kind}", f"--out={tmp_path / 'killed'}"]) == 0
+    (tmp_path / "killed" / "model.json").unlink()  # which is written last
+    assert main(["export", str(checkpoint), f"--format={kind}", f"--out={tmp_path / 'killed'}"]) == 0
 
 
 def test_safetensors_round_trip(checkpoint, tmp_path):

@@ -11,7 +11,10 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
+import av
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from helpers.clips_on_disk import TINY, TINY_FINETUNE, write_labelled_videos
@@ -21,7 +24,7 @@ from rspnet.cli import main
 from rspnet.commands import pack as pack_command
 from rspnet.config.pack import PackConfig
 from rspnet.core.errors import ConfigError, DecodeError
-from rspnet.core.packs import INDEX, SCHEMA, folder_url, taken_apart
+from rspnet.core.packs import INDEX, SCHEMA, folder_url, places_now, taken_apart
 from rspnet.core.run_files import LAST
 from rspnet.core.urls import UrlPath, as_path
 from rspnet.data import packing
@@ -309,9 +312,38 @@ def test_features_and_libraries_follow_what_is_packed_anew(
     assert set(Store(str(library)).files()) == current
 
 
-def test_a_shard_is_no_video(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(DecodeError, match="tar"):
+def test_where_packed_videos_are_now(videos: Path, shards: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "shards"
+    shutil.copytree(shards, copy)
+    here = [str(record.path) for record in read_folder(copy)]
+    assert set(places_now(here).values()) == {"here"}
+    moved, gone = re.sub(r":\d+:", ":7:", here[0]), f"{folder_url(copy)}/nix.mp4@000000.tar:0:9"
+    assert places_now([moved, gone, str(tmp_path), str(tmp_path / "nix")]) == {
+        moved: "moved", gone: "gone", str(tmp_path): "here", str(tmp_path / "nix"): "gone",
+    }  # fmt: skip
+    (copy / INDEX).write_bytes(b"junk")
+    assert set(places_now(here).values()) == {"here"}  # nothing is known
+    (copy / INDEX).unlink()
+    assert set(places_now(here).values()) == {"gone"}
+
+
+@pytest.mark.parametrize(("codec", "container"), [("mpeg4", "avi"), ("dvvideo", "dv"), ("h261", "h261")])
+def test_an_archive_is_no_video(codec: str, container: str, shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(DecodeError, match="it is a tar archive"):
         open_video(shards / "000000.tar")
+    film, size = tmp_path / f"film.{container}", {"dvvideo": (720, 576), "h261": (352, 288)}.get(codec, (64, 48))
+    with av.open(str(film), "w") as output:
+        stream: Any = output.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for number in range(6):
+            picture = np.full((size[1], size[0], 3), 40 * number, np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+                output.mux(packet)
+        output.mux(list(stream.encode()))
+    for kind in ("tar", "zip"):
+        archive = shutil.make_archive(str(tmp_path / kind), kind, tmp_path, film.name)
+        with pytest.raises(DecodeError, match=f"it is a {kind} archive|not a readable"):
+            open_video(archive)
 
 
 def test_small_copies_are_those_of_transcode(videos: Path, tmp_path: Path) -> None:

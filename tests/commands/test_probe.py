@@ -121,6 +121,17 @@ def test_a_single_video_a_class_needs_no_cross_validation():
     assert fit_linear(x, labels, x, num_classes=3, folds=5, seed=0).cross_validated is None
 
 
+def test_where_no_fold_can_tell_classes_apart_there_is_no_cross_validation():
+    labels = np.array([0, 0, 0, 0, 0, 1])
+    assert folds_of(labels, None, folds=5, seed=0) is None  # one class would be tested
+    x = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    assert fit_linear(x, labels, x, num_classes=2, folds=5, seed=0).classifier == "logistic"
+    labels, groups = np.array([0, 0, 1, 1]), ["a", "b", "b", "a"]
+    for seed in range(5):
+        for learned, _ in folds_of(labels, groups, folds=2, seed=seed) or []:
+            assert len(set(labels[learned].tolist())) == 2
+
+
 def test_a_class_with_a_single_video_is_learned_from_in_every_fold_and_tested_in_none():
     x, labels = blobs(6, spread=2.0)
     labels[labels == 2] = np.where(np.arange(6) == 0, 2, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +155,11 @@ def test_copies_whose_videos_are_gone_are_named(
     assert main(words) == 1
     assert "no readable video any more for 1 copy in" in (error := capsys.readouterr().err)
     assert "'other/small.mp4'" in error
+    other = tmp_path / "more"
+    other.mkdir()
+    shutil.copy(source / "a class" / "bframes.avi", other / "another.avi")
+    assert main(["transcode", str(other), str(tmp_path / "out"), "--num_workers=1", "--short_side=120"]) == 0
+    assert "no readable video any more" not in capsys.readouterr().err  # the copies of the first folder have theirs
 
 
 def test_files_of_others_are_not_replaced(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -202,7 +208,6 @@ _CODED = """
 import hashlib, sys
 from pathlib import Path
 from rspnet.video.transcode import transcode_video
-from rspnet.video.writer import write_video
 transcode_video(sys.argv[1], sys.argv[2], short_side=32, key_every=16, crf=20)
 print(hashlib.sha256(Path(sys.argv[2]).read_bytes()).hexdigest())
 """

@@ -286,3 +286,21 @@ def test_a_web_folder_whose_listing_fails_in_part_is_an_error_and_not_a_smaller_
         assert [record.name for record in read_folder(url)] == ["a.mp4"]
     with pytest.raises(RSPNetError, match=r"cannot read folder .* the store failed 2 times"):
         read_folder(url)
+
+
+def test_a_store_that_fsspec_walks_by_itself_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    fsspec = pytest.importorskip("fsspec")
+
+    class Faulty(fsspec.AbstractFileSystem):
+        protocol = "faulty"
+
+        def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
+            if path.rstrip("/").endswith("sub"):
+                raise ConnectionResetError("reset")
+            found = [{"name": "h/a.mp4", "type": "file", "size": 1}, {"name": "h/sub", "type": "directory", "size": 0}]
+            return found if detail else [item["name"] for item in found]
+
+    monkeypatch.setattr(storage, "_WAITS", (0.0,))
+    monkeypatch.setattr(storage, "opened", lambda _: storage.Opened(Faulty(), "h"))
+    with pytest.raises(OSError, match="the store failed 2 times"):
+        storage.names_below("faulty://h")

@@ -145,6 +145,14 @@ def test_too_few_classes_or_windows_are_refused():
         fit_windows([never], background=True, folds=5, seed=0)
 
 
+def test_few_windows_that_are_all_right_do_not_make_it_certain():
+    rng = np.random.default_rng(0)
+    holds = np.repeat(np.eye(2, dtype=bool), 8, axis=0)
+    logits = np.where(holds, 1.0, -1.0) + 0.1 * rng.normal(size=holds.shape)
+    slope, _ = calibrate(logits, holds, exclusive=True)
+    assert slope[0] == pytest.approx(np.exp(2), rel=0.01)
+
+
 @pytest.mark.parametrize("exclusive", [True, False])
 @pytest.mark.parametrize("at_once", [linear_maps._MOST_AT_ONCE, 0])
 @pytest.mark.parametrize(("classes", "numbers"), [(2, 5), (3, 5), (3, 50)])  # by vectors, and by their products

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 
 import torch
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -37,7 +38,7 @@ from rspnet.features.whitening import compared_spaces
 from rspnet.pretext.create import require_heads
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.pretext.rspnet import RSPNet
-from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.runs.run_folder import CONFIG, command_of, open_run_folder, plain, write_result
 from rspnet.show.contact_sheet import SheetClip, SheetRow, contact_sheet
 from rspnet.show.report.write_report import write_report
 from rspnet.weights import DEFAULT
@@ -69,7 +70,8 @@ def demo(config: DemoConfig) -> int:
         ConfigError: the folder holds the videos of a demo with another number of them, or another seed.
     """
     console = PlainConsole(stderr=True)
-    note_drawn(Path(config.out) / "videos", {"num_videos": config.num_videos, "seed": config.seed})
+    wanted = {"num_videos": config.num_videos, "seed": config.seed}
+    note_drawn(Path(config.out) / "videos", wanted, before=_drawn_before(Path(config.out)))
     folder = open_run_folder(config.out, config, command="demo", goes_on=True)
     started = perf_counter()
     console.rule("1. videos")
@@ -95,6 +97,14 @@ def demo(config: DemoConfig) -> int:
     console.print(f"\nreport      {page}\ncheckpoint  {Path(settings.out) / LAST}")
     console.print("try next    rspnet index YOUR_VIDEOS --out library")
     return 0
+
+
+def _drawn_before(out: Path) -> dict[str, int] | None:
+    """What the videos of a demo of an earlier version, which made no note of them, were drawn with."""
+    if command_of(out) != "demo":
+        return None
+    saved = yaml.safe_load((out / CONFIG).read_text(encoding="utf-8"))
+    return {name: int(saved[name]) for name in ("num_videos", "seed")}
 
 
 def make_videos(folder: Path, config: DemoConfig, console: Console) -> list[ActRecord]:

@@ -35,7 +35,7 @@ from rspnet.pretext.exporting import describe_network
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.classifiers import open_classifier
 from rspnet.runs.huggingface import save_huggingface
-from rspnet.runs.run_folder import RESULT, open_run_folder, plain, write_result
+from rspnet.runs.run_folder import RESULT, command_of, open_run_folder, plain, write_result
 
 TOLERANCE = 1e-4
 _NEEDED = {
@@ -87,7 +87,7 @@ def _refuse_other_format(folder: Path, format: str) -> None:  # noqa: A002
     except (OSError, ValueError, KeyError, TypeError):
         written = (_FILES[format], *(_CARD if format == "huggingface" else ()))
         foreign = [name for name in written if (folder / name).exists()]
-        if foreign:
+        if foreign and command_of(folder) != "export":  # an export that was killed is made again
             raise ConfigError(
                 f"--out {str(folder)!r} holds a {foreign[0]} of something else: name a new folder"
             ) from None

@@ -63,7 +63,12 @@ def transcode(config: TranscodeConfig) -> int:
             log.add([result])
             continue
         key = _key(record, config)
-        entry = {"key": key, "size": result.bytes_after, "before": result.bytes_before}
+        entry = {
+            "key": key,
+            "size": result.bytes_after,
+            "before": result.bytes_before,
+            "source": str(source.absolute()),
+        }
         done[key] = entry
         with (folder / _DONE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
@@ -89,7 +94,8 @@ def transcode(config: TranscodeConfig) -> int:
 
 def _name_left_over(console: Console, written: Set[str], done: Mapping[str, Any], config: TranscodeConfig) -> None:
     """Say which copies were made of videos that are gone by now, or cannot be read any more."""
-    made = {str(json.loads(key)[0]) for key in done} - written
+    source = str(as_path(config.videos).absolute())
+    made = {str(json.loads(key)[0]) for key, entry in done.items() if entry.get("source") == source} - written
     left = sorted(name for name in made if (Path(config.out) / name).exists())
     if left:
         named = ", ".join(repr(name) for name in left[:_NAMED]) + (", ..." if len(left) > _NAMED else "")

@@ -113,16 +113,14 @@ def parse_content(kind: type, content: Mapping[str, Any], *, leave_out: Collecti
     """
     from jsonargparse import ArgumentError, ArgumentParser
 
-    empty = [name for name, value in content.items() if value is None]
-    if empty:
-        raise ConfigError(f"{empty[0]}: it is empty")
     _resolve_types(kind)
+    said = {name: value for name, value in content.items() if value is not None}  # YAML's entry without a value
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, as_group=False, skip=set(leave_out))
     try:
-        parsed = parser.instantiate(parser.parse_object(dict(content)))
+        parsed = parser.instantiate(parser.parse_object(said))
     except ArgumentError as error:
-        raise ConfigError(plainly(str(error), places=content)) from None
+        raise ConfigError(plainly(str(error), places=[*content, *(item.name for item in fields(kind))])) from None
     return {item.name: parsed[item.name] for item in fields(kind) if item.name not in leave_out}
 
 

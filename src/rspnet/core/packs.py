@@ -14,7 +14,7 @@ import io
 import os
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,8 +61,12 @@ class Place(NamedTuple):
 
 
 def refuse_other_files(out: Path, *, own: Sequence[str]) -> None:
-    """Raise `ConfigError` where a folder that a command fills with videos has files, but none of its `own`."""
-    if out.is_dir() and any(out.iterdir()) and not any((out / name).exists() for name in own):
+    """Raise `ConfigError` where a folder that a command fills with videos has files, but none of its `own`.
+
+    Hidden files do not count, nor what a fresh disk has.
+    """
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if not names & set(own) and any(not name.startswith(".") and name != "lost+found" for name in names):
         raise ConfigError(f"--out {str(out)!r} holds other files: name a new folder")
 
 
@@ -231,23 +235,43 @@ def is_packed(path: str) -> bool:
     return path.startswith(f"{SCHEME}://")
 
 
-def place_now(path: Path) -> str:
-    """Whether a video is where its path says: "here", "moved" (packed anew since), or "gone".
+def shards_of(path: str) -> str:
+    """What the paths of all videos of one folder of shards begin with, "" of any other video."""
+    return path.partition("!")[0] if is_packed(path) else ""
 
-    A packed video is where the index of its shards says; bytes of earlier ones may still lie in the shards.
+
+def places_now(paths: Iterable[str]) -> dict[str, str]:
+    """Whether videos are where their paths say: "here", "moved" (packed anew since), or "gone".
+
+    A packed video is where the index of its shards says; bytes of earlier ones may still lie in the shards. Where an
+    index cannot be read nothing is known, and its videos are "here".
     """
-    if not is_packed(str(path)):
-        return "here" if path.exists() else "gone"
-    folder, name, place = taken_apart(str(path))
+    found, indexes = dict[str, str](), dict[str, Index | str]()
+    for path in paths:
+        shards = shards_of(path)
+        if not shards:
+            found[path] = "here" if as_path(path).exists() else "gone"
+            continue
+        folder, name, place = taken_apart(path)
+        if shards not in indexes:
+            indexes[shards] = _index_or_state(folder)
+        index = indexes[shards]
+        if isinstance(index, str):
+            found[path] = index
+            continue
+        now = index.place_of(name)
+        found[path] = "gone" if now is None else "here" if place in (None, now) else "moved"
+    return found
+
+
+def _index_or_state(folder: Path) -> Index | str:
+    """The index of a folder of shards, or what that says of its videos where there is none."""
     try:
-        now = read_index(folder).place_of(name)
+        return read_index(folder)
     except FileNotFoundError:
         return "gone"
-    except OSError:  # the store fails: nothing is known
+    except (OSError, RSPNetError):
         return "here"
-    if now is None:
-        return "gone"
-    return "here" if place in (None, now) else "moved"
 
 
 def unpacked(folder: Path) -> Path:

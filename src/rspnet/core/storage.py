@@ -222,12 +222,15 @@ def names_below(url: str) -> list[str]:
 
 
 def _walks(system: Any) -> bool:
-    """Whether fsspec lists what lies below a folder of this store folder by folder; others have a way of their own."""
-    if not hasattr(system, "_walk"):
+    """Whether fsspec lists what lies below a folder of this store folder by folder; some have a way of their own."""
+    if not hasattr(system, "walk"):  # of no package of fsspec's
         return False
+    from fsspec import AbstractFileSystem
     from fsspec.asyn import AsyncFileSystem
 
-    return getattr(type(system), "_find", None) is AsyncFileSystem._find
+    if isinstance(system, AsyncFileSystem):
+        return type(system)._find is AsyncFileSystem._find
+    return type(system).find is AbstractFileSystem.find
 
 
 def _walked(url: str, system: Any, key: str) -> list[str]:

@@ -17,8 +17,10 @@ def log_loss(logits: Floats, holds: NDArray[np.bool_], *, exclusive: bool) -> fl
     return float(np.logaddexp(0, np.where(holds, -logits, logits)).mean())
 
 
-def calibrate(logits: Floats, holds: NDArray[np.bool_], *, exclusive: bool) -> tuple[Floats, Floats]:
-    """The slope and shift [C] of held-out logits with the least log loss.
+def calibrate(logits: Floats, holds: NDArray[np.bool_], *, exclusive: bool, most: float = 2.0) -> tuple[Floats, Floats]:
+    """The slope and shift [C] of held-out logits with the least log loss; the former at most e^`most` where exclusive.
+
+    Where all held-out answers are right, a steeper slope always fits better: the bound keeps few labels from certainty.
 
     One temperature for all classes where they exclude each other (Guo et al., On Calibration of Modern Neural Networks,
     ICML 2017), else Platt's slope and shift for each, with his targets, which keep few labels from certainty (Platt,
@@ -29,7 +31,7 @@ def calibrate(logits: Floats, holds: NDArray[np.bool_], *, exclusive: bool) -> t
     count = logits.shape[1]
     if exclusive:
         found = minimize_scalar(
-            lambda power: log_loss(logits * np.exp(power), holds, exclusive=True), bounds=(-4, 4), method="bounded"
+            lambda power: log_loss(logits * np.exp(power), holds, exclusive=True), bounds=(-4, most), method="bounded"
         )
         return np.full(count, float(np.exp(found.x))), np.zeros(count)
     slope, shift = np.ones(count), np.zeros(count)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.files import is_utf8, sha256_of
-from rspnet.core.packs import is_packed, place_now
+from rspnet.core.packs import places_now, shards_of
 from rspnet.core.ranks import gather_objects, rank
 from rspnet.core.urls import as_path
 from rspnet.core.weights_files import weights_file
@@ -146,8 +146,9 @@ def _plan(store: FeatureStore, records: Sequence[VideoRecord], drop_gone: bool, 
         if old is not None:
             plan.stored[path] = old.done
     left = ("moved", "gone") if drop_gone else ("moved",)
-    asked = (path for path in known if path not in seen and (drop_gone or is_packed(path)))
-    stale += [path for path in asked if place_now(as_path(path)) in left]
+    shards = {shards_of(path) for path in seen} - {""}  # of other shards nothing is asked
+    asked = [path for path in known if path not in seen and (drop_gone or shards_of(path) in shards)]
+    stale += [path for path, place in places_now(asked).items() if place in left]
     if forget:
         store.drop(stale)
     return replace(plan, unchanged=unchanged, dropped=len(stale))

@@ -30,6 +30,8 @@ PENALTIES = (1000.0, 300.0, 100.0, 30.0, 10.0, 3.0)
 DEFAULT_STRENGTH = 1e-1
 """C where cross-validation is impossible: a single video in every class."""
 _MAX_ITERATIONS = 2000
+_MOST_SURENESS = 3.0
+"""Decisions of a ridge classifier are multiplied by e^3 at most."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def fit_linear(
     folds: int,
     seed: int,
     groups: Sequence[str] | None = None,
+    ridge: bool = True,
 ) -> LinearFit:
     """Ridge or logistic regression on standardised features, chosen by cross-validation on the training videos only.
 
@@ -81,14 +84,14 @@ def fit_linear(
         folds: at most this many, see `folds_of`.
         seed: of the folds.
         groups: videos of one group stay in one fold.
+        ridge: False fits logistic regression alone, with the best C.
 
     Raises:
         RSPNetError: all labels are one class.
     """
     splits = folds_of(labels, groups, folds=folds, seed=seed)
-    return _fit_chosen(
-        train, labels, test, num_classes=num_classes, splits=splits, candidates=[_ridges(), _logistics()]
-    )
+    candidates = [_ridges(), _logistics()] if ridge else [_logistics()]
+    return _fit_chosen(train, labels, test, num_classes=num_classes, splits=splits, candidates=candidates)
 
 
 def fit_held_out(
@@ -158,7 +161,8 @@ def _sureness(model: Any, train: Features, labels: Labels, splits: Splits) -> fl
         own[:, np.isin(classes, part.classes_)] = _decisions(part, train[asked])
         decisions.append(own)
         holds.append(labels[asked, None] == classes)
-    slope, _ = calibrate(np.concatenate(decisions), np.concatenate(holds), exclusive=True)
+    # Decisions lie between -1 and 1, logits beyond.
+    slope, _ = calibrate(np.concatenate(decisions), np.concatenate(holds), exclusive=True, most=_MOST_SURENESS)
     return float(slope[0])
 
 
@@ -194,14 +198,14 @@ def folds_of(
 
     Every class with two videos (or groups) or more is tested in every fold, so there are as many folds as the rarest
     of these classes has, at most `folds`. A class with one is learned from in all of them and tested in none.
-    None where every class has one.
+    None where fewer than two classes have two, or where groups leave every fold a single class to learn.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     units = np.arange(len(labels)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     counts = {label: len(np.unique(units[labels == label])) for label in np.unique(labels).tolist()}
     tested = {label: count for label, count in counts.items() if count > 1}
-    if not tested:
+    if len(tested) < 2:
         return None
     places = np.flatnonzero(np.isin(labels, list(tested)))
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
@@ -211,7 +215,7 @@ def folds_of(
     for learned, asked in splitter.split(places, labels[places], None if groups is None else units[places]):
         kept = rest[~np.isin(units[rest], units[places[asked]])]
         found.append((np.union1d(places[learned], kept), places[asked]))
-    return found
+    return [fold for fold in found if len(np.unique(labels[fold[0]])) > 1] or None
 
 
 def fold_state(seed: int) -> int:
@@ -251,16 +255,26 @@ class FewLabels:
 
 
 def few_label_point(
-    train: Features, labels: Labels, test: Features, test_labels: Labels, *, count: int, draws: int, seed: int
+    train: Features,
+    labels: Labels,
+    test: Features,
+    test_labels: Labels,
+    *,
+    count: int,
+    draws: int,
+    seed: int,
+    ridge: bool = True,
 ) -> FewLabels:
-    """One point of the few-label curve; the interval is Student's t over the draws."""
+    """One point of the few-label curve (see `fit_linear`); the interval is Student's t over the draws."""
     from scipy.stats import t
 
     num_classes = int(max(labels.max(), test_labels.max())) + 1
     found = []
     for draw in range(draws):
         chosen = draw_few(labels, count, seed=seed, draw=draw)
-        fit = fit_linear(train[chosen], labels[chosen], test, num_classes=num_classes, folds=min(5, count), seed=seed)
+        fit = fit_linear(
+            train[chosen], labels[chosen], test, num_classes=num_classes, folds=min(5, count), seed=seed, ridge=ridge
+        )
         found.append(float(top_k_hits(fit.scores, test_labels, 1).mean()))
     mean = float(np.mean(found))
     half = float(t.ppf(0.975, draws - 1) * np.std(found, ddof=1) / np.sqrt(draws))

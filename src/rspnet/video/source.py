@@ -39,22 +39,7 @@ _JOINT_SECONDS = 0.2
 # A stream with fewer frames than another by this factor is no second film.
 _PREVIEW_SHARE = 10
 
-# Streams without a container, which FFmpeg looks for at any place of a file.
-_BARE = (
-    "m4v",
-    "h264",
-    "hevc",
-    "vvc",
-    "mpegvideo",
-    "vc1",
-    "mjpeg",
-    "cavsvideo",
-    "dirac",
-    "obu",
-    "mpeg",
-    "mpegts",
-    "mp3",
-)
+# FFmpeg finds streams that need no container (MPEG-4, DV) in the middle of these.
 _ARCHIVES = {"a tar archive": (257, b"ustar"), "a zip archive": (0, b"PK\x03\x04"), "an ar archive": (0, b"!<arch>")}
 _HEAD_BYTES = 512
 
@@ -147,7 +132,7 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     name = container.format.name
     if name.endswith("_pipe") or any(part in _NOT_VIDEO for part in name.split(",")):
         raise DecodeError(path, f"not a video container (FFmpeg reads it as {name!r})")
-    if name in _BARE and (archive := _archive(path, container)):
+    if archive := _archive(path, container):
         raise DecodeError(path, f"it is {archive}: name the folder of its videos")
     streams = film_streams(container)
     if not streams:
@@ -162,7 +147,7 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
 
 
 def _archive(path: Path, container: InputContainer) -> str:
-    """What kind of archive a file is, "" where it is none: FFmpeg finds a bare stream in the middle of one."""
+    """What kind of archive a file is, "" where it is none."""
     opened = bytes_of(container)
     if opened is None:
         with path.open("rb") as file:

@@ -19,6 +19,7 @@ from helpers.narrow import NARROW
 from helpers.stopping import stop_after
 
 from rspnet.cli import main
+from rspnet.core.files import sha256_of
 from rspnet.core.locks import LOCK, claimed
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.synthetic.acting_picture import render_scene
@@ -26,7 +27,7 @@ from rspnet.lab.study import row_scores
 from rspnet.lab.study import rows as rows_module
 from rspnet.lab.study.finetuned import hits_in_order, labels_csv
 from rspnet.lab.study.plots import draw_study
-from rspnet.lab.study.rows import finished, row_folder, row_protocol, training_seconds
+from rspnet.lab.study.rows import changed, finished, row_folder, row_protocol, training_seconds
 from rspnet.lab.study.run_study import rows_of
 from rspnet.lab.study.sets import StudySet, Task
 from rspnet.lab.study.spec import read_study, row_config, smaller
@@ -132,6 +133,22 @@ def test_a_row_of_another_experiment_is_not_taken_for_this_one(
     assert study(path, root, whole, "--only", f"[{run}]") == 2
     name = {"hand-made": "kind fresh", "weights": "weights None", "set": "videos {"}[change]
     assert f"was made with {name}" in capsys.readouterr().err
+    if change == "weights":  # by content, and of a row of an older version, which did not say, nothing is known
+        plan, videos = read_study(str(path)), StudySet([], [], np.zeros(0, bool), {})
+        config = row_config(plan, "joint", seed=0, root="v", listed=None, out="o")
+        weights = row_protocol(plan, config, "joint", videos)["weights"]
+        assert weights == sha256_of(row_folder(whole, "joint", 0) / "last.ckpt")
+        old = {name: value for name, value in row(whole, "joint")["protocol"].items() if name != "kind"}
+        assert changed(old, old | {"kind": "trained", "weights": weights}) == ""
+
+
+def test_a_study_may_leave_entries_empty_and_name_runs_as_it_likes(tmp_path: Path) -> None:
+    path = tmp_path / "odd.yaml"
+    odd = {"x": None, "finetune": None, "judged": None, "title": 2024, "reference": 1, "labels": {"motion": [7]}}
+    path.write_text(yaml.safe_dump(SPEC | odd | {"runs": {1: None, "lr=0.1": {}, "no head": {}}}))
+    plan = read_study(str(path))
+    assert (plan.x, plan.finetune, plan.judged, plan.title, plan.reference) == (None, {}, {}, "2024", "1")
+    assert (plan.labels, list(plan.runs)) == ({"motion": ["7"]}, ["1", "lr=0.1", "no head"])
 
 
 @pytest.mark.parametrize(
@@ -139,7 +156,8 @@ def test_a_row_of_another_experiment_is_not_taken_for_this_one(
     [
         ({"view": {"stride": 2}}, "joint", "their training"),
         ({"recipe": "pretrain/slim-cpu"}, "joint", "their training"),
-        ({"view": {"stride": 2}}, "random", "how they are judged"),
+        ({"view": {"stride": 2}}, "random", "how, or on which videos, they are judged"),
+        ({}, "random", "how, or on which videos, they are judged"),  # of another set
     ],
 )
 def test_a_report_refuses_rows_that_do_not_belong_together(
@@ -155,6 +173,8 @@ def test_a_report_refuses_rows_that_do_not_belong_together(
     shutil.copytree(row_folder(whole, "joint", 0), row_folder(out, "joint", 0))
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(SPEC | change, sort_keys=False))
+    if not change:
+        root = write_videos(tmp_path / "set", count=32, num_frames=17, size=32)
     assert study(path, root, out, "--only", f"[{run}]", "--seeds", "[1]") == 0
     assert main(["study", str(path), "--out", str(out), "--report", str(tmp_path / "report")]) == 2
     assert re.search(rf"joint-seed0.*{run}-seed1.*other settings \({said}", capsys.readouterr().err)
@@ -445,7 +465,6 @@ def test_rows_come_seed_by_seed_and_unknown_runs_are_refused(spec: Path) -> None
         ({"seeds": []}, "different whole numbers"),
         ({"seeds": [0, 0]}, "different whole numbers"),
         ({"oracle": 2}, "oracle '2': must be a list"),
-        ({"judged": None}, "judged: it is empty"),
         ({"labels": {}}, "labels: name a task"),
         ({"labels": {"motion": "motion"}}, "labels 'motion': must be a list"),
         ({"runs": ["joint"]}, "runs"),
@@ -453,9 +472,11 @@ def test_rows_come_seed_by_seed_and_unknown_runs_are_refused(spec: Path) -> None
         ({"runs": {"joint": {"model": 3}}}, "model: 3 is no section"),
         ({"runs": {"joint": {"max_steps": "many"}}}, "--max_steps 'many': must be a whole number"),
         ({"runs": {"joint": {"trained": "perhaps"}}}, "trained 'perhaps': must be true or false"),
-        ({"runs": {"joint": {}, "a/b": {}}}, "run 'a/b': a name has letters"),
+        ({"runs": {"joint": {}, "a/b": {}}}, "run 'a/b': a name has no slash"),
         ({"view": {"classifier": "logistik"}}, "view.classifier 'logistik': must be one of logistic, ridge"),
         ({"view": {"stream": "bar"}}, "view.stream 'bar'"),
+        ({"x": "seed"}, "x 'seed': must be steps"),
+        ({"x": "data.num_workers"}, "x 'data.num_workers': must be steps"),
         ({"x": "foo"}, "x 'foo': must be steps, cpu_seconds or an option with numbers"),
         ({"judged": {"far": {"label": "class", "folder": "f"}}}, "judged sets need the classifier ridge"),
         ({"judged": {"far": {"label": "class"}}}, "either a folder or a number of drawn videos"),

@@ -9,25 +9,27 @@ from pathlib import Path
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import write_json
 
+_HOW = "name another --out, or remove that folder and its note if rspnet drew what is in it"
 
-def note_drawn(folder: Path, wanted: Mapping[str, int]) -> None:
+
+def note_drawn(folder: Path, wanted: Mapping[str, int], *, before: Mapping[str, int] | None = None) -> None:
     """Note in FOLDER.json what is about to be drawn; call it before anything is.
 
     Args:
         folder: of the videos.
         wanted: all that they depend on, such as their number and their seed.
+        before: the same of what is there, where no note says it and something else does.
 
     Raises:
         ConfigError: the folder holds videos of other settings, or files of which no note says what they are.
     """
     note = folder.with_name(f"{folder.name}.json")
-    there = _noted(note)
+    there = _noted(note) or before
     if there is None and folder.is_dir() and any(folder.iterdir()):
-        raise ConfigError(f"{str(folder)!r} holds files, and no {note.name} beside it says which: remove that folder")
+        raise ConfigError(f"{str(folder)!r} holds files, and no {note.name} beside it says which: {_HOW}")
     if there is not None and there != wanted:
         raise ConfigError(
-            f"{str(folder)!r} holds videos drawn with {_in_words(there)}, not {_in_words(wanted)}: "
-            "name another --out, or remove that folder and its note"
+            f"{str(folder)!r} holds videos drawn with {_in_words(there)}, not {_in_words(wanted)}: {_HOW}"
         )
     write_json(note, dict(wanted))
 

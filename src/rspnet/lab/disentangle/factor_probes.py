@@ -87,7 +87,7 @@ def _probe(
     hits: dict[str, Hits] = {}
     for space, vectors in spaces.items():
         known, asked = vectors[places["train"]], vectors[places["test"]]
-        fit = fit_linear(known, train, asked, num_classes=len(names), folds=folds, seed=seed)
+        fit = fit_linear(known, train, asked, num_classes=len(names), folds=folds, seed=seed, ridge=False)
         hits[space] = (fit.scores.argmax(axis=1) == test).astype(np.float64)
     shares = {space: share_of(hit) for space, hit in hits.items()}
     chance = max(Counter(test.tolist()).values()) / len(test)

@@ -39,6 +39,11 @@ class Judge:
         own = {name: len(task.classes) for name, task in self.videos.tasks.items()}
         return own | {name: judged.classes for name, judged in self._sets.items()}
 
+    @property
+    def judged_hashes(self) -> dict[str, str]:
+        """Task -> SHA-256 of the videos of its set, of sets that are judged besides."""
+        return {name: judged.hash() for name, judged in self._sets.items()}
+
     def __call__(self, embedder: Embedder | None, *, seed: int) -> tuple[dict[str, Vectors], dict[str, TaskScores]]:
         """Clip features of every list of videos, [N, n, C], and the scores of every task.
 

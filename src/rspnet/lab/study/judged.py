@@ -19,7 +19,7 @@ from rspnet.data.synthetic.labelled_set import LABEL_FILE
 from rspnet.data.synthetic.procedural import plan_clips, write_set
 from rspnet.data.video_clips import read_clips
 from rspnet.features.embedder import Embedder
-from rspnet.lab.study.sets import read_table
+from rspnet.lab.study.sets import hash_of, read_table
 from rspnet.video.reader import View, open_video
 
 Places = NDArray[np.int64]
@@ -67,14 +67,18 @@ class JudgedSet:
     classes: int
     folds: list[tuple[Places, Places]]
 
+    def hash(self) -> str:
+        """SHA-256 of which videos these are, by names, sizes, classes and folds."""
+        return hash_of([self.records], [self.labels.tolist(), [test.tolist() for _, test in self.folds]])
+
 
 def read_judged(spec: JudgedSpec, root: Path, *, drawn_to: Path) -> JudgedSet:
-    """The set; drawn videos are written to `drawn_to` unless they are there.
+    """The set; drawn videos are written below `drawn_to` unless they are there.
 
     Raises:
         RSPNetError: no such set, or a column is missing.
     """
-    folder = drawn_to if spec.drawn else root / spec.folder
+    folder = drawn_to / str(spec.drawn) if spec.drawn else root / spec.folder
     if spec.drawn and not (folder / LABEL_FILE).exists():
         write_set(folder, plan_clips(num_videos=spec.drawn, seed=_DRAWN_SEED, test_fraction=1 / 3))
     division = spec.groups or "split"

@@ -59,7 +59,7 @@ def score_task(train: Features, test: Features, task: Task, validation: Hits, *,
     linear = fit.scores.argmax(axis=1) == wanted
     recall = _recall(queries, wanted, train, task.train, ks=(1, 5))
     inner = _recall(train[validation], task.train[validation], train[~validation], task.train[~validation], ks=(1,))
-    few = few_label_point(train, task.train, queries, wanted, count=FEW, draws=DRAWS, seed=seed)
+    few = few_label_point(train, task.train, queries, wanted, count=FEW, draws=DRAWS, seed=seed, ridge=False)
     assert fit.cross_validated is not None
     scores = {
         "linear": float(linear.mean()),

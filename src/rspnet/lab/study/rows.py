@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
@@ -20,11 +20,11 @@ from rspnet.api.open_embedder import open_embedder
 from rspnet.api.pretraining import run_pretraining
 from rspnet.api.pretraining_plan import build_model
 from rspnet.config.pretrain import PairDataConfig, PretrainConfig
-from rspnet.config.training import EngineConfig
 from rspnet.config.view import EvenViewConfig
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.core.files import atomic_path, write_json
+from rspnet.core.files import atomic_path, sha256_of, write_json
 from rspnet.core.run_files import LAST
+from rspnet.core.weights_files import weights_file
 from rspnet.data.sampler import epoch_steps
 from rspnet.engine.curves import METRICS, read_curves
 from rspnet.engine.stop import Stopped
@@ -33,7 +33,7 @@ from rspnet.lab.study.finetuned import finetuned_hits
 from rspnet.lab.study.judge import Judge
 from rspnet.lab.study.row_scores import FINETUNED
 from rspnet.lab.study.sets import StudySet
-from rspnet.lab.study.spec import SECTIONS, Study, StudyView, is_hand_made, is_trained
+from rspnet.lab.study.spec import SECTIONS, Study, StudyView, is_hand_made, is_trained, without_machine
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import choose_method, option_defaults
 from rspnet.pretext.pretrained import load_pretrained
@@ -41,9 +41,7 @@ from rspnet.runs.built_in import BUILT_IN
 from rspnet.runs.run_folder import plain
 
 ROW, ORACLE = "row.json", "oracle.json"
-VIDEOS_HASH = "sha256"
-_MACHINE = {"root", "list", "num_workers", "max_skipped"}
-_MACHINE |= {item.name for item in fields(EngineConfig)} - {"precision", "channels_last"}
+VIDEOS_HASH, JUDGED_HASHES = "sha256", "judged_sha256"
 _LAST_POINTS = 5
 
 
@@ -91,7 +89,9 @@ def changed(made: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
     """
     for name in {**protocol, **made}:
         value, old = protocol.get(name), made.get(name)
-        if name == "kind" and old is None:
+        if name in ("kind", "weights") and "kind" not in made:  # of an older version
+            continue
+        if name == JUDGED_HASHES and None in (value, old):
             continue
         if name == "videos" and VIDEOS_HASH not in made[name]:
             value = {key: it for key, it in protocol[name].items() if key != VIDEOS_HASH}
@@ -134,18 +134,21 @@ def training_seconds(rows: Sequence[dict[str, Any]]) -> float:
     return float(np.mean([row["spent"]["pretrain"]["cpu_seconds"] for row in whole]))
 
 
-def row_protocol(study: Study, config: PretrainConfig, run: str, videos: StudySet) -> dict[str, Any]:
-    """All that a row's scores depend on, but for seed and software."""
+def row_protocol(
+    study: Study, config: PretrainConfig, run: str, videos: StudySet, *, judged_hashes: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """All that a row's scores depend on, but for seed and software; without `judged_hashes` for a first look only."""
     settings = plain(config)
     trained = is_trained(study, run)
     return {
         "kind": "trained" if trained else "hand-made" if is_hand_made(study, run) else "fresh",
-        **({"weights": config.weights} if trained and config.weights is not None else {}),
+        **({"weights": sha256_of(weights_file(config.weights))} if trained and config.weights is not None else {}),
         "steps": steps_of(study, config, videos) if trained else 0,
         **{section: without_machine(settings[section]) for section in SECTIONS},
         "view": asdict(study.view),
         "labels": study.labels,
         **({"judged": {task: asdict(spec) for task, spec in study.judged.items()}} if study.judged else {}),
+        **({JUDGED_HASHES: dict(judged_hashes)} if judged_hashes else {}),
         **({"finetune": study.finetune} if study.finetune else {}),
         **({"scenes": study.scenes} if study.scenes else {}),
         "videos": {
@@ -155,11 +158,6 @@ def row_protocol(study: Study, config: PretrainConfig, run: str, videos: StudySe
             VIDEOS_HASH: videos.hash(),
         },
     }
-
-
-def without_machine(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that a result depends on."""
-    return {name: value for name, value in options.items() if name not in _MACHINE}
 
 
 def defaults(section: str, *, method: str) -> dict[str, Any]:
@@ -207,7 +205,7 @@ def make_row(study: Study, run: str, config: PretrainConfig, judge: Judge) -> di
         "study": study.name,
         "run": run,
         "seed": config.seed,
-        "protocol": row_protocol(study, config, run, videos),
+        "protocol": row_protocol(study, config, run, videos, judged_hashes=judge.judged_hashes),
         "software": {"rspnet": version("rspnet"), "torch": torch.__version__, "machine": platform.machine()},
         "classes": judge.classes,
         "scores": {name: _rounded(part.scores) for name, part in found.items()},

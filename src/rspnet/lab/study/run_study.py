@@ -87,7 +87,7 @@ def _row(plan: Study, run: str, seed: int, judge: Judge, *, root: Path, out: Pat
     if plan.scenes:
         options |= {"root": str(scenes), "listed": None}
     config = row_config(plan, run, seed=seed, **options)
-    protocol = row_protocol(plan, config, run, judge.videos)
+    protocol = row_protocol(plan, config, run, judge.videos, judged_hashes=judge.judged_hashes)
     if finished(folder, protocol):
         return "there already"
     with claimed(folder / LOCK) as ours, holding():

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,9 +60,14 @@ class StudySet:
 
     def hash(self) -> str:
         """SHA-256 of which videos these are, by names, sizes and classes."""
-        files = [[[item.name, _size(item.path)] for item in part] for part in (self.train, self.test)]
         tasks = {name: [task.classes, task.train.tolist(), task.test.tolist()] for name, task in self.tasks.items()}
-        return sha256(json.dumps([files, tasks]).encode()).hexdigest()
+        return hash_of([self.train, self.test], tasks)
+
+
+def hash_of(parts: Sequence[Sequence[VideoRecord]], classes: Any) -> str:
+    """SHA-256 of lists of videos, by names and sizes, and of what is said of them."""
+    files = [[[item.name, _size(item.path)] for item in part] for part in parts]
+    return sha256(json.dumps([files, classes]).encode()).hexdigest()
 
 
 def _size(path: Path) -> int | None:

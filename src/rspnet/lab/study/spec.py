@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +32,8 @@ SECTIONS: dict[str, Callable[..., Any]] = {
     "engine": EngineConfig,
 }
 """Sections of `rspnet pretrain`'s options that a row depends on."""
+_MACHINE = {"root", "list", "num_workers", "max_skipped"}
+_MACHINE |= {item.name for item in fields(EngineConfig)} - {"precision", "channels_last"}
 _SMOKE_SCENES = 8
 CPU_SECONDS = "cpu_seconds"
 """What scores may be drawn against besides an option."""
@@ -47,7 +48,7 @@ class StudyView:
         stride: frames of the video from one frame of a clip to the next.
         descriptor: how the clips' vectors become one.
         stream: of a two-stream network, the one whose features count.
-        classifier: "logistic" (C chosen on validation videos; few labels as `rspnet probe`), or the quick "ridge".
+        classifier: "logistic" (C chosen on validation videos, and few labels are asked, too), or the quick "ridge".
     """
 
     num_clips: int = 3
@@ -123,8 +124,7 @@ def read_study(name: str) -> Study:
         raise ConfigError(f"study {str(path)!r} cannot be read: {reason_of(error)}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"study {str(path)!r} is no table of title, about, runs, labels and reference")
-    if isinstance(content.get("runs"), dict):  # YAML has None for a run without options
-        content["runs"] = {str(name): {} if own is None else own for name, own in content["runs"].items()}
+    content = _texts_as_meant(content)
     try:
         study = Study(name=path.stem, **parse_content(Study, content, leave_out=["name"]))
         _check(study)
@@ -137,6 +137,20 @@ def read_study(name: str) -> Study:
         if study.x not in (None, CPU_SECONDS):
             _check_x(study, config)
     return study
+
+
+def _texts_as_meant(content: Options) -> Options:
+    """What a file says, with texts where YAML reads numbers in names and columns, and no options where it has none."""
+    content = dict(content)
+    if isinstance(runs := content.get("runs"), dict):
+        content["runs"] = {str(name): {} if own is None else own for name, own in runs.items()}
+    if isinstance(labels := content.get("labels"), dict):
+        content["labels"] = {
+            str(task): [str(name) for name in columns] if isinstance(columns, list) else columns
+            for task, columns in labels.items()
+        }
+    texts = ("title", "about", "reference")
+    return content | {name: str(content[name]) for name in texts if isinstance(content.get(name), int)}
 
 
 def _check(study: Study) -> None:
@@ -152,19 +166,21 @@ def _check(study: Study) -> None:
     if not study.seeds or len(set(study.seeds)) < len(study.seeds) or min(study.seeds) < 0:
         raise ConfigError(f"seeds {list(study.seeds)}: must be different whole numbers, from 0 on, at least one")
     for run, own in study.runs.items():
-        if not re.fullmatch(r"[\w.,+-]+", run) or run.startswith("."):  # its rows have a folder of its name
-            raise ConfigError(f"run {run!r}: a name has letters, digits and any of _ . , + - only")
+        if not run.isprintable() or "/" in run or run.startswith("."):  # its rows have a folder of its name
+            raise ConfigError(f"run {run!r}: a name has no slash, and no dot at its beginning")
         for name in ("trained", "hand_made"):
             if not isinstance(own.get(name, True), bool):
                 raise ConfigError(f"run {run!r}: {name} {own[name]!r}: must be true or false")
 
 
 def _check_x(study: Study, config: PretrainConfig) -> None:
+    settings = plain(config)
+    known = {"steps": 0} | {section: without_machine(settings[section]) for section in SECTIONS}
     try:
-        value = "steps" if study.x == "steps" else option(plain(config), str(study.x))
+        value = option(known, str(study.x))
     except (KeyError, TypeError):
         value = None
-    if value != "steps" and not isinstance(value, int | float):
+    if not isinstance(value, int | float):
         raise ConfigError(f"study {study.name}: x {study.x!r}: must be steps, {CPU_SECONDS} or an option with numbers")
 
 
@@ -216,6 +232,11 @@ def finetune_config(study: Study, run: str, config: PretrainConfig, *, out: str,
         )
     except TypeError as error:
         raise ConfigError(f"study {study.name}, finetune: {error}") from error
+
+
+def without_machine(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that a result depends on."""
+    return {name: value for name, value in options.items() if name not in _MACHINE}
 
 
 def is_trained(study: Study, run: str) -> bool:

@@ -13,7 +13,7 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.files import csv_text, write_text
 from rspnet.lab.study.comparisons import Comparison, Mean, compare_runs, mean_of
 from rspnet.lab.study.plots import draw_oracle, draw_study
-from rspnet.lab.study.rows import ORACLE, ROW, changed, read_row, training_seconds
+from rspnet.lab.study.rows import JUDGED_HASHES, ORACLE, ROW, VIDEOS_HASH, changed, read_row, training_seconds
 from rspnet.lab.study.shown import SCORES, main_scores, shown_scores
 from rspnet.lab.study.spec import Study, StudyView
 
@@ -63,14 +63,17 @@ def refuse_mixed(rows: Mapping[Path, dict[str, Any]]) -> None:
         ConfigError: names two such rows, and what differs.
     """
     first_of: dict[str, Path] = {}
+    hashes: dict[str, str] = {}
     for path, row in rows.items():
         first = first_of.setdefault(row["run"], path)
         one, other = rows[first]["protocol"], row["protocol"]
         # Either may be of an older version, which knew fewer options.
         what = "their training" if changed(one, other) and changed(other, one) else ""
         start = next(iter(rows))
-        if not what and _judged_by(rows[start]) != _judged_by(row):
-            first, what = start, "how they are judged"
+        own = {VIDEOS_HASH: other["videos"].get(VIDEOS_HASH), **other.get(JUDGED_HASHES, {})}
+        same = all(value is None or hashes.setdefault(name, value) == value for name, value in own.items())
+        if not what and not (same and _judged_by(rows[start]) == _judged_by(row)):
+            first, what = start, "how, or on which videos, they are judged"
         if what:
             raise ConfigError(
                 f"--report: {str(first)!r} and {str(path)!r} were made with other settings ({what}): "
