@@ -289,9 +289,9 @@ def test_a_web_folder_whose_listing_fails_in_part_is_an_error_and_not_a_smaller_
 
 
 def test_a_store_that_fsspec_walks_by_itself_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    fsspec = pytest.importorskip("fsspec")
+    base: Any = pytest.importorskip("fsspec").AbstractFileSystem
 
-    class Faulty(fsspec.AbstractFileSystem):
+    class Faulty(base):
         protocol = "faulty"
 
         def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
