@@ -73,8 +73,8 @@ def fit_linear(
 ) -> LinearFit:
     """Ridge or logistic regression on standardised features, chosen by cross-validation on the training videos only.
 
-    The ridge classifier reads long vectors better (descriptors of several stages), logistic regression short ones
-    (docs/recognition.md). Where cross-validation is impossible, it is logistic regression.
+    The ridge classifier reads long vectors better (descriptors of several stages, docs/recognition.md); with short ones
+    either may. Where cross-validation is impossible, it is logistic regression.
 
     Args:
         train: [M, D].
