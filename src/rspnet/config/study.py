@@ -27,7 +27,7 @@ class StudyConfig:
         "Folder of the labelled videos; needed to run rows, not to report them.", nargs="?", default=None
     )
     out: str | None = None
-    """Folder of the rows; the default is runs/study/NAME, of tiny rows (--smoke) runs/study/NAME-smoke."""
+    """Folder of the rows; the default is runs/study/NAME, and runs/study/NAME-smoke for tiny rows."""
     only: tuple[str, ...] = ()
     """Names of the runs to make; all without it."""
     seeds: tuple[int, ...] = ()
