@@ -19,7 +19,7 @@ from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.files import atomic_path, sha256_of
 from rspnet.core.rng import torch_rng
-from rspnet.core.weights_files import DESCRIPTION, WEIGHTS, weights_file
+from rspnet.core.weights_files import DESCRIPTION, ONNX_FILE, PROGRAM_FILE, WEIGHTS, weights_file
 from rspnet.models.exported import (
     PREFIX,
     Network,
@@ -34,7 +34,7 @@ from rspnet.models.weights import read_weights_file
 from rspnet.pretext.exporting import describe_network
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.runs.classifiers import open_classifier
-from rspnet.runs.huggingface import save_huggingface
+from rspnet.runs.huggingface import BESIDES, save_huggingface
 from rspnet.runs.run_folder import RESULT, command_of, open_run_folder, plain, write_result
 
 TOLERANCE = 1e-4
@@ -44,9 +44,7 @@ _NEEDED = {
     "program": [],
     "onnx": ["onnx", "onnxruntime", "onnxscript"],
 }
-_FILES = {"safetensors": WEIGHTS, "huggingface": WEIGHTS, "program": "model.pt2", "onnx": "model.onnx"}
-_CARD = ("config.json", "README.md")
-"""What `--format huggingface` writes besides."""
+_FILES = {"safetensors": WEIGHTS, "huggingface": WEIGHTS, "program": PROGRAM_FILE, "onnx": ONNX_FILE}
 Outputs = tuple[Tensor, ...]
 
 
@@ -60,7 +58,7 @@ def export(config: ExportConfig) -> None:
     missing = [name for name in _NEEDED[config.format] if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(f"--format {config.format} needs {', '.join(missing)}: pip install 'rspnet[export]'")
-    _refuse_other_format(Path(config.out), config.format)
+    _refuse_files_of_others(Path(config.out), config.format)
     network, description = open_network(config.weights)
     folder = open_run_folder(config.out, config, command="export")
     path = folder / _FILES[config.format]
@@ -80,12 +78,12 @@ def export(config: ExportConfig) -> None:
     print(f"wrote {path}: outputs {', '.join(output_names(network))}; largest difference to the network {gap:.1e}")
 
 
-def _refuse_other_format(folder: Path, format: str) -> None:  # noqa: A002
+def _refuse_files_of_others(folder: Path, format: str) -> None:  # noqa: A002
     """Raise `ConfigError` where a folder holds files that this export would replace, or mix with its own."""
     try:
         there = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["format"]
     except (OSError, ValueError, KeyError, TypeError):
-        written = (_FILES[format], *(_CARD if format == "huggingface" else ()))
+        written = (_FILES[format], *(BESIDES if format == "huggingface" else ()))
         foreign = [name for name in written if (folder / name).exists()]
         if foreign and command_of(folder) != "export":  # an export that was killed is made again
             raise ConfigError(

@@ -31,7 +31,7 @@ from rspnet.runs.verdict import Verdict
 from rspnet.video.reader import View, open_video
 from rspnet.video.transcode import Transcoded
 
-_NOTES = ".transcode"
+(_NOTES,) = OWN_FILES["transcode"]
 _DONE = "done.jsonl"
 _TIMED_VIDEOS = 5
 _NAMED = 3

@@ -14,6 +14,8 @@ from rspnet.weights import shipped_file, shipped_names
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 """What `rspnet export` writes; in a folder of Hugging Face's the weights are called so, too."""
+PROGRAM_FILE, ONNX_FILE = "model.pt2", "model.onnx"
+"""The same in the formats that are for other programs."""
 PROGRAM, TRANSFORMER = "torch:", "hf:"
 
 
@@ -71,9 +73,9 @@ def require_weights(file: Path) -> None:
         inside = min((path.name for path in file.glob("*.ckpt")), default=None)
         why = "a folder without weights; name a run folder of a training, an export, or a file"
         why = why if inside is None else f"a folder; name the checkpoint in it, such as {inside}"
-    elif (program := file.with_name("model.pt2")).is_file():
+    elif (program := file.with_name(PROGRAM_FILE)).is_file():
         why = f"its folder is an export as program; name {PROGRAM}{program}"
-    elif file.with_name("model.onnx").is_file():
+    elif file.with_name(ONNX_FILE).is_file():
         why = "its folder is an export as onnx, which is not read back; name what it was made of"
     elif name in CATALOGUE:
         why = (

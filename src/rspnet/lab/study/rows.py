@@ -173,8 +173,10 @@ def steps_of(study: Study, config: PretrainConfig, videos: StudySet) -> int:
     return config.max_steps or config.epochs * steps
 
 
-def make_row(study: Study, run: str, config: PretrainConfig, judge: Judge) -> dict[str, Any]:
-    """Make one row and write it to `config.out`; the caller holds the claim.
+def make_row(
+    study: Study, run: str, config: PretrainConfig, judge: Judge, *, protocol: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Make one row with its `row_protocol` and write it to `config.out`; the caller holds the claim.
 
     Raises:
         Stopped: a training was asked to stop; the row goes on from there next time.
@@ -205,7 +207,7 @@ def make_row(study: Study, run: str, config: PretrainConfig, judge: Judge) -> di
         "study": study.name,
         "run": run,
         "seed": config.seed,
-        "protocol": row_protocol(study, config, run, videos, judged_hashes=judge.judged_hashes),
+        "protocol": dict(protocol),
         "software": {"rspnet": version("rspnet"), "torch": torch.__version__, "machine": platform.machine()},
         "classes": judge.classes,
         "scores": {name: _rounded(part.scores) for name, part in found.items()},

@@ -98,7 +98,7 @@ def _row(plan: Study, run: str, seed: int, judge: Judge, *, root: Path, out: Pat
         console.rule(f"{plan.name}: {run}, seed {seed}")
         if plan.scenes and is_trained(plan, run):
             write_training_scenes(scenes, num_videos=plan.scenes, seed=seed)
-        row = make_row(plan, run, config, judge)
+        row = make_row(plan, run, config, judge, protocol=protocol)
     scores = {task: part["linear"] for task, part in row["scores"].items()}
     text = ", ".join(f"{task} {value:.3f}" for task, value in scores.items())
     spent = sum(part["cpu_seconds"] for part in row["spent"].values())

@@ -14,7 +14,8 @@ from rspnet.core.files import atomic_path, write_json, write_text
 from rspnet.core.weights_files import WEIGHTS
 from rspnet.models.exported import PREFIX, Network, output_names, write_description
 
-CODE, CARD = "modeling_rspnet.py", "README.md"
+CONFIG, CODE, CARD = BESIDES = "config.json", "modeling_rspnet.py", "README.md"
+"""What is written besides the weights and their description."""
 
 
 def save_huggingface(network: Network, folder: Path, description: dict[str, Any], facts: dict[str, Any]) -> Path:
@@ -42,7 +43,7 @@ def save_huggingface(network: Network, folder: Path, description: dict[str, Any]
         "rspnet_version": version("rspnet"),
         "description": description | {"outputs": output_names(network)},
     }
-    write_json(folder / "config.json", config)
+    write_json(folder / CONFIG, config)
     write_description(network, folder, description, format="huggingface")
     here = files("rspnet.runs.huggingface")
     write_text(folder / CODE, (here / f"{CODE}.txt").read_text(encoding="utf-8"))
