@@ -151,12 +151,15 @@ def test_labelled_folders_and_lists(videos: Path, shards: Path, tmp_path: Path) 
 
 def test_a_list_is_packed_with_its_labels(videos: Path, tmp_path: Path) -> None:
     names = [record.name for record in read_folder(videos)]
-    lines = [f"{name},{'ab'[number % 2]}\n" for number, name in enumerate(names)]
-    (tmp_path / "list.csv").write_text("path,label\n" + "".join(lines))
+    lines = [f"{name},{'ab'[number % 2]},test\n" for number, name in enumerate(names)]
+    (tmp_path / "list.csv").write_text("path,label,split\n" + "".join(lines))
     shards = pack(tmp_path / "list.csv", tmp_path / "shards", f"--root={videos}")
     assert [(r.name, r.label, r.class_name) for r in read_folder(shards)] == [
         (name, i % 2, "ab"[i % 2]) for i, name in enumerate(names)
     ]
+    assert (shards / "list.csv").read_bytes() == (tmp_path / "list.csv").read_bytes()  # the column split is there alone
+    assert [record.name for record in read_list(shards / "list.csv")] == names  # of the shards beside it
+    assert main(["pack", str(videos), f"--out={tmp_path / 'other'}", "--short_side=32"]) == 2  # without --transcode
 
 
 def test_bad_videos_are_left_out_and_named(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,6 @@ def pack(config: PackConfig) -> int:
         RSPNetError: the videos cannot be listed, or not one of them can be packed.
     """
     videos, out = as_path(config.videos), Path(config.out)
-    is_folder = videos.is_dir()
     refuse_overlap(config.out, [config.videos], writes_videos=True)
     refuse_other_files(out, own=OWN_FILES["pack"])
     records = read_source(videos, config.root)
@@ -89,8 +88,7 @@ def pack(config: PackConfig) -> int:
             f"none of {counted(len(records), 'video')} could be packed: see {str(folder / SKIPPED)!r}; "
             f"the first was {first.name!r}: {first.reason}"
         )
-    if is_folder:
-        copy_lists(videos, out)
+    copy_lists(videos, out)
     write_index(out, rows)
     shards = {row["shard"] for row in rows}
     counts = {"videos": len(rows), "packed_now": len(left) - len(log), "skipped": len(log), "shards": len(shards)}

@@ -40,5 +40,9 @@ class PackConfig(RayConfig):
     def __post_init__(self) -> None:
         self.require_ray()
         require(self.shard_mb >= 1, f"--shard_mb {self.shard_mb}: must be at least 1")
+        require(
+            self.transcode or self.short_side == PackConfig.short_side,
+            f"--short_side {self.short_side}: belongs to --transcode, which packs small copies",
+        )
         require(self.short_side >= 16, f"--short_side {self.short_side}: must be at least 16 pixels")
         require(self.num_workers is None or self.num_workers >= 1, f"--num_workers {self.num_workers}: at least 1")

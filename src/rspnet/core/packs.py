@@ -102,10 +102,11 @@ def lists_below(folder: Path) -> list[str]:
 
 
 def copy_lists(source: Path, target: Path) -> None:
-    """Copy the annotation lists of a folder into another folder, where they keep their places."""
-    for name in lists_below(source):
+    """Copy the annotation lists of a folder into another folder, where they keep their places; or a list by itself."""
+    lists = {name: source / name for name in lists_below(source)} if source.is_dir() else {source.name: source}
+    for name, file in lists.items():
         with atomic_path(target / name) as temporary:
-            temporary.write_bytes((source / name).read_bytes())
+            temporary.write_bytes(file.read_bytes())
 
 
 class Index:

@@ -135,7 +135,7 @@ def read_list(file: str | os.PathLike[str], root: str | os.PathLike[str] | None 
             named), two classes have nearly the same name, or none of the listed files exists.
     """
     source = as_path(file)
-    folder = source.parent if root is None else unpacked(as_path(root))
+    folder = unpacked(source.parent if root is None else as_path(root))
     return list_records(source, folder, read_rows(source))
 
 
