@@ -85,6 +85,8 @@ def test_the_command_finds_what_classify_run_finds(root, tmp_path, capsys):
             ["--class", "{root}/classifier", "x.mp4"],
             "queries: name at least one video, or a trained class with --class",
         ),
+        (["--class", "{root}/classifier", "--alpha", "1"], "--alpha: is for queries, not for --class"),
+        (["--class", "{root}/classifier", "--unlike", "x.mp4"], "--unlike: is for queries, not for --class"),
         ([], "queries: name at least one video, or a trained class with --class"),
         (["a.mp4", "b.mp4", "--start=1"], "--start, --end: are for a single query; give parts as VIDEO@START-END"),
         (["{root}/videos/first/c.mp4@1-2", "--start=0.5"], "c.mp4@1-2' names its part already; give one of the two"),

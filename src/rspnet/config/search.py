@@ -99,7 +99,9 @@ class SearchConfig:
         require(folder or not self.explain, "--explain: name a run folder with --out")
         asks = bool(self.queries) != (self.class_ is not None)
         require(asks, "queries: name at least one video, or a trained class with --class; not both")
-        require(self.class_ is None or not self.unlike, "--unlike: is for queries, not for --class")
+        of_queries = ("unlike", "alpha", "same_part", "not_same_video")
+        given = [name for name in of_queries if getattr(self, name) != getattr(SearchConfig, name, [])]
+        require(self.class_ is None or not given, f"--{''.join(given[:1])}: is for queries, not for --class")
         single = len(self.queries) == 1
         whole = self.start == 0 and self.end is None
         require(single or whole, "--start, --end: are for a single query; give parts as VIDEO@START-END")
