@@ -40,3 +40,11 @@ def test_a_queue_that_fills_for_long_is_said(queue: int, batch: int, said: str |
     assert [text for text in plan.warnings if "loss rises" in text] == [
         f"{said}: the queue fills with keys, it starts with noise"
     ] * bool(said)
+
+
+@pytest.mark.parametrize(("steps", "said"), [(9, True), (10, False)])
+def test_a_warm_up_that_does_not_end_is_said(steps: int, said: bool) -> None:
+    options = [*SLIM, "--engine.device=cpu", "--optim.warmup_steps=10", f"--max_steps={steps}"]
+    plan = make_plan(parse("pretrain", ["--data.root=videos", "--out=run", *options]), num_videos=1000)
+    text = "--optim.warmup_steps 10: the training ends at step 9, before the learning rate is what --optim.lr says"
+    assert (text in plan.warnings) == said

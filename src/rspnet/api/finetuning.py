@@ -32,6 +32,7 @@ from rspnet.data.labelled_clips import LabelledBatch, LabelledClipDataset, Label
 from rspnet.data.presets import FINETUNING_CROP, AugmentPreset
 from rspnet.engine.memory import training_bytes
 from rspnet.engine.multiply_adds import multiply_adds
+from rspnet.engine.optim import Schedule
 from rspnet.engine.processes import processes
 from rspnet.engine.runtime import pick_device, pick_precision, pick_threads_and_workers, planned_device
 from rspnet.engine.stop import SecondStop
@@ -163,21 +164,21 @@ class Finetuning:
             content={"class_names": self.videos.class_names, "init_sha256": self.init_sha256},
             memory=self.memory,
             lower="lower --clips.batch_size, --clips.size or --clips.num_frames, or start more ranks",
-            announce=lambda console: self.announce(console, total_steps=schedule.total_steps),
+            announce=lambda console: self.announce(console, schedule),
             judge=self._looks(steps_per_epoch),
         )
 
-    def announce(self, console: Console, *, total_steps: int) -> None:
+    def announce(self, console: Console, schedule: Schedule) -> None:
         """Say what will be done."""
         engine, clips = self.engine, self.config.clips
         console.print(
-            f"{self.videos}; {counted(total_steps, 'step')} of {counted(self.batch_size, 'clip')} of "
+            f"{self.videos}; {counted(schedule.total_steps, 'step')} of {counted(self.batch_size, 'clip')} of "
             f"{counted(clips.num_frames, 'frame')} at stride {clips.stride}, {clips.size} pixels; "
             f"{self.model.backbone.name} from {self.config.weights or 'fresh weights'} "
             f"on {engine.device.type}, {engine.precision}, {counted(engine.threads, 'thread')}, "
             f"{counted(self.workers, 'loader worker')}"
         )
-        for note in self.notes:
+        for note in (*self.notes, *schedule.notes):
             print_note(console, note)
 
     def preview(self, console: PlainConsole) -> None:

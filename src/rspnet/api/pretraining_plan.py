@@ -72,17 +72,18 @@ def make_plan(config: PretrainConfig, *, num_videos: int) -> Plan:
         processes=local,
         work=lambda: FORWARDS_PER_STEP * per_clip,
     )
+    schedule = make_schedule(optim, batch_size=data.batch_size, total_steps=total, steps_per_epoch=steps_per_epoch)
     return Plan(
         num_videos=num_videos,
         steps_per_epoch=steps_per_epoch,
         total_steps=total,
-        schedule=make_schedule(optim, batch_size=data.batch_size, total_steps=total, steps_per_epoch=steps_per_epoch),
+        schedule=schedule,
         device=device,
         precision=pick_precision(engine.precision, device),
         threads=threads,
         workers=workers,
         world_size=local * nodes,
-        warnings=(*config.model.notes(num_videos), *_filling(config)),
+        warnings=(*config.model.notes(num_videos), *schedule.notes, *_filling(config)),
         multiply_adds=per_clip,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,6 +46,15 @@ class Schedule:
         reached = step // self.steps_per_epoch * self.steps_per_epoch if self.unit == "epoch" else step
         warmup = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         return self.peak * warmup * self._decay(reached)
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """What a user may not have meant."""
+        if self.warmup_steps > self.total_steps:
+            yield (
+                f"--optim.warmup_steps {self.warmup_steps}: the training ends at step {self.total_steps}, before the "
+                "learning rate is what --optim.lr says"
+            )
 
     def _decay(self, reached: int) -> float:
         if self.kind == "cosine":
