@@ -13,6 +13,7 @@ from helpers.videos import read_barcode, write_barcode_video
 
 from rspnet.cli import main
 from rspnet.data.augment import normalise
+from rspnet.data.cuts import ClipShape
 from rspnet.features.roi_maps import explain, read_clip
 from rspnet.pretext.pretrained import load_pretrained
 from rspnet.show.roi_picture import draw_strip, overlay
@@ -49,7 +50,7 @@ def test_the_command_writes_picture_film_and_result(folder, tmp_path):
 
 
 def test_clips_start_where_asked_and_repeat_the_last_frame(folder):
-    clip = read_clip(folder / "a.mp4", num_frames=4, stride=3, size=32, start_s=3.4)
+    clip = read_clip(folder / "a.mp4", ClipShape(4, 3, 32), start_s=3.4)
     with open_video(folder / "a.mp4") as video:
         whole = video.frames_at([34, 37, 39, 39])
     assert [read_barcode(frame) for frame in whole] == [34, 37, 39, 39]
@@ -61,7 +62,7 @@ def test_clips_start_where_asked_and_repeat_the_last_frame(folder):
 
 def test_maps_have_the_shape_of_the_frames_and_the_heads_cosines(folder):
     model = load_pretrained(folder / "model.ckpt")
-    first, second = (read_clip(folder / name, num_frames=6, stride=1, size=64) for name in ("a.mp4", "b.avi"))
+    first, second = (read_clip(folder / name, ClipShape(6, 1, 64)) for name in ("a.mp4", "b.avi"))
     one, two = explain(model, first, second)
     assert one.motion.shape == one.appearance.shape == (224, 224)
     with torch.no_grad():

@@ -110,7 +110,7 @@ def choose_finetuning(config: FinetuneConfig, names: Sequence[str]) -> dict[str,
     clip = config_of_weights(weights)
     return {
         "weights": weights,
-        "clips": {name: clip[name] for name in ("num_frames", "size", "stride") if name in clip},
+        "clips": {name: clip[name] for name in ("num_frames", "size", "stride", "fps") if name in clip},
     }
 
 
@@ -125,7 +125,7 @@ def _of_weights(known: Mapping[str, Any]) -> dict[str, Any]:
     network: dict[str, Any] = {name: known[name] for name in ("backbone", "input", "head") if name in known}
     if (method := known.get("method", "rspnet")) in method_names():
         network["method"] = method
-    clip = {name: known[name] for name in ("num_frames", "size") if name in known}
+    clip = {name: known[name] for name in ("num_frames", "size", "fps") if name in known}
     base = int(known.get("stride", 1))
     return {"model": network, "data": clip | {"base_speed": base, "speeds": [2 * base]}}
 

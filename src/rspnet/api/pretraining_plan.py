@@ -161,6 +161,7 @@ def build_model(config: PretrainConfig) -> PretextModel:
     torch.manual_seed(derive_seed(config.seed, "initial weights"))
     data = config.data
     created = config.model.create(speeds=data.played, num_frames=data.num_frames, size=data.size)
+    created.fps = data.fps
     if config.weights is not None:
         if not isinstance(created, RSPNet):
             raise ConfigError(f"--weights: a training by {config.model.method!r} starts from random weights; drop it")

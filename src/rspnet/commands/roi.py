@@ -9,6 +9,7 @@ from rspnet.core.files import sha256_of
 from rspnet.core.progress import print_note
 from rspnet.core.urls import as_path
 from rspnet.core.weights_files import weights_file
+from rspnet.data.cuts import ClipShape
 from rspnet.engine.runtime import pick_device
 from rspnet.features.roi_maps import WORTH, explain, read_clip
 from rspnet.pretext.create import require_heads
@@ -26,9 +27,9 @@ def roi(config: RoiConfig) -> None:
     model = require_heads(load_pretrained(config.weights), task="roi").to(pick_device(config.device))
     num_frames, size = config.num_frames or model.config["num_frames"], config.size or model.config["size"]
     stride = config.stride or model.config.get("stride", 1)
-    shape = {"num_frames": num_frames, "stride": stride, "size": size}
-    first = read_clip(as_path(config.first), start_s=config.first_start, **shape)
-    second = read_clip(as_path(config.second), start_s=config.second_start, **shape)
+    shape = ClipShape(num_frames, stride, size, model.fps)
+    first = read_clip(as_path(config.first), shape, start_s=config.first_start)
+    second = read_clip(as_path(config.second), shape, start_s=config.second_start)
     folder = open_run_folder(config.out, config, command="roi")
     explanations = explain(model, first, second)
     write_pictures(folder, (first, second), explanations, slow=4 / stride)
@@ -36,7 +37,13 @@ def roi(config: RoiConfig) -> None:
     write_result(
         folder,
         command="roi",
-        protocol={**shape, "weights_sha256": sha256_of(weights_file(config.weights))},
+        protocol={
+            "num_frames": num_frames,
+            "stride": stride,
+            "size": size,
+            "fps": model.fps,
+            "weights_sha256": sha256_of(weights_file(config.weights)),
+        },
         results={
             "clips": [{"path": str(clip.path), "start_s": clip.start_s} for clip in (first, second)],
             "motion_similarity": own.motion_similarity,

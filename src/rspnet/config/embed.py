@@ -36,7 +36,8 @@ class EmbedConfig(ViewConfig, RayViewConfig):
     """How the backbone's vectors of a row's clips become one: their mean, also their deviation, also their change from
     clip to clip (then of two earlier stages, too). The default for rows of several clips is mean_std_change."""
     fps: float | None = None
-    """Read the videos at this rate by time; the default is their native frames."""
+    """Read the videos at this rate by time; the default is the rate that the network was trained at, or their native
+    frames where it was trained on these."""
     dtype: Literal["float32", "float16"] = "float32"
     """Numbers on disk; float16 takes half the space."""
     format: Literal["parquet", "npz"] = "parquet"

@@ -120,6 +120,7 @@ class Embedder:
         ConfigError: a number out of its range, or a name that is none of those above.
 
     Attributes:
+        fps: frames a second at which videos are read by time, as the network was trained; None: their native frames.
         elsewhere: gives the parts of videos in the place of this process, see `rspnet.features.embedding_on_ray`.
 
     Example:
@@ -153,6 +154,7 @@ class Embedder:
         self.num_frames = loaded.config["num_frames"] if num_frames is None else num_frames
         self.size = loaded.config["size"] if size is None else size
         self.stride = loaded.config.get("stride", 1) if stride is None else stride
+        self.fps = loaded.fps
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._check_numbers()
@@ -291,7 +293,7 @@ class Embedder:
 
     def cutter(self) -> EvenClips:
         """Which frames and crops this embedder takes of a video."""
-        return EvenClips(ClipShape(self.num_frames, self.stride, self.size), self.num_clips)
+        return EvenClips(ClipShape(self.num_frames, self.stride, self.size, self.fps), self.num_clips)
 
     def stream_clips(self, clips: VideoClips) -> Iterator[VideoFeatures | Skip]:
         """Features of the clips that are read of each video in turn, or why there are none; see `stream_parts`."""

@@ -43,7 +43,7 @@ def embedder_view(embedder: Embedder) -> dict[str, Any]:
         "input": model.backbone.input,
         "num_frames": embedder.num_frames,
         "stride": embedder.stride,
-        "fps": None,
+        "fps": embedder.fps,
         "size": embedder.size,
         "num_clips": embedder.num_clips,
         "num_crops": 1,

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from rspnet.core.errors import RSPNetError
 from rspnet.data.augment import centre_square, normalise
+from rspnet.data.cuts import ClipShape
 from rspnet.models.heads import Embeddings, Encoder, LinearHead
 from rspnet.pretext.rspnet import RSPNet
-from rspnet.video.clips import even_clips
+from rspnet.video.clips import even_clips, tick_frames
 from rspnet.video.reader import View, open_video
 
 CROP = 4
@@ -135,7 +136,7 @@ class Explanation:
     appearance_similarity: float
 
 
-def read_clip(path: Path, *, num_frames: int, stride: int, size: int, start_s: float | None = None) -> RoiClip:
+def read_clip(path: Path, shape: ClipShape, *, start_s: float | None = None) -> RoiClip:
     """One clip of a video: from the middle, or from a time; a video that ends early repeats its last frame.
 
     Raises:
@@ -143,18 +144,21 @@ def read_clip(path: Path, *, num_frames: int, stride: int, size: int, start_s: f
         DecodeError: the video cannot be read.
     """
     with open_video(path) as video:
-        times = video.times - video.times[0]
+        shown = tick_frames(video.times, shape.fps)
+        times = (video.times - video.times[0])[shown]
         if start_s is None:
-            frames = even_clips(len(video), num_frames=num_frames, stride_frames=stride, num_clips=1)[0]
+            ticks = even_clips(len(shown), num_frames=shape.num_frames, stride_frames=shape.stride_frames, num_clips=1)[
+                0
+            ]
         elif start_s > times[-1]:
             raise RSPNetError(f"{str(path)!r}: a clip cannot start at {start_s} s, the video ends at {times[-1]:.2f} s")
         else:
             first = int(np.searchsorted(times, start_s - 1e-6))
-            frames = np.minimum(first + stride * np.arange(num_frames), len(video) - 1)
+            ticks = np.minimum(first + shape.stride_frames * np.arange(shape.num_frames), len(shown) - 1)
         box = centre_square(video.height, video.width)
-        sides = (size, CROP * size, _SHOWN_SIDE)
-        views = video.read_views([View(frames.tolist(), box=box, size=(side, side)) for side in sides])
-        return RoiClip(path, float(times[frames[0]]), video.fps, *views)
+        sides = (shape.size, CROP * shape.size, _SHOWN_SIDE)
+        views = video.read_views([View(shown[ticks].tolist(), box=box, size=(side, side)) for side in sides])
+        return RoiClip(path, float(times[ticks[0]]), video.fps, *views)
 
 
 @torch.no_grad()

@@ -45,6 +45,7 @@ class PretextModel(nn.Module):
 
     Attributes:
         plugins: the module that defines its method, where that is none of this package's.
+        fps: frames a second at which its videos are read by time, or None for their native frames.
 
     Args:
         config: the method's name as `method` (none: RSPNet) and the constructor's arguments by name.
@@ -57,15 +58,17 @@ class PretextModel(nn.Module):
         super().__init__()
         self._config = config
         self.plugins: tuple[str, ...] = ()
+        self.fps: float | None = None
         self._statistics: GroupStatistics | None = None
         check_ranges(config, text="{name} is {value!r}, but {rule}")
 
     @property
     def config(self) -> dict[str, Any]:
-        """The method's name (none: RSPNet) and the constructor's arguments, as checkpoints keep them, and the modules
-        from outside this package that are needed to build it (none: no such entry)."""
+        """The method's name (none: RSPNet) and the constructor's arguments, as checkpoints keep them, `fps`, and the
+        modules from outside this package that are needed to build it as `plugins` (none: no such entry)."""
         needed = plugins_among(*self.plugins, *backbone_plugins(self._config["backbone"]))
-        return {**self._config, "plugins": needed} if needed else dict(self._config)
+        besides = {"fps": self.fps, "plugins": needed}
+        return {**self._config, **{name: value for name, value in besides.items() if value}}
 
     def keep_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Note arguments that the constructor did not pass on (a subclass from outside this package): checkpoints need
@@ -96,7 +99,8 @@ class PretextModel(nn.Module):
         """The part of the model that an export holds (here the backbone), and its description (`build_network`)."""
         config = self._config
         common = describe_network(self.backbone, num_frames=config["num_frames"], size=config["size"])
-        return FeatureNet(self.backbone), {"kind": "backbone"} | common | {"stride": config.get("stride", 1)}
+        common |= {"stride": config.get("stride", 1)} | ({"fps": self.fps} if self.fps else {})
+        return FeatureNet(self.backbone), {"kind": "backbone"} | common
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
         """Write the trained network to a folder, as `rspnet export` does: `model.safetensors` and `model.json`.

@@ -28,11 +28,15 @@ def create_method(config: Mapping[str, Any]) -> PretextModel:
     """
     settings = dict(config)
     require_plugins(settings.pop("plugins", ()))
-    method = settings.pop("method", DEFAULT_METHOD)
+    fps, method = settings.pop("fps", None), settings.pop("method", DEFAULT_METHOD)
+    model: PretextModel
     if method == BARE_METHOD:
         network = create_backbone(settings.pop("backbone", ""), input=settings.pop("input", "rgb"))
-        return BareBackbone(network, **settings)
-    return find_method(method).rebuild(**settings)
+        model = BareBackbone(network, **settings)
+    else:
+        model = find_method(method).rebuild(**settings)
+    model.fps = fps
+    return model
 
 
 def fresh_twin(model: PretextModel, *, seed: int) -> PretextModel:

@@ -94,6 +94,7 @@ def heads_of_export(
     settings = {name: description[name] for name in ("input", "head", "feature_dim")}
     settings |= {"num_frames": num_frames, "size": size, "stride": description.get("stride", 1)}
     model = kind(description["backbone"], **settings, queue_size=1)
+    model.fps = description.get("fps")
     return model, _fill_encoders(model, network.network.state_dict(), source=source)
 
 
@@ -141,8 +142,8 @@ def restored(
     Raises:
         CheckpointError: the parts of the checkpoint do not belong together.
     """
-    config, state = content.get("model_config"), content.get("model")
-    if not isinstance(config, dict) or not isinstance(state, dict):
+    config, state = model_config(content), content.get("model")
+    if config is None or not isinstance(state, dict):
         raise CheckpointError(f"{source} is damaged: no 'model' or no 'model_config' in it")
     try:
         model = build(config)
@@ -152,6 +153,16 @@ def restored(
         return model, _fill_encoders(model, state, source=source)
     load_strictly(model, state, source=source)
     return model, LoadReport(used=tuple(state))
+
+
+def model_config(content: Mapping[Any, Any]) -> dict[str, Any] | None:
+    """`PretextModel.config` of our own pre-training checkpoint; earlier ones have `fps` in the run's options alone."""
+    config, options = content.get("model_config"), content.get("config")
+    if not isinstance(config, dict):
+        return None
+    data = options.get("data") if isinstance(options, dict) else None
+    fps = data.get("fps") if isinstance(data, dict) else None
+    return config | ({"fps": fps} if fps else {})
 
 
 def _fill_encoders(model: PretextModel, state: dict[str, Tensor], *, source: str) -> LoadReport:
@@ -164,7 +175,10 @@ def _fill_encoders(model: PretextModel, state: dict[str, Tensor], *, source: str
 def _of_config(kind: Callable[..., Model], config: Mapping[str, Any]) -> Model:
     settings = dict(config)
     require_plugins(settings.pop("plugins", ()))
-    return kind(**settings)
+    fps = settings.pop("fps", None)
+    model = kind(**settings)
+    model.fps = fps
+    return model
 
 
 def _download(repository: str, revision: str | None) -> Path:

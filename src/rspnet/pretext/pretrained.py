@@ -18,7 +18,14 @@ from rspnet.models.weights import LoadReport, published_size, read_weights_file
 from rspnet.pretext.bare import BareBackbone
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.create import create_method
-from rspnet.pretext.opening import heads_of_export, heads_of_published, is_published_pretraining, open_export, restored
+from rspnet.pretext.opening import (
+    heads_of_export,
+    heads_of_published,
+    is_published_pretraining,
+    model_config,
+    open_export,
+    restored,
+)
 from rspnet.pretext.program import open_program
 from rspnet.pretext.rspnet import RSPNet
 from rspnet.pretext.transformer import open_transformer
@@ -74,8 +81,8 @@ def config_of_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     if outside_place(path) is None and (file := weights_file(path)).name != WEIGHTS:
         content = read_weights_file(file)
-        config = content.get("model_config")
-        if content.get("format") == FORMAT and content.get("task") != CLASSIFIER_TASK and isinstance(config, dict):
+        config = model_config(content)
+        if content.get("format") == FORMAT and content.get("task") != CLASSIFIER_TASK and config is not None:
             return config
     return load_pretrained(path).config
 
@@ -94,6 +101,7 @@ def from_export(folder: Path) -> tuple[PretextModel, LoadReport]:
         return found[0].eval(), found[1]
     _, num_frames, size, _ = description["clip_shape"]
     bare = BareBackbone(network.backbone, num_frames=num_frames, size=size, stride=description.get("stride", 1))
+    bare.fps = description.get("fps")
     return bare.eval(), _backbone_report(network)
 
 
@@ -109,6 +117,7 @@ def _from_own(content: dict[Any, Any], source: str) -> tuple[PretextModel, LoadR
     classifier = restore_classifier(content["model_config"], content["model"], source=source)
     clips = content["config"]["clips"]
     bare = BareBackbone(classifier.backbone, num_frames=clips["num_frames"], size=clips["size"], stride=clips["stride"])
+    bare.fps = clips.get("fps")
     return bare, _backbone_report(classifier)
 
 

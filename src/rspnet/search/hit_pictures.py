@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rspnet.core.urls import as_path
+from rspnet.data.cuts import ClipShape
 from rspnet.data.reading import contained
 from rspnet.features.roi_maps import Explanation, Pair, explain, read_clip
 from rspnet.features.windows import ClipSettings
@@ -43,10 +44,11 @@ def clips_to_explain(query: Path, part: tuple[float, float | None], hit: Hit, se
     Raises:
         DecodeError: a video cannot be read.
     """
-    shape = {"num_frames": settings.num_frames, "stride": settings.stride, "size": settings.size}
+    shape = ClipShape(settings.num_frames, settings.stride, settings.size, settings.fps)
+    half_s = settings.num_frames * settings.stride / 2 / (settings.fps or hit.fps)
     middles = (_middle(query, *part), (hit.start_s + hit.end_s) / 2)
     first, second = (
-        read_clip(path, start_s=max(0.0, middle - settings.num_frames * settings.stride / 2 / hit.fps), **shape)
+        read_clip(path, shape, start_s=max(0.0, middle - half_s))
         for path, middle in zip((query, as_path(hit.path)), middles, strict=True)
     )
     return first, second

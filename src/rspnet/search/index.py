@@ -88,7 +88,15 @@ def index(config: IndexConfig) -> None:
         weights_sha256=sha256_of(weights_file(config.weights)),
         precision=embedder.precision,
         **lengths,
-        clip=ClipSettings(config.window_s, config.hop_s, clips, embedder.num_frames, embedder.stride, embedder.size),
+        clip=ClipSettings(
+            config.window_s,
+            config.hop_s,
+            clips,
+            num_frames=embedder.num_frames,
+            stride=embedder.stride,
+            size=embedder.size,
+            fps=embedder.fps,
+        ),
         whitened=whitened,
     )
     paths = real_paths((record.path for record in read_source(config.videos)), follow=False)

@@ -97,7 +97,7 @@ class JudgedVideos:
     """What is seen of judged videos, kept in memory for the next row: clips of one shape at a time, and energies."""
 
     def __init__(self) -> None:
-        self._shape: tuple[int, ...] = ()
+        self._shape: tuple[float | None, ...] = ()
         self._clips: dict[str, Tensor] = {}
         self._energies: dict[str, Vectors] = {}
 
@@ -112,7 +112,7 @@ class JudgedVideos:
         Raises:
             RSPNetError: a video cannot be read: a study compares on the same videos.
         """
-        shape = (embedder.num_frames, embedder.stride, embedder.size, embedder.num_clips)
+        shape = (embedder.num_frames, embedder.stride, embedder.size, embedder.fps, embedder.num_clips)
         if shape != self._shape:
             self._shape, self._clips = shape, {}
         if name not in self._clips:

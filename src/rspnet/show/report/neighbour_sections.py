@@ -163,8 +163,7 @@ def video_film(item: Item, caption: Sequence[str], *, tone: Tone = "") -> Film:
 
 def _roi_section(title: str, embedder: Embedder, query: Item, nearest: Item) -> Section:
     try:
-        shape = {"num_frames": embedder.num_frames, "stride": embedder.stride, "size": embedder.size}
-        first, second = (read_clip(item.record.path, **shape) for item in (query, nearest))
+        first, second = (read_clip(item.record.path, embedder.cutter().shape) for item in (query, nearest))
         own, other = explain(require_heads(embedder.model, task="report"), first, second)
     except RSPNetError as error:
         return Section(title, note=f"No similarity maps: {error}")

@@ -1,0 +1,100 @@
+"""A network that was trained at a rate (`--data.fps`) sees every video at that rate, whichever command shows it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.clips_on_disk import TINY, TINY_FINETUNE, write_labelled_videos
+
+from rspnet.cli import main
+from rspnet.core.run_files import LAST
+from rspnet.data.annotations import VideoRecord
+from rspnet.engine.checkpoint import save_checkpoint
+from rspnet.features.embedder import Embedder
+from rspnet.features.read import read_features
+from rspnet.models.weights import read_weights_file
+from rspnet.pretext.pretrained import config_of_weights, load_pretrained
+from rspnet.search.library_store import Store
+from rspnet.video.clips import even_clips, tick_frames
+from rspnet.video.reader import open_video
+
+_RATE = 12.5
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Videos, and a network that was trained on them at half their rate."""
+    root = tmp_path_factory.mktemp("rate")
+    write_labelled_videos(root, count=12)
+    words = [f"--out={root / 'run'}", *TINY, "--max_steps=2", f"--data.fps={_RATE}", "--data.speeds=[2]"]
+    assert main(["pretrain", str(root / "set"), *words]) == 0
+    return root
+
+
+def stamp(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "result.json").read_text())["protocol"]
+    return found
+
+
+def test_frames_are_those_of_the_rate(root: Path) -> None:
+    video = next((root / "set").rglob("*.mp4"))
+    embedder = Embedder(str(root / "run"), num_clips=3)
+    (found,) = embedder.stream([VideoRecord(video, video.name)])
+    with open_video(video) as reader:
+        assert reader.fps > 1.5 * _RATE
+        shown = tick_frames(reader.times, _RATE)
+    wanted = shown[even_clips(len(shown), num_frames=4, stride_frames=embedder.stride, num_clips=3)]
+    assert (found.frames == wanted).all()
+    native = even_clips(len(reader.times), num_frames=4, stride_frames=embedder.stride, num_clips=3)
+    assert (found.frames != native).any()
+
+
+def test_every_stamp_says_the_rate(root: Path, tmp_path: Path) -> None:
+    videos, run = str(root / "set"), f"--weights={root / 'run'}"
+    quick = ["--num_clips=2", "--num_workers=0", "--device=cpu"]
+    labelled = ["--data.kind=folders", "--data.test_share=0.5", f"--cache={tmp_path / 'cache'}"]
+    for command in ("probe", "retrieve"):
+        assert main([command, videos, run, *quick, *labelled, f"--out={tmp_path / command}"]) == 0
+        assert stamp(tmp_path / command)["fps"] == _RATE
+    assert main(["embed", videos, run, *quick, f"--out={tmp_path / 'embed'}"]) == 0
+    assert main(["embed", videos, run, *quick, f"--out={tmp_path / 'told'}", f"--fps={_RATE}"]) == 0
+    assert main(["embed", videos, run, *quick, f"--out={tmp_path / 'other'}", "--fps=25"]) == 0
+    own, told, other = (read_features(tmp_path / name).features for name in ("embed", "told", "other"))
+    assert (own == told).all()
+    assert (own != other).any()
+    window = ["--window_s=0.4", "--hop_s=0.2", "--num_workers=0", "--device=cpu"]
+    assert main(["index", videos, run, *window, f"--out={tmp_path / 'library'}"]) == 0
+    assert Store(str(tmp_path / "library")).about.clip.fps == _RATE
+
+
+def test_exports_and_classifiers_keep_it(root: Path, tmp_path: Path) -> None:
+    run = root / "run"
+    assert main(["export", str(run), f"--out={tmp_path / 'export'}"]) == 0
+    assert load_pretrained(tmp_path / "export").fps == _RATE
+    words = [
+        f"--out={tmp_path / 'tuned'}",
+        *TINY_FINETUNE[2:],
+        "--data.kind=folders",
+        "--max_steps=1",
+        f"--weights={run}",
+    ]
+    assert main(["finetune", str(root / "set"), *words]) == 0
+    assert stamp(tmp_path / "tuned")["fps"] == _RATE
+    assert load_pretrained(tmp_path / "tuned").fps == _RATE
+
+
+def test_checkpoints_that_hold_it_among_their_options_alone(root: Path, tmp_path: Path) -> None:
+    content = read_weights_file(root / "run" / LAST)
+    assert content["model_config"].pop("fps") == _RATE
+    save_checkpoint(tmp_path / "old.ckpt", content)
+    assert load_pretrained(tmp_path / "old.ckpt").fps == _RATE
+    assert config_of_weights(tmp_path / "old.ckpt")["fps"] == _RATE
+    vectors = [
+        Embedder(str(path)).embed([next((root / "set").rglob("*.mp4"))])
+        for path in (root / "run", tmp_path / "old.ckpt")
+    ]
+    np.testing.assert_array_equal(*vectors)
