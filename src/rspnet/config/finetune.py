@@ -67,7 +67,7 @@ class ClassifierConfig:
     dropout: float | None = None
     """Share of pooled features dropped in training; the default is what is published (S3D-G 0.5, others 0)."""
     freeze: int = 0
-    """Stages, from the input, that are not trained."""
+    """Stages, from the input, that are not trained; of a network with two streams those of both."""
 
     def __post_init__(self) -> None:
         require_backbone(self.backbone, option="model.backbone")

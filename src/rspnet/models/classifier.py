@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain, zip_longest
 from typing import Any, cast
 
 import torch
@@ -40,7 +41,7 @@ class Classifier(nn.Module):
         self.linear = nn.Linear(backbone.num_features, num_classes)
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.zeros_(self.linear.bias)
-        parts = stages(backbone)
+        parts = freezable_stages(backbone) if frozen_stages else []
         if frozen_stages > len(parts):
             raise ConfigError(f"--model.freeze {frozen_stages}: {backbone.name} has {len(parts)} stages")
         self._frozen = [module for stage in parts[:frozen_stages] for module in stage]
@@ -90,8 +91,25 @@ def restore_classifier(config: Mapping[str, Any], state: Mapping[str, Any], *, s
     return model.eval()
 
 
-def stages(backbone: Backbone) -> list[list[nn.Module]]:
-    """The backbone's parts from input to output; a batch norm belongs to the layer before it."""
+def freezable_stages(backbone: Backbone) -> list[list[nn.Module]]:
+    """The backbone's parts from input to output; a batch norm belongs to the layer before it.
+
+    A stage of a network with two streams is that stage of both.
+
+    Raises:
+        ConfigError: a backbone from outside whose stages are functions: nothing says which layers these use.
+    """
+    if not type(backbone).stages.__module__.startswith("rspnet."):
+        outside = backbone.stages()
+        modules = [stage for stage in outside if isinstance(stage, nn.Module)]
+        if len(modules) < len(outside):
+            raise ConfigError(
+                f"--model.freeze: stages of backbone {backbone.name!r} must be modules, not functions"
+            )
+        return [[module] for module in modules]
+    streams = [freezable_stages(child) for child in backbone.children() if isinstance(child, Backbone)]
+    if streams:
+        return [list(chain(*stage)) for stage in zip_longest(*streams, fillvalue=[])]
     parts: list[list[nn.Module]] = []
     for module in backbone.children():
         if isinstance(module, _BatchNorm) and parts:
