@@ -394,3 +394,40 @@ def test_a_resumed_run_keeps_its_weights(videos, tmp_path, capsys):
     assert f"--weights is {tmp_path / 'other.ckpt'} but the run was started with" in capsys.readouterr().err
     assert (tmp_path / "run" / "config.yaml").read_text() == before
     assert main([*command, "--resume", f"--weights={videos / 'model.ckpt'}"]) == 0
+
+
+def test_a_resumed_run_keeps_what_its_weights_hold(videos, tmp_path, capsys):
+    weights = save_tiny_checkpoint(tmp_path / "model.ckpt")
+    command = words(videos, tmp_path / "run", f"--weights={weights}", "--max_steps=1")
+    assert main(command) == 0
+    for other in ({"seed": 1}, {"num_frames": 8}):  # other numbers; and other clips, which would be other options
+        save_tiny_checkpoint(weights, **({"seed": 1} | other))
+        assert main([*command, "--resume"]) == 2
+        assert "the weights to start from are not those that the run was started with" in capsys.readouterr().err
+    save_tiny_checkpoint(weights)
+    assert main([*command, "--resume"]) == 0
+
+
+def test_a_list_that_has_moved(videos, tmp_path, monkeypatch, capsys):
+    """With the folder of its videos: tested again by `--root`; a run goes on however list and folder are spelled."""
+    place = tmp_path / "set"
+    shutil.copytree(videos, place)
+    assert main(words(place, tmp_path / "run", "--max_steps=1")) == 0
+    monkeypatch.chdir(tmp_path)
+    assert main([*words(Path("set"), tmp_path / "run", "--max_steps=1"), "--resume"]) == 0
+    before = result_of(tmp_path / "run")["results"]["scores"]
+    place.rename(tmp_path / "moved")
+    test = ["evaluate", str(tmp_path / "run"), "--num_workers=0", "--device=cpu", "--precision=fp32"]
+    assert main(test) == 2
+    assert main([*test, f"--root={tmp_path / 'nowhere'}"]) == 2
+    assert "nowhere' is not a folder: name the folder that holds the data set" in capsys.readouterr().err
+    assert main([*test, f"--root={tmp_path / 'moved'}"]) == 0
+    assert result_of(tmp_path / "run" / "evaluate")["results"]["scores"] == before
+
+
+@pytest.mark.parametrize("milestones", ["[.nan]", "[-1, 5]", "[5, 3]", "[0]"])
+def test_milestones_are_epochs_in_ascending_order(milestones, videos, tmp_path, capsys):
+    schedule = ["--optim.schedule=step", f"--optim.milestones={milestones}"]
+    assert main(words(videos, tmp_path / "run", "--max_steps=1", *schedule)) == 2
+    assert "--optim.milestones" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

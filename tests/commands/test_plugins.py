@@ -365,3 +365,25 @@ def test_weights_of_a_script_name_its_file_as_their_plugin(videos: Path, tmp_pat
     words = ["embed", str(tmp_path / "run" / LAST), str(videos), f"--out={tmp_path / 'features'}"]
     assert main([*words, "--plugin", str(script)]) == 0
     sys.modules.pop("my_training")
+
+
+def test_edited_code_is_another_network(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Features, libraries and caches that the code of a plug-in made before it was edited are not taken for its own."""
+    plugin = tmp_path / OUTSIDE.name
+    plugin.write_text(OUTSIDE.read_text())
+    use = ["--plugin", str(plugin)]
+    assert pretrain(videos, tmp_path / "run", *use) == 0
+    run, quick = f"--weights={tmp_path / 'run'}", ["--num_workers=0", "--device=cpu"]
+    embed = ["embed", str(videos), run, f"--out={tmp_path / 'features'}", *quick, *use]
+    assert main(embed) == 0
+    before = read_features(tmp_path / "features").features
+    plugin.write_text(OUTSIDE.read_text().replace("torch.relu]", "torch.tanh]"))
+    assert plugin.read_text() != OUTSIDE.read_text()
+    forget()
+    capsys.readouterr()
+    assert main(embed) == 2
+    assert "plugins_sha256" in capsys.readouterr().err
+    assert main([*embed[:3], f"--out={tmp_path / 'anew'}", *quick, *use]) == 0
+    assert (read_features(tmp_path / "anew").features != before).any()
+    assert pretrain(videos, tmp_path / "run", *use, "--resume") == 0
+    assert "the code of the plug-in has changed since the run was started" in capsys.readouterr().err

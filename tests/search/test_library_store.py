@@ -189,6 +189,10 @@ def test_other_models_and_settings_are_refused_by_name(tmp_path):
     other = replace(about().clip, hop_s=0.5)
     with pytest.raises(ConfigError, match=r"was made with --hop_s 1.0, not 0.5"):
         Store.open_or_create(store.uri, replace(about(), clip=other))
+    Store.open_or_create(store.uri, replace(about(), plugins_sha256="abc"))  # nothing is known of the library's
+    made = Store.open_or_create(str(tmp_path / "of_a_plug_in"), replace(about(), plugins_sha256="abc"))
+    with pytest.raises(ConfigError, match="was made by other code of the plug-in"):
+        Store.open_or_create(made.uri, replace(about(), plugins_sha256="def"))
     moved = replace(about(), model="elsewhere/a.ckpt")
     assert Store.open_or_create(store.uri, moved).about.model == "a.ckpt"
 

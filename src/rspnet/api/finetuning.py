@@ -302,7 +302,7 @@ def _clip_size(config: FinetuneConfig) -> tuple[int, int, int, int]:
     return 3, config.clips.num_frames, config.clips.size, config.clips.size
 
 
-_MACHINE = {"data": ("root",), "clips": NOT_OF_THE_WEIGHTS, "model": (), "optim": ()}
+_MACHINE = {"data": ("root", "list"), "clips": NOT_OF_THE_WEIGHTS, "model": (), "optim": ()}
 
 
 def changed_options(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -29,6 +29,7 @@ COMPARED = frozenset(
         "input",
         "weights_sha256",
         "tensors_sha256",
+        "plugins_sha256",
         "init_sha256",
         "random_init",
         "training",

@@ -10,6 +10,7 @@ from rspnet.config.finetune import EvaluateConfig
 from rspnet.config.labelled import LabelledDataConfig
 from rspnet.core.errors import ConfigError
 from rspnet.core.ranks import rank
+from rspnet.core.urls import as_path
 from rspnet.data.labelled.own import SEEDED
 from rspnet.data.labelled.read_labelled import in_classes, scored_split
 from rspnet.engine.processes import join_ranks, share_cores
@@ -42,6 +43,15 @@ def refuse_other_split(data: LabelledDataConfig, trained: Trained) -> None:
         )
 
 
+def _where_now(data: LabelledDataConfig, root: str | None) -> LabelledDataConfig:
+    """The data set, in the folder `root` if that is named; a list that is gone has moved there, too."""
+    if root is None or data.list is None or as_path(data.list).exists():
+        return replace(data, root=root or data.root)
+    listed, before = as_path(data.list), as_path(data.root or "")
+    name = listed.relative_to(before) if listed.is_relative_to(before) else listed.name
+    return replace(data, root=root, list=str(as_path(root) / name))
+
+
 def evaluate(config: EvaluateConfig) -> None:
     """Run the command: the run's checkpoint on the run's test split.
 
@@ -52,7 +62,7 @@ def evaluate(config: EvaluateConfig) -> None:
     join_ranks(device)
     trained = open_classifier(config.weights)
     data, clips = read_sections(trained.config)
-    data = replace(data, root=config.root or data.root)
+    data = _where_now(data, config.root)
     clips = replace(clips, num_clips=config.num_clips or clips.num_clips, num_crops=config.num_crops or clips.num_crops)
     shape = (3, clips.num_frames, clips.size, clips.size)
     workers = share_cores(trained.model.backbone, shape, device=device, workers=config.num_workers)

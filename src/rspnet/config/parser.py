@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
-from math import isinf
+from math import isfinite
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 import yaml
@@ -329,10 +329,10 @@ def _refuse_empty(parsed: Namespace, *, places: Collection[str]) -> None:
 
 
 def _refuse_infinite(parsed: Namespace) -> None:
-    """Raise `ConfigError` for a number that is infinite: no option has one."""
+    """Raise `ConfigError` for a number that is infinite or none: no option has one."""
     for name, value in parsed.as_flat().__dict__.items():
         for number in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(number, float) and isinf(number):
+            if isinstance(number, float) and not isfinite(number):
                 raise ConfigError(f"--{name} {number}: must be finite")
 
 

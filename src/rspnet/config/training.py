@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from rspnet.config.rules import Device, Precision, require
@@ -37,6 +38,8 @@ class OptimConfig:
         require(self.warmup_steps >= 0, f"--optim.warmup_steps {self.warmup_steps}: must not be negative")
         milestones_fit = (self.schedule == "step") == bool(self.milestones)
         require(milestones_fit, "--optim.milestones belong to --optim.schedule step, which needs them")
+        ascending = all(a < b for a, b in pairwise((0.0, *self.milestones)))
+        require(ascending, f"--optim.milestones {list(self.milestones)}: must be epochs above 0, in ascending order")
         clip = self.clip_grad_norm
         require(clip is None or clip > 0, f"--optim.clip_grad_norm {clip}: must be above 0")
 

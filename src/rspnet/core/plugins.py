@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
@@ -98,6 +99,18 @@ def _script_name(module: str) -> str:
     if spec is not None:
         return str(spec.name)
     return Path(file).stem if file else module
+
+
+def plugins_sha256(modules: Iterable[str]) -> str:
+    """SHA-256 of the files of plug-ins, in which edited code shows; "" without any that is a file."""
+    digest, has_code = hashlib.sha256(), False
+    for name in sorted(modules):
+        module = sys.modules.get(name) or (sys.modules["__main__"] if name in _scripts else None)
+        file = Path(getattr(module, "__file__", None) or "")
+        if file.is_file():
+            digest.update(file.read_bytes())
+            has_code = True
+    return digest.hexdigest() if has_code else ""
 
 
 def require_plugins(modules: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rspnet.core.errors import ConfigError, DecodeError
+from rspnet.core.plugins import plugins_sha256
 from rspnet.core.ranks import gather_objects, rank, world_size
 from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord
@@ -163,6 +164,11 @@ class Embedder:
         self.stream_described = stream
         self._check_names()
         self.elsewhere: Callable[[Embedder, VideoClips], Iterator[Embedded]] | None = None
+
+    @property
+    def plugins_sha256(self) -> str:
+        """Of the code that defines the network outside this package; "" of our own networks."""
+        return plugins_sha256(self.model.config.get("plugins", ()))
 
     def share_cores(self, num_workers: int | None) -> None:
         """Divide this process's cores between the network and the readers of videos, as pre-training does.

@@ -52,6 +52,7 @@ def embedder_view(embedder: Embedder) -> dict[str, Any]:
         "descriptor_rule": RULE if embedder.descriptor == "mean_std_change" else None,
         "stream": embedder.stream_described,
         "precision": embedder.precision,
+        **({"plugins_sha256": code} if (code := embedder.plugins_sha256) else {}),
     }
 
 

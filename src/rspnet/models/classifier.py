@@ -103,9 +103,7 @@ def freezable_stages(backbone: Backbone) -> list[list[nn.Module]]:
         outside = backbone.stages()
         modules = [stage for stage in outside if isinstance(stage, nn.Module)]
         if len(modules) < len(outside):
-            raise ConfigError(
-                f"--model.freeze: stages of backbone {backbone.name!r} must be modules, not functions"
-            )
+            raise ConfigError(f"--model.freeze: stages of backbone {backbone.name!r} must be modules, not functions")
         return [[module] for module in modules]
     streams = [freezable_stages(child) for child in backbone.children() if isinstance(child, Backbone)]
     if streams:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError
+from rspnet.core.plugins import plugins_sha256
 from rspnet.core.progress import print_note
 from rspnet.data.annotations import VideoRecord
 from rspnet.engine.checkpoint import CheckpointFolder
@@ -21,6 +22,8 @@ from rspnet.runs.run_folder import already_run, plain
 Differences = Callable[[Mapping[str, Any]], Iterable[tuple[str, Any, Any]]]
 """A saved run's settings -> (option, value then, value now) of all that its result depends on."""
 
+_STARTED_WITH = {"init_sha256": "the weights to start from", "class_names": "the classes"}
+"""Entry of a checkpoint -> how errors call it."""
 _NOT_OF_THE_TRAINING = ("out", "resume", "dry_run")
 
 
@@ -59,6 +62,20 @@ def refuse_other_settings(pairs: Iterable[tuple[str, Any, Any]]) -> None:
             )
 
 
+def refuse_other_content(saved: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` where what the run was started from or for is not the same any more.
+
+    Args:
+        saved: a checkpoint.
+        content: what checkpoints of this run keep besides the training's state; unknown entries are no difference.
+    """
+    for name, what in _STARTED_WITH.items():
+        if name in content and saved.get(name, content[name]) != content[name]:
+            raise ConfigError(
+                f"--resume: {what} are not those that the run was started with; restore them, or start a new run folder"
+            )
+
+
 def videos_sha256(records: Sequence[VideoRecord]) -> str:
     """A hash of the videos' names and classes in their order: what the sampler's numbers stand for."""
     digest = hashlib.sha256()
@@ -76,8 +93,8 @@ def refuse_other_videos(saved: Mapping[str, Any], records: Sequence[VideoRecord]
         )
 
 
-def made_with(fabric: Fabric, *, precision: str, virtual_ranks: int = 1) -> dict[str, Any]:
-    """What else the exact numbers of a training depend on: programs, processor, precision, ranks."""
+def made_with(fabric: Fabric, *, precision: str, virtual_ranks: int = 1, plugins: Sequence[str] = ()) -> dict[str, Any]:
+    """What else the exact numbers of a training depend on: programs, processor, precision, ranks, code of plug-ins."""
     return {
         "rspnet": version("rspnet"),
         "torch": str(torch.__version__),
@@ -86,6 +103,7 @@ def made_with(fabric: Fabric, *, precision: str, virtual_ranks: int = 1) -> dict
         "threads": torch.get_num_threads(),
         "ranks": fabric.world_size,
         "virtual_ranks": virtual_ranks,
+        "plugins_sha256": plugins_sha256(plugins),
     }
 
 
@@ -98,6 +116,9 @@ def what_is_inexact(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]
         for name in ("rspnet", "torch", "device", "precision", "threads")
         if old[name] != new[name]
     ]
+    code = new.get("plugins_sha256")
+    if old.get("plugins_sha256", code) != code:
+        notes.append("the code of the plug-in has changed since the run was started: it goes on as the new code has it")
     old_groups, new_groups = ((made["ranks"], made["virtual_ranks"]) for made in (old, new))
     if old_groups != new_groups:
         before, now = (

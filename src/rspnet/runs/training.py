@@ -31,10 +31,11 @@ from rspnet.engine.reporter import Reporter
 from rspnet.engine.runtime import only_same_bits
 from rspnet.engine.stop import SecondStop
 from rspnet.models.layout import channels_last
-from rspnet.models.weights import refuse_not_finite
+from rspnet.models.weights import load_strictly
 from rspnet.runs.resume import (
     Differences,
     made_with,
+    refuse_other_content,
     refuse_other_settings,
     refuse_other_videos,
     saved_run,
@@ -232,6 +233,7 @@ class _Session:
         self.skips = SharedSkips(log, world_size=fabric.world_size, share_every=engine.log_every)
         saved = saved_run(self.checkpoints, resume=engine.resume, console=self.console)
         if saved is not None:
+            refuse_other_content(saved, job.content)
             refuse_other_settings(job.differences(saved["config"]))
             refuse_other_videos(saved, job.records)
         self._open_folder()
@@ -246,14 +248,18 @@ class _Session:
         torch.set_num_threads(self.engine.threads)
         if self.engine.deterministic:
             only_same_bits()
-        made = made_with(self.fabric, precision=self.engine.precision, virtual_ranks=self.job.virtual_ranks)
+        made = made_with(
+            self.fabric,
+            precision=self.engine.precision,
+            virtual_ranks=self.job.virtual_ranks,
+            plugins=cast(Any, self.job.model).config.get("plugins", ()),
+        )
         self.origin: dict[str, Any] = {"made_with": made, "videos_sha256": videos_sha256(self.job.records)}
 
     def _place_network(self, saved: Mapping[str, Any] | None) -> None:
         job = self.job
         if saved is not None:
-            refuse_not_finite(saved["model"], source=f"checkpoint of {job.out!r}")
-            job.model.load_state_dict(saved["model"])
+            load_strictly(job.model, saved["model"], source=f"checkpoint of {job.out!r}")
             for note in what_is_inexact(saved["made_with"], self.origin["made_with"]):
                 print_note(self.console, note)
         job.model.to(self.fabric.device)

@@ -98,6 +98,7 @@ def index(config: IndexConfig) -> None:
             fps=embedder.fps,
         ),
         whitened=whitened,
+        plugins_sha256=embedder.plugins_sha256,
     )
     paths = real_paths((record.path for record in read_source(config.videos)), follow=False)
     if config.dry_run:

@@ -76,6 +76,7 @@ class Library:
             precision=about.precision,  # type: ignore[arg-type]
         )
         self.embedder = open_embedder(path, view, descriptor=usual_descriptor(clip.clips), set_threads=False)
+        self.store.refuse_other_code(self.embedder.plugins_sha256)
 
     @classmethod
     def open(

@@ -111,6 +111,7 @@ class Store:
     def refuse_other(self, about: About) -> None:
         """Raise `ConfigError` unless the library was made by this model with these settings."""
         self.refuse_other_model(about.model, about.weights_sha256)
+        self.refuse_other_code(about.plugins_sha256)
         own, wanted = (asdict(item.clip) | {"precision": item.precision} for item in (self.about, about))
         for name, value in wanted.items():
             if own[name] != value:
@@ -126,6 +127,14 @@ class Store:
                 f"library {self.uri!r} was made by model {self.about.model!r} "
                 f"(sha256 {self.about.weights_sha256[:12]}), not by {model!r} (sha256 {weights_sha256[:12]}): "
                 "use that model, or name a new --out"
+            )
+
+    def refuse_other_code(self, plugins_sha256: str) -> None:
+        """Raise `ConfigError` unless the library was made by this code of the plug-in that defines the network."""
+        if self.about.plugins_sha256 not in ("", plugins_sha256):
+            raise ConfigError(
+                f"library {self.uri!r} was made by other code of the plug-in that defines the network: use that code, "
+                "or name a new --out"
             )
 
     def __len__(self) -> int:

@@ -35,6 +35,7 @@ class About:
         clip: how videos are cut.
         whitened: whether windows are compared by whitened vectors (`rspnet.search.library_space`): of a network with
             two streams, where `features` is what stands behind the vector of motion.
+        plugins_sha256: of the code from outside this package that defines the network; "" of our own, or not known.
     """
 
     model: str
@@ -45,6 +46,7 @@ class About:
     features: int
     clip: ClipSettings
     whitened: bool = False
+    plugins_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
