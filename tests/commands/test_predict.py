@@ -74,6 +74,8 @@ def test_windows_are_judged_by_their_own_frames(trained: Path, videos: Path, tmp
             chances = model(normalise(torch.as_tensor(clip)[None])).softmax(dim=1)[0]
         for name, chance in zip(classes, chances.tolist(), strict=True):
             assert row[f"p_{name}"] == pytest.approx(chance, abs=1e-4)
+    stamp = json.loads((out / "result.json").read_text())["protocol"]
+    assert (stamp["num_clips"], stamp["num_crops"]) == (1, 1)
     result = json.loads((out / "result.json").read_text())["results"]
     assert (result["videos"], result["skipped"], result["windows"]) == (24, 1, len(rows))
     events = read_labels(out / "events.csv")
@@ -86,6 +88,7 @@ def test_windows_are_judged_by_their_own_frames(trained: Path, videos: Path, tmp
     [
         (["--window_s=2"], "--window_s: name a run folder with --out"),
         (["--hop_s=2", "--out=x.csv"], "--hop_s 2.0: must be above 0 and at most --window_s"),
+        (["--window_s=2", "--out=x", "--num_clips=3"], "--num_clips: is for whole videos, a window is one clip"),
         (["--out=x.txt"], "--out x.txt: must end in .csv, .json or .parquet"),
     ],
 )

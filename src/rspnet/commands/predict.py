@@ -98,7 +98,8 @@ def _predict_windows(
         if not files.videos:
             raise RSPNetError(f"none of {counted(len(records), 'video')} could be read")
     events = sum(len(video.events) for video in files.videos)
-    stamp = finetune_stamp(trained, scoring_view(clips), precision=machine["precision"])
+    view = scoring_view(replace(clips, num_clips=1, num_crops=1))
+    stamp = finetune_stamp(trained, view, precision=machine["precision"])
     write_result(
         folder,
         command="predict",

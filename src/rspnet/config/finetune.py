@@ -182,7 +182,7 @@ class PredictConfig:
     hop_s: float | None = None
     """Seconds from one window to the next; the default is half a window."""
     num_clips: int | None = None
-    """Evenly spaced clips of a video; the default is the run's."""
+    """Evenly spaced clips of a video; the default is the run's. A window is one clip."""
     num_workers: int | None = None
     """Processes that read videos."""
     device: Device = "auto"
@@ -195,6 +195,7 @@ class PredictConfig:
         require_clips(self)
         window, hop = self.window_s, self.hop_s
         require(window is None or window > 0, f"--window_s {window}: must be above 0")
+        require(window is None or self.num_clips is None, "--num_clips: is for whole videos, a window is one clip")
         fits = hop is None or (window is not None and 0 < hop <= window)
         require(fits, f"--hop_s {hop}: must be above 0 and at most --window_s")
         require(window is None or self.out is not None, "--window_s: name a run folder with --out")
