@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
 
 from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord, read_folder, read_list, read_videos
+from rspnet.data.list_rows import read_rows
 
 
 def make(root: Path, *names: str) -> Path:
@@ -145,6 +147,21 @@ def test_files_and_folders_of_one_run_are_told_apart(tmp_path: Path, monkeypatch
     names = [record.name for record in read_videos(["A", "./c.mp4", "B", "c.mp4", "L", "B/../A", tmp_path / "A/x.mp4"])]
     assert names == ["A/x.mp4", "A/y.mp4", "c.mp4", "B/x.mp4"]
     assert [record.name for record in read_videos(["A", "./A/", tmp_path / "A"])] == ["A/x.mp4", "A/y.mp4"]
+
+
+@pytest.mark.parametrize("mark", ["\n", "\r\n", "\r", "\u2028", "\x85", "\x0b"])
+def test_names_with_line_breaks_are_read_from_tables(tmp_path: Path, mark: str) -> None:
+    with (tmp_path / "list.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["path", "label"], [f"a{mark}b.mp4", f"x{mark}y"], ["c.mp4", "z"]])
+    rows = read_rows(tmp_path / "list.csv")
+    assert [(row.path, row.label) for row in rows] == [(f"a{mark}b.mp4", f"x{mark}y"), ("c.mp4", "z")]
+    assert rows[1].line == (5 if mark in "\r\n" else 3)
+
+
+def test_only_line_ends_end_a_line_of_a_text_list(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes("a\u2028b.mp4 1\r\nc\x0bd.mp4 2\re.mp4 3\n".encode())
+    found = [(row.line, row.path, row.label) for row in read_rows(tmp_path / "list.txt")]
+    assert found == [(1, "a\u2028b.mp4", "1"), (2, "c\x0bd.mp4", "2"), (3, "e.mp4", "3")]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,22 @@ def test_aggregated_events_of_boris_are_labels(tmp_path):
     header = "Observation id\tSubject\tBehavior\tBehavior type\tStart (s)\tStop (s)\tMedia file name"
     found = read_labels(written(tmp_path, f"{header}\none\tcat\tgroom\tSTATE\t1.000\t4.200\tvideos/a.mp4\n"))
     assert found == [Label("videos/a.mp4", "groom", 1.0, 4.2)]
+
+
+@pytest.mark.parametrize("mark", ["\n", "\r\n", "\r", "\u2028", "\x85", "\x0b", "\x1c"])
+def test_names_with_line_breaks_are_read_back(tmp_path, mark):
+    rows = [[f"new{mark}line.mp4", f"An{mark}gry"], ["b.mp4", "calm"]]
+    path = tmp_path / "labels.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([["path", "label"], *rows])
+    assert read_labels(path) == [Label(*row) for row in rows]
+    assert read_labels(path)[1].where.endswith(" line 5" if mark in "\r\n" else " line 3")
+
+
+def test_a_double_quote_that_is_left_open_is_named_by_its_line(tmp_path):
+    text = 'path,label\na.mp4,run\n"b.mp4,sit\n' + "c.mp4,run\n" * 20_000
+    with pytest.raises(RSPNetError, match=r"labels\.csv' line 3: field larger .* \(is a double quote left open\?\)"):
+        read_labels(written(tmp_path, text))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import csv
+import io
+from collections.abc import Collection, Iterator
+
+from rspnet.core.errors import RSPNetError
 
 _DELIMITERS = ",;\t"
 
@@ -14,6 +18,27 @@ def delimiter_of(header: str, columns: Collection[str]) -> str | None:
         if wanted & {field.strip().strip('"').lower() for field in header.split(mark)}:
             return mark
     return None
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text as editors count them: other marks, such as U+2028, may stand in a name."""
+    return [line.rstrip("\r\n") for line in io.StringIO(text, newline="")]
+
+
+def table_rows(text: str, *, delimiter: str, source: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a table, each with the number of its first line; a field in double quotes may hold line breaks.
+
+    Raises:
+        RSPNetError: a field is far too long to be one, mostly behind a double quote that is never closed.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    line = 1
+    try:
+        for fields in reader:
+            yield line, fields
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise RSPNetError(f"{source} line {line}: {error} (is a double quote left open?)") from error
 
 
 def as_number(text: str, *, delimiter: str) -> float:

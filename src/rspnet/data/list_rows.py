@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from rspnet.core.errors import RSPNetError, reason_of
-from rspnet.core.written_tables import delimiter_of
+from rspnet.core.written_tables import delimiter_of, lines_of, table_rows
 from rspnet.video.reader import VIDEO_SUFFIXES
 
 FORMS = (
@@ -40,14 +39,14 @@ def read_rows(source: Path) -> list[Row]:
         RSPNetError: the list cannot be read, names no video, or has a malformed line (its number is named).
     """
     try:
-        text = source.read_text(encoding="utf-8-sig")
+        text = source.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
         raise no_list(source) from error
     except (OSError, UnicodeDecodeError) as error:
         raise RSPNetError(f"cannot read video list {str(source)!r}: {reason_of(error)}") from error
-    lines = text.splitlines()
+    lines = lines_of(text)
     delimiter = delimiter_of(first_line(lines), ["path"])
-    rows = list(_text_rows(source, lines) if delimiter is None else _table_rows(source, lines, delimiter))
+    rows = list(_text_rows(source, lines) if delimiter is None else _table_rows(source, text, delimiter))
     if not rows:
         raise RSPNetError(f"video list {str(source)!r} names no video")
     return rows
@@ -63,10 +62,9 @@ def first_line(lines: list[str]) -> str:
     return next((line for line in lines if line.strip()), "")
 
 
-def _table_rows(source: Path, lines: list[str], delimiter: str) -> Iterator[Row]:
-    reader = csv.reader(lines, delimiter=delimiter)
+def _table_rows(source: Path, text: str, delimiter: str) -> Iterator[Row]:
     header: list[str] = []
-    for fields in reader:
+    for line, fields in table_rows(text, delimiter=delimiter, source=repr(str(source))):
         if not any(field.strip() for field in fields):
             continue
         if not header:
@@ -74,13 +72,13 @@ def _table_rows(source: Path, lines: list[str], delimiter: str) -> Iterator[Row]
             continue
         if len(fields) != len(header):
             raise RSPNetError(
-                f"{str(source)!r} line {reader.line_num}: {len(fields)} fields, the header has {len(header)} "
+                f"{str(source)!r} line {line}: {len(fields)} fields, the header has {len(header)} "
                 "(put names with commas in double quotes)"
             )
         row = dict(zip(header, (field.strip() for field in fields), strict=True))
         if not row["path"]:
-            raise RSPNetError(f"{str(source)!r} line {reader.line_num}: the path is empty")
-        yield Row(reader.line_num, row["path"], row.get("label", ""), row.get("split"))
+            raise RSPNetError(f"{str(source)!r} line {line}: the path is empty")
+        yield Row(line, row["path"], row.get("label", ""), row.get("split"))
 
 
 def _text_rows(source: Path, lines: list[str]) -> Iterator[Row]:

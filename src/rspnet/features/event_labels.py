@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import re
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.core.files import sha256_of
 from rspnet.core.urls import as_path, below, is_url
-from rspnet.core.written_tables import as_number, delimiter_of
+from rspnet.core.written_tables import as_number, delimiter_of, lines_of, table_rows
 from rspnet.data.class_numbers import class_numbers
 
 BACKGROUND = "background"
@@ -66,35 +65,40 @@ def read_labels(file: Path) -> list[Label]:
         RSPNetError: the file cannot be read, lacks a column, a row makes no sense (its line is named), or two classes
             have nearly the same name.
     """
+    source = f"labels {str(file)!r}"
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        text = file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise RSPNetError(f"cannot read labels {str(file)!r}: {reason_of(error)}") from error
-    if not lines:
-        raise RSPNetError(f"labels {str(file)!r}: the file is empty")
-    delimiter = delimiter_of(lines[0], ["path", *_BORIS]) or ","
-    reader = csv.reader(lines, delimiter=delimiter)
-    header = [_BORIS.get(name.strip(), name.strip().lower()) for name in next(reader)]
-    for name in ("path", "label"):
-        if name not in header:
-            raise RSPNetError(f"labels {str(file)!r}: no column {name!r}; the header is {', '.join(header)}")
-    _check_header(header, source=f"labels {str(file)!r}")
+        raise RSPNetError(f"cannot read {source}: {reason_of(error)}") from error
+    if not text:
+        raise RSPNetError(f"{source}: the file is empty")
+    delimiter = delimiter_of(lines_of(text)[0], ["path", *_BORIS]) or ","
+    rows = table_rows(text, delimiter=delimiter, source=source)
+    header = _header(next(rows)[1], source=source)
     found = []
-    for fields in reader:
+    for line, fields in rows:
         if any(field.strip() for field in fields):
-            where = f"labels {str(file)!r} line {reader.line_num}"
+            where = f"{source} line {line}"
             if len(fields) != len(header):
                 raise RSPNetError(f"{where}: {len(fields)} fields, the header has {len(header)}")
             row = dict(zip(header, (field.strip() for field in fields), strict=True))
             found.append(_label(row, where, delimiter=delimiter))
     if not found:
-        raise RSPNetError(f"labels {str(file)!r}: no row below the header")
-    refuse_near_names({row.label for row in found}, source=f"labels {str(file)!r}")
+        raise RSPNetError(f"{source}: no row below the header")
+    refuse_near_names({row.label for row in found}, source=source)
     return found
 
 
-def _check_header(header: Sequence[str], *, source: str) -> None:
-    """Raise `RSPNetError` for two columns of a name, and for times by other names: whole videos would be labelled."""
+def _header(fields: Sequence[str], *, source: str) -> list[str]:
+    """Our names of the columns.
+
+    Raises:
+        RSPNetError: one is missing or there twice, or there are times by other names: whole videos would be labelled.
+    """
+    header = [_BORIS.get(name.strip(), name.strip().lower()) for name in fields]
+    for name in ("path", "label"):
+        if name not in header:
+            raise RSPNetError(f"{source}: no column {name!r}; the header is {', '.join(header)}")
     for name in COLUMNS:
         if header.count(name) > 1:
             raise RSPNetError(f"{source}: two columns {name!r}")
@@ -102,6 +106,7 @@ def _check_header(header: Sequence[str], *, source: str) -> None:
         starts, ends = (list(filter(pattern.match, header)) for pattern in (_LIKE_START, _LIKE_END))
         if starts and ends:
             raise RSPNetError(f"{source}: columns {starts[0]!r}, {ends[0]!r}: call them start_s and end_s, in seconds")
+    return header
 
 
 def refuse_near_names(classes: Collection[str], *, source: str) -> None:
