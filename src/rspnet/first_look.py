@@ -140,7 +140,8 @@ def _features(path: str) -> None:
 def _labels(path: str) -> None:
     from rspnet.features.event_labels import read_labels
 
-    read_labels(Path(path))
+    if not Path(path).is_fifo():  # a pipe can be read once only
+        read_labels(Path(path))
 
 
 def _study(name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -191,6 +192,20 @@ def test_what_does_not_fit_the_classifier_is_refused(
     assert "the classifier was fitted to features of another version of rspnet" in capsys.readouterr().err
     assert run(tmp_path / "nothing", material / "new", tmp_path / "out") == 2
     assert "is no classifier of rspnet classify fit" in capsys.readouterr().err
+
+
+def test_labels_may_come_through_a_pipe(material: Path, classifier: Path, tmp_path: Path) -> None:
+    """As `<(cat labels.csv)`; the hash is that of the labels that were used."""
+    content = (material / "labels.csv").read_bytes()
+    reading, writing = os.pipe()
+    os.write(writing, content)
+    os.close(writing)
+    words = ["classify", "fit", f"/dev/fd/{reading}", f"--features={material / 'features'}", f"--root={material}"]
+    assert main([*words, f"--out={tmp_path / 'out'}", "--background"]) == 0
+    os.close(reading)
+    made, usual = (json.loads((folder / "result.json").read_text()) for folder in (tmp_path / "out", classifier))
+    assert made["results"] == usual["results"]
+    assert made["protocol"]["labels_sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_labels_given_twice_count_once_and_it_is_said(

@@ -13,10 +13,9 @@ from rspnet.config.classify import ClassifyFitConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError
-from rspnet.core.files import sha256_of
 from rspnet.core.progress import print_note
 from rspnet.core.urls import as_path
-from rspnet.features.event_labels import BACKGROUND, Label, as_spans, find_paths, read_labels
+from rspnet.features.event_labels import BACKGROUND, Label, as_spans, find_paths, read_hashed_labels
 from rspnet.features.linear_probe import require_sklearn
 from rspnet.features.read import open_store, stream_videos
 from rspnet.features.store import FeatureStore
@@ -40,7 +39,7 @@ def classify_fit(config: ClassifyFitConfig) -> None:
         RSPNetError: bad labels, videos without features, too few classes, or no scikit-learn.
     """
     require_sklearn("rspnet classify fit")
-    labels = read_labels(as_path(config.labels))
+    labels, labels_sha256 = read_hashed_labels(as_path(config.labels))
     store = open_store(Path(config.features))
     assert store.stamp is not None
     videos = labelled_videos(store, labels, config)
@@ -58,7 +57,7 @@ def classify_fit(config: ClassifyFitConfig) -> None:
     settings = {name: value for name, value in plain(config).items() if name not in ("out", "features", "labels")}
     made_of = {
         "folds": FOLDS,
-        "labels_sha256": sha256_of(as_path(config.labels)),
+        "labels_sha256": labels_sha256,
         "weights_sha256": store.stamp.weights_sha256,
         "view": dict(store.stamp.view),
         "videos": len(videos),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -65,11 +66,21 @@ def read_labels(file: Path) -> list[Label]:
         RSPNetError: the file cannot be read, lacks a column, a row makes no sense (its line is named), or two classes
             have nearly the same name.
     """
+    return read_hashed_labels(file)[0]
+
+
+def read_hashed_labels(file: Path) -> tuple[list[Label], str]:
+    """As `read_labels`, and the SHA-256 of the file; it is read once, so that it may be a pipe."""
     source = f"labels {str(file)!r}"
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        content = file.read_bytes()
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RSPNetError(f"cannot read {source}: {reason_of(error)}") from error
+    return _labels(text, source), hashlib.sha256(content).hexdigest()
+
+
+def _labels(text: str, source: str) -> list[Label]:
     if not text:
         raise RSPNetError(f"{source}: the file is empty")
     delimiter = delimiter_of(lines_of(text)[0], ["path", *_BORIS]) or ","
