@@ -278,11 +278,12 @@ def test_places_without_features_are_named(tmp_path):
     for place in (tmp_path, tmp_path / "nothing", tmp_path / "a.txt"):
         with pytest.raises(RSPNetError, match="holds no features"):
             read_features(place)
-    (tmp_path / "features.npz").write_bytes(b"PK no zip")
-    with pytest.raises(RSPNetError, match="cannot read features"):
-        read_features(tmp_path)
-    (tmp_path / "features.npz").write_bytes(b"no zip")
-    with pytest.raises(RSPNetError, match=r"cannot read features .*: damaged, or no \.npz file$"):
+    for bad in (b"PK no zip", b"no zip", b""):
+        (tmp_path / "features.npz").write_bytes(bad)
+        with pytest.raises(RSPNetError, match=r"cannot read features .*: damaged, or no \.npz file$"):
+            read_features(tmp_path)
+    np.savez(tmp_path / "features.npz", features=np.array([print], dtype=object))
+    with pytest.raises(RSPNetError, match=r"cannot read features .*: it holds Python objects, which are never read$"):
         read_features(tmp_path)
     wrong = [({"a": np.zeros(3)}, "it has no column features"), ({"features": np.zeros((3, 2, 2))}, "cannot read")]
     for other, said in wrong:

@@ -226,13 +226,25 @@ def test_the_file_gives_the_classifier_back_and_runs_nothing(tmp_path):
     np.testing.assert_array_equal(other.weights, one.weights)
     with np.load(tmp_path / "classifier.npz", allow_pickle=False) as content:
         assert sorted(content.files) == ["about", "bias", "weights"]
-    for bad in (b"", b"PK no zip", b"\x80\x04pickle"):
+    whole = (tmp_path / "classifier.npz").read_bytes()
+    for bad in (
+        b"",
+        b"PK no zip",
+        b"\x80\x04pickle",
+        b"path,label\n",
+        b"PK\x03\x04" + whole[:99],
+        whole[:-99],
+        b"-" + whole,
+    ):
         (tmp_path / "bad.npz").write_bytes(bad)
-        with pytest.raises(RSPNetError, match=r"bad\.npz' is no classifier"):
+        with pytest.raises(RSPNetError, match=r"bad\.npz' is no classifier .*fit: damaged, or no \.npz file$"):
             WindowClassifier.load(tmp_path / "bad.npz")
     np.savez(tmp_path / "evil.npz", weights=np.array([print], dtype=object), bias=np.zeros(1), about=np.array("{}"))
-    with pytest.raises(RSPNetError, match="is no classifier"):
+    with pytest.raises(RSPNetError, match=r"is no classifier .*: it holds Python objects, which are never read$"):
         WindowClassifier.load(tmp_path / "evil.npz")
+    np.savez(tmp_path / "other.npz", features=np.zeros(3))
+    with pytest.raises(RSPNetError, match=r"is no classifier .*: it has no array 'about'$"):
+        WindowClassifier.load(tmp_path / "other.npz")
 
 
 def test_features_made_otherwise_are_refused_but_not_for_half_precision():

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import zipfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.core.files import READ_HERE, refuse_address
+from rspnet.core.npz import read_npz
 from rspnet.features.store import STAMP, SUFFIX, FeatureStore, Stamp
 
 STORE = f"features{SUFFIX}"
@@ -70,7 +70,7 @@ def read_features(path: str | os.PathLike[str]) -> FeatureTable:
     """
     place = find_features(Path(path))
     if place.suffix == ".npz":
-        return _of_table(_read_npz(place), None, place=place)
+        return _of_table(_npz_table(place), None, place=place)
     if place.is_file():
         try:
             table = pq.read_table(place)
@@ -224,14 +224,10 @@ def matrix(table: pa.Table | pa.RecordBatch, name: str) -> NDArray[np.floating[A
     return np.asarray(flat).reshape(table.num_rows, -1) if table.num_rows else np.zeros((0, 0), np.float32)
 
 
-def _read_npz(path: Path) -> pa.Table:
-    if path.is_file() and not zipfile.is_zipfile(path):  # numpy would advise to unpickle it
-        raise RSPNetError(f"cannot read features {str(path)!r}: damaged, or no .npz file")
+def _npz_table(path: Path) -> pa.Table:
     try:
-        with np.load(path, allow_pickle=False) as content:
-            columns: Mapping[str, NDArray[Any]] = {name: content[name] for name in content.files}
-        return pa.table({name: _column(values) for name, values in columns.items()})
-    except (OSError, ValueError, zipfile.BadZipFile, pa.ArrowException) as error:
+        return pa.table({name: _column(values) for name, values in read_npz(path).items()})
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise RSPNetError(f"cannot read features {str(path)!r}: {reason_of(error)}") from error
 
 

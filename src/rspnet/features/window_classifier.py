@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from rspnet.core.errors import ConfigError, RSPNetError, reason_of
 from rspnet.core.files import READ_HERE, atomic_path, refuse_address
+from rspnet.core.npz import read_npz
 from rspnet.features.event_labels import BACKGROUND
 from rspnet.features.store import Stamp
 from rspnet.features.timeline import Event, Rule, timeline
@@ -100,9 +100,9 @@ class WindowClassifier:
         """
         refuse_address("classifier", str(path), rule=READ_HERE)
         try:
-            with np.load(path, allow_pickle=False) as content:
-                about = json.loads(str(content["about"]))
-                weights, bias = (np.asarray(content[name], np.float64) for name in ("weights", "bias"))
+            content = read_npz(path, ("about", "weights", "bias"))
+            about = json.loads(str(content["about"]))
+            weights, bias = (np.asarray(content[name], np.float64) for name in ("weights", "bias"))
             if about["schema"] != SCHEMA:
                 raise RSPNetError(f"classifier {str(path)!r} was made by another version of rspnet: fit it again")
             found = cls(
@@ -119,7 +119,7 @@ class WindowClassifier:
                 raise ValueError("numbers of classes disagree")
         except RSPNetError:
             raise
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise RSPNetError(f"{str(path)!r} is no classifier of rspnet classify fit: {reason_of(error)}") from error
         return found
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.core.files import atomic_path, utf8
+from rspnet.core.npz import read_npz
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.labelled.read_labelled import scored_split
 from rspnet.features.scores import Interval, confusion_matrix, score_table, top_k_hits
@@ -86,8 +87,7 @@ def read_predictions(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]
     """
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as content:
-                return {name: content[name] for name in names}
+            return read_npz(path, names)
         table = pq.read_table(path, columns=list(names))
         return {name: table[name].to_numpy(zero_copy_only=False) for name in names}
     except (OSError, KeyError, ValueError) as error:
