@@ -18,6 +18,7 @@ import yaml
 from rspnet.config.method_options import add_method_options, method_flags, method_of
 from rspnet.config.old_words import in_new_options
 from rspnet.config.rules import METHOD, ByPlace
+from rspnet.config.word_lists import with_lists, word_lists
 from rspnet.config.words import in_form
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import at_home, refuse_address
@@ -63,7 +64,9 @@ def parse_words(kind: type, words: Sequence[str], *, command: str, defaults: Map
         parser.set_defaults(dict(dotted(defaults)))
     flags = set(flags_of(kind)).union(*(method_flags(name) for name in _methods(kind)))
     placed, lists = [item.name for item in _placed(kind)], [f"--{name}" for name in _several(kind)]
-    spelled = in_form(words, command=command, flags=flags, places=placed, several=lists)
+    spelled = with_lists(
+        in_form(words, command=command, flags=flags, places=placed, several=lists), names=word_lists(kind)
+    )
     return _parsed(kind, parser, lambda: parser.parse_args(spelled), command=command)
 
 
@@ -294,7 +297,7 @@ def _parsed(kind: type, parser: ArgumentParser, parse: Callable[[], Namespace], 
             if isinstance(cause, ConfigError):
                 raise cause from None
             cause = cause.__cause__ or cause.__context__
-        message = plainly(str(error), places=_names_of_places(kind)) + _near(str(error), parser)
+        message = plainly(str(error), places=_names_of_places(kind), lists=word_lists(kind)) + _near(str(error), parser)
         raise ConfigError(f"{message} (rspnet {command} --help explains every option)") from None
 
 
@@ -361,24 +364,27 @@ def option_of_place(by_place: ByPlace, value: str, options: Mapping[str, Any] | 
     return option
 
 
-def plainly(message: str, *, places: Collection[str] = ()) -> str:
+def plainly(message: str, *, places: Collection[str] = (), lists: Mapping[str, str] | None = None) -> str:
     """What jsonargparse says of a value of the wrong type, on one line and without Python's names for types.
 
     Args:
         message: its error.
         places: options that are given by place.
+        lists: options that are lists of words, and what they look like.
     """
     text = " ".join(message.split())
     if missing := re.fullmatch(r"the following arguments are required: (.+)", text):
         names = ", ".join(name if name in places else f"--{name}" for name in missing[1].split(", "))
         return f"the following arguments are required: {names}"
-    found = re.fullmatch(r'Parser key "([^"]+)": (.+?) (?:Got|Given) value: (.*)', text)
+    found = re.fullmatch(r'Parser key "([^"]+)": (.+?) (?:Got|Given) value: ?(.*)', text)
     if found is None:
         return text
     option, rule, value = found[1], found[2].partition(" Given value type")[0], found[3]
     choices = re.search(r"typing\.Literal\[(.*?)\]", rule)
     kinds = [words for name, words in _KINDS.items() if f"<class '{name}'>" in rule]
     wanted = [f"one of {choices[1]}".replace("'", "")] if choices else kinds
+    if lists and option in lists and not choices:
+        wanted = [f"a list such as {lists[option]}"]
     name = option if option in places else f"--{option}"
     hint = _HINTS.get(option.rpartition(".")[2], "")
     return f"{name} {value!r}: must be {' or '.join(wanted)}{hint}" if wanted else text
