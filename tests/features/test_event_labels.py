@@ -107,6 +107,77 @@ def test_columns_that_only_begin_like_times_are_of_no_matter(tmp_path):
     assert found == [Label("a.mp4", "run")]
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("t_start", "t_end"), ("t0", "t1"), ("tmin", "tmax"), ("event_start", "event_end"), ("time_in", "time_out"),
+        ("first_s", "last_s"), ("von", "bis"), ("startTime", "endTime"), ("first_frame", "last_frame"),
+        ("event_start", "duration"),
+    ],
+)  # fmt: skip
+def test_times_by_other_names_are_refused_for_whole_videos_would_be_labelled(tmp_path, names):
+    first, second = (name.lower() for name in names)
+    message = f"no columns start_s and end_s, so each row .* whole video; are '{first}', '{second}' times"
+    for before in ("", ",fold,camera"):
+        held = "7,2" if before else ""
+        rows = [f"path,label{before},{','.join(names)}"]
+        rows += [f"x.mp4,run,{held},{times}".replace(",,", ",") for times in ("2,6", "12.5,16", "0,4")]
+        with pytest.raises(RSPNetError, match=message):
+            read_labels(written(tmp_path, "\n".join(rows)))
+
+
+def test_a_score_may_stand_between_the_times(tmp_path):
+    with pytest.raises(RSPNetError, match="are 't0', 't1' times"):
+        read_labels(written(tmp_path, "path,label,t0,score,t1\na.mp4,run,2,0.3,6\nb.mp4,run,0,9,4\n"))
+
+
+def test_names_of_starts_and_ends_are_known_in_any_order(tmp_path):
+    with pytest.raises(RSPNetError, match="are 't_start', 't_end' times"):
+        read_labels(written(tmp_path, "path,label,t_end,note,t_start\na.mp4,run,6,x,2\nb.mp4,run,4,,0\n"))
+
+
+def test_times_of_clocks_and_of_some_rows_are_times_too(tmp_path):
+    for text in (
+        "path,label,t0,t1\na.mp4,run,0:02,0:06.5\nb.mp4,run,1:00:02,1:00:03\n",
+        "path,label,t0,t1\na.mp4,run,2 s,6 s\nb.mp4,sit,,\n",
+        "path;label;t0;t1\na.mp4;run;1,5;1,75\n",
+    ):
+        with pytest.raises(RSPNetError, match="are 't0', 't1' times"):
+            read_labels(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("names", "rows"),
+    [
+        ("id,frames", ["1,300", "2,250"]),
+        (",videoId,fold", ["0,1,2", "1,2,3"]),
+        ("class_id,fps,width,height", ["1,25,320,400", "2,30,640,700"]),
+        ("fold,duration", ["1,12.5", "2,8"]),
+        ("views,likes_2020", ["3,40", "5,60"]),
+        ("x1,x2", ["10,20", "30,40"]),
+        ("outdoor,walk", ["0,1", "0,1"]),
+        ("take,subject", ["1,2", "3,4"]),
+        ("time", ["1.5", "2"]),
+        ("t0,t1", ["2,6", "6,2"]),
+        ("t0,t1", ["2,6", "soon,later"]),
+        ("t0,t1", ["2,6", "3,"]),
+        ("t0,t1", ["-2,6", "3,4"]),
+        ("t0,t1", [",", ","]),
+        ("last_whom,first_whom", ["Ann,Bo", "Bo,Ann"]),
+    ],
+)
+def test_numbers_that_tables_of_whole_videos_have_are_of_no_matter(tmp_path, names, rows):
+    lines = [f"{n}.mp4,run,{n},{n + 9},{row}" for n, row in enumerate(rows)]
+    text = "\n".join([f"path,label,split,group,{names}", *lines])
+    found = read_labels(written(tmp_path, text))
+    assert found == [Label(f"{n}.mp4", "run", group=str(n + 9)) for n in range(len(rows))]
+
+
+def test_other_numbers_beside_times_are_of_no_matter(tmp_path):
+    found = read_labels(written(tmp_path, "path,label,t0,t1,start_s,end_s\na.mp4,run,1,2,3,4\n"))
+    assert found == [Label("a.mp4", "run", 3, 4)]
+
+
 def test_a_file_that_is_there_is_not_taken_for_another_of_its_name(tmp_path):
     for name in ("old", "new"):
         (tmp_path / name).mkdir()

@@ -18,6 +18,7 @@ from rspnet.core.files import sha256_of
 from rspnet.core.urls import as_path, below, is_url
 from rspnet.core.written_tables import as_number, delimiter_of, lines_of, table_rows
 from rspnet.data.class_numbers import class_numbers
+from rspnet.features.unnamed_times import unnamed_times
 
 BACKGROUND = "background"
 """The class of time in which none of the others happens; it makes no events."""
@@ -86,7 +87,7 @@ def _labels(text: str, source: str) -> list[Label]:
     delimiter = delimiter_of(lines_of(text)[0], ["path", *_BORIS]) or ","
     rows = table_rows(text, delimiter=delimiter, source=source)
     header = _header(next(rows)[1], source=source)
-    found = []
+    found, written = [], []
     for line, fields in rows:
         if any(field.strip() for field in fields):
             where = f"{source} line {line}"
@@ -94,8 +95,11 @@ def _labels(text: str, source: str) -> list[Label]:
                 raise RSPNetError(f"{where}: {len(fields)} fields, the header has {len(header)}")
             row = dict(zip(header, (field.strip() for field in fields), strict=True))
             found.append(_label(row, where, delimiter=delimiter))
+            written.append(row)
     if not found:
         raise RSPNetError(f"{source}: no row below the header")
+    if not {"start_s", "end_s"} & set(header):
+        _refuse_unnamed_times(written, source=source, delimiter=delimiter)
     refuse_near_names({row.label for row in found}, source=source)
     return found
 
@@ -118,6 +122,16 @@ def _header(fields: Sequence[str], *, source: str) -> list[str]:
         if starts and ends:
             raise RSPNetError(f"{source}: columns {starts[0]!r}, {ends[0]!r}: call them start_s and end_s, in seconds")
     return header
+
+
+def _refuse_unnamed_times(rows: Sequence[Mapping[str, str]], *, source: str, delimiter: str) -> None:
+    """Raise `RSPNetError` where columns look like times, whatever their names: see `unnamed_times`."""
+    others = {name: [row[name] for row in rows] for name in rows[0] if name not in (*COLUMNS, "split")}
+    if found := unnamed_times(others, delimiter=delimiter):
+        raise RSPNetError(
+            f"{source}: no columns start_s and end_s, so each row would label its whole video; are {found[0]!r}, "
+            f"{found[1]!r} times? rename them start_s and end_s, in seconds, or remove them"
+        )
 
 
 def refuse_near_names(classes: Collection[str], *, source: str) -> None:
