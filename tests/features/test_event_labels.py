@@ -111,7 +111,7 @@ def test_columns_that_only_begin_like_times_are_of_no_matter(tmp_path):
     "names",
     [
         ("t_start", "t_end"), ("t0", "t1"), ("tmin", "tmax"), ("event_start", "event_end"), ("time_in", "time_out"),
-        ("first_s", "last_s"), ("von", "bis"), ("startTime", "endTime"), ("first_frame", "last_frame"),
+        ("first_s", "last_s"), ("startTime", "endTime"), ("first_frame", "last_frame"),
         ("event_start", "duration"),
     ],
 )  # fmt: skip
