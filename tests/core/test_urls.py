@@ -56,6 +56,19 @@ def test_names() -> None:
     assert below(Path("/a"), "b.mp4") == Path("/a/b.mp4")
 
 
+@pytest.mark.parametrize(
+    ("folder", "name", "whole"),
+    [
+        ("s3://b/lists", "../clips/./a.mp4", "s3://b/clips/a.mp4"),
+        ("s3://b/lists", "../../../a.mp4", "s3://b/a.mp4"),
+        ("pack://file:/shards!/lists", "../../../a.mp4", "pack://file:/shards!/a.mp4"),
+        ("https://host/x/?token=1", "a..b/..c.mp4", "https://host/x/a..b/..c.mp4"),
+    ],
+)
+def test_lists_may_name_what_lies_beside_their_folder(folder: str, name: str, whole: str) -> None:
+    assert str(as_path(folder) / name) == whole
+
+
 def test_nothing_of_a_url_is_looked_for_on_disk() -> None:
     with pytest.raises(AttributeError):
         as_path("s3://b/x.mp4").unlink()

@@ -75,6 +75,19 @@ def is_url(name: str | os.PathLike[str]) -> bool:
     return isinstance(as_path(name), UrlPath)
 
 
+def _without_dots(url: str) -> str:
+    """`b/../a` is `a`, as on a disk: object stores take dots for names. Above a bucket, host or pack leads nothing."""
+    scheme, mark, rest = url.partition("://")
+    host, *names = rest.split("/")
+    kept: list[str] = []
+    for name in names:
+        if name != "..":
+            kept += [] if name == "." else [name]
+        elif kept and not kept[-1].endswith("!"):
+            kept.pop()
+    return scheme + mark + "/".join([host, *kept])
+
+
 class UrlPath(_PathLike):
     """A file or folder of an object store or web server; does what this program asks of a `Path`.
 
@@ -150,7 +163,7 @@ class UrlPath(_PathLike):
 
     def __truediv__(self, name: str | os.PathLike[str]) -> Any:
         text = os.fspath(name)
-        return as_path(text) if _URL.fullmatch(text) else UrlPath(f"{self._bare.rstrip('/')}/{text}")
+        return as_path(text) if _URL.fullmatch(text) else UrlPath(_without_dots(f"{self._bare.rstrip('/')}/{text}"))
 
     def with_name(self, name: str) -> UrlPath:
         """The same with another last part."""
