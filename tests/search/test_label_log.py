@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import threading
 
 import pytest
 
 from rspnet.core.errors import RSPNetError
 from rspnet.features.event_labels import read_labels
+from rspnet.search import label_log
 from rspnet.search.label_log import LabelLog, part
 
 
@@ -57,6 +60,29 @@ def test_a_line_that_a_kill_cut_off_is_none(tmp_path):
     for cut in range(1, len(whole.splitlines(keepends=True)[-1]) + 1):
         file.write_bytes(whole[:-cut])
         assert [mark.path for mark in LabelLog(tmp_path).read().marks] == ["/v/a.mp4"]
+
+
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_a_write_that_failed_half_way_leaves_nothing(tmp_path, monkeypatch, can_cut):
+    log = LabelLog(tmp_path)
+    log.change([part("/v/a.mp4", "x", 0, 1)])
+    (file,) = tmp_path.glob("*.csv")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 40, limits[1]))
+    whole = file.read_bytes()
+    if not can_cut:
+        monkeypatch.setattr(label_log, "_cut", lambda file, size: None)
+    try:
+        with pytest.raises(RSPNetError, match=r"labels cannot be written to .*: File too large"):
+            log.change([part("/v/b.mp4", "x", 0, 1)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert (file.read_bytes() == whole) == can_cut
+    log.change([part("/v/c.mp4", "x", 0, 1)])
+    for reader in (log, LabelLog(tmp_path)):
+        assert [mark.path for mark in reader.read().marks] == ["/v/a.mp4", "/v/c.mp4"]
 
 
 def test_the_export_is_what_classify_fit_reads(tmp_path):

@@ -16,8 +16,10 @@ import os
 import secrets
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 
 from rspnet.core.errors import RSPNetError, reason_of
@@ -83,7 +85,7 @@ class LabelLog:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._own = folder / f"{secrets.token_hex(8)}.csv"
+        self._own = self._new_file()
         self._lock = threading.Lock()
         self._read: tuple[object, Labels] = (None, Labels())
 
@@ -126,13 +128,33 @@ class LabelLog:
         with self._lock:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                with self._own.open("ab") as file:
+                with self._own.open("ab", buffering=0) as file:
                     header = [_FIELDS] if file.tell() == 0 else []
-                    file.write(csv_text([*header, *((when, *row) for row in rows)]).encode())
-                    file.flush()
-                    os.fsync(file.fileno())
+                    _write_whole(file, csv_text([*header, *((when, *row) for row in rows)]).encode())
             except OSError as error:
+                self._own = self._new_file()  # nothing is glued to what a failed write may have left
                 raise RSPNetError(f"labels cannot be written to {str(self.folder)!r}: {error.strerror}") from error
+
+    def _new_file(self) -> Path:
+        return self.folder / f"{secrets.token_hex(8)}.csv"
+
+
+def _write_whole(file: FileIO, text: bytes) -> None:
+    """Append a text, or leave the file as it was."""
+    size = file.tell()
+    try:
+        left = memoryview(text)
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except OSError:
+        _cut(file, size)
+        raise
+
+
+def _cut(file: FileIO, size: int) -> None:
+    with suppress(OSError):
+        file.truncate(size)
 
 
 def _held(files: Sequence[Path]) -> Labels:
@@ -162,7 +184,8 @@ def _steps(file: Path) -> list[list[str]]:
         raise RSPNetError(f"{str(file)!r} is no table of labels of this page: move it elsewhere")
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(_FIELDS):
-            raise RSPNetError(f"labels {str(file)!r} line {number}: {len(row)} fields, not {len(_FIELDS)}")
+            what = f"{len(row)} fields, not {len(_FIELDS)}"
+            raise RSPNetError(f"labels {str(file)!r} line {number}: {what}: remove that line")
     return rows[1:]
 
 

@@ -37,3 +37,17 @@ def test_further_clips_are_listed_with_the_part_that_is_searched(answers):
     found = answers.search(Tab(), Address("first/one/a.mp4", examples=(example,)))
     assert "1:40" not in found["also"]
     assert "c.mp4, 0.5 s to 3." in found["also"]
+
+
+def test_labels_that_cannot_be_read_are_said_and_searching_goes_on(answers):
+    labelling = answers.service.labelling
+    labelling.add_class("wave")
+    (log,) = labelling._log.folder.glob("*.csv")
+    whole = log.read_text()
+    log.write_text(whole + "2026,add,1,/v/a.m2026,add,2,/v/b.mp4,wave,0,1\n")
+    found = answers.search(Tab(), Address("first/c.mp4"))
+    assert len(found["hits"]) == 5
+    assert "line 3: 10 fields, not 7: remove that line" in found["panel"]
+    assert "line 3" in answers.labels(Tab())["panel"]
+    log.write_text(whole)
+    assert "line 3" not in answers.labels(Tab())["panel"]

@@ -18,6 +18,7 @@ from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.files import csv_text, write_text
 from rspnet.search.hits import Hit, Moment
+from rspnet.search.label_log import Labels
 from rspnet.search.library_map import methods
 from rspnet.search.standing import Standing
 from rspnet.search.ui import cards
@@ -263,9 +264,15 @@ class PageAnswers:
     # --- labels, as the page shows them -----------------------------------------------------------------------------
 
     def labels(self, tab: Tab) -> Answer:
-        """The classes, which of them the cards have, and the query's video in time."""
-        service, asked, judged = self.service, tab.asked, tab.judged
-        labels = service.labelling.read()
+        """The classes, which of them the cards have, and the query's video in time.
+
+        Where labels cannot be read there are none, and the note says why: searching goes on.
+        """
+        service, asked, judged, note = self.service, tab.asked, tab.judged, tab.note
+        try:
+            labels = service.labelling.read()
+        except RSPNetError as error:
+            labels, note = Labels(), str(error)
         marks = [labels.at(hit.path, hit.start_s, hit.end_s) for hit in tab.hits]
         inside = None if asked is None or asked.clip.row is None else asked.clip.row.path
         own = None if asked is None or inside is None else labels.at(inside, asked.start_s, asked.end_s)
@@ -278,7 +285,7 @@ class PageAnswers:
             part = asked.start_s, asked.end_s
             if marked or events:
                 in_time = strip(labels, marked, events, part, asked.clip.facts.duration_s)
-        return {"panel": classes_panel(labels, marks, own, note=tab.note, downloads=downloads), "strip": in_time}
+        return {"panel": classes_panel(labels, marks, own, note=note, downloads=downloads), "strip": in_time}
 
 
 def shows_of(judged: Judged) -> list[tuple[str, str]]:
