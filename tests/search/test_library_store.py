@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -14,7 +15,9 @@ from helpers.libraries import about, clip_rows, file_row, unit_rows
 
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.search import library_store as module
+from rspnet.search import library_tables
 from rspnet.search import query as query_module
+from rspnet.search.lance import naming
 from rspnet.search.library_store import Store
 from rspnet.search.library_tables import joined
 from rspnet.search.query import Query, search
@@ -218,10 +221,41 @@ def test_a_damaged_library_is_named(tmp_path):
     store, rows = filled(tmp_path)
     for file in (tmp_path / "lib").rglob("data/*.lance"):
         file.write_bytes(b"xx")
-    with pytest.raises(RSPNetError, match=r"library .*lib' is damaged: .*; make it again with rspnet index"):
+    with pytest.raises(RSPNetError, match=r"library .*lib' is damaged: .*; remove the library and run rspnet index"):
         Store(store.uri)
     with pytest.raises(RSPNetError, match=r"library .*lib' is damaged"):
         search(store, query_of(rows[0]), alpha=0.5, k=3)
+
+
+@pytest.mark.parametrize("harm", [lambda file: file.write_bytes(file.read_bytes()[:100]), lambda file: file.unlink()])
+@pytest.mark.parametrize("table", ["files", "clips"])
+def test_whatever_is_read_of_a_damaged_library_says_so(tmp_path, table, harm):
+    uri = filled(tmp_path)[0].uri
+    for file in (tmp_path / "lib" / f"{table}.lance" / "data").iterdir():
+        harm(file)
+    (tmp_path / "lib" / "labels").mkdir()
+    store, paths = Store(uri), ["/v/1's.mp4"]
+    reads = {
+        "files": [store.files, lambda: list(store.files_of(paths))],
+        "clips": [
+            lambda: store.unfinished([]),
+            store.video_means,
+            lambda: list(store.clips_of(paths)),
+            lambda: list(store.rows(["path"])),
+        ],
+    }
+    cure = "move its folder labels elsewhere (made by hand), remove the library and run rspnet index again"
+    for ask in [*reads[table], lambda: store.remove(paths)]:
+        with pytest.raises(RSPNetError, match=rf"^library '.*lib' is damaged: .*; {re.escape(cure)}$"):
+            ask()
+
+
+def test_what_the_machine_refuses_is_no_damage():
+    full = r"^cannot use library 'lib': IO: No space left on device \(os error 28\)$"
+    with pytest.raises(RSPNetError, match=full), naming("lib"):
+        raise RuntimeError("IO: No space left on device (os error 28), /rustc/2d81/library/core/function.rs:250:5")
+    with pytest.raises(RuntimeError, match="out of memory"), naming("lib"):
+        raise RuntimeError("out of memory")
 
 
 def test_a_library_that_was_not_finished_being_made_is_made_anew(tmp_path):
@@ -266,7 +300,7 @@ def test_a_filter_comes_before_the_search(tmp_path, monkeypatch, indexed, named)
 
     monkeypatch.setattr(Store, "nearest", counted)
     if not named:
-        monkeypatch.setattr(module, "_NAMED_VIDEOS", 0)
+        monkeypatch.setattr(library_tables, "_NAMED_VIDEOS", 0)
     hits = search(store, query_of(rows[7]), alpha=0.5, k=5, within=worst)
     assert [hit.path for hit in hits] == [path for path in everywhere if path in worst][:5]
     assert {path for found in asked for path, _ in found} <= set(worst)

@@ -12,13 +12,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rspnet.core.errors import ConfigError, RSPNetError
+from rspnet.core.errors import ConfigError, RSPNetError, is_out_of_memory
 
+LABELS = "labels"
+"""The folder of a library that `rspnet serve` keeps labels in."""
 _REMOTE = "lance_namespace_urllib3_client"
 _METADATA_BYTES = 128 * 2**20
 """LanceDB keeps what it reads of every version that a run writes; by default up to 1 GiB, with no gain in time."""
 _SAYS = re.compile(r'<Message>(.*?)</Message>|HttpError.*?message: "(.*?)"|(Failed to get \w+ credentials)', re.DOTALL)
 """What an object store, or who asks it, says in an error of LanceDB."""
+_CAUSE = re.compile(r"\(os error (?!2\))\d+\)")
+"""In an error of LanceDB: the machine refused something, other than that a file is not there."""
+_PLACE = re.compile(r", (location: |/\S+\.rs:\d+).*", re.DOTALL)
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
@@ -51,16 +56,25 @@ def naming(uri: str) -> Iterator[None]:
     """Turn what LanceDB raises of unreadable files into an error that names the library."""
     try:
         yield
+    except RSPNetError:
+        raise
     except (OSError, RuntimeError, ValueError) as error:
-        if _SAYS.search(str(error)):
-            raise RSPNetError(f"cannot read library {uri!r}: {_phrase(error)}") from error
-        raise RSPNetError(f"library {uri!r} is damaged: {_phrase(error)}; make it again with rspnet index") from error
+        if is_out_of_memory(error):
+            raise
+        if _SAYS.search(str(error)) or _CAUSE.search(str(error)):
+            raise RSPNetError(f"cannot use library {uri!r}: {_phrase(error)}") from error
+        raise RSPNetError(f"library {uri!r} is damaged: {_phrase(error)}; {_cure(uri)}") from error
+
+
+def _cure(uri: str) -> str:
+    labels = "move its folder labels elsewhere (made by hand), " if Path(uri, LABELS).is_dir() else ""
+    return f"{labels}remove the library and run rspnet index again"
 
 
 def _phrase(error: Exception) -> str:
     """What LanceDB says, on one line: of an object store's answer the message, else all but places in its own code."""
     found, first = _SAYS.search(str(error)), str(error).strip().partition("\n")[0]
-    text = found[found.lastindex or 0] if found else first.partition(", location: ")[0]
+    text = found[found.lastindex or 0] if found else _PLACE.sub("", first)
     return " ".join(text.split())
 
 

@@ -25,7 +25,17 @@ from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.features.read import matrix
 from rspnet.features.windows import ClipSettings
 from rspnet.search.lance import connect, naming
-from rspnet.search.library_tables import About, ClipRows, FileRow, Vectors, clip_table, conditions, file_table
+from rspnet.search.library_tables import (
+    About,
+    ClipRows,
+    FileRow,
+    Vectors,
+    clip_table,
+    conditions,
+    file_table,
+    narrowed,
+    space_table,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,8 +60,6 @@ Of 2 million clips, 20 compared give recall@10 0.99. With one bit it took 632, w
 _BYTE = 8
 """RaBitQ takes vectors whose lengths are multiples of it."""
 _COMPACT_FRAGMENTS = 32
-_NAMED_VIDEOS = 1000
-"""A filter names so many videos at most; a longer text would take longer to read than the search does."""
 
 
 class Store:
@@ -166,12 +174,15 @@ class Store:
 
     def files(self) -> dict[str, FileRow]:
         """All file rows by path."""
-        return {row["path"]: FileRow(**row) for row in self._files.to_arrow().to_pylist()}
+        with naming(self.uri):
+            return {row["path"]: FileRow(**row) for row in self._files.to_arrow().to_pylist()}
 
     def files_of(self, paths: Sequence[str]) -> Iterator[FileRow]:
         """The file rows of some videos, in any order."""
         for condition in conditions("path", paths):
-            yield from (FileRow(**row) for row in self._files.search().where(condition).to_arrow().to_pylist())
+            with naming(self.uri):
+                found = self._files.search().where(condition).to_arrow().to_pylist()
+            yield from (FileRow(**row) for row in found)
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -211,7 +222,8 @@ class Store:
         Returns:
             path -> (content hash, windows that are stored); a video of two contents has the hash "".
         """
-        stored = self._clips.search().select(["path"]).to_arrow()["path"].unique().to_pylist()
+        with naming(self.uri):
+            stored = self._clips.search().select(["path"]).to_arrow()["path"].unique().to_pylist()
         found: dict[str, tuple[str, frozenset[int]]] = {}
         for rows in self.clips_of([path for path in stored if path not in known]):
             content = rows.content if rows.path not in found and len(np.unique(rows.window)) == len(rows.window) else ""
@@ -220,8 +232,9 @@ class Store:
 
     def merge_pieces(self) -> None:
         """Merge small pieces on disk, for long runs: each change of a table writes a list of all its pieces."""
-        for table in (self._files, self._clips):
-            _merge(table)
+        with naming(self.uri):
+            for table in (self._files, self._clips):
+                _merge(table)
 
     def settle(self) -> None:
         """Fit the maps to the windows that there are now, and compare these by them, where that is due.
@@ -237,7 +250,7 @@ class Store:
         space = due_space(self._clips, self.about, self.space)
         if space is None:
             return
-        self._spaces.add(_space_table((space.name, space.as_bytes())))
+        self._spaces.add(space_table((space.name, space.as_bytes())))
         schema = self._clips.schema.with_metadata({_SPACE: space.name.encode()})
         rows = pa.RecordBatchReader.from_batches(schema, compared_anew(self._clips, self.about, space, schema))
         self._clips = self._db.create_table("clips", rows, mode="overwrite")
@@ -272,7 +285,8 @@ class Store:
 
     def _delete(self, table: Any, paths: Sequence[str]) -> None:
         for condition in conditions("path", paths):
-            table.delete(condition)
+            with naming(self.uri):
+                table.delete(condition)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -300,7 +314,7 @@ class Store:
         search = self._clips.search(query, vector_column_name="vector").distance_type("dot")
         where = [f"NOT ({' OR '.join(conditions('content', sorted(not_content)))})"] if not_content else []
         if within is not None:
-            where.append(_narrowed(within))
+            where.append(narrowed(within))
         if where:
             search = search.where(" AND ".join(where), prefilter=True)
         if self._indexed:
@@ -351,7 +365,7 @@ class Store:
         rows: dict[str, int] = {}
         sums: list[NDArray[np.float64]] = []
         counts: list[int] = []
-        for batch in self._clips.search().select(["path", "vector"]).to_batches():
+        for batch in self.rows(["path", "vector"]):
             vectors = np.asarray(batch["vector"].flatten().to_numpy(zero_copy_only=False), np.float64)
             for path, vector in zip(batch["path"].to_pylist(), vectors.reshape(batch.num_rows, -1), strict=True):
                 if rows.setdefault(path, len(sums)) == len(sums):
@@ -362,14 +376,6 @@ class Store:
         paths = sorted(rows)
         means = [sums[rows[path]] / counts[rows[path]] for path in paths]
         return paths, np.asarray(means, np.float32).reshape(len(paths), self.about.motion + self.about.appearance)
-
-
-def _narrowed(paths: Collection[str]) -> str:
-    """SQL that holds for some videos, and few others."""
-    if len(paths) <= _NAMED_VIDEOS:
-        return f"({' OR '.join(conditions('path', sorted(paths)))})" if paths else "false"
-    first, last = (path.replace("'", "''") for path in (min(paths), max(paths)))
-    return f"path >= '{first}' AND path <= '{last}'"
 
 
 def _merge(table: Any) -> None:
@@ -384,19 +390,11 @@ def _table_names(db: Any) -> list[str]:
     return list(db.list_tables().tables)
 
 
-def _space_table(*rows: tuple[str, bytes]) -> pa.Table:
-    """Maps by name."""
-    import pyarrow as pa
-
-    names, maps = zip(*rows, strict=True) if rows else ((), ())
-    return pa.table({"name": pa.array(names, pa.string()), "maps": pa.array(maps, pa.large_binary())})
-
-
 def _create(db: Any, about: About) -> None:
     """The tables; `about` comes last, so that a library without it is not one and is made again."""
     db.create_table("clips", clip_table([], about), mode="overwrite")
     db.create_table("files", file_table([]), mode="overwrite")
-    db.create_table("spaces", _space_table(), mode="overwrite")
+    db.create_table("spaces", space_table(), mode="overwrite")
     import pyarrow as pa
 
     content = json.dumps({"schema": SCHEMA, **asdict(about)})

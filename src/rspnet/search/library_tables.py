@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rspnet.search.library_space import LibrarySpace
 
 _NAMES_AT_ONCE = 500
+_NAMED_VIDEOS = 1000
+"""A filter names so many videos at most; a longer text would take longer to read than the search does."""
 Vectors = NDArray[np.float32]
 
 
@@ -106,6 +108,14 @@ def conditions(column: str, values: Sequence[str]) -> Iterator[str]:
         yield f"{column} IN ({quoted})"
 
 
+def narrowed(paths: Collection[str]) -> str:
+    """SQL that holds for some videos, and few others."""
+    if len(paths) <= _NAMED_VIDEOS:
+        return f"({' OR '.join(conditions('path', sorted(paths)))})" if paths else "false"
+    first, last = (path.replace("'", "''") for path in (min(paths), max(paths)))
+    return f"path >= '{first}' AND path <= '{last}'"
+
+
 def file_table(files: Sequence[FileRow]) -> pa.Table:
     """The table of files."""
     import pyarrow as pa
@@ -166,3 +176,11 @@ def clip_table(clips: Sequence[ClipRows], about: About, *, space: LibrarySpace |
     if about.whitened:
         columns["appearance"] = vector_column([video.appearance for video in clips], about.appearance)
     return pa.table(columns)
+
+
+def space_table(*rows: tuple[str, bytes]) -> pa.Table:
+    """Maps by name."""
+    import pyarrow as pa
+
+    names, maps = zip(*rows, strict=True) if rows else ((), ())
+    return pa.table({"name": pa.array(names, pa.string()), "maps": pa.array(maps, pa.large_binary())})

@@ -27,6 +27,7 @@ from rspnet.features.roi_maps import Pair
 from rspnet.search.hit_pictures import explain_clips, slowness
 from rspnet.search.hits import Hit, Moment
 from rspnet.search.label_log import Labels
+from rspnet.search.lance import LABELS
 from rspnet.search.library import Library
 from rspnet.search.library_map import MapLayout, Method, lay_out
 from rspnet.search.library_tables import FileRow
@@ -51,8 +52,6 @@ from rspnet.video.reader import VIDEO_SUFFIXES
 LONGEST_QUERY_S = 60.0
 FIRST_QUERY_S = 10.0
 Space = Literal["motion", "appearance", "both"]
-LABELS = "labels"
-"""The folder of labels in a library."""
 LABEL_SUFFIXES = frozenset({".csv", ".tsv"})
 _PREVIEW_BYTES = 512 * 2**20
 _UPLOADS_KEPT = 20
