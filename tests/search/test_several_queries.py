@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.extras import need
 from helpers.libraries import about, clip_rows, file_row
-from reference.align_reference import several
+from reference.align_reference import best_run, several
 
 from rspnet.core.errors import RSPNetError
 from rspnet.search.hit_sheet import _named
 from rspnet.search.library import Library
 from rspnet.search.library_store import Store
-from rspnet.search.query import Query, locate, search, without_parts
+from rspnet.search.query import Query, locate, pieces_beside, search
 from rspnet.search.search_command import below_one_folder, clip_of
 
 need("lancedb")
@@ -103,11 +104,42 @@ def test_what_a_query_shows_itself_is_no_hit(filled):
     assert abs(own.start_s - query.start_s[0]) >= 1  # a part may begin where the query ends
     assert own.score < first.score
     assert all(hit.path != rows[1].path for hit in search(store, query_of(rows[1]), alpha=0.5, k=50))
-    rest = without_parts(rows[1], [query])
-    assert rest.window.tolist() == [
+    (rest,) = pieces_beside(rows[1], [query])
+    assert rest.start_s.tolist() == [
         n for n in range(6) if rows[1].end_s[n] <= query.start_s[0] or rows[1].start_s[n] >= query.end_s[-1]
     ]
-    assert without_parts(rows[2], [query]) is rows[2]
+    assert pieces_beside(rows[2], [query]) == [rows[2]]
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+@pytest.mark.parametrize("cuts", [[(4, 6)], [(4, 6), (11, 12)], [(0, 3)], [(7, 16)], [(5, 7), (6, 9)]])
+@pytest.mark.parametrize("unread", [(), (7, 8), (4, 5, 6)])
+def test_a_hit_in_a_querys_own_video_lies_beside_all_queries(tmp_path, alpha, cuts, unread):
+    """Queries by place are cut from the video, by vectors they are like all of it: the best run may cross them."""
+    store = Store.open_or_create(str(tmp_path / "lib"), about())
+    whole = clip_rows("/v/own.mp4", 16, dim=8, seed=0)
+    read = np.array([n for n in range(16) if n not in unread])
+    columns = ("window", "start_s", "end_s", "motion", "appearance", "features")
+    own = replace(whole, **{name: getattr(whole, name)[read] for name in columns})
+    store.replace([file_row(own)], [own])
+    for seed in range(20):
+        queries = []
+        for start, stop in cuts:
+            drawn = clip_rows("q", stop - start, dim=8, seed=100 * seed + start)
+            times = drawn.start_s + start, drawn.end_s + start
+            queries.append(Query(*times, drawn.motion, drawn.appearance, own.content))
+        taken = [any(n + 2 > q.start_s[0] and n < q.end_s[-1] for q in queries) for n in range(16)]
+        hits = search(store, queries, alpha=alpha, k=5)
+        assert len(hits) == (not all(taken[n] for n in read))
+        for hit in hits:
+            assert hit.start_s < hit.end_s
+            assert all(hit.end_s <= q.start_s[0] + 1e-6 or hit.start_s >= q.end_s[-1] - 1e-6 for q in queries)
+        if hits and len(queries) == 1:
+            kind = "motion" if alpha else "appearance"
+            table = getattr(queries[0], kind).astype(float) @ getattr(whole, kind).astype(float).T
+            table[:, list(unread)] = 0
+            table[:, taken] = -np.inf
+            assert hits[0].score == pytest.approx(best_run(table), abs=1e-6)
 
 
 def test_paths_are_shown_below_the_folder_of_all_of_them():

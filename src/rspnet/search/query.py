@@ -112,27 +112,36 @@ def search(
         paths: dict[str, None] = {}
         for query in wanted:
             paths.update(dict.fromkeys(_candidates(store, query, alpha=alpha, k=asked, not_content=own, within=within)))
-        videos = list(store.clips_of(list(paths)))
-        if not same_part:
-            videos = [rest for video in videos if len((rest := without_parts(video, wanted)).window)]
+        videos = [[video] if same_part else pieces_beside(video, wanted) for video in store.clips_of(list(paths))]
+        videos = [pieces for pieces in videos if pieces]
         if len(videos) >= quota or len(paths) < asked:
             break
         asked *= 4  # copies of the queries were in the way
     hop = store.about.clip.hop_s
-    hits = [locate(wanted, video, unlike=unlike, alpha=alpha, hop_s=hop) for video in videos]
+    found = ([locate(wanted, piece, unlike=unlike, alpha=alpha, hop_s=hop) for piece in pieces] for pieces in videos)
+    hits = [max(beside, key=lambda hit: hit.score) for beside in found]
     return sorted(hits, key=lambda hit: (-hit.score, hit.path))[:k]
 
 
-def without_parts(video: ClipRows, queries: Sequence[Query]) -> ClipRows:
-    """The windows of a video that share no moment with a query that was cut from it, or from a copy of it."""
-    kept = np.ones(len(video.window), dtype=bool)
+def pieces_beside(video: ClipRows, queries: Sequence[Query]) -> list[ClipRows]:
+    """The windows of a video that share no moment with a query that was cut from it, or from a copy of it.
+
+    What lies between two of these queries is a piece of its own, and so is what lies before and behind them: no part
+    of a piece reaches into a query. Windows behind a query are counted from the first of their piece.
+    """
+    kept, passed = np.ones(len(video.window), dtype=bool), np.zeros(len(video.window), np.int64)
     for query in queries:
         if query.content and query.content == video.content and len(query.start_s):
-            kept &= (video.end_s <= query.start_s.min()) | (video.start_s >= query.end_s.max())
-    if kept.all():
-        return video
-    columns = ("window", "start_s", "end_s", "motion", "appearance", "features")
-    return replace(video, **{name: getattr(video, name)[kept] for name in columns})
+            is_behind = video.start_s >= query.end_s.max()
+            kept &= is_behind | (video.end_s <= query.start_s.min())
+            passed += is_behind
+    pieces = []
+    for count in np.unique(passed[kept]):
+        rows = kept & (passed == count)
+        columns = ("window", "start_s", "end_s", "motion", "appearance", "features")
+        piece = video if rows.all() else replace(video, **{name: getattr(video, name)[rows] for name in columns})
+        pieces.append(replace(piece, window=piece.window - piece.window[0]) if count else piece)
+    return pieces
 
 
 def _candidates(
