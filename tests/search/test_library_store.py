@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from dataclasses import asdict, replace
@@ -20,7 +21,7 @@ from rspnet.search import query as query_module
 from rspnet.search.lance import naming
 from rspnet.search.library_store import Store
 from rspnet.search.library_tables import joined
-from rspnet.search.query import Query, search
+from rspnet.search.query import ClipOf, Query, search, stored_query
 
 need("lancedb")
 
@@ -256,6 +257,11 @@ def test_what_the_machine_refuses_is_no_damage():
         raise RuntimeError("IO: No space left on device (os error 28), /rustc/2d81/library/core/function.rs:250:5")
     with pytest.raises(RuntimeError, match="out of memory"), naming("lib"):
         raise RuntimeError("out of memory")
+
+
+def test_a_query_whose_name_no_library_can_hold_is_not_stored(tmp_path):
+    store, _ = filled(tmp_path, videos=1)
+    assert stored_query(store, ClipOf(os.fsdecode(b"/v/\xff.mp4"))) is None
 
 
 def test_a_library_that_was_not_finished_being_made_is_made_anew(tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rspnet.core.errors import RSPNetError
+from rspnet.core.files import is_utf8
 from rspnet.core.urls import is_url
 from rspnet.search.align import best_alignment
 from rspnet.search.hits import Hit
@@ -69,8 +70,9 @@ def stored_query(store: Store, clip: ClipOf) -> Query | None:
     if clip.start_s > 0 or clip.end_s is not None:
         return None
     name = os.fspath(clip.video)
-    names = [name] if is_url(name) else list({os.path.abspath(name), os.path.realpath(name)})  # noqa: PTH100
-    rows = [row for row in store.files_of(names) if row.is_unchanged() and not row.reason]
+    names = {name} if is_url(name) else {os.path.abspath(name), os.path.realpath(name)}  # noqa: PTH100
+    storable = [spelled for spelled in names if is_utf8(spelled)]
+    rows = [row for row in store.files_of(storable) if row.is_unchanged() and not row.reason]
     if not rows:
         return None
     (video,) = store.clips_of([rows[0].path])
