@@ -11,7 +11,7 @@ import pytest
 from rspnet.core.errors import RSPNetError
 from rspnet.features.event_labels import read_labels
 from rspnet.search import label_log
-from rspnet.search.label_log import LabelLog, part
+from rspnet.search.label_log import LabelLog, Mark, part
 
 
 def test_what_holds_is_what_all_files_say_together(tmp_path):
@@ -83,6 +83,15 @@ def test_a_write_that_failed_half_way_leaves_nothing(tmp_path, monkeypatch, can_
     log.change([part("/v/c.mp4", "x", 0, 1)])
     for reader in (log, LabelLog(tmp_path)):
         assert [mark.path for mark in reader.read().marks] == ["/v/a.mp4", "/v/c.mp4"]
+
+
+def test_labels_of_no_length_are_refused_and_those_that_are_kept_label_nothing(tmp_path):
+    for end in (1.0004, 1.0, 0.5):
+        with pytest.raises(RSPNetError, match=r"label 'x' of a\.mp4: from 1 to .* s is less than a millisecond"):
+            part("/v/a.mp4", "x", 1, end)
+    log = LabelLog(tmp_path)
+    log.change([Mark("/v/a.mp4", "x", 1.0, 1.0), Mark("/v/a.mp4", "x", 1.0, 2.0)])
+    assert [(mark.start_s, mark.end_s) for mark in log.read().marks] == [(1.0, 2.0)]
 
 
 def test_the_export_is_what_classify_fit_reads(tmp_path):

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.core.files import csv_text
+from rspnet.core.urls import as_path
 from rspnet.features.event_labels import COLUMNS
 
 _FIELDS = ("when", "action", "id", "path", "label", "start_s", "end_s")
@@ -167,7 +168,7 @@ def _held(files: Sequence[Path]) -> Labels:
             added.pop(number, None)
             continue
         classes[label] = None
-        if action == "add":
+        if action == "add" and float(start) < float(end):  # one of no length, as there once were, labels nothing
             added[number] = Mark(path, label, float(start), float(end), number)
     marks = dict.fromkeys(added.values())  # two people may have said the same
     ordered = sorted(marks, key=lambda mark: (mark.path, mark.start_s, mark.end_s, mark.label))
@@ -194,5 +195,13 @@ def _milliseconds(seconds: float) -> float:
 
 
 def part(path: str, label: str, start_s: float, end_s: float) -> Mark:
-    """A label of a part of a video, its times in whole milliseconds."""
-    return Mark(path, label, _milliseconds(start_s), _milliseconds(end_s))
+    """A label of a part of a video, its times in whole milliseconds.
+
+    Raises:
+        RSPNetError: nothing is left of the part then.
+    """
+    mark = Mark(path, label, _milliseconds(start_s), _milliseconds(end_s))
+    if not mark.start_s < mark.end_s:
+        name, times = as_path(path).name, f"{start_s:g} to {end_s:g} s"
+        raise RSPNetError(f"label {label!r} of {name}: from {times} is less than a millisecond; widen or remove it")
+    return mark

@@ -329,6 +329,12 @@ def test_tables_of_boris_and_csv_are_taken_in_once(labelling, root, tmp_path):
     (tmp_path / "late.csv").write_text("path,label,start_s,end_s\nd.mp4,turn,50,51\n")
     with pytest.raises(RSPNetError, match=r"starts at 50 s: the video ends at 3.20 s"):
         labelling.import_table(tmp_path / "late.csv")
+    (tmp_path / "short.csv").write_text("path,label,start_s,end_s\nd.mp4,turn,0.0001,0.0002\n")
+    with pytest.raises(RSPNetError, match=r"label 'turn' of d\.mp4: from 0\.0001 to 0\.0002 s is less than a milli"):
+        labelling.import_table(tmp_path / "short.csv")
+    (tmp_path / "long.csv").write_text("path,label,start_s,end_s\nd.mp4,turn,2,1e308\n")
+    labelling.import_table(tmp_path / "long.csv")
+    assert held(labelling)[1] == ("d.mp4", "turn", 2.0, pytest.approx(3.2))
 
 
 def test_what_is_trained_ranks_the_library_as_the_command_does(labelling, service, library, tmp_path):

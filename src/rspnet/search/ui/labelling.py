@@ -6,7 +6,6 @@ Training reads the vectors that the library holds and calls what `rspnet classif
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
@@ -155,8 +154,11 @@ class Labelling:
     def import_table(self, file: Path) -> tuple[Change, int]:
         """Take in a CSV of labels, or aggregated events of BORIS; the change and how many labels are new.
 
+        A label ends with its video at the latest.
+
         Raises:
-            RSPNetError: it cannot be read, or a label is of no video of the library, or there are too many classes.
+            RSPNetError: it cannot be read, a label is of no video of the library or of no time of it, or there are too
+                many classes.
         """
         found = find_paths(read_labels(file), self._shown, root=Path("/"), unknown="it is not in this library")
         now = self.read()
@@ -176,7 +178,7 @@ class Labelling:
                 f"label {row.label!r} of {self._shown[path]} starts at {row.start_s:g} s: "
                 f"the video ends at {length:.2f} s"
             )
-        return part(path, row.label, row.start_s, row.end_s if row.end_s < math.inf else length)
+        return part(path, row.label, row.start_s, min(row.end_s, length))
 
     def _writable(self) -> LabelLog:
         if self._log is None:
