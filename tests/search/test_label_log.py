@@ -102,10 +102,24 @@ def test_the_export_is_what_classify_fit_reads(tmp_path):
     assert (row.path, row.label, row.start_s, row.end_s) == ('/v/a "b", c.mp4', "x, y", 0.5, 2.0)
 
 
-def test_foreign_tables_are_named(tmp_path):
-    (tmp_path / "mine.csv").write_text("path,label\na,b\n")
-    with pytest.raises(RSPNetError, match=r"mine.csv' is no table of labels of this page: move it elsewhere"):
+def test_other_tables_are_let_alone(tmp_path):
+    log = LabelLog(tmp_path)
+    log.change([part("/v/a.mp4", "x", 0, 1)])
+    (file,) = tmp_path.glob("*.csv")
+    (tmp_path / "labels.csv").write_text(log.read().as_csv())
+    (tmp_path / "latin.csv").write_bytes(b"name\n\xe4\n")
+    assert len(LabelLog(tmp_path).read().marks) == 1
+    (tmp_path / "renamed.csv").write_text(file.read_text().replace(",add,", ",add,1").replace("a.mp4", "b.mp4"))
+    assert len(LabelLog(tmp_path).read().marks) == 2
+    file.write_text("path,label\na,b\n")
+    with pytest.raises(RSPNetError, match=r"\.csv' is no longer a table of labels of this page: move it elsewhere"):
         LabelLog(tmp_path).read()
+
+
+def test_a_file_is_no_folder_for_labels(tmp_path):
     (tmp_path / "file").touch()
+    log = LabelLog(tmp_path / "file")
     with pytest.raises(RSPNetError, match="labels cannot be written to"):
-        LabelLog(tmp_path / "file").change([part("a", "b", 0, 1)])
+        log.change([part("a", "b", 0, 1)])
+    with pytest.raises(RSPNetError, match=r"labels cannot be kept in '.*file': it is a file; name a folder"):
+        log.read()

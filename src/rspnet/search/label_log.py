@@ -6,6 +6,7 @@
 A line is (when, action, id, path, label, start_s, end_s). The action is `add`, `remove` (of the label with that id, by
 whomever it was added) or `class` (a class exists, with no label yet). Pages that run at the same time write files of
 their own, so no step is ever lost; a line that a kill cut off is not one. What holds is what all files say together.
+Other tables that lie there, such as labels.csv as the page gives it out, are let alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import secrets
 import threading
 from collections.abc import Iterable, Sequence
@@ -28,6 +30,7 @@ from rspnet.core.urls import as_path
 from rspnet.features.event_labels import COLUMNS
 
 _FIELDS = ("when", "action", "id", "path", "label", "start_s", "end_s")
+_OWN_NAME = re.compile(r"[0-9a-f]{16}\.csv")
 
 _SAME = 0.5
 
@@ -115,8 +118,10 @@ class LabelLog:
         """What holds now, whoever wrote it.
 
         Raises:
-            RSPNetError: a file cannot be read, or is none of these tables.
+            RSPNetError: the folder is none, or one of these tables cannot be read.
         """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise RSPNetError(f"labels cannot be kept in {str(self.folder)!r}: it is a file; name a folder")
         with self._lock:
             files = sorted(self.folder.glob("*.csv"))
             state = [(file.name, file.stat().st_size) for file in files]
@@ -177,12 +182,14 @@ def _held(files: Sequence[Path]) -> Labels:
 
 def _steps(file: Path) -> list[list[str]]:
     try:
-        whole = file.read_bytes().rpartition(b"\n")[0].decode()  # behind the last line end is what a kill cut off
-        rows = list(csv.reader(io.StringIO(whole, newline="")))
+        whole = file.read_bytes().rpartition(b"\n")[0]  # behind the last line end is what a kill cut off
+        if not _OWN_NAME.fullmatch(file.name) and not whole.startswith(",".join(_FIELDS).encode()):
+            return []
+        rows = list(csv.reader(io.StringIO(whole.decode(), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RSPNetError(f"labels {str(file)!r} cannot be read: {reason_of(error)}") from error
     if rows and tuple(rows[0]) != _FIELDS:
-        raise RSPNetError(f"{str(file)!r} is no table of labels of this page: move it elsewhere")
+        raise RSPNetError(f"{str(file)!r} is no longer a table of labels of this page: move it elsewhere")
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(_FIELDS):
             what = f"{len(row)} fields, not {len(_FIELDS)}"

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 from helpers.extras import need
+from helpers.served import make_library
 
 from rspnet.cli import main
 from rspnet.config.search import ServeConfig
@@ -33,6 +34,20 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys, options, message):
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_labels_that_cannot_be_kept_or_read_are_said_before_it_serves(tmp_path, monkeypatch, capsys):
+    library = make_library(tmp_path)
+    monkeypatch.setattr("rspnet.search.ui.serve.announce", lambda host, port: pytest.fail("it serves"))
+    (tmp_path / "file").touch()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / f"{0:016x}.csv").write_text("path,label\na,b\n")
+    capsys.readouterr()
+    for name, message in (("file", "it is a file; name a folder"), ("broken", "is no longer a table of labels")):
+        assert main(["serve", str(library), "--port=0", f"--marks={tmp_path / name}", "--device=cpu"]) == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert error.count("\n") == 1
 
 
 def test_an_address_that_cannot_be_used_is_named():

@@ -27,7 +27,7 @@ def serve(config: ServeConfig) -> None:
 
     Raises:
         ConfigError: the extra is not installed, or the address cannot be used.
-        RSPNetError: no such library, or its checkpoint is missing.
+        RSPNetError: no such library, its checkpoint is missing, or its labels cannot be read.
     """
     if not all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn")):
         raise ConfigError("the page needs Starlette and Uvicorn: install the extra, pip install 'rspnet[ui]'")
@@ -52,6 +52,7 @@ def _run(config: ServeConfig, folder: Path, listening: socket.socket) -> None:
         service.colour_by_class(as_path(config.labels))
     if not service.files:
         raise RSPNetError(f"library {config.library!r} holds no readable video: add some with rspnet index")
+    service.labelling.read()  # raises where labels cannot be kept or read
     ending = threading.Event()
     threading.Thread(target=_warm_up, args=[ending], daemon=True).start()
     app = build_app(service, upload_bytes=upload_bytes, hosts=_LOOPBACK if config.host in _LOOPBACK else ())
