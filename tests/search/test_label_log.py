@@ -116,6 +116,16 @@ def test_other_tables_are_let_alone(tmp_path):
         LabelLog(tmp_path).read()
 
 
+@pytest.mark.parametrize("times", ["x,1", "0,nan", "0,inf", "-1,2", "2,1"])
+def test_a_line_whose_times_are_none_is_named(tmp_path, times):
+    log = LabelLog(tmp_path)
+    log.add_class("x")
+    (file,) = tmp_path.glob("*.csv")
+    file.write_text(file.read_text() + f"2026,add,1,/v/a.mp4,x,{times}\n")
+    with pytest.raises(RSPNetError, match=r"\.csv' line 3: from '.*' to '.*' is no part of a video: remove that line"):
+        log.read()
+
+
 def test_a_file_is_no_folder_for_labels(tmp_path):
     (tmp_path / "file").touch()
     log = LabelLog(tmp_path / "file")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import re
 import secrets
@@ -191,10 +192,22 @@ def _steps(file: Path) -> list[list[str]]:
     if rows and tuple(rows[0]) != _FIELDS:
         raise RSPNetError(f"{str(file)!r} is no longer a table of labels of this page: move it elsewhere")
     for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(_FIELDS):
-            what = f"{len(row)} fields, not {len(_FIELDS)}"
-            raise RSPNetError(f"labels {str(file)!r} line {number}: {what}: remove that line")
+        if fault := _fault_of(row):
+            raise RSPNetError(f"labels {str(file)!r} line {number}: {fault}: remove that line")
     return rows[1:]
+
+
+def _fault_of(row: Sequence[str]) -> str:
+    """What is wrong with a line; "" where nothing is."""
+    if len(row) != len(_FIELDS):
+        return f"{len(row)} fields, not {len(_FIELDS)}"
+    if row[1] != "add":
+        return ""
+    try:
+        start, end = float(row[5]), float(row[6])
+    except ValueError:
+        start = end = math.nan
+    return "" if 0 <= start <= end < math.inf else f"from {row[5]!r} to {row[6]!r} is no part of a video"
 
 
 def _milliseconds(seconds: float) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+
 import pytest
 from helpers.extras import need
 from helpers.served import make_library
@@ -51,3 +54,30 @@ def test_labels_that_cannot_be_read_are_said_and_searching_goes_on(answers):
     assert "line 3" in answers.labels(Tab())["panel"]
     log.write_text(whole)
     assert "line 3" not in answers.labels(Tab())["panel"]
+
+
+def posted(app, path: str, body: bytes) -> tuple[int, dict[str, str]]:
+    """What the page's server answers."""
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"x-rspnet-tab", b"a")]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b"", "root_path": ""}
+    asyncio.run(app({**scope, "http_version": "1.1", "scheme": "http", "asgi": {"version": "3.0"}}, receive, send))
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+@pytest.mark.parametrize(("path", "field"), [("class", "name"), ("import", "name"), ("import", "ticket")])
+def test_half_a_character_is_refused(answers, path, field):
+    pytest.importorskip("starlette")
+    from rspnet.search.ui.app import build_app
+
+    app = build_app(answers.service, upload_bytes=2**20, hosts=())
+    status, said = posted(app, f"/api/{path}", json.dumps({field: "a\ud800"}).encode())
+    assert (status, said) == (422, {"error": "what was sent holds half a character: type it again"})
+    assert posted(app, "/api/undo", b'{"name": "w\xc3\xa4ve"}')[0] == 200

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rspnet.core.errors import RSPNetError
+from rspnet.core.files import is_utf8
 from rspnet.search.ui.address import read_address
 from rspnet.search.ui.answers import Answer, PageAnswers, Tab
 from rspnet.search.ui.label_steps import LabelSteps, Said
@@ -147,10 +148,13 @@ def _writing(answers: PageAnswers, write: Callable[[Tab, Said], Answer]) -> Endp
                 return PlainTextResponse("too long", status_code=413, headers={"Connection": "close"})
         try:
             said = json.loads(body)
+            is_text = is_utf8(json.dumps(said, ensure_ascii=False))
         except (ValueError, RecursionError):
-            said = None
+            said, is_text = None, False
         if not isinstance(said, dict):
             return PlainTextResponse("a JSON object is needed", status_code=400)
+        if not is_text:
+            return JSONResponse({"error": "what was sent holds half a character: type it again"}, status_code=422)
         tab = answers.tab(request.headers[_TAB])
 
         def step() -> Answer:
