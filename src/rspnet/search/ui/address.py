@@ -80,6 +80,8 @@ def read_address(one: Mapping[str, str], several: Mapping[str, Sequence[str]]) -
     )
     examples = [_example(text, wanted=True) for text in several.get("like", ())]
     examples += [_example(text, wanted=False) for text in several.get("unlike", ())]
+    if len(examples) > MOST_EXAMPLES:
+        raise RSPNetError(f"the page's address names {len(examples)} further clips: at most {MOST_EXAMPLES}")
     return Address(
         query=one.get("q", ""),
         start_s=number("from"),
@@ -87,7 +89,7 @@ def read_address(one: Mapping[str, str], several: Mapping[str, Sequence[str]]) -
         alpha=DEFAULT_ALPHA if alpha is None else min(alpha, 1.0),
         filters=filters,
         count=12 if count is None else int(min(max(count, 1), MOST_HITS)),
-        examples=tuple(examples[:MOST_EXAMPLES]),
+        examples=tuple(examples),
         show=one.get("show", ""),
     )
 
