@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,13 @@ from helpers.extras import need
 from helpers.libraries import about, clip_rows, file_row
 from reference.align_reference import best_run, several
 
+from rspnet.config.search import SearchConfig
 from rspnet.core.errors import RSPNetError
 from rspnet.search.hit_sheet import _named
 from rspnet.search.library import Library
 from rspnet.search.library_store import Store
 from rspnet.search.query import Query, locate, pieces_beside, search
-from rspnet.search.search_command import below_one_folder, clip_of
+from rspnet.search.search_command import below_one_folder, clip_of, search_command
 
 need("lancedb")
 
@@ -176,3 +178,30 @@ def test_a_part_that_is_none_is_refused(start, end):
     ):
         with pytest.raises(RSPNetError, match=r"'a\.mp4': (start_s|end_s) is "):
             asked()
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        ("hits.csv", "--out 'hits.csv': no such files are written; name hits.json, hits.png or a folder"),
+        ("x.txt", "--out 'x.txt': no such files are written; name"),
+        ("hits.PNG", "--out 'hits.PNG': no such files are written; name"),
+        ("file", "--out 'file' is a file: name a folder"),
+        ("file/hits.json", "--out 'file' is a file: name a folder"),
+        ("folder.png", "--out 'folder.png' is a folder that ends like a file: name another one"),
+        ("s3://bucket/hits.json", "--out 's3://bucket/hits.json' is an address: "),
+        ("other", "--out 'other' holds a run of rspnet embed: name another folder"),
+        ("run.v2", "'nowhere' is no library"),
+        ("new/hits.json", "'nowhere' is no library"),
+        ("file.csv", "--out 'file.csv' is a file: name a folder"),
+    ],
+)
+def test_where_results_cannot_go_is_said_before_anything_is_searched(tmp_path, monkeypatch, out, message):
+    monkeypatch.chdir(tmp_path)
+    for name in ("file", "file.csv", "query.mp4"):
+        Path(name).touch()
+    for name in ("folder.png", "other"):
+        Path(name).mkdir()
+    Path("other/config.yaml").write_text("# rspnet embed\n")
+    with pytest.raises(RSPNetError, match=f"^{re.escape(message)}"):
+        search_command(SearchConfig("nowhere", ["query.mp4"], out=out))

@@ -18,13 +18,13 @@ from rspnet.config.search import SearchConfig
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError, RSPNetError
-from rspnet.core.files import write_json
+from rspnet.core.files import refuse_address, write_json
 from rspnet.core.progress import print_note
 from rspnet.core.urls import as_path, is_url
 from rspnet.core.workers import start_early
 from rspnet.data import READERS
 from rspnet.features.window_classifier import open_window_classifier
-from rspnet.runs.run_folder import open_run_folder, plain, write_result
+from rspnet.runs.run_folder import as_folder, open_run_folder, plain, refuse_taken, write_result
 from rspnet.search.hits import ClassHit, Hit, Moment
 from rspnet.search.library_store import Store
 from rspnet.search.query import ClipOf, Query, search, stored_query
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from rspnet.search.library import Library
 
 M = TypeVar("M", bound=Moment)
+_FILES = _TABLE, _SHEET = ".json", ".png"
+_OTHER_FILES = (*_FILES, ".csv", ".tsv", ".txt", ".html", ".yaml", ".npz", ".jpg", ".jpeg", ".svg", ".pdf", ".mp4")
+"""Endings, in small letters, that mean a file of a kind that is not written."""
 _PART = re.compile(r"(.+)@(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)?")
 
 
@@ -40,8 +43,11 @@ def search_command(config: SearchConfig) -> None:
     """Run the command.
 
     Raises:
+        ConfigError: results cannot go where `--out` says.
         RSPNetError: no such library or class, an unreadable query, or nothing found.
     """
+    if config.out is not None:
+        _refuse_out(config.out)
     like, unlike = clips_of(config.queries), clips_of(config.unlike)
     if len(like) == 1:
         if config.start > 0 or config.end is not None:
@@ -69,6 +75,20 @@ def search_command(config: SearchConfig) -> None:
         from rspnet.search.hit_pictures import write_explanation
 
         write_explanation(Path(config.out), library(), like[0], current[0])
+
+
+def _refuse_out(out: str) -> None:
+    """Raise `ConfigError` before anything is searched where results could not be written in the end."""
+    file = Path(out)
+    if out.endswith(_FILES):
+        refuse_address("--out", out)
+        as_folder(str(file.parent))
+        if file.is_dir():
+            raise ConfigError(f"--out {out!r} is a folder that ends like a file: name another one")
+    elif file.suffix.lower() in _OTHER_FILES and not file.exists():
+        raise ConfigError(f"--out {out!r}: no such files are written; name hits.json, hits.png or a folder")
+    else:
+        refuse_taken(out, command="search")
 
 
 def _open(config: SearchConfig) -> Library:
@@ -148,9 +168,9 @@ def _answer(config: SearchConfig, store: Store, hits: Sequence[M], query: ClipOf
         print_note(PlainConsole(stderr=True), stale)
     if config.out is None:
         return current
-    if config.out.endswith(".json"):
+    if config.out.endswith(_TABLE):
         write_hits(Path(config.out), config, hits)
-    elif config.out.endswith(".png"):
+    elif config.out.endswith(_SHEET):
         _draw(Path(config.out), config, query, current)
     else:
         folder = open_run_folder(config.out, config, command="search")
