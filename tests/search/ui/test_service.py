@@ -22,7 +22,9 @@ from rspnet.search.class_search import search_class
 from rspnet.search.label_log import Labels, part
 from rspnet.search.library import Library
 from rspnet.search.ui import cards, decoding, label_cards
+from rspnet.search.ui.answers import PageAnswers, Tab
 from rspnet.search.ui.decoding import within_limit
+from rspnet.search.ui.label_steps import LabelSteps
 from rspnet.search.ui.service import Filters, Service
 from rspnet.video.reader import open_video
 
@@ -361,6 +363,31 @@ def test_what_is_trained_ranks_the_library_as_the_command_does(labelling, servic
     asked = labelling.ask_next(judged, k=4, within=[path_of(service, "second/d.mp4")])
     assert {hit.path for hit in asked} == {path_of(service, "second/d.mp4")}
     assert all(hit.start_s >= 1.5 for hit in asked)
+
+
+def test_labels_of_videos_that_are_not_in_the_library_are_left_out_and_said(labelling, service, tmp_path):
+    need("sklearn")
+    labelling._log.change([part("/elsewhere/a.mp4", "turn", 0, 1)])
+    gone = r"1 of 1 label is of a video that is not in this library \(the first: '/elsewhere/a\.mp4'\): mark some hits"
+    with pytest.raises(RSPNetError, match=gone):
+        labelling.train()
+    service.labelling = labelling
+    labelling._log.change([part("/elsewhere/b.mp4", "sit", 0, 1)])
+    whole = labelling.mark(path_of(service, "second/d.mp4"), 0.0, 3.2, "turn")
+    with pytest.raises(RSPNetError, match=r"nothing to tell turn from \(2 of 3 labels are of videos that are not"):
+        labelling.train()
+    labelling.undo(whole)
+    for name, label in (("second/d.mp4", "turn"), ("second/long.mp4", "wave")):
+        labelling.mark(path_of(service, name), 0.0, 1.5, label)
+    answers = PageAnswers(service, upload_mb=1)
+    tab = Tab()
+    LabelSteps(answers).train(tab, {})
+    assert tab.note.startswith("trained on 2 labels in ")
+    said = "2 of 4 labels are of videos that are not in this library (the first: '/elsewhere/a.mp4'): left out"
+    assert f"; {said}" in tab.note
+    assert tab.judged is not None
+    assert (len(tab.judged.labels.marks), tab.judged.classes) == (2, ["turn", "wave"])
+    assert "elsewhere" not in labelling.read().as_csv()  # what the page saves is what `classify fit` can read
 
 
 def test_a_library_in_an_object_store_needs_a_place_for_labels(labelling):

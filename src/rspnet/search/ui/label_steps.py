@@ -73,6 +73,8 @@ class LabelSteps:
         started = perf_counter()
         tab.judged = judged = self._labelling.train()
         tab.note = f"trained on {counted(len(judged.labels.marks), 'label')} in {perf_counter() - started:.1f} s"
+        if lost := self._labelling.elsewhere():
+            tab.note += f"; {lost}: left out"
         if not judged.grouped_by:
             tab.note += "; probabilities are rough: label each class in more than one place"
         return {**self._answers.labels(tab), "shows": shows_of(judged)}

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.core.rng import numpy_rng
 from rspnet.features.event_labels import BACKGROUND, Label, as_spans, find_paths, read_labels, refuse_near_names
@@ -109,7 +110,21 @@ class Labelling:
         return stamp_of_library(self.library)
 
     def read(self) -> Labels:
-        """The labels now, those of others included."""
+        """The labels of the library's videos now, those of others included."""
+        held = self._held()
+        return replace(held, marks=tuple(mark for mark in held.marks if mark.path in self._shown))
+
+    def elsewhere(self) -> str:
+        """What to say of labels whose videos are not in the library (any more); "" where there are none."""
+        marks = self._held().marks
+        lost = [mark for mark in marks if mark.path not in self._shown]
+        if not lost:
+            return ""
+        are = "is of a video that is" if len(lost) == 1 else "are of videos that are"
+        of = f"{len(lost)} of {counted(len(marks), 'label')}"
+        return f"{of} {are} not in this library (the first: {lost[0].path!r})"
+
+    def _held(self) -> Labels:
         return Labels() if self._log is None else self._log.read()
 
     # --- marking ----------------------------------------------------------------------------------------------------
@@ -200,13 +215,13 @@ class Labelling:
                 self._judged.move_to_end(labels)
                 return self._judged[labels]
             videos = self._labelled(labels)
+            lost = self.elsewhere()
             if not videos:
-                raise RSPNetError("there are no labels yet: mark some hits with the keys 1 to 9")
+                raise RSPNetError(f"{lost or 'there are no labels yet'}: mark some hits with the keys 1 to 9")
             background = any(unlabelled(v.path, v.start_s, v.end_s, labels).any() for v in videos)
             if not background and len({mark.label for mark in labels.marks}) < 2:
-                raise RSPNetError(
-                    f"there is nothing to tell {labels.marks[0].label} from: label a second class, or mark {BACKGROUND}"
-                )
+                why = f"there is nothing to tell {labels.marks[0].label} from{f' ({lost})' if lost else ''}"
+                raise RSPNetError(f"{why}: label a second class, or mark {BACKGROUND}")
             trained = train_classifier(videos, self.stamp, replace(_HOW, background=background))
             judged = self._judge(trained.classifier, labels, trained.fitted.grouped_by)
             self._judged[labels] = judged
@@ -217,8 +232,7 @@ class Labelling:
     def _labelled(self, labels: Labels) -> list[LabelledVideo]:
         own: dict[str, list[Label]] = {}
         for mark in labels.marks:
-            if mark.path in self._shown:
-                own.setdefault(mark.path, []).append(Label(mark.path, mark.label, mark.start_s, mark.end_s))
+            own.setdefault(mark.path, []).append(Label(mark.path, mark.label, mark.start_s, mark.end_s))
         windows = library_windows(self.library.store, _HOW.vectors, lambda vectors: vectors, only=own.keys())
         return [LabelledVideo(v.path, v.start_s, v.end_s, v.values, as_spans(own[v.path])) for v in windows]
 
