@@ -50,6 +50,11 @@ def test_every_command_of_the_chain_is_one(cell: str, capsys: pytest.CaptureFixt
     assert configs[1].weights == configs[0].out
     assert configs[1].data.root == "UCF 101"
     assert configs[1].protocol == "official"
+    header = recipe_path(f"finetune/{cell}").read_text().partition("\ndata:")[0]
+    told = re.search(r"Batch as published: (\d+) clips (a GPU|on each of 4 GPUs)", header)
+    assert told is not None
+    assert configs[1].engine.devices == 4
+    assert configs[1].clips.batch_size == 4 * int(told[1])
     assert f"published {found.hours * found.epochs / 200:g} h on {found.gpus} V100" in text
     assert f"published {found.top1}" in text
 

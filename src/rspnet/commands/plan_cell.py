@@ -15,7 +15,7 @@ from rspnet.core.cost import as_time
 from rspnet.core.counts import counted
 from rspnet.core.files import write_text
 from rspnet.recipes import recipe_path
-from rspnet.recipes.published import CLIPS_A_GPU, PUBLISHED, TRAINING_VIDEOS, Cell, find_cell
+from rspnet.recipes.published import CLIPS_A_GPU, FINETUNING_GPUS, PUBLISHED, TRAINING_VIDEOS, Cell, find_cell
 
 _SBATCH = """\
 #!/bin/bash
@@ -87,30 +87,33 @@ def _scores(published: Mapping[int, float]) -> str:
 
 def chain(config: PlanConfig, cell: Cell) -> list[PlanStep]:
     """The commands: pre-train, fine-tune, evaluate, compare."""
-    gpus = cell.gpus if config.gpus is None else config.gpus
-    tuned = CLIPS_A_GPU.get(cell.name, _recipe(f"finetune/{cell.name}")["clips"]["batch_size"]) * gpus
+    gpus, tuning_gpus = config.gpus or cell.gpus, config.gpus or FINETUNING_GPUS
+    batch = CLIPS_A_GPU.get(cell.name, _recipe(f"finetune/{cell.name}")["clips"]["batch_size"]) * tuning_gpus
     runs = f"{config.runs}/{cell.network}", f"{config.runs}/{cell.name}"
     before, after = (shlex.quote(run) for run in runs)
     longer = f" --epochs {cell.epochs}" if cell.epochs != _recipe(f"pretrain/k400-{cell.network}")["epochs"] else ""
-    many = f" --engine.devices {gpus}" if gpus > 1 else ""
     return [
         PlanStep(
             "pretrain",
-            f"rspnet pretrain {shlex.quote(config.videos)} --recipe pretrain/k400-{cell.network}{longer}{many} "
-            f"--out {before} --engine.checkpoint_every 500 --resume",
+            f"rspnet pretrain {shlex.quote(config.videos)} --recipe pretrain/k400-{cell.network}{longer}"
+            f"{_devices(gpus)} --out {before} --engine.checkpoint_every 500 --resume",
             _pretraining_time(config, cell, gpus),
             gpus,
         ),
         PlanStep(
             "finetune",
-            f"rspnet finetune {shlex.quote(config.dataset)} --recipe finetune/{cell.name} --weights {before}{many} "
-            f"--clips.batch_size {tuned} --protocol official --out {after} --resume",
+            f"rspnet finetune {shlex.quote(config.dataset)} --recipe finetune/{cell.name} --weights {before}"
+            f"{_devices(tuning_gpus)} --clips.batch_size {batch} --protocol official --out {after} --resume",
             f"{_finetuning_time(config, cell)}\n{_WHY_OFFICIAL}",
-            gpus,
+            tuning_gpus,
         ),
         PlanStep("evaluate", f"rspnet evaluate {after} --out {after}/evaluate", "minutes on one GPU; same view again"),
         PlanStep("compare", f"rspnet compare {after}", f"seconds; ends in: published {cell.top1}, yours ..."),
     ]
+
+
+def _devices(gpus: int) -> str:
+    return f" --engine.devices {gpus}" if gpus > 1 else ""
 
 
 def _pretraining_time(config: PlanConfig, cell: Cell, gpus: int) -> str:

@@ -110,7 +110,7 @@ class PlanConfig:
     epochs: int | None = None
     """Epochs of pre-training, of those published (S3D-G: 200 or 1000)."""
     gpus: int | None = None
-    """GPUs of each training; the default is the published number."""
+    """GPUs of each training; the default is the published number (of a fine-tuning 4)."""
     pretrain_speed: float | None = None
     """Clips a second of your pre-training on these GPUs together, as `rspnet pretrain` shows it."""
     finetune_speed: float | None = None

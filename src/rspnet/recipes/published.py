@@ -33,6 +33,9 @@ _HOURS: Mapping[str, tuple[int, int]] = {
     "r2plus1d_vcop": (187, 6),
 }
 
+FINETUNING_GPUS = 4
+"""V100 of a fine-tuning: published of R(2+1)D on UCF101 alone, and taken for the others, too."""
+
 CLIPS_A_GPU: Mapping[str, int] = {"ucf101-r2plus1d_vcop": 8}
 """Cell -> clips a GPU of its fine-tuning, where the recipe's batch is that of several."""
 
