@@ -55,8 +55,8 @@ def test_equal_vectors_are_called_collapsed() -> None:
 
 def test_a_score_is_above_guessing_only_with_its_whole_interval() -> None:
     row = {"value": 0.4, "low": 0.3, "high": 0.5}
-    assert score_line("top-1", row, classes=5, videos=90).endswith("guessing gives 20.0%; above guessing")
-    assert score_line("top-1", row, classes=3, videos=90).endswith("guessing gives 33.3%; not above guessing")
+    assert score_line("top-1", row, chance=0.2, videos=90).endswith("guessing gives 20.0%; above guessing")
+    assert score_line("top-1", row, chance=1 / 3, videos=90).endswith("guessing gives 33.3%; not above guessing")
 
 
 def test_it_is_printed_so_that_commands_can_be_copied(
@@ -73,7 +73,7 @@ def test_it_is_printed_so_that_commands_can_be_copied(
 
 @pytest.mark.parametrize(("videos", "is_above"), [(2, False), (3, False), (5, False), (6, True), (20_000, True)])
 def test_a_few_right_answers_may_be_guessed(videos: int, is_above: bool) -> None:
-    line = score_line("top-1", Interval(1.0, 1.0, 1.0), classes=2, videos=videos)
+    line = score_line("top-1", Interval(1.0, 1.0, 1.0), chance=0.5, videos=videos)
     assert line.endswith("; above guessing") == is_above, line
 
 

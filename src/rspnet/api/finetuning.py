@@ -106,7 +106,9 @@ class Finetuning:
     @property
     def settings(self) -> dict[str, Any]:
         """What a checkpoint keeps of the configuration."""
-        return training_settings(self.resolved) | {"train_videos": len(self.videos.train)}
+        videos = self.videos.train
+        counts = {"train_videos": len(videos), "train_classes": len({video.label for video in videos})}
+        return training_settings(self.resolved) | counts
 
     @property
     def notes(self) -> Iterator[str]:
@@ -266,6 +268,7 @@ class Finetuning:
             folder,
             scored,
             class_names=self.videos.class_names,
+            chance=trained.chance,
             protocol=stamp,
             command="finetune",
             extra={

@@ -84,6 +84,7 @@ def evaluate(config: EvaluateConfig) -> None:
         folder,
         (kept, scores, skipped),
         class_names=trained.class_names,
+        chance=trained.chance,
         protocol=stamp,
         command="evaluate",
         extra={"checkpoint": str(trained.path)},

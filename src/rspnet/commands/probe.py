@@ -107,7 +107,7 @@ def probe(config: ProbeConfig) -> None:
     draw_confusion(folder / CONFUSION, found["linear"].confusion(), names)
     if points:
         draw_curve(folder / CURVE, points, all_labels=results["scores"]["linear_top1"]["value"])
-    verdict = _verdict(config, results, next(iter(found.values())), folder)
+    verdict = _verdict(config, results, folder, chance=1 / len(np.unique(labels)), videos=len(test))
     write_result(folder, command="probe", protocol=stamp, results=results, ending=verdict.as_ending())
     _show(results, folder)
     verdict.print_to(PlainConsole(stderr=True))
@@ -139,9 +139,9 @@ def _left_out(counts: Iterable[int]) -> list[str]:
     return [f"left out: {counted(count, 'label')} a class ({why})" for count in counts]
 
 
-def _verdict(config: ProbeConfig, results: Mapping[str, Any], predictions: Predictions, folder: Path) -> Verdict:
-    count = {"classes": len(predictions.class_names), "videos": len(predictions.records)}
-    lines = [score_line("linear classifier, top-1", results["scores"]["linear_top1"], **count)]
+def _verdict(config: ProbeConfig, results: Mapping[str, Any], folder: Path, *, chance: float, videos: int) -> Verdict:
+    top1 = results["scores"]["linear_top1"]
+    lines = [score_line("linear classifier, top-1", top1, chance=chance, videos=videos)]
     report = report_command(folder, shows="nearest neighbours, confusions")
     if config.random_init:
         return Verdict(lines, [report])

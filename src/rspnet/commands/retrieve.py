@@ -204,6 +204,12 @@ def summary(scores: RetrievalScores, *, seed: int) -> dict[str, dict[str, float]
     return rows
 
 
+def chance_of_hits(queries: VideoSet, gallery: VideoSet) -> float:
+    """The recall@1 of gallery videos drawn blindly: the mean over queries of their class's share of the gallery."""
+    counts = torch.bincount(gallery.labels, minlength=int(queries.labels.max()) + 1)
+    return float(counts[queries.labels].double().mean() / len(gallery.records))
+
+
 def per_class_rows(scores: RetrievalScores, names: dict[int, str]) -> list[dict[str, Any]]:
     """One row a class of the queries: name, number of queries, recall@k and mAP ("" where it is undefined)."""
     rows = []
@@ -270,7 +276,9 @@ def _write(
         stamp["official_batch"] = config.official_batch
     counts = {"gallery_videos": len(gallery.records), "queries": len(queries.records)}
     counts |= {"skipped": len(maker.log), "features_from_cache": maker.from_cache}
-    line = score_line("recall@1", figures["recall@1"], classes=len(names), videos=len(queries.records))
+    line = score_line(
+        "recall@1", figures["recall@1"], chance=chance_of_hits(queries, gallery), videos=len(queries.records)
+    )
     verdict = Verdict([line], [report_command(folder, shows="nearest neighbours, scores by class")])
     results = {**figures, **counts, "per_class": PER_CLASS}
     write_result(folder, command="retrieve", protocol=stamp, results=results, ending=verdict.as_ending())

@@ -58,6 +58,11 @@ class Trained:
     path: Path
     videos_sha256: str | None = None
 
+    @property
+    def chance(self) -> float:
+        """The share of right answers that guessing gives: one of the classes that training videos were of."""
+        return 1 / int(self.config.get("train_classes", len(self.class_names)))
+
 
 def make_classifier(
     *,

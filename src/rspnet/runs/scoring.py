@@ -59,6 +59,7 @@ def write_scores(
     scored: tuple[Sequence[VideoRecord], NDArray[np.float32], Sequence[Skip]],
     *,
     class_names: Sequence[str],
+    chance: float,
     protocol: dict[str, Any],
     command: str,
     extra: Mapping[str, Any],
@@ -80,6 +81,7 @@ def write_scores(
     results = {
         "scores": as_results(table),
         "classes": len(class_names),
+        "chance": chance,
         "predictions": save_predictions(folder, predictions.columns()),
         "skipped_test_videos": len(skipped),
         **extra,
@@ -87,7 +89,7 @@ def write_scores(
     shows = "confusions, worst videos"
     report = report_command(folder, shows=shows if command == "evaluate" else f"curves, {shows}")
     verdict = Verdict(
-        [score_line("top-1", table["top1"], classes=len(class_names), videos=len(records))],
+        [score_line("top-1", table["top1"], chance=chance, videos=len(records))],
         [report, (f"rspnet predict VIDEOS --weights {shlex.quote(str(trained))}", "name new videos")],
     )
     draw_confusion(folder / CONFUSION, predictions.confusion(), class_names)

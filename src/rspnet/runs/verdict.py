@@ -97,14 +97,13 @@ def rank_line(spread: Mapping[str, float], *, count: int, length: int) -> Findin
     return Finding(f"vectors of appearance: they differ along {along}; {judged}", not is_collapsed)
 
 
-def score_line(name: str, row: Interval | Mapping[str, float], *, classes: int, videos: int) -> str:
-    """A share of right answers with its interval, against guessing one of so many classes.
+def score_line(name: str, row: Interval | Mapping[str, float], *, chance: float, videos: int) -> str:
+    """A share of right answers with its interval, against the share that guessing gives.
 
     Above guessing is what the interval excludes and guessing seldom reaches: of a few videos an interval by bootstrap
     is too narrow.
     """
     value, low, high = (row.value, row.low, row.high) if isinstance(row, Interval) else _of(row)
-    chance = 1 / max(1, classes)
     is_above = low > chance and _by_guessing(round(value * videos), videos, chance=chance) < _UNLIKELY
     judged = "above guessing" if is_above else "not above guessing"
     score = f"{value:.1%} [{low:.1%}, {high:.1%}] of {counted(videos, 'test video')}"

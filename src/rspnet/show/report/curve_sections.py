@@ -62,8 +62,9 @@ def speed_facts(run: RunFacts) -> list[tuple[str, str]]:
 def _panels(run: RunFacts) -> tuple[Panel, ...]:
     """As the run's pretext method has them; the loss alone where the method is not known here."""
     if run.command != "pretrain":
-        classes = run.result.get("results", {}).get("classes")
-        chance = 1 / classes if isinstance(classes, int) and classes > 0 else 0.0
+        results = run.result.get("results", {})
+        classes = results.get("classes")  # all that a result of an earlier version says
+        chance = results.get("chance", 1 / classes if isinstance(classes, int) and classes > 0 else 0.0)
         return (_LOSS, Panel("Training accuracy", {"top1": "top1"}, chance))
     try:
         return run.method().panels(PretrainingClips.of(run.options("data")).played)
