@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from rspnet.commands.compare import Result, cure
 from rspnet.core.errors import RSPNetError
 from rspnet.features.scores import paired_difference
 from rspnet.runs.foreign_predictions import read_foreign
-from rspnet.runs.predictions import save_predictions
+from rspnet.runs.predictions import data_stamp, save_predictions
 
 STAMP = {"command": "finetune", "method": "finetune", "dataset": "ucf101", "fold": 1, "num_clips": 10, "seed": 0}
 
@@ -76,6 +77,35 @@ def test_unlike_protocols_are_refused_unless_told(tmp_path, hits, capsys):
     other = write_run(tmp_path / "c", hits[1], num_clips=3, method="probe")  # then all else follows from the method
     assert main(["compare", str(first), str(other)]) == 2
     assert "not measured alike: method: a finetune, c probe: make" in capsys.readouterr().err
+
+
+def test_a_list_goes_by_what_it_says_and_in_older_results_by_its_file(tmp_path, hits, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = ["path,label,split", "a.mp4,x,train", "b.mp4,y,train", "c.mp4,x,test"]
+    for name, lines in (("one.csv", rows), ("other.csv", rows[:1] + rows[:0:-1]), ("fewer.csv", rows[:3])):
+        Path(name).write_text("\n".join(lines))
+    stamps = {
+        name: data_stamp(
+            {"kind": "csv", "root": ".", "fold": 1, "list": path, "test_share": 0.2, "allow_missing": False},
+            train=2,
+            test=120,
+        )
+        for name, path in {"a": "one.csv", "b": "./other.csv", "c": "fewer.csv"}.items()
+    }
+    stamps["c"]["scored_split"] = "test"
+    stamps["old"] = {key: value for key, value in stamps["a"].items() if key != "list_sha256"}
+    stamps["older"] = stamps["old"] | {"list": "./one.csv"}
+    stamps["oldest"] = stamps["old"] | {"list": "fewer.csv"}
+    for name, stamp in stamps.items():
+        write_run(tmp_path / name, hits[0], **stamp)
+    for pair in (("a", "b"), ("a", "older"), ("old", "older")):
+        assert main(["compare", *pair]) == 0, pair
+    capsys.readouterr()
+    assert main(["compare", "a", "c"]) == 2
+    assert re.search(
+        r"list: a one\.csv \(SHA-256 \w{8}\), c fewer\.csv \(SHA-256 \w{8}\): make", capsys.readouterr().err
+    )
+    assert main(["compare", "a", "oldest"]) == 2
 
 
 def as_read(**protocol) -> Result:

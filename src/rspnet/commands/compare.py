@@ -201,19 +201,35 @@ def _is_score(row: Any) -> bool:
 def differing(first: Result, other: Result) -> list[str]:
     """In which entries of the protocol two results differ, as `name: first A, other B`; nothing is known of others'."""
     return [
-        f"{key}: {first.name} {first.protocol.get(key, 'unset')}, {other.name} {other.protocol.get(key, 'unset')}"
+        f"{key}: {first.name} {_told(key, first.protocol)}, {other.name} {_told(key, other.protocol)}"
         for key in _unlike(first, other)
     ]
+
+
+def _told(key: str, protocol: Mapping[str, Any]) -> str:
+    """An entry in words; of a list its hash, too, for two may lie at one path at two times."""
+    has_hash = key == "list" and "list_sha256" in protocol
+    return f"{protocol.get(key, 'unset')}" + (f" (SHA-256 {protocol['list_sha256'][:8]})" if has_hash else "")
 
 
 def _unlike(first: Result, other: Result) -> list[str]:
     """The entries in which two protocols differ."""
     if first.foreign is not None or other.foreign is not None:
         return []
-    keys = sorted({*first.protocol, *other.protocol})
-    unlike = [key for key in keys if first.protocol.get(key) != other.protocol.get(key)]
+    keys = sorted({*first.protocol, *other.protocol} - {"list_sha256"})
+    unlike = [key for key in keys if _differs(key, first.protocol, other.protocol)]
     # Of another command: what else differs follows from that.
     return ["method"] if "method" in unlike else unlike
+
+
+def _differs(key: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    """Whether an entry differs: a list goes by what it says, or, as earlier versions kept no hash, by its file."""
+    if key == "list" and "list_sha256" in here and "list_sha256" in there:
+        return bool(here["list_sha256"] != there["list_sha256"])
+    one, other = here.get(key), there.get(key)
+    if key == "list" and one is not None and other is not None:
+        one, other = Path(one).resolve(), Path(other).resolve()
+    return bool(one != other)
 
 
 def cure(first: Result, other: Result) -> str:

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from rspnet.core.errors import RSPNetError, reason_of
 from rspnet.core.files import atomic_path, utf8
 from rspnet.core.npz import read_npz
+from rspnet.core.urls import as_path
 from rspnet.data.annotations import VideoRecord
+from rspnet.data.labelled.own import list_sha256
 from rspnet.data.labelled.read_labelled import scored_split
 from rspnet.features.scores import Interval, confusion_matrix, score_table, top_k_hits
 
@@ -126,6 +128,8 @@ def data_stamp(data: Mapping[str, Any], *, train: int, test: int) -> dict[str, A
     stamp["scored_split"] = scored_split(data["kind"], data["root"], list=data["list"])
     if data["kind"] in ("folders", "csv"):
         stamp |= {name: data[name] for name in ("test_share", "list")}
+    if data["list"] is not None:
+        stamp["list_sha256"] = list_sha256(as_path(data["list"]))
     return stamp | ({"allow_missing": True} if data["allow_missing"] else {})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 
 from rspnet.core.errors import RSPNetError
@@ -95,6 +96,16 @@ def own_scored_split(root: Path, list_file: Path | None) -> str:
     else:
         there = _splits_of(list_file, _rows(list_file))
     return SEEDED if there is None else _part_for("test", there) or SEEDED
+
+
+def list_sha256(list_file: Path) -> str:
+    """A hash of what a list says, wherever it lies: its videos with their classes and parts, in any order.
+
+    Raises:
+        RSPNetError: it cannot be read.
+    """
+    rows = sorted((row.path, row.label, row.split or "") for row in _rows(list_file))
+    return sha256(repr(rows).encode()).hexdigest()
 
 
 def seeded_split(entries: Sequence[Entry], request: Request) -> Iterator[Entry]:
