@@ -14,6 +14,7 @@ from rspnet.cli import main
 from rspnet.commands.retrieve import VideoSet, chance_of_hits
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.synthetic.procedural import read_set
+from rspnet.runs.classifiers import open_classifier
 
 CLASSES = {"train": ["a", "a", "a", "b"], "test": ["b", "c"]}
 READING = ["--num_workers=0", "--num_clips=2", "--precision=fp32"]
@@ -61,3 +62,24 @@ def test_chance_is_what_videos_drawn_from_the_gallery_hit() -> None:
     gallery = video_set([0, 0, 0, 1, 1, 2])
     assert chance_of_hits(video_set([1, 1]), gallery) == pytest.approx(2 / 6)  # one class is asked for, of three
     assert chance_of_hits(video_set([0, 1, 2, 3]), gallery) == pytest.approx(1 / 4)  # none is of class 3
+
+
+def test_a_class_of_the_class_list_without_videos_is_a_class_and_no_guess(listed: Path, tmp_path: Path) -> None:
+    root, out = tmp_path / "ucf", tmp_path / "run"
+    lists = root / "ucfTrainTestlist"
+    lists.mkdir(parents=True)
+    (lists / "classInd.txt").write_text("1 a\n2 unseen\n3 b\n4 last\n")
+    for split, names in {"train": "abab", "test": "ab"}.items():
+        records = [record for record in read_set(listed.parent) if record.clip.split == split]
+        lines = []
+        for record, name in zip(records, names, strict=False):
+            (root / "UCF-101" / name).mkdir(parents=True, exist_ok=True)
+            (root / "UCF-101" / name / record.path.name).symlink_to(record.path)
+            lines.append(f"{name}/{record.path.name}\n")
+        (lists / f"{split}list01.txt").write_text("".join(lines))
+    assert main(["finetune", str(root), f"--out={out}", *TINY_FINETUNE, "--max_steps=1"]) == 0
+    assert open_classifier(str(out)).class_names == ["a", "unseen", "b", "last"]
+    assert result_of(out)["results"]["chance"] == 0.5
+    words = ["probe", str(root), f"--weights={listed.parent / 'model.ckpt'}", f"--cache={tmp_path / 'cache'}"]
+    assert main([*words, *READING, "--few_labels=[]", f"--out={tmp_path / 'probe'}"]) == 0
+    assert "guessing gives 50.0%;" in result_of(tmp_path / "probe")["verdict"][0]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from rspnet.api.labelled_options import labelled_records
+from rspnet.api.labelled_options import classes_of, labelled_records
 from rspnet.config.finetune import FinetuneConfig
 from rspnet.core.counts import counted
 from rspnet.core.errors import ConfigError
 from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.labelled.groups import groups_of
-from rspnet.data.labelled.read_labelled import class_names
 from rspnet.runs.predictions import labels_of
 
 
@@ -42,7 +41,7 @@ def finetuning_videos(config: FinetuneConfig) -> tuple[Videos, FinetuneConfig]:
     config = with_protocol(config, has_validation=bool(validation))
     if not validation:
         training, validation = carve_validation(training, config.validation_share, seed=config.seed)
-    return Videos(training, validation, test, class_names(training, validation, test)), config
+    return Videos(training, validation, test, classes_of(config.data, training, validation, test)), config
 
 
 def with_protocol(config: FinetuneConfig, *, has_validation: bool) -> FinetuneConfig:

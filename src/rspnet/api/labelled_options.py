@@ -13,7 +13,7 @@ from rspnet.core.errors import RSPNetError
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import ClipShape, EvenClips
 from rspnet.data.labelled.layout import Split
-from rspnet.data.labelled.read_labelled import read_labelled
+from rspnet.data.labelled.read_labelled import class_names, listed_classes, read_labelled
 from rspnet.runs.built_in import refuse_other_split
 from rspnet.runs.run_folder import section_from
 
@@ -31,6 +31,13 @@ def labelled_records(data: LabelledDataConfig, split: Split) -> list[VideoRecord
             f"{records[0].class_name!r}: there is nothing to tell apart, name data of two classes or more"
         )
     return records
+
+
+def classes_of(data: LabelledDataConfig, *parts: list[VideoRecord]) -> list[str]:
+    """The names of a configuration's classes by number, of those, too, that none of its videos is of."""
+    assert data.kind is not None
+    assert data.root is not None
+    return class_names(*parts, listed=listed_classes(data.kind, data.root, fold=data.fold))
 
 
 def clip_shape(clips: LabelledClipsConfig) -> ClipShape:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.table import Table
 
-from rspnet.api.labelled_options import labelled_records
+from rspnet.api.labelled_options import classes_of, labelled_records
 from rspnet.api.open_embedder import open_embedder
 from rspnet.config.probe import ProbeConfig
 from rspnet.core.console import PlainConsole
@@ -24,7 +24,6 @@ from rspnet.core.ranks import rank
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.labelled.cautions import cautions
 from rspnet.data.labelled.groups import groups_of
-from rspnet.data.labelled.read_labelled import class_names
 from rspnet.data.skipped import SKIPPED, SkipLog
 from rspnet.engine.processes import join_ranks
 from rspnet.engine.runtime import pick_device
@@ -63,7 +62,7 @@ def probe(config: ProbeConfig) -> None:
     require_sklearn()
     join_ranks(pick_device(config.device))
     train, test = (labelled_records(config.data, split) for split in ("train", "test"))
-    names = class_names(train, test)
+    names = classes_of(config.data, train, test)
     embedder = make_embedder(config)
     log = SkipLog(Path(config.out) / SKIPPED, num_videos=len(train) + len(test))
     cache = Path(config.cache) if config.cache else default_cache_folder()

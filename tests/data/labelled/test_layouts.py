@@ -14,7 +14,7 @@ from helpers.videos import write_barcode_video
 from rspnet.cli import main
 from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.data.labelled.kinetics import link_smallest_classes
-from rspnet.data.labelled.read_labelled import Kind, class_names, read_labelled, scored_split
+from rspnet.data.labelled.read_labelled import Kind, class_names, listed_classes, read_labelled, scored_split
 from rspnet.video.reader import open_video
 
 HUMAN_MOTION = Path(__file__).resolve().parents[4] / "shared" / "data" / "human-motion"
@@ -231,6 +231,43 @@ def test_diving48(tmp_path: Path, put: Put) -> None:
     assert names_and_labels(read_labelled("diving48", tmp_path, split="train")) == [("rgb/x_1.mp4", 1, "Inward Dive")]
     with pytest.raises(RSPNetError, match="class 2 is not among the 2"):
         read_labelled("diving48", tmp_path, split="test")
+
+
+def make_layout(kind: Kind, root: Path, put: Put) -> None:
+    """A data set of the classes a, b and c, of which only b has videos."""
+    if kind == "ucf101":
+        write(root / "classInd.txt", "1 a\n3 c\n2 b\n")
+        write(root / "trainlist01.txt", "b/0.avi 2\n")
+        write(root / "testlist01.txt", "b/1.avi\n")
+    elif kind == "hmdb51":
+        for name, tags in (("a", "00"), ("b", "12"), ("c", "00")):
+            write(root / f"splits/{name}_test_split1.txt", f"0.avi {tags[0]}\n1.avi {tags[1]}\n")
+    elif kind == "kinetics":
+        rows = "".join(f"{name},{name},0,10\n" for name in "abc")
+        for split in ("train", "val"):
+            write(root / f"{split}.csv", "label,youtube_id,time_start,time_end\n" + rows)
+            put(root / split / "b/b_000000_000010.mp4")
+    elif kind == "ssv2":
+        write(root / "labels.json", json.dumps({"c": "9", "a": "0", "b": "4"}))
+        for split in ("train", "validation"):
+            write(root / f"{split}.json", json.dumps([{"id": split, "template": "b"}]))
+            put(root / f"videos/{split}.webm")
+    else:
+        write(root / "Diving48_vocab.json", json.dumps(["a", ["b"], "c"]))
+        for split in ("train", "test"):
+            write(root / f"Diving48_V2_{split}.json", json.dumps([{"vid_name": split, "label": 1}]))
+            put(root / f"rgb/{split}.mp4")
+    if kind in ("ucf101", "hmdb51"):
+        for number in (0, 1):
+            put(root / f"videos/b/{number}.avi")
+
+
+@pytest.mark.parametrize("kind", ["ucf101", "hmdb51", "kinetics", "ssv2", "diving48"])
+def test_a_class_without_videos_keeps_its_name(tmp_path: Path, put: Put, kind: Kind) -> None:
+    make_layout(kind, tmp_path, put)
+    train, test = (read_labelled(kind, tmp_path, split=split, allow_missing=True) for split in ("train", "test"))
+    assert {(record.label, record.class_name) for record in [*train, *test]} == {(1, "b")}
+    assert class_names(train, test, listed=listed_classes(kind, tmp_path)) == ["a", "b", "c"]
 
 
 def test_class_folders_with_a_seeded_split(tmp_path: Path, put: Put) -> None:

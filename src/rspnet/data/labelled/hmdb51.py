@@ -6,6 +6,7 @@ Tags: 1 is training, 2 is testing, 0 is left out of this fold.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from rspnet.core.errors import RSPNetError
 from rspnet.data.labelled.layout import Entry, Request, first_folder, read_lines
@@ -20,23 +21,9 @@ def entries(request: Request) -> Iterator[Entry]:
         RSPNetError: no split files, a class folder without one, or a line with another tag than 0, 1 or 2.
     """
     root = request.root
-    annotations = first_folder(
-        root,
-        [
-            "testTrainMulti_7030_splits",
-            "test_train_splits/testTrainMulti_7030_splits",
-            "splits",
-            "annotations",
-            "metafile",
-            ".",
-        ],
-        holds="HMDB51's files CLASS_test_split1.txt",
-    )
+    annotations = _annotations(root)
     videos = first_folder(root, ["hmdb51_org", "hmdb51", "videos", "."], holds="HMDB51's class folders")
-    ending = f"_test_split{request.fold}.txt"
-    names = sorted(path.name.removesuffix(ending) for path in annotations.glob(f"*{ending}"))
-    if not names:
-        raise RSPNetError(f"no file CLASS{ending} in {str(annotations)!r}: expected one for every class of HMDB51")
+    ending, names = _ending(request), classes(request)
     for folder in videos.iterdir():
         is_class = folder.is_dir() and folder != annotations and not folder.name.startswith(".")
         if is_class and not annotations.is_relative_to(folder) and folder.name not in names:
@@ -51,3 +38,31 @@ def entries(request: Request) -> Iterator[Entry]:
                 raise RSPNetError(f"{str(source)!r} line {number}: {line!r} is not of the form `NAME.avi 0|1|2`")
             if tag == _TAGS[request.split]:
                 yield Entry(videos / name / video.strip(), label, name)
+
+
+def classes(request: Request) -> list[str]:
+    """The classes that there are split files of, by number."""
+    annotations, ending = _annotations(request.root), _ending(request)
+    names = sorted(path.name.removesuffix(ending) for path in annotations.glob(f"*{ending}"))
+    if not names:
+        raise RSPNetError(f"no file CLASS{ending} in {str(annotations)!r}: expected one for every class of HMDB51")
+    return names
+
+
+def _annotations(root: Path) -> Path:
+    return first_folder(
+        root,
+        [
+            "testTrainMulti_7030_splits",
+            "test_train_splits/testTrainMulti_7030_splits",
+            "splits",
+            "annotations",
+            "metafile",
+            ".",
+        ],
+        holds="HMDB51's files CLASS_test_split1.txt",
+    )
+
+
+def _ending(request: Request) -> str:
+    return f"_test_split{request.fold}.txt"

@@ -25,17 +25,13 @@ def entries(request: Request) -> Iterator[Entry]:
     Raises:
         RSPNetError: a missing folder, a CSV without the makers' columns, or a class training does not have.
     """
-    folders = {split: split_folder(request.root, prefix) for split, prefix in _PREFIX.items()}
-    lists = {split: _list_file(request.root, folder, _PREFIX[split]) for split, folder in folders.items()}
-    if lists["train"] is not None and lists["test"] is not None:
-        rows = {split: list(_rows(file)) for split, file in lists.items() if file is not None}
-        names = sorted({row["label"] for row in rows["train"]})
-        folder = folders[request.split]
-        listed = ((_expected(folder, row), row["label"]) for row in rows[request.split])
+    folders, lists = _parts(request.root)
+    names = classes(request)
+    folder, file = folders[request.split], lists[request.split]
+    if file is not None and None not in lists.values():
+        listed = ((_expected(folder, row), row["label"]) for row in _rows(file))
     else:
-        names = sorted(path.name for path in class_folders(folders["train"]))
-        found = class_folders(folders[request.split])
-        listed = ((video, path.name) for path in found for video in videos_in(path))
+        listed = ((video, path.name) for path in class_folders(folder) for video in videos_in(path))
     numbers = {name: number for number, name in enumerate(names)}
     class_numbers(names, source=f"kinetics in {str(request.root)!r}")  # refuses one class by two spellings
     for video, name in listed:
@@ -45,6 +41,20 @@ def entries(request: Request) -> Iterator[Entry]:
                 f"{counted(len(names), 'training class')} (expected {str(folders['train'] / name)!r})"
             )
         yield Entry(video, numbers[name], name)
+
+
+def classes(request: Request) -> list[str]:
+    """The classes of the training videos, in alphabetical order."""
+    folders, lists = _parts(request.root)
+    if lists["train"] is not None and lists["test"] is not None:
+        return sorted({row["label"] for row in _rows(lists["train"])})
+    return sorted(path.name for path in class_folders(folders["train"]))
+
+
+def _parts(root: Path) -> tuple[dict[str, Path], dict[str, Path | None]]:
+    """The folders of the splits, and their lists."""
+    folders = {split: split_folder(root, prefix) for split, prefix in _PREFIX.items()}
+    return folders, {split: _list_file(root, folder, _PREFIX[split]) for split, folder in folders.items()}
 
 
 def split_folder(root: Path, prefix: str) -> Path:

@@ -25,6 +25,13 @@ _READERS: dict[str, Callable[[Request], Iterator[Entry]]] = {
     "folders": own.folder_entries,
     "csv": own.csv_entries,
 }
+_CLASSES: dict[str, Callable[[Request], Sequence[str]]] = {
+    "ucf101": ucf101.classes,
+    "hmdb51": hmdb51.classes,
+    "kinetics": kinetics.classes,
+    "ssv2": ssv2.classes,
+    "diving48": diving48.classes,
+}
 _FOLDS = {"ucf101": 3, "hmdb51": 3, "kinetics": 1, "ssv2": 1, "diving48": 1}
 PUBLISHED_SCORED = {"ucf101": "test", "hmdb51": "test", "kinetics": "val", "ssv2": "val", "diving48": "test"}
 """The part of the published data sets that is scored, as its makers call it."""
@@ -114,7 +121,26 @@ def in_classes(records: Iterable[VideoRecord], names: Sequence[str], *, source: 
     return found
 
 
-def class_names(*parts: list[VideoRecord]) -> list[str]:
-    """The class names of all records by label; a label without a video is called `class N`."""
-    names = {record.label: record.class_name for part in parts for record in part if record.label is not None}
+def listed_classes(kind: Kind, root: str | os.PathLike[str], *, fold: int = 1) -> Sequence[str]:
+    """The classes that a published layout names, by number, whether there are videos of them or not.
+
+    Empty for `folders` and `csv`, whose classes are those of their videos.
+
+    Raises:
+        RSPNetError: as `read_labelled`.
+    """
+    if kind not in _CLASSES:
+        return []
+    return _CLASSES[kind](Request(unpacked(as_path(root)), "train", fold, None, 0.0))
+
+
+def class_names(*parts: list[VideoRecord], listed: Sequence[str] = ()) -> list[str]:
+    """The class names of all records by label; a label that neither they nor a list names is called `class N`.
+
+    Args:
+        parts: the records.
+        listed: the classes that the layout names (`listed_classes`).
+    """
+    names: dict[int, str | None] = dict(enumerate(listed))
+    names |= {record.label: record.class_name for part in parts for record in part if record.label is not None}
     return [names.get(label) or f"class {label}" for label in range(max(names, default=-1) + 1)]

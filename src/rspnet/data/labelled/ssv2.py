@@ -43,7 +43,7 @@ def entries(request: Request) -> Iterator[Entry]:
     root = request.root
     holds = "Something-Something V2's videos, a list of {id, template}"
     source = first_file(root, _NAMES[request.split], holds=holds)
-    index = first_file(root, _CLASSES, holds="Something-Something V2's classes, {template: number}")
+    index = _index(root)
     numbers = _class_numbers(index)
     folder = first_folder(root, ["20bn-something-something-v2", "videos", "."], holds="the videos, ID.webm")
     for entry, row in json_rows(source, ("id", "template"), holds=holds):
@@ -51,6 +51,15 @@ def entries(request: Request) -> Iterator[Entry]:
         if name not in numbers:
             raise RSPNetError(f"{entry}: class {name!r} is not among the {len(numbers)} of {str(index)!r}")
         yield Entry(folder / f"{row['id']}.webm", numbers[name], name)
+
+
+def classes(request: Request) -> list[str]:
+    """The templates, by number."""
+    return list(_class_numbers(_index(request.root)))
+
+
+def _index(root: Path) -> Path:
+    return first_file(root, _CLASSES, holds="Something-Something V2's classes, {template: number}")
 
 
 def _class_numbers(index: Path) -> dict[str, int]:

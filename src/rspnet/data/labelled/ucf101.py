@@ -16,11 +16,7 @@ def entries(request: Request) -> Iterator[Entry]:
         RSPNetError: a missing file, a malformed line, or a class `classInd.txt` does not name.
     """
     root = request.root
-    index = first_file(
-        root,
-        ["ucfTrainTestlist/classInd.txt", "classInd.txt", "annotations/classInd.txt"],
-        holds="UCF101's class list, lines of `1 ApplyEyeMakeup`",
-    )
+    index = _index(root)
     numbers = _class_numbers(index)
     videos = first_folder(root, ["UCF-101", "videos", "."], holds="UCF101's class folders")
     source = index.parent / f"{request.split}list{request.fold:02d}.txt"
@@ -34,6 +30,20 @@ def entries(request: Request) -> Iterator[Entry]:
                 f"{str(source)!r} line {number}: class {class_name!r} is not among the {len(numbers)} of {str(index)!r}"
             )
         yield Entry(videos / name, numbers[class_name], class_name)
+
+
+def classes(request: Request) -> list[str]:
+    """The classes of `classInd.txt`, by number."""
+    numbers = _class_numbers(_index(request.root))
+    return sorted(numbers, key=lambda name: numbers[name])
+
+
+def _index(root: Path) -> Path:
+    return first_file(
+        root,
+        ["ucfTrainTestlist/classInd.txt", "classInd.txt", "annotations/classInd.txt"],
+        holds="UCF101's class list, lines of `1 ApplyEyeMakeup`",
+    )
 
 
 def _class_numbers(index: Path) -> dict[str, int]:
