@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ _MAIN = ("__main__", "__mp_main__")
 """What a program's first module is called in its own process and in those that `multiprocessing` starts."""
 _scripts: list[str] = []
 """What other processes import the scripts as that registered something here, the last of them last."""
+_named: list[str] = []
+"""What `--plugin` named in the command that runs."""
 
 
 def note_script(module: str) -> None:
@@ -30,13 +33,21 @@ def import_plugins(words: Sequence[str]) -> list[str]:
         ConfigError: it names nothing, or something that cannot be imported.
     """
     others, left = [], iter(words)
+    _named.clear()
     for word in left:
         name, _, value = word.partition("=")
         if name == "--plugin":
-            import_plugin(value or next(left, ""))
+            plugin = value or next(left, "")
+            import_plugin(plugin)
+            _named.append(plugin)
         else:
             others.append(word)
     return others
+
+
+def with_plugins(command: str) -> str:
+    """A command of this package that is said to come next, with the plug-ins of the command that runs."""
+    return command + "".join(f" --plugin {shlex.quote(name)}" for name in dict.fromkeys(_named))
 
 
 def import_plugin(name: str) -> None:

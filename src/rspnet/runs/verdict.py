@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from rspnet.core.counts import counted
+from rspnet.core.plugins import with_plugins
 from rspnet.features.scores import Interval
 
 _FEW_DIRECTIONS = 0.1
@@ -34,7 +35,7 @@ class Verdict:
 
     Attributes:
         lines: sentences.
-        commands: (command, what it gives), those that come next.
+        commands: (command, what it gives), those that come next; they are said with the plug-ins of this one.
     """
 
     lines: Sequence[str]
@@ -42,14 +43,14 @@ class Verdict:
 
     def as_ending(self) -> dict[str, Any]:
         """For result.json, from which a report opens with it."""
-        return {"verdict": list(self.lines), "next": [command for command, _ in self.commands]}
+        return {"verdict": list(self.lines), "next": [with_plugins(command) for command, _ in self.commands]}
 
     def print_to(self, console: Console) -> None:
         """Print all of it, each on a line that can be copied."""
         for line in self.lines:
             console.print(line)
         for command, what in self.commands:
-            console.print(f"next: {command}    # {what}")
+            console.print(f"next: {with_plugins(command)}    # {what}")
 
 
 def rsp_line(accuracy: float, clips: int, *, held_out: int = 0, fresh: float = 0.64) -> Finding:
