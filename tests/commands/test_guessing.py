@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,10 @@ def result_of(out: Path) -> dict:
 def test_a_classifier_guesses_among_the_classes_it_was_trained_on(listed: Path, tmp_path: Path) -> None:
     assert main(["finetune", str(listed), f"--out={tmp_path}", *TINY_FINETUNE, "--max_steps=1"]) == 0
     assert main(["evaluate", str(tmp_path), *READING]) == 0
+    shutil.copy(tmp_path / "last.ckpt", tmp_path / "step-1.ckpt")
+    assert main(["evaluate", str(tmp_path / "step-1.ckpt"), *READING, f"--out={tmp_path / 'one'}"]) == 0
+    for out, weights in (("evaluate", tmp_path), ("one", tmp_path / "step-1.ckpt")):  # what was tested is what is said
+        assert result_of(tmp_path / out)["next"][1] == f"rspnet predict VIDEOS --weights {weights}"
     for result in (result_of(tmp_path), result_of(tmp_path / "evaluate")):
         assert (result["results"]["classes"], result["results"]["chance"]) == (3, 0.5)
         assert "guessing gives 50.0%;" in result["verdict"][0]

@@ -14,6 +14,7 @@ from rich.table import Table
 from rspnet.core.console import PlainConsole
 from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
+from rspnet.core.weights_files import weights_file
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.cuts import EvenClips
 from rspnet.data.skipped import Skip, SkipLog
@@ -69,7 +70,7 @@ def write_scores(
     Raises:
         RSPNetError: not one test video could be read.
     """
-    trained = Path(str(extra.get("checkpoint", folder))).parent if command == "evaluate" else folder
+    trained = _name_of(Path(str(extra["checkpoint"]))) if command == "evaluate" else folder
     records, scores, skipped = scored
     total = len(records) + len(skipped)
     if skipped:
@@ -103,3 +104,8 @@ def write_scores(
     console.print(shown)
     console.print(f"{len(skipped)} skipped; details: {folder}")
     verdict.print_to(console)
+
+
+def _name_of(file: Path) -> Path:
+    """What names the weights in a file: its folder where that stands for them, else the file itself."""
+    return file.parent if weights_file(file.parent) == file else file
