@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rspnet.core.errors import DivergedError
+from rspnet.core.run_files import LAST
 from rspnet.engine.divergence import DivergenceWatch
 
 
@@ -35,6 +36,16 @@ def test_so_many_steps_in_a_row_end_the_run(tmp_path: Path, bad: float) -> None:
     assert [row["file"] for row in rows] == [f"{step}-{side}.mp4" for step in (4, 5, 6) for side in "ab"]
     assert list(rows[0]) == ["step", "rank", "file", "loss", "top1"]
     assert (rows[0]["step"], rows[0]["rank"], rows[0]["loss"]) == ("4", "0", f"{bad:g}")
+
+
+def test_a_checkpoint_is_spoken_of_where_there_is_one(tmp_path: Path) -> None:
+    for kept in (False, True):
+        if kept:
+            (tmp_path / LAST).touch()
+        with pytest.raises(DivergedError) as caught:
+            feed(make_watch(tmp_path, patience=1), [float("nan")])
+        assert str(caught.value).endswith("bad_batch.csv'; the last checkpoint is from before them") == kept
+        assert str(caught.value).endswith("bad_batch.csv'") != kept
 
 
 def test_ten_times_the_highest_of_the_first_hundred_is_an_explosion(tmp_path: Path) -> None:

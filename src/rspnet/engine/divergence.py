@@ -15,6 +15,7 @@ from torch import Tensor
 from rspnet.core.errors import DivergedError
 from rspnet.core.files import write_text
 from rspnet.core.ranks import gather_objects, on_rank_zero, rank
+from rspnet.core.run_files import has_checkpoint
 
 BAD_BATCH = "bad_batch.csv"
 _FIRST_STEPS = 100
@@ -87,9 +88,10 @@ class DivergenceWatch:
 
 
 def _diverged(what: str, path: Path) -> None:
+    kept = "; the last checkpoint is from before them" if has_checkpoint(path.parent) else ""
     raise DivergedError(
         f"{what}; start again with a lower --optim.lr, --optim.warmup_steps or --optim.clip_grad_norm. The videos of "
-        f"these steps are in {str(path)!r}; the last checkpoint is from before them"
+        f"these steps are in {str(path)!r}{kept}"
     )
 
 
