@@ -205,7 +205,7 @@ def test_validation_is_carved_by_class_and_group():
 
 def test_user_errors(videos, tmp_path, capsys):
     cases = {
-        "--model.backbone=c3d": f"holds {NARROW}; drop the option",
+        "--model.backbone=c3d": f"holds {NARROW}; leave out the option or the recipe, or name weights whose",
         "--clips.batch_size=400": "is more than 18 training videos: lower it to 18 or less",
         "--model.freeze=9": f"{NARROW} has 5 stages",
         "--protocol=validation": "--protocol validation needs --validation_share",

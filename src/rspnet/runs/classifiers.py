@@ -95,7 +95,10 @@ def make_classifier(
         network = read_backbone(init).train()
         for name, wanted, found in (("backbone", backbone, network.name), ("input", input, network.input)):
             if wanted is not None and wanted != found:
-                raise ConfigError(f"--model.{name} {wanted}: but {init!r} holds {found}; drop the option")
+                raise ConfigError(
+                    f"--model.{name} {wanted} (an option, or of a recipe): but {init!r} holds {found}; leave out the "
+                    f"option or the recipe, or name weights whose {name} is {wanted}"
+                )
     if dropout is None:
         dropout = PUBLISHED_DROPOUT.get(network.name, 0.0)
     init_sha256 = None if init is None else tensors_sha256(network)
