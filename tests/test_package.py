@@ -128,3 +128,9 @@ def test_everything_imported_is_declared_and_what_is_imported_at_once_is_in_the_
             if not given & (core | extras if inside or of_page else core):
                 undeclared.add(f"{path.relative_to(SOURCE)}: {module}")
     assert not undeclared
+
+
+def test_files_are_short() -> None:
+    """The house rule of CONTRIBUTING.md; who reads a file holds it in mind."""
+    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCE.rglob("*.py")}
+    assert not {name: count for name, count in lines.items() if count >= 400}

@@ -15,7 +15,8 @@ import pytest
 import torch
 from helpers.tasks_for_workers import NotImportable, Part, busy, frozen_objects, late, part, risky, square, variable
 
-from rspnet.core.workers import Death, Replace, _send, ordered_map
+from rspnet.core.worker_life import _send
+from rspnet.core.workers import Death, Replace, ordered_map
 
 GOOD = list(range(20))
 

@@ -26,6 +26,7 @@ from rspnet.core import workers
 from rspnet.data.cuts import Cut
 from rspnet.data.synthetic.procedural import plan_clips, render_frames
 from rspnet.search import index as index_module
+from rspnet.search import index_plan
 from rspnet.search.hits import Hit
 from rspnet.search.library_store import Store
 from rspnet.search.library_tables import FileRow
@@ -147,7 +148,7 @@ def test_one_run_at_a_time_writes_to_a_library(material, videos, capsys):
 
 def test_what_has_gone_is_found_in_time_that_grows_with_the_files(tmp_path, monkeypatch):
     """Ten times the files may cost forty times as much (ten, and noise); where it grows with their square, hundred."""
-    monkeypatch.setattr(index_module, "_file_row", lambda path: None)
+    monkeypatch.setattr(index_plan, "file_row", lambda path: None)
     monkeypatch.setattr(FileRow, "is_unchanged", lambda self: True)
     seconds = {}
     for count in (2_000, 20_000):
@@ -156,7 +157,7 @@ def test_what_has_gone_is_found_in_time_that_grows_with_the_files(tmp_path, monk
         rows = {"files": lambda known=known: known, "remove": removed.extend}
         store = SimpleNamespace(**rows, unfinished=lambda _: {})
         started = time.process_time()
-        plan = index_module._prepare(store, list(known)[: count // 2], tmp_path)
+        plan = index_plan.prepare(store, list(known)[: count // 2], tmp_path)
         seconds[count] = time.process_time() - started
         assert (plan.todo, plan.unchanged, plan.removed, len(removed)) == ({}, count // 2, count // 2, count // 2)
     assert seconds[20_000] < 40 * max(seconds[2_000], 0.01)

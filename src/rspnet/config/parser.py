@@ -17,6 +17,7 @@ import yaml
 
 from rspnet.config.method_options import add_method_options, method_flags, method_of
 from rspnet.config.old_words import in_new_options
+from rspnet.config.plain_errors import plainly, type_in_words
 from rspnet.config.rules import METHOD, ByPlace
 from rspnet.config.word_lists import with_lists, word_lists
 from rspnet.config.words import in_form
@@ -27,19 +28,6 @@ from rspnet.recipes import recipe_names, recipe_path
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
-
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "tuple": "a list such as [2]",
-    "list": "a list such as [a,b]",
-    "str": "text",
-}
-"""Python's name of an option's type -> how errors call it."""
-
-_HINTS = dict.fromkeys(("method", "backbone"), ", or one from outside with --plugin")
-"""Option -> what else there is than the values that an error lists."""
 
 _WRITTEN = ("out", "cache", "download", "write_list")
 """Options that name where files are written."""
@@ -192,20 +180,6 @@ def _resolve_types(kind: type) -> None:
     hints = get_type_hints(kind)
     own = cast(Any, kind).__init__.__annotations__
     own.update({name: hints[name] for name in own if name in hints})
-
-
-def type_in_words(text: str) -> str:
-    """A type as a person says it: `Optional[Literal['a', 'b']]` is "a or b"."""
-    text = text.removesuffix(" | null")
-    while (inside := re.fullmatch(r"(Optional|tuple|list|Literal)\[(.*?)(, \.\.\.)?\]", text)) is not None:
-        kind, text = inside[1], inside[2]
-        if kind == "Literal":
-            *most, last = text.replace("'", "").split(", ")
-            return f"{', '.join(most)} or {last}" if most else last
-        if kind != "Optional":
-            each = type_in_words(text)
-            return f"list of {each}{'s' * each.endswith('number')}"
-    return _KINDS.get(text, text).removeprefix("a ")
 
 
 def _spell_keywords(parser: ArgumentParser) -> None:
@@ -362,32 +336,6 @@ def option_of_place(by_place: ByPlace, value: str, options: Mapping[str, Any] | 
     if (said := options.get(option)) not in (None, value):
         raise ConfigError(f"{by_place.name} {value!r}: --{option} says {said!r}; give one of the two")
     return option
-
-
-def plainly(message: str, *, places: Collection[str] = (), lists: Mapping[str, str] | None = None) -> str:
-    """What jsonargparse says of a value of the wrong type, on one line and without Python's names for types.
-
-    Args:
-        message: its error.
-        places: options that are given by place.
-        lists: options that are lists of words, and what they look like.
-    """
-    text = " ".join(message.split())
-    if missing := re.fullmatch(r"the following arguments are required: (.+)", text):
-        names = ", ".join(name if name in places else f"--{name}" for name in missing[1].split(", "))
-        return f"the following arguments are required: {names}"
-    found = re.fullmatch(r'Parser key "([^"]+)": (.+?) (?:Got|Given) value: ?(.*)', text)
-    if found is None:
-        return text
-    option, rule, value = found[1], found[2].partition(" Given value type")[0], found[3]
-    choices = re.search(r"typing\.Literal\[(.*?)\]", rule)
-    kinds = [words for name, words in _KINDS.items() if f"<class '{name}'>" in rule]
-    wanted = [f"one of {choices[1]}".replace("'", "")] if choices else kinds
-    if lists and option in lists and not choices:
-        wanted = [f"a list such as {lists[option]}"]
-    name = option if option in places else f"--{option}"
-    hint = _HINTS.get(option.rpartition(".")[2], "")
-    return f"{name} {value!r}: must be {' or '.join(wanted)}{hint}" if wanted else text
 
 
 @cache

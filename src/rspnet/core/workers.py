@@ -13,14 +13,10 @@ spawn would import torch again for every worker. Workers run nothing of the prog
 from __future__ import annotations
 
 import errno
-import gc
 import multiprocessing
 import os
-import pickle
-import resource
 import signal
 import sys
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -33,14 +29,12 @@ from time import monotonic
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from rspnet.core.heartbeat import note, report_to
+from rspnet.core.worker_life import serve
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _QUEUED = 2  # tasks a worker holds: one at work, one waiting, so that it never idles between them
-_FEW_FILES = 1000
-"""Below this limit of open files results travel as copies: a tensor in shared memory takes a file until it is freed."""
 _SPARED = 3
 """Workers given up where file handles run out, so that this process has some for its own files."""
 _GRACE_SECONDS = 5.0
@@ -283,9 +277,7 @@ class _Pool(Generic[Task, Result]):
     def _start(self) -> _Worker[Task, Result]:
         here, there = self._context.Pipe()
         progress = self._context.RawArray("q", 2)
-        process = self._context.Process(
-            target=_serve, args=(self._work, there, progress, dict(os.environ)), daemon=True
-        )
+        process = self._context.Process(target=serve, args=(self._work, there, progress, dict(os.environ)), daemon=True)
         with _main_left_out():
             process.start()
         there.close()
@@ -379,33 +371,3 @@ def _bury(worker: _Worker[Any, Any]) -> None:
     if worker.process.is_alive():
         worker.process.kill()
         worker.process.join()
-
-
-def _serve(work: Callable[[Any], Any], pipe: Connection, progress: Any, environment: dict[str, str]) -> None:
-    """A worker's life: take a task, send (None, result) or (error, None), until the parent is gone."""
-    os.environ.clear()  # the fork server's is the parent's of the time when it started: keys of a store may be newer
-    os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    report_to(progress)
-    few_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] < _FEW_FILES
-    gc.freeze()  # what was imported stays: looking through it again and again doubled the time to open a long video
-    with suppress(EOFError, OSError):
-        while True:
-            task = pipe.recv()
-            note(-1)
-            try:
-                answer = None, work(task)
-            except Exception as error:
-                error.add_note("in a worker process:\n" + traceback.format_exc())
-                pipe.send((error, None))
-            else:
-                _send(pipe, answer, as_copy=few_files)
-
-
-def _send(pipe: Connection, answer: object, *, as_copy: bool) -> None:
-    """Send to `Connection.recv`; without `as_copy` tensors go as memory that both processes share."""
-    if as_copy:
-        pipe.send_bytes(pickle.dumps(answer))
-    else:
-        pipe.send(answer)
