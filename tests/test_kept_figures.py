@@ -16,9 +16,16 @@ UTD, UTI = ("utd-mhad", "action"), ("ut-interaction", "action")
 VIDEOS = {HUMAN: 360, PAIR: 168, UTD: 160, UTI: 120}
 SMALL = [f"rspnet-small{seed}" for seed in ("", "-seed1", "-seed2")]
 FRESH = [f"{name}:untrained" for name in ("rspnet-small", "untrained-seed1", "untrained-seed2")]
-ADAPTED, TRAINED, LARGE, WARM, WIDE = (
+ADAPTED, TRAINED, LARGE, WARM, WIDE, LONG = (
     [f"{name}{seed}" for seed in ("", "-seed1", "-seed2")]
-    for name in ("adapted-to-human-motion", "trained-on-human-motion", "adapted-64px", "temperature-0.2", "batch-64")
+    for name in (
+        "adapted-to-human-motion",
+        "trained-on-human-motion",
+        "adapted-64px",
+        "temperature-0.2",
+        "batch-64",
+        "steps-2000",
+    )
 )
 KNOWS, FURTHER = (UTD, UTI, HUMAN, PAIR), (HUMAN, PAIR, UTD, UTI)
 """The columns of the page's tables."""
@@ -35,6 +42,7 @@ ROWS = {
     **{f"fresh weights, 1,000 steps, seed {seed}": ([TRAINED[seed]], "motion stream", FURTHER) for seed in range(3)},
     "fresh weights, mean": (TRAINED, "motion stream", FURTHER),
     "fresh weights, batches of 64, mean of three seeds": (WIDE, "motion stream", FURTHER),
+    "fresh weights, 2,000 steps, mean of three seeds": (LONG, "motion stream", FURTHER),
     "adapted at 64², mean of three seeds": (LARGE, "motion stream", FURTHER),
     "temperature 0.2 (`--model.temperature 0.2`): fresh weights, 1,000 steps, mean of three seeds": (
         WARM, "motion stream", FURTHER,
