@@ -38,7 +38,7 @@ def write_table(root: Path, rows: list[str]) -> None:
 class Brightness:
     """Stands in for an embedder: the features of a clip are its first values."""
 
-    num_frames, stride, size, num_clips, batch_size = 4, 1, 32, 2, 3
+    num_frames, stride, size, fps, num_clips, batch_size = 4, 1, 32, None, 2, 3
 
     def clips(self, records: list[VideoRecord]) -> VideoClips:
         return VideoClips(records, EvenClips(ClipShape(4, 1, 32), 2))

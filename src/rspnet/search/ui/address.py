@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rspnet.config.search import DEFAULT_ALPHA
+from rspnet.core.counts import counted
 from rspnet.core.errors import RSPNetError
 from rspnet.search.ui.service import Filters
 
@@ -81,7 +82,7 @@ def read_address(one: Mapping[str, str], several: Mapping[str, Sequence[str]]) -
     examples = [_example(text, wanted=True) for text in several.get("like", ())]
     examples += [_example(text, wanted=False) for text in several.get("unlike", ())]
     if len(examples) > MOST_EXAMPLES:
-        raise RSPNetError(f"the page's address names {len(examples)} further clips: at most {MOST_EXAMPLES}")
+        raise RSPNetError(f"the page's address names {counted(len(examples), 'further clip')}: at most {MOST_EXAMPLES}")
     return Address(
         query=one.get("q", ""),
         start_s=number("from"),
