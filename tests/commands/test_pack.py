@@ -162,6 +162,18 @@ def test_a_list_is_packed_with_its_labels(videos: Path, tmp_path: Path) -> None:
     assert main(["pack", str(videos), f"--out={tmp_path / 'other'}", "--short_side=32"]) == 2  # without --transcode
 
 
+def test_a_list_that_leads_out_of_its_folder_is_read_beside_its_shards(videos: Path, tmp_path: Path) -> None:
+    (lists := tmp_path / "lists").mkdir()
+    clips = tmp_path / "clips"
+    shutil.copytree(videos, clips)
+    names = [f"../clips/./{record.name}" for record in read_folder(clips)]
+    (lists / "list.txt").write_text("\n".join(names))
+    shards = pack(lists / "list.txt", tmp_path / "shards")
+    for found in (read_list(shards / "list.txt"), read_list(lists / "list.txt", shards)):
+        assert [record.name for record in found] == names
+        assert all(record.path.exists() for record in found)
+
+
 def test_bad_videos_are_left_out_and_named(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "videos"
     shutil.copytree(videos, folder)

@@ -81,10 +81,19 @@ def test_exports_and_classifiers_keep_it(root: Path, tmp_path: Path) -> None:
         "--data.kind=folders",
         "--max_steps=1",
         f"--weights={run}",
+        "--clips.stride=2",
     ]
     assert main(["finetune", str(root / "set"), *words]) == 0
     assert stamp(tmp_path / "tuned")["fps"] == _RATE
     assert load_pretrained(tmp_path / "tuned").fps == _RATE
+    assert main(["export", str(tmp_path / "tuned"), f"--out={tmp_path / 'classes'}"]) == 0
+    own, exported = (load_pretrained(tmp_path / name).config for name in ("tuned", "classes"))
+    assert exported == own
+    assert own["stride"] > 1
+    description = tmp_path / "classes" / "model.json"
+    earlier = json.loads(description.read_text())  # which had both among the options of the training alone
+    description.write_text(json.dumps({key: value for key, value in earlier.items() if key not in ("fps", "stride")}))
+    assert load_pretrained(tmp_path / "classes").config == own
 
 
 def test_checkpoints_that_hold_it_among_their_options_alone(root: Path, tmp_path: Path) -> None:

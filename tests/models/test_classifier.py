@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import relu
 
 from rspnet.core.errors import ConfigError
 from rspnet.models.backbone import Backbone
@@ -54,7 +55,7 @@ def test_frozen_stages_do_not_change_at_all():
         optimizer.step()
     changed = {name.split(".")[1] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"layer2", "layer3", "layer4", "weight", "bias"}
-    with pytest.raises(ConfigError, match="r3d_10_slim has 5 stages"):
+    with pytest.raises(ConfigError, match="r3d_10_slim has 5 stages that can be frozen"):
         make(frozen_stages=6)
 
 
@@ -72,11 +73,11 @@ class Outside(Backbone):
 
     def __init__(self, *, as_function: bool = False) -> None:
         super().__init__(name="outside", num_features=4, input="rgb")
-        self.last, self.first = nn.Conv3d(4, 4, 1), nn.Conv3d(3, 4, 1)
+        self.last, self.norm, self.first = nn.Conv3d(4, 4, 1), nn.BatchNorm3d(4), nn.Conv3d(3, 4, 1)
         self.as_function = as_function
 
     def stages(self) -> Sequence[Callable[[torch.Tensor], torch.Tensor]]:
-        return [self.first, self.last.forward if self.as_function else self.last]
+        return [self.first, self.norm, torch.relu, relu, self.last.forward if self.as_function else self.last]
 
 
 def test_a_backbone_from_outside_is_frozen_in_the_order_of_its_stages():
@@ -84,6 +85,6 @@ def test_a_backbone_from_outside_is_frozen_in_the_order_of_its_stages():
     Classifier(backbone, num_classes=5, dropout=0.0, frozen_stages=1)
     assert not backbone.first.weight.requires_grad
     assert backbone.last.weight.requires_grad
-    Classifier(Outside(as_function=True), num_classes=5, dropout=0.0)
-    with pytest.raises(ConfigError, match="stages of backbone 'outside' must be modules"):
-        Classifier(Outside(as_function=True), num_classes=5, dropout=0.0, frozen_stages=1)
+    assert freezable_stages(backbone) == [[backbone.first, backbone.norm], [backbone.last]]
+    with pytest.raises(ConfigError, match=r"--model\.freeze 2: outside has 1 stage that can be frozen"):
+        Classifier(Outside(as_function=True), num_classes=5, dropout=0.0, frozen_stages=2)

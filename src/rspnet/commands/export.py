@@ -108,6 +108,7 @@ def open_network(model: str) -> tuple[Network, dict[str, Any]]:
         names = {"kind": "classifier", "num_classes": len(trained.class_names), "class_names": trained.class_names}
         network = trained.model
         names |= {"training": {"config": trained.config, "init_sha256": trained.init_sha256}}
+        names |= {name: clips[name] for name in ("stride", "fps") if clips.get(name)}
         description = names | describe_network(network.backbone, num_frames=clips["num_frames"], size=clips["size"])
     else:
         network, description = load_pretrained(model).exported()

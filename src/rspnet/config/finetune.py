@@ -30,7 +30,7 @@ class LabelledClipsConfig:
     stride: int = 1
     """Frames from one frame of a clip to the next."""
     fps: float | None = None
-    """Read the videos at this rate by time; native frames without it."""
+    """Read the videos at this rate by time; the default is that of the weights, or native frames."""
     spread: bool = False
     """Take the frames from all over the video instead of a window (Something-Something V2)."""
     size: int = 112

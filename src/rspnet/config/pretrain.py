@@ -32,7 +32,8 @@ class PairDataConfig:
     base_speed: int = 1
     """The slow speed; 1 is the paper's. With 2, and 4 as fast speed, clips span twice as much of a video's time."""
     fps: float | None = None
-    """Resample every video by time to this rate first; needed where rates vary within or between files."""
+    """Resample every video by time to this rate first; needed where rates vary within or between files. The default is
+    that of --weights, or native frames."""
     augmentation: Literal["published", "aug_plus"] = "published"
     """Preset of crop, colour jitter, grayscale, flip and blur."""
     noise_std: float = 0.0

@@ -76,14 +76,19 @@ def is_url(name: str | os.PathLike[str]) -> bool:
 
 
 def _without_dots(url: str) -> str:
-    """`b/../a` is `a`, as on a disk: object stores take dots for names. Above a bucket, host or pack leads nothing."""
+    """`b/../a` is `a`, as on a disk: object stores take dots for names. Above a bucket or host leads nothing.
+
+    What a pack holds is called as its list spelled it.
+    """
     scheme, mark, rest = url.partition("://")
+    if scheme == "pack":
+        return url
     host, *names = rest.split("/")
     kept: list[str] = []
     for name in names:
         if name != "..":
             kept += [] if name == "." else [name]
-        elif kept and not kept[-1].endswith("!"):
+        elif kept:
             kept.pop()
     return scheme + mark + "/".join([host, *kept])
 

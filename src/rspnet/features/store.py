@@ -99,7 +99,8 @@ class Stamp:
             if getattr(self, name) != getattr(other, name):
                 return f"{name} {str(getattr(self, name))[:12]}, not {str(getattr(other, name))[:12]}"
         own, theirs = (json.loads(json.dumps({**item.view, "vectors": item.vectors})) for item in (self, other))
-        for name in sorted({*own, *theirs}, key=lambda name: (name in _OPTIONS, name)):
+        names = {*own, *theirs} - ({"plugins_sha256"} if "plugins_sha256" not in own else set())  # earlier: not known
+        for name in sorted(names, key=lambda name: (name in _OPTIONS, name)):
             if own.get(name) != theirs.get(name):
                 return f"{_OPTIONS.get(name, name)} {own.get(name)}, not {theirs.get(name)}"
         return ""

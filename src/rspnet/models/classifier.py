@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import chain, zip_longest
+from types import BuiltinFunctionType
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from rspnet.core.counts import counted
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.plugins import require_plugins
 from rspnet.models.backbone import Backbone
@@ -43,7 +45,9 @@ class Classifier(nn.Module):
         nn.init.zeros_(self.linear.bias)
         parts = freezable_stages(backbone) if frozen_stages else []
         if frozen_stages > len(parts):
-            raise ConfigError(f"--model.freeze {frozen_stages}: {backbone.name} has {len(parts)} stages")
+            raise ConfigError(
+                f"--model.freeze {frozen_stages}: {backbone.name} has {counted(len(parts), 'stage')} that can be frozen"
+            )
         self._frozen = [module for stage in parts[:frozen_stages] for module in stage]
         for module in self._frozen:
             module.requires_grad_(False)
@@ -95,21 +99,36 @@ def freezable_stages(backbone: Backbone) -> list[list[nn.Module]]:
     """The backbone's parts from input to output; a batch norm belongs to the layer before it.
 
     A stage of a network with two streams is that stage of both.
-
-    Raises:
-        ConfigError: a backbone from outside whose stages are functions: nothing says which layers these use.
     """
     if not type(backbone).stages.__module__.startswith("rspnet."):
-        outside = backbone.stages()
-        modules = [stage for stage in outside if isinstance(stage, nn.Module)]
-        if len(modules) < len(outside):
-            raise ConfigError(f"--model.freeze: stages of backbone {backbone.name!r} must be modules, not functions")
-        return [[module] for module in modules]
+        return _stages_from_outside(backbone)
     streams = [freezable_stages(child) for child in backbone.children() if isinstance(child, Backbone)]
     if streams:
         return [list(chain(*stage)) for stage in zip_longest(*streams, fillvalue=[])]
+    return _with_their_norms(backbone.children())
+
+
+def _stages_from_outside(backbone: Backbone) -> list[list[nn.Module]]:
+    """As `stages` runs them, up to the first function that may use layers; those of torch use none."""
+    modules: list[nn.Module] = []
+    for stage in backbone.stages():
+        if isinstance(stage, nn.Module):
+            modules.append(stage)
+        elif not _is_of_torch(stage):
+            break
+    return _with_their_norms(modules)
+
+
+def _is_of_torch(function: Any) -> bool:
+    """Whether a function is torch's own, not a method of a module."""
+    if isinstance(function, BuiltinFunctionType):
+        return True
+    return getattr(function, "__self__", None) is None and str(function.__module__).startswith("torch.")
+
+
+def _with_their_norms(modules: Iterable[nn.Module]) -> list[list[nn.Module]]:
     parts: list[list[nn.Module]] = []
-    for module in backbone.children():
+    for module in modules:
         if isinstance(module, _BatchNorm) and parts:
             parts[-1].append(module)
         else:

@@ -76,6 +76,16 @@ def refuse_other_content(saved: Mapping[str, Any], content: Mapping[str, Any]) -
             )
 
 
+def refuse_other_parameters(optimizer: Mapping[str, Any], count: int) -> None:
+    """Raise `ConfigError` where an optimiser's saved state is of more or fewer parameters than are trained now."""
+    before = sum(len(group["params"]) for group in optimizer["param_groups"])
+    if before != count:
+        raise ConfigError(
+            f"--resume: {count} tensors are trained now, {before} were when the run was started (--model.freeze counts "
+            "stages otherwise since, or the network's code has changed): start a new run folder"
+        )
+
+
 def videos_sha256(records: Sequence[VideoRecord]) -> str:
     """A hash of the videos' names and classes in their order: what the sampler's numbers stand for."""
     digest = hashlib.sha256()

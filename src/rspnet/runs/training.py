@@ -36,6 +36,7 @@ from rspnet.runs.resume import (
     Differences,
     made_with,
     refuse_other_content,
+    refuse_other_parameters,
     refuse_other_settings,
     refuse_other_videos,
     saved_run,
@@ -295,6 +296,7 @@ class _Session:
     def _restore(self, saved: Mapping[str, Any]) -> None:
         """Take over what `_save` wrote."""
         self.loop.step = saved["step"]
+        refuse_other_parameters(saved["optimizer"], len(self.job.parameters))
         self.optimizer.load_state_dict(saved["optimizer"])
         self.loop.meters.load_state_dict(saved["meters"], device=self.fabric.device)
         self.skips.log.load_state_dict(saved["skipped"])

@@ -31,6 +31,7 @@ need("sklearn")
 class StandIn:
     """An embedder whose motion vector is the angle that `measure` makes of a clip."""
 
+    fps = None
     batch_size, device = 16, torch.device("cpu")
 
     def __init__(self, measure):

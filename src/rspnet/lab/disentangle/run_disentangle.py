@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from rspnet.core.errors import DecodeError, RSPNetError
 from rspnet.core.files import write_text
 from rspnet.core.rng import numpy_rng
 from rspnet.data.annotations import VideoRecord, read_folder
-from rspnet.data.synthetic.procedural import plan_clips, render_frames
+from rspnet.data.synthetic.procedural import FRAMES_PER_SECOND, plan_clips, render_frames
 from rspnet.features.embedder import Embedder
 from rspnet.features.feature_cache import default_cache_folder
 from rspnet.features.labelled_features import embedder_view, tensors_sha256
@@ -85,10 +86,16 @@ def _embedder(config: DisentangleConfig) -> Embedder:
 def _shape(config: DisentangleConfig, embedder: Embedder) -> dict[str, int]:
     """Length and size of procedural videos that suit the network."""
     side = min(max(embedder.size, _LEAST_SIDE), _LARGEST_SIDE)
+    ticks = config.speed * embedder.num_frames + _SPARE_FRAMES
     return {
-        "num_frames": max(_LEAST_FRAMES, config.speed * embedder.num_frames + _SPARE_FRAMES),
+        "num_frames": max(_LEAST_FRAMES, _frames_of(ticks, rate=FRAMES_PER_SECOND, fps=embedder.fps)),
         "size": side + side % 2,
     }
+
+
+def _frames_of(ticks: int, *, rate: float, fps: float | None) -> int:
+    """Frames of a video of `rate` frames a second that hold so many ticks of `fps` (None: its own frames)."""
+    return ticks if fps is None else math.ceil(ticks * rate / fps) + 1
 
 
 def _kept_folder(config: DisentangleConfig, what: str, **made_from: Any) -> Path:
@@ -112,11 +119,12 @@ def _shortcuts(
 ) -> tuple[list[ShortcutLine], float, int]:
     """The lines, what motion energy alone gets right, and the number of videos; `records` are the user's own."""
     window = config.speed * embedder.num_frames
+    settings: dict[str, Any]
     if records is None:
         settings = {"num_videos": config.shortcut_videos, "seed": config.seed + 2, **_shape(config, embedder)}
         sources, root = _procedural(**settings), _kept_folder(config, "copies", **settings)
     else:
-        settings = {"count": config.shortcut_videos, "window": window, "seed": config.seed}
+        settings = {"count": config.shortcut_videos, "window": window, "fps": embedder.fps, "seed": config.seed}
         states = [(str(r.path.absolute()), r.path.stat().st_mtime_ns) for r in records]
         sources = _own(records, **settings)
         root = _kept_folder(config, "copies", files=states, **settings)
@@ -136,25 +144,26 @@ def _procedural(*, num_videos: int, seed: int, num_frames: int, size: int) -> li
     ]
 
 
-def _own(records: Sequence[VideoRecord], *, count: int, window: int, seed: int) -> list[Source]:
+def _own(records: Sequence[VideoRecord], *, count: int, window: int, fps: float | None, seed: int) -> list[Source]:
     """The first frames of evenly chosen videos, as decoded: `original` is then a lossless copy of just these pixels.
 
     Raises:
         RSPNetError: too few videos are long enough.
     """
-    length = max(_LEAST_FRAMES, window + _SPARE_FRAMES)
     sources: list[Source] = []
     for place in numpy_rng(seed, "own videos").permutation(len(records)).tolist():
         record = records[place]
         with suppress(DecodeError), open_video(record.path) as video:
-            if len(video) >= window:
+            if len(video) >= _frames_of(window, rate=video.fps, fps=fps):
+                length = max(_LEAST_FRAMES, _frames_of(window + _SPARE_FRAMES, rate=video.fps, fps=fps))
                 frames = partial(_first_frames, record.path, min(length, len(video)))
                 sources.append(Source(f"{len(sources):05d}", frames, video.fps))
         if len(sources) == count:
             break
     if len(sources) < 8:
         raise RSPNetError(
-            f"--videos: {len(sources)} of {len(records)} videos are readable and have {window} frames; 8 are needed"
+            f"--videos: {len(sources)} of {len(records)} videos are readable and long enough for {window} frames; "
+            "8 are needed"
         )
     return sources
 

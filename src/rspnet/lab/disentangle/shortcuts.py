@@ -103,6 +103,7 @@ class SpeedTest:
             num_frames=config["num_frames"],
             speeds=[self.speed],
             size=config["size"],
+            fps=self.embedder.fps,
             preset=augment_preset("published"),
             seed=self.seed,
             max_repeated=2.0,
