@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from helpers.clips_on_disk import TINY, TINY_FINETUNE, write_labelled_videos
 
 from rspnet.cli import main
 from rspnet.core.run_files import LAST
-from rspnet.data.annotations import VideoRecord
+from rspnet.data.annotations import VideoRecord, read_folder
+from rspnet.data.checks.lengths import short_length
 from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.features.embedder import Embedder
 from rspnet.features.read import read_features
@@ -107,3 +109,23 @@ def test_checkpoints_that_hold_it_among_their_options_alone(root: Path, tmp_path
         for path in (root / "run", tmp_path / "old.ckpt")
     ]
     np.testing.assert_array_equal(*vectors)
+
+
+def test_a_run_of_an_earlier_version_goes_on_at_native_frames(root: Path, tmp_path: Path) -> None:
+    """It started from weights with a rate and did not know: its own command still resumes it, and says no rate."""
+    weights = f"--weights={root / 'run'}"
+    tune = ["finetune", str(root / "set"), *TINY_FINETUNE[2:], "--data.kind=folders", "--max_steps=2", weights]
+    further = ["pretrain", str(root / "set"), *TINY[2:], "--max_steps=2", weights]
+    for words, section in ((tune, "clips"), (further, "data")):
+        out = tmp_path / section
+        assert main([*words, f"--out={out}", f"--{section}.fps=null"]) == 0
+        assert yaml.safe_load((out / "config.yaml").read_text())[section]["fps"] is None
+        assert main([*words, f"--out={out}", "--resume"]) == 0
+        assert yaml.safe_load((out / "config.yaml").read_text())[section]["fps"] is None
+
+
+def test_videos_are_as_long_as_they_have_ticks(root: Path) -> None:
+    records = read_folder(root / "set")
+    native = short_length(records)
+    assert native is not None
+    assert short_length(records, fps=_RATE) == (native + 1) // 2

@@ -59,12 +59,17 @@ def choose_pretraining(config: PretrainConfig, names: Sequence[str]) -> dict[str
         print_note(console, f"settings as in {str(file)!r}")
         return _of_run(file)
     has_file = "recipe" in names or "config" in names
-    chosen = _chosen(config, console, names) if undecided or (config.weights is not None and not has_file) else {}
+    network = {} if config.weights is None else _of_weights(config_of_weights(config.weights))
+    if network and config.resume and file.is_file():  # a run of an earlier version took native frames
+        network["data"]["fps"] = _saved(file)["data"].get("fps")
+    fps = config.data.fps or network.get("data", {}).get("fps")
+    chosen = {}
+    if undecided or (network and not has_file):
+        chosen = _chosen(config, console, names, fps=fps)
     if not chosen and not has_file and not config.resume:
         print_note(console, _NOTHING_CHOSEN)
-    if config.weights is None:
+    if not network:
         return chosen
-    network = _of_weights(config_of_weights(config.weights))
     if _window(chosen.get("data", network["data"])) < _window(network["data"]):  # for videos that are short
         for name in ("num_frames", "base_speed", "speeds"):
             network["data"].pop(name, None)
@@ -73,25 +78,32 @@ def choose_pretraining(config: PretrainConfig, names: Sequence[str]) -> dict[str
 
 
 def choice_for(
-    records: Sequence[VideoRecord], *, device: str, workers: int | None = None, adapts: bool = False
+    records: Sequence[VideoRecord],
+    *,
+    device: str,
+    fps: float | None = None,
+    workers: int | None = None,
+    adapts: bool = False,
 ) -> Choice:
     """What `rspnet pretrain` chooses for some videos.
 
     Args:
         records: the videos.
         device: type of the device that will train.
+        fps: frames a second at which the videos are read by time, or None for their native frames.
         workers: processes that look at the videos; the default is one for two cores.
         adapts: whether weights are trained further.
     """
     workers = max(1, available_cores() // 2) if workers is None else workers
-    frames = short_length(records, workers=workers)
+    frames = short_length(records, fps=fps, workers=workers)
     return choose_settings(Circumstances(len(records), frames, "cuda" if device == "cuda" else "cpu", adapts))
 
 
 def choose_finetuning(config: FinetuneConfig, names: Sequence[str]) -> dict[str, Any]:
     """Nested options in place of the defaults of a fine-tuning: its weights, and the clips that they were trained with.
 
-    The weights are those of the run that is resumed; else those that come with the package, unless a network is named.
+    Weights and clips are those of the run that is resumed; else the weights that come with the package, unless a
+    network is named.
 
     Args:
         config: as the options alone give it.
@@ -101,13 +113,13 @@ def choose_finetuning(config: FinetuneConfig, names: Sequence[str]) -> dict[str,
         CheckpointError: the weights cannot be read.
     """
     weights, network = config.weights, config.model
+    file = Path(config.out) / CONFIG
+    saved = in_new_settings("finetune", _saved(file)) if config.resume and file.is_file() else None
     if weights is None and "weights" not in names and (network.backbone, network.input) == (None, None):
-        file = Path(config.out) / CONFIG
-        resumed = config.resume and file.is_file()
-        weights = in_new_settings("finetune", _saved(file))["weights"] if resumed else DEFAULT_WEIGHTS
+        weights = DEFAULT_WEIGHTS if saved is None else saved["weights"]
     if weights is None:
         return {}
-    clip = config_of_weights(weights)
+    clip = (saved or {}).get("clips") or config_of_weights(weights)
     return {
         "weights": weights,
         "clips": {name: clip[name] for name in ("num_frames", "size", "stride", "fps") if name in clip},
@@ -130,11 +142,15 @@ def _of_weights(known: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": network, "data": clip | {"base_speed": base, "speeds": [2 * base]}}
 
 
-def _chosen(config: PretrainConfig, console: PlainConsole, names: Sequence[str]) -> dict[str, Any]:
+def _chosen(
+    config: PretrainConfig, console: PlainConsole, names: Sequence[str], *, fps: float | None
+) -> dict[str, Any]:
     """What was chosen and is not given; printed."""
     records = find_videos(config.data.root, config.data.list)
     found = planned_device(config.engine.device) if config.dry_run else pick_device(config.engine.device)
-    choice = choice_for(records, device=found.type, workers=config.data.num_workers, adapts=config.weights is not None)
+    choice = choice_for(
+        records, device=found.type, fps=fps, workers=config.data.num_workers, adapts=config.weights is not None
+    )
     for name in _LEFT_TO_WORDS.keys() & set(names):
         choice = choice.without(*_LEFT_TO_WORDS[name])
     table = Table(show_header=False, box=None, title="chosen for these videos and this machine", title_justify="left")

@@ -22,8 +22,11 @@ from rspnet.runs.run_folder import already_run, plain
 Differences = Callable[[Mapping[str, Any]], Iterable[tuple[str, Any, Any]]]
 """A saved run's settings -> (option, value then, value now) of all that its result depends on."""
 
-_STARTED_WITH = {"init_sha256": "the weights to start from", "class_names": "the classes"}
-"""Entry of a checkpoint -> how errors call it."""
+_STARTED_WITH = {
+    "init_sha256": ("the weights to start from", ""),
+    "class_names": ("the classes", " (earlier versions left out those of a class list that have no videos)"),
+}
+"""Entry of a checkpoint -> how errors call it, and why it may differ though nothing was changed."""
 _NOT_OF_THE_TRAINING = ("out", "resume", "dry_run")
 
 
@@ -69,10 +72,11 @@ def refuse_other_content(saved: Mapping[str, Any], content: Mapping[str, Any]) -
         saved: a checkpoint.
         content: what checkpoints of this run keep besides the training's state; unknown entries are no difference.
     """
-    for name, what in _STARTED_WITH.items():
+    for name, (what, why) in _STARTED_WITH.items():
         if name in content and saved.get(name, content[name]) != content[name]:
             raise ConfigError(
-                f"--resume: {what} are not those that the run was started with; restore them, or start a new run folder"
+                f"--resume: {what} are not those that the run was started with{why}; restore them, or start a new run "
+                "folder"
             )
 
 
