@@ -55,7 +55,7 @@ def test_frames_are_those_of_the_rate(root: Path) -> None:
     assert (found.frames != native).any()
 
 
-def test_every_stamp_says_the_rate(root: Path, tmp_path: Path) -> None:
+def test_every_stamp_says_the_rate(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     videos, run = str(root / "set"), f"--weights={root / 'run'}"
     quick = ["--num_clips=2", "--num_workers=0", "--device=cpu"]
     labelled = ["--data.kind=folders", "--data.test_share=0.5", f"--cache={tmp_path / 'cache'}"]
@@ -68,9 +68,20 @@ def test_every_stamp_says_the_rate(root: Path, tmp_path: Path) -> None:
     own, told, other = (read_features(tmp_path / name).features for name in ("embed", "told", "other"))
     assert (own == told).all()
     assert (own != other).any()
+    for command, cure in (("probe", f"--fps {_RATE}"), ("retrieve", f"--fps {_RATE}")):
+        native = tmp_path / f"{command}-native"
+        assert main([command, videos, run, *quick, *labelled, "--fps=0", f"--out={native}"]) == 0
+        assert stamp(native)["fps"] is None
+        capsys.readouterr()
+        assert main(["compare", str(tmp_path / command), str(native)]) == 2
+        assert cure in capsys.readouterr().err
+        assert main(["compare", str(native), str(tmp_path / command)]) == 2
+        assert "--fps 0)" in capsys.readouterr().err
     window = ["--window_s=0.4", "--hop_s=0.2", "--num_workers=0", "--device=cpu"]
     assert main(["index", videos, run, *window, f"--out={tmp_path / 'library'}"]) == 0
     assert Store(str(tmp_path / "library")).about.clip.fps == _RATE
+    assert main(["index", videos, run, *window, "--fps=0", f"--out={tmp_path / 'library'}"]) == 2
+    assert f"was made with --fps {_RATE}, not 0: keep it" in capsys.readouterr().err
 
 
 def test_exports_and_classifiers_keep_it(root: Path, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ OF_ONE_COMMAND = {
     "pretrain optim.clip_grad_norm": "runs that diverge; errors name it",
     "finetune optim.clip_grad_norm": "runs that diverge; errors name it",
     "embed level": "training a model on clips",
-    "embed fps": "videos of mixed frame rates",
+    **dict.fromkeys(("embed fps", "index fps", "probe fps", "retrieve fps"), "videos of mixed frame rates"),
     "embed dtype": "millions of windows on disk",
     "embed format": "NumPy users without Parquet",
     "embed drop_gone": "folders from which videos go",

@@ -47,6 +47,7 @@ def open_embedder(
         num_clips=view.num_clips if isinstance(view, EvenViewConfig) else 1,
         num_frames=view.num_frames,
         stride=view.stride,
+        fps=view.fps,
         size=view.size,
         pooling=pooling,
         descriptor=descriptor,

@@ -119,6 +119,7 @@ def _job(config: ClassifyRunConfig, stamp: Stamp, store: FeatureStore) -> Embedd
         num_clips=view["num_clips"] or 1,
         num_frames=view["num_frames"],
         stride=view["stride"],
+        fps=view["fps"] or 0,
         size=view["size"],
         batch_size=config.batch_size,
         num_workers=config.num_workers,

@@ -39,7 +39,7 @@ COMPARED = frozenset(
     }
 )
 """Entries of a stamp that say what was tested, not how: they may differ between results in one table."""
-_OF_THE_CLIP = frozenset({"num_frames", "stride", "size"})
+_OF_THE_CLIP = frozenset({"num_frames", "stride", "fps", "size"})
 _OF_THE_TEST = frozenset({"num_clips", "num_crops", "precision"})
 """Entries that are options of the same name: of `finetune` both (but the precision, a section's), of `evaluate` the
 latter, of `probe` and `retrieve` all but the crops, which never differ there."""
@@ -235,14 +235,15 @@ def _differs(key: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> boo
 def cure(first: Result, other: Result) -> str:
     """The options that give the second result the view of the first, in brackets; "" where more than that differs."""
     unlike = set(_unlike(first, other))
-    if not unlike or not unlike <= {*_OF_THE_CLIP, *_OF_THE_TEST} or None in map(first.protocol.get, unlike):
+    if not unlike or not unlike <= {*_OF_THE_CLIP, *_OF_THE_TEST} or None in map(first.protocol.get, unlike - {"fps"}):
         return ""
     again, prefix = f"rspnet {first.protocol['method']}", ""
     if first.protocol["method"] == "finetune":
         if "precision" in unlike and not unlike <= _OF_THE_TEST:
             return ""
         again, prefix = ("rspnet evaluate", "") if unlike <= _OF_THE_TEST else ("rspnet finetune", "clips.")
-    options = " ".join(f"--{prefix}{name} {first.protocol[name]}" for name in sorted(unlike))
+    view = {**first.protocol, "fps": first.protocol.get("fps") or ("null" if prefix else 0)}
+    options = " ".join(f"--{prefix}{name} {view[name]}" for name in sorted(unlike))
     return f" ({other.name} again by {again} with {options})"
 
 

@@ -85,9 +85,9 @@ def embed(config: EmbedConfig) -> int:
 
 def _view(config: EmbedConfig, embedder: Embedder, clips: int) -> EmbedView:
     if config.window_s is None:
-        return even_view(embedder, level=config.level, fps=config.fps or embedder.fps)
+        return even_view(embedder, level=config.level, fps=embedder.fps)
     hop = config.window_s / 2 if config.hop_s is None else config.hop_s
-    return sliding_view(embedder, window_s=config.window_s, hop_s=hop, clips=clips, fps=config.fps or embedder.fps)
+    return sliding_view(embedder, window_s=config.window_s, hop_s=hop, clips=clips, fps=embedder.fps)
 
 
 def _write_npz(folder: Path) -> None:

@@ -35,9 +35,6 @@ class EmbedConfig(ViewConfig, RayViewConfig):
     descriptor: Literal["mean", "mean_std", "mean_std_change"] | None = None
     """How the backbone's vectors of a row's clips become one: their mean, also their deviation, also their change from
     clip to clip (then of two earlier stages, too). The default for rows of several clips is mean_std_change."""
-    fps: float | None = None
-    """Read the videos at this rate by time; the default is the rate that the network was trained at, or their native
-    frames where it was trained on these."""
     dtype: Literal["float32", "float16"] = "float32"
     """Numbers on disk; float16 takes half the space."""
     format: Literal["parquet", "npz"] = "parquet"
@@ -61,7 +58,6 @@ class EmbedConfig(ViewConfig, RayViewConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_ray()
-        require(self.fps is None or self.fps > 0, f"--fps {self.fps}: must be above 0")
         window, hop = self.window_s, self.hop_s
         require(window is None or window > 0, f"--window_s {window}: must be above 0")
         require(hop is None or window is not None, f"--hop_s {hop}: is for windows, give --window_s")

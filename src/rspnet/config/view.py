@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rspnet.config.rules import Device, Precision, require_clips
+from rspnet.config.rules import Device, Precision, require, require_clips
 
 CLIPS_OF_A_VIDEO = 10
 
@@ -17,6 +17,9 @@ class ViewConfig:
     """Frames of a clip; the default is what the network was trained with."""
     stride: int | None = None
     """Frames from one frame of a clip to the next; the default is the slow speed that the network was trained with."""
+    fps: float | None = None
+    """Read the videos at this rate by time, 0 for their native frames; the default is what the network was trained
+    with."""
     size: int | None = None
     """Height and width of a clip in pixels; the default is what the network was trained with."""
     batch_size: int = 16
@@ -30,6 +33,7 @@ class ViewConfig:
 
     def __post_init__(self) -> None:
         require_clips(self)
+        require(self.fps is None or self.fps >= 0, f"--fps {self.fps}: must not be negative")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,6 +106,8 @@ class Embedder:
         num_clips: evenly spaced clips per video (10 in the published protocols).
         num_frames: frames of a clip; the default is what the network was trained with.
         stride: frames from one frame of a clip to the next; the default is the slow speed it was trained with.
+        fps: frames a second at which videos are read by time, 0 for their native frames; the default is what the
+            network was trained with.
         size: height and width of a clip; the default is what the network was trained with.
         pooling: how the last feature map becomes one vector per clip: "average" or "max" over time and space.
         descriptor: how the vectors of a video's clips become one, see `rspnet.features.descriptor`; the default is
@@ -121,7 +123,7 @@ class Embedder:
         ConfigError: a number out of its range, or a name that is none of those above.
 
     Attributes:
-        fps: frames a second at which videos are read by time, as the network was trained; None: their native frames.
+        fps: frames a second at which videos are read by time; None: their native frames.
         elsewhere: gives the parts of videos in the place of this process, see `rspnet.features.embedding_on_ray`.
 
     Example:
@@ -135,6 +137,7 @@ class Embedder:
         num_clips: int = 10,
         num_frames: int | None = None,
         stride: int | None = None,
+        fps: float | None = None,
         size: int | None = None,
         pooling: Literal["average", "max"] = "average",
         descriptor: Descriptor | None = None,
@@ -155,7 +158,7 @@ class Embedder:
         self.num_frames = loaded.config["num_frames"] if num_frames is None else num_frames
         self.size = loaded.config["size"] if size is None else size
         self.stride = loaded.config.get("stride", 1) if stride is None else stride
-        self.fps = loaded.fps
+        self.fps = (loaded.fps if fps is None else fps) or None
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._check_numbers()

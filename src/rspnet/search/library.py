@@ -70,6 +70,7 @@ class Library:
         view = ViewConfig(
             num_frames=clip.num_frames,
             stride=clip.stride,
+            fps=clip.fps or 0,
             size=clip.size,
             num_workers=num_workers,
             device=device,

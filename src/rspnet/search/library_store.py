@@ -123,10 +123,9 @@ class Store:
         own, wanted = (asdict(item.clip) | {"precision": item.precision} for item in (self.about, about))
         for name, value in wanted.items():
             if own[name] != value:
-                raise ConfigError(
-                    f"library {self.uri!r} was made with --{'num_clips' if name == 'clips' else name} {own[name]}, not "
-                    f"{value}: keep it, or name a new --out"
-                )
+                option = "num_clips" if name == "clips" else name
+                made = f"library {self.uri!r} was made with --{option} {own[name] or 0}"
+                raise ConfigError(f"{made}, not {value or 0}: keep it, or name a new --out")
 
     def refuse_other_model(self, model: str, weights_sha256: str) -> None:
         """Raise `ConfigError` unless the library was made by this checkpoint file."""
