@@ -58,6 +58,8 @@ def test_clips_start_where_asked_and_repeat_the_last_frame(folder):
     assert np.abs(clip.clip.mean(axis=(1, 2)) - middle.mean(axis=(1, 2))).max() < 2
     assert clip.shown.shape == (4, 224, 224, 3)
     assert clip.detail.shape == (4, 128, 128, 3)
+    assert clip.repeated == 1
+    assert read_clip(folder / "a.mp4", ClipShape(4, 3, 32)).repeated == 0
 
 
 def test_maps_have_the_shape_of_the_frames_and_the_heads_cosines(folder):

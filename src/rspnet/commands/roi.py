@@ -5,6 +5,7 @@ from __future__ import annotations
 from rspnet.config.roi import RoiConfig
 from rspnet.config.rules import DEFAULT_WEIGHTS
 from rspnet.core.console import PlainConsole
+from rspnet.core.counts import counted
 from rspnet.core.files import sha256_of
 from rspnet.core.progress import print_note
 from rspnet.core.urls import as_path
@@ -45,7 +46,10 @@ def roi(config: RoiConfig) -> None:
             "weights_sha256": sha256_of(weights_file(config.weights)),
         },
         results={
-            "clips": [{"path": str(clip.path), "start_s": clip.start_s} for clip in (first, second)],
+            "clips": [
+                {"path": str(clip.path), "start_s": clip.start_s, "repeated_frames": clip.repeated}
+                for clip in (first, second)
+            ],
             "motion_similarity": own.motion_similarity,
             "appearance_similarity": own.appearance_similarity,
             "files": ["roi.png", "roi.mp4"],
@@ -55,4 +59,8 @@ def roi(config: RoiConfig) -> None:
     text = f"motion {own.motion_similarity:.3f}, appearance {own.appearance_similarity:.3f}: {folder / 'roi.png'}"
     console = PlainConsole(stderr=True)
     console.print(text)
+    for clip in (first, second):
+        if clip.repeated:
+            missing = f"{counted(clip.repeated, 'frame')} of {num_frames}"
+            print_note(console, f"{str(clip.path)!r} ends before the clip does: {missing} repeat its last one")
     print_note(console, f"of such maps by the weights {DEFAULT_WEIGHTS}: {WORTH}")

@@ -103,6 +103,7 @@ class RoiClip:
         path: the video.
         start_s: presentation second of its first frame.
         fps: frames of the video a second.
+        repeated: how many of its frames repeat the video's last one, which came too early.
         clip: uint8 [T, S, S, 3], the largest centre square at the network's size.
         detail: uint8 [T, `CROP` S, `CROP` S, 3], the same frames so large that the network can look at parts of them.
         shown: uint8 [T, P, P, 3], the same frames at a size to look at.
@@ -111,6 +112,7 @@ class RoiClip:
     path: Path
     start_s: float
     fps: float
+    repeated: int
     clip: NDArray[np.uint8]
     detail: NDArray[np.uint8]
     shown: NDArray[np.uint8]
@@ -158,7 +160,8 @@ def read_clip(path: Path, shape: ClipShape, *, start_s: float | None = None) -> 
         box = centre_square(video.height, video.width)
         sides = (shape.size, CROP * shape.size, _SHOWN_SIDE)
         views = video.read_views([View(shown[ticks].tolist(), box=box, size=(side, side)) for side in sides])
-        return RoiClip(path, float(times[ticks[0]]), video.fps, *views)
+        repeated = int((ticks == len(shown) - 1).sum()) - 1
+        return RoiClip(path, float(times[ticks[0]]), video.fps, max(0, repeated), *views)
 
 
 @torch.no_grad()
