@@ -153,3 +153,25 @@ def test_command(tmp_path, capsys):
         assert error.count("\n") == 1
     assert not (tmp_path / "never.ckpt").exists()
     assert not list(Path(tmp_path).glob("*.report.json"))
+
+
+def test_only_a_file_of_its_own_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(state_of("r3d_10_slim"), tmp_path / "foreign.pth")
+    out = tmp_path / "keep.avi"
+    out.write_bytes(b"a video")
+    words = ["convert", str(tmp_path / "foreign.pth"), f"--out={out}"]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "keep.avi' is there already and is not of rspnet convert: name a new one" in error
+    assert out.read_bytes() == b"a video"
+    out.unlink()
+    assert main(words) == main(words) == 0
+
+
+@pytest.mark.parametrize("name", ["torch:enc.pt2", "hf:folder"])
+def test_an_encoder_of_another_program_stays_as_it_is(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", name]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"convert takes no {name}: it is an encoder of another program and stays as it is" in error

@@ -10,12 +10,15 @@ from rspnet.config.convert import ConvertConfig
 from rspnet.core.checkpoint_format import BACKBONE_TASK, CLASSIFIER_TASK, FORMAT
 from rspnet.core.errors import ConfigError
 from rspnet.core.files import sha256_of, write_json
-from rspnet.core.weights_files import weights_file
+from rspnet.core.weights_files import outside_place, weights_file
 from rspnet.engine.checkpoint import save_checkpoint
 from rspnet.models.weights import LoadReport, read_weights_file
 from rspnet.pretext.bare import BareBackbone
 from rspnet.pretext.pretrained import load_pretrained_with_report
 from rspnet.pretext.rspnet import RSPNet
+
+REPORT = ".report.json"
+"""Behind the name of a checkpoint: what happened to every key. It tells that the checkpoint is of this command."""
 
 
 def convert(config: ConvertConfig) -> None:
@@ -24,9 +27,11 @@ def convert(config: ConvertConfig) -> None:
     Raises:
         RSPNetError: a file that cannot be read or fits no network, or one that needs no conversion.
     """
+    if outside_place(config.weights) is not None:
+        raise ConfigError(f"convert takes no {config.weights}: it is an encoder of another program and stays as it is")
     source = weights_file(config.weights)
-    if config.out is not None and Path(config.out).resolve() == source.resolve():
-        raise ConfigError(f"--out {config.out!r} is the file itself: name a new one")
+    if config.out is not None:
+        _refuse_other_file(Path(config.out), source)
     content, report, what = converted(source)
     print(f"{source}: {what}")
     print_report(report, every_key=config.keys)
@@ -35,8 +40,16 @@ def convert(config: ConvertConfig) -> None:
     save_checkpoint(Path(config.out), content)
     keys = {"used": list(report.used), "skipped": report.skipped, "missing": list(report.missing)}
     origin = {"source": source.name, "source_sha256": sha256_of(source), "content": what}
-    write_json(f"{config.out}.report.json", origin | keys)
+    write_json(f"{config.out}{REPORT}", origin | keys)
     print(f"wrote {config.out}")
+
+
+def _refuse_other_file(out: Path, source: Path) -> None:
+    """Raise `ConfigError` where a file would be replaced that this command did not make."""
+    if out.resolve() == source.resolve():
+        raise ConfigError(f"--out {str(out)!r} is the file itself: name a new one")
+    if out.is_file() and not Path(f"{out}{REPORT}").is_file():
+        raise ConfigError(f"--out {str(out)!r} is there already and is not of rspnet convert: name a new one")
 
 
 def converted(source: Path) -> tuple[dict[str, Any], LoadReport, str]:
