@@ -210,12 +210,22 @@ def test_scores_of_another_program_are_ranked_by_class(tmp_path):
         ("video,label,x,y\na,x,1,z\n", "line 2: a score that is no number"),
         ("video,label,x,y\na,w,1,2\n", "line 2: a score that is no number, or a label without a column"),
         ("video,label,x,y\na,x,nan,2\n", "scores must be finite"),
+        ("video,label,x,y,Fold\na,x,0.9,0.1,3\nb,y,0.1,0.9,3\n", "column 'Fold' is no class of its videos"),
+        (",video,label,x,y\n0,a,x,0.9,0.1\n", "column '' is no class of its videos"),
+        ("video,label,prediction\na,b,b\nb,b,\n", "line 3: no prediction"),
+        ("video,label,prediction\na, ,b\n", "line 2: no label"),
     ],
 )
 def test_a_malformed_file_of_predictions_is_named(tmp_path, text, message):
     (tmp_path / "p.csv").write_text(text)
     with pytest.raises(RSPNetError, match=message):
         read_foreign(tmp_path / "p.csv")
+
+
+def test_a_class_of_no_video_is_said_and_one_by_such_a_name_is_a_class(tmp_path, capsys):
+    (tmp_path / "p.csv").write_text("video,label,split,y,z\na,split,0.9,0.1,0\nb,y,0.1,0.9,0\n")
+    assert read_foreign(tmp_path / "p.csv").scores["top1"].value == 1
+    assert "no video is of 'z'; counted as scores of a class" in " ".join(capsys.readouterr().err.split())
 
 
 def test_true_classes_must_be_those_of_the_other_program(tmp_path, capsys):

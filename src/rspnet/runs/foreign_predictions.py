@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from rspnet.core.console import PlainConsole
 from rspnet.core.errors import RSPNetError, reason_of
+from rspnet.core.progress import print_note
 from rspnet.core.written_tables import as_number, delimiter_of
 from rspnet.data.class_numbers import class_numbers
 from rspnet.features.scores import Interval, score_table, top_k_hits
 
+_BOOKKEEPING = frozenset(
+    {"", "fold", "split", "id", "frames", "num_frames", "fps", "duration", "index", "group", "width", "height"}
+)
+"""Names of columns that mostly say something of the video: as a class they would take the votes of others."""
 FORM = "a CSV with the columns video and label, and either prediction or a column of scores for every class"
 
 
@@ -41,7 +47,7 @@ def read_foreign(file: Path) -> Foreign:
 
     Raises:
         RSPNetError: the file cannot be read, or has another form (the line is named), or two classes have nearly the
-            same name.
+            same name, or a column such as fold is no class of its videos.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -57,12 +63,27 @@ def read_foreign(file: Path) -> Foreign:
     for line, row in enumerate(rows, start=2):
         if None in row or None in row.values() or row["video"] in seen:
             raise RSPNetError(f"{str(file)!r} line {line}: a row of other length, or a video that was there before")
+        for name in ("label", "prediction"):
+            if name in row and not row[name].strip():
+                raise RSPNetError(f"{str(file)!r} line {line}: no {name}; fill it in, or leave the row out")
         seen.add(row["video"])
     if "prediction" in columns:
         class_numbers((row[name] for row in rows for name in ("label", "prediction")), source=repr(str(file)))
         return _of_predictions(videos, [row["label"] for row in rows], [row["prediction"] for row in rows])
     names = [name for name in columns if name not in ("video", "label")]
+    _refuse_no_class(file, names, {row["label"] for row in rows})
     return _of_scores(file, videos, rows, names, delimiter=delimiter)
+
+
+def _refuse_no_class(file: Path, names: Sequence[str], labels: Collection[str]) -> None:
+    """Raise where a column of scores looks like none; a note where a class is that of no video."""
+    unused = [name for name in names if name not in labels]
+    for name in unused:
+        if name.strip().lower() in _BOOKKEEPING:
+            raise RSPNetError(f"{str(file)!r}: column {name!r} is no class of its videos: take it out")
+    if unused:
+        listed = ", ".join(repr(name) for name in unused[:5]) + ", ..." * (len(unused) > 5)
+        print_note(PlainConsole(stderr=True), f"{str(file)!r}: no video is of {listed}; counted as scores of a class")
 
 
 def _of_predictions(videos: Sequence[str], labels: Sequence[str], predicted: Sequence[str]) -> Foreign:
