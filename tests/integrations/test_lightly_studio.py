@@ -28,3 +28,13 @@ def test_its_protocol_gets_the_vectors_of_embed_and_what_could_not_be_read(tmp_p
     assert found.kept_indices == [0, *range(2, len(good) + 1)]
     assert embedder.embedding_space_spec().dimension == expected.shape[1]
     assert isinstance(embedder, VideoPathEmbedder)
+
+
+def test_other_weights_or_settings_have_a_space_of_their_own(tmp_path: Path) -> None:
+    first, copy = (save_tiny_checkpoint(tmp_path / f"{name}.ckpt") for name in ("one", "copy"))
+    key = RSPNetEmbedder(first, num_clips=2).embedding_space_spec().space_key
+    assert RSPNetEmbedder(first, num_clips=2).embedding_space_spec().space_key == key
+    assert RSPNetEmbedder(first, num_clips=3).embedding_space_spec().space_key != key
+    save_tiny_checkpoint(first, seed=1)  # trained on
+    assert RSPNetEmbedder(first, num_clips=2).embedding_space_spec().space_key != key
+    assert RSPNetEmbedder(copy, num_clips=2).embedding_space_spec().space_key.split(":")[2] == key.split(":")[2]

@@ -1,1 +1,1 @@
-"""Bridges to other people's programs; each file needs the program that it is named after."""
+"""Bridges to other people's programs; each file but `identity.py` needs the program that it is named after."""

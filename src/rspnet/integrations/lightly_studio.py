@@ -14,6 +14,7 @@ from lightly_studio_serve.embedder import VideoPathEmbedder
 from lightly_studio_serve.types import EmbeddingResult, EmbeddingSpaceSpec
 
 from rspnet.features.embedder import Embedder
+from rspnet.integrations.identity import revision_of, short_name
 
 
 class RSPNetEmbedder(VideoPathEmbedder):
@@ -31,10 +32,10 @@ class RSPNetEmbedder(VideoPathEmbedder):
 
     def __init__(self, model: str | os.PathLike[str] = "rspnet-small", **options: Any) -> None:
         self._embedder = Embedder(model, **options)
-        self._name = f"rspnet:{os.fspath(model)}"
+        self._name = f"rspnet:{short_name(model)}:{revision_of(self._embedder)}"
 
     def embedding_space_spec(self) -> EmbeddingSpaceSpec:
-        """Name and length of the vectors."""
+        """Name and length of the vectors; other weights or settings have another name."""
         return EmbeddingSpaceSpec(space_key=self._name, dimension=self._embedder.num_features)
 
     def embed_videos(self, paths: list[str]) -> EmbeddingResult:

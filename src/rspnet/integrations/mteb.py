@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rspnet.core.errors import RSPNetError
 from rspnet.features.embedder import Embedder
 from rspnet.features.spaces import unit_rows
+from rspnet.integrations.identity import revision_of, short_name
 
 
 class MTEBEncoder:
@@ -39,7 +40,12 @@ class MTEBEncoder:
 
     def __init__(self, model: str | os.PathLike[str] = "rspnet-small", **options: Any) -> None:
         self.embedder = Embedder(model, **options)
-        known = {"name": f"rspnet/{Path(model).name}", "embed_dim": self.embedder.num_features, "modalities": ["video"]}
+        known = {
+            "name": f"rspnet/{short_name(model)}",
+            "revision": revision_of(self.embedder),  # MTEB keeps results by name and revision
+            "embed_dim": self.embedder.num_features,
+            "modalities": ["video"],
+        }
         self.mteb_model_meta = ModelMeta.create_empty(known)
 
     def encode(self, inputs: Any, **_: Any) -> NDArray[np.float32]:
