@@ -93,3 +93,22 @@ def test_events_go_in_as_frames_and_come_out_as_labels(dataset: Samples, tmp_pat
     dataset[0]["kind"] = SimpleNamespace(label="outdoors")
     assert bridge.write_labels(Samples(dataset[:1]), tmp_path / "whole.csv", field="kind") == 1
     assert rows_of(tmp_path / "whole.csv")[0]["end_s"] == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "probability", "message"),
+    [
+        ("/elsewhere/a.mp4", "0.9", r"events .*events\.csv' have no video of dataset 'mine'"),
+        (None, "high", r"events\.csv' line 2: probability 'high': must be a number"),
+    ],
+)
+def test_events_that_cannot_be_added_change_no_video(
+    dataset: Samples, tmp_path: Path, path: str | None, probability: str, message: str
+) -> None:
+    for sample in dataset:
+        sample["events"] = "corrected by hand"
+    row = f"{path or dataset[0].filepath},bow,0,1,{probability}"
+    (tmp_path / "events.csv").write_text(f"path,label,start_s,end_s,probability\n{row}\n")
+    with pytest.raises(RSPNetError, match=message):
+        bridge.add_events(dataset, tmp_path / "events.csv")
+    assert {sample["events"] for sample in dataset} == {"corrected by hand"}

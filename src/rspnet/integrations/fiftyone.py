@@ -70,7 +70,8 @@ def add_events(dataset: fiftyone.Dataset, events: str | Path, *, field: str = "e
         How many events were added. A video without events gets an empty list.
 
     Raises:
-        RSPNetError: the table cannot be read.
+        RSPNetError: the table cannot be read, a probability is no number, or no event is of a video of the dataset:
+            no video is changed.
         DecodeError: a video cannot be read.
     """
     import fiftyone
@@ -79,6 +80,8 @@ def add_events(dataset: fiftyone.Dataset, events: str | Path, *, field: str = "e
     rows: dict[Path, list[tuple[Label, float | None]]] = defaultdict(list)
     for label, probability in zip(read_labels(place), _probabilities(place), strict=True):
         rows[(place.parent / label.path).resolve()].append((label, probability))
+    if not any(Path(sample.filepath).resolve() in rows for sample in dataset):
+        raise RSPNetError(f"events {str(events)!r} have no video of dataset {dataset.name!r}")
     added = 0
     for sample in dataset.iter_samples(autosave=True):
         detections = []
@@ -130,6 +133,14 @@ def write_labels(dataset: fiftyone.Dataset, file: str | Path, *, field: str) -> 
 
 
 def _probabilities(file: Path) -> list[float | None]:
+    found: list[float | None] = []
     with file.open(newline="", encoding="utf-8-sig") as table:
-        rows = list(csv.DictReader(table))
-    return [float(row["probability"]) if row.get("probability") else None for row in rows if any(row.values())]
+        rows = csv.DictReader(table)
+        for row in rows:
+            if any(row.values()):
+                try:
+                    found.append(float(row["probability"]) if row.get("probability") else None)
+                except ValueError as error:
+                    where = f"events {str(file)!r} line {rows.line_num}"
+                    raise RSPNetError(f"{where}: probability {row['probability']!r}: must be a number") from error
+    return found
