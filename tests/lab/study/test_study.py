@@ -23,15 +23,16 @@ from rspnet.core.files import sha256_of
 from rspnet.core.locks import LOCK, claimed
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.synthetic.acting_picture import render_scene
-from rspnet.lab.study import row_scores
+from rspnet.lab.study import row_scores, study_report
 from rspnet.lab.study import rows as rows_module
 from rspnet.lab.study.finetuned import hits_in_order, labels_csv
+from rspnet.lab.study.judged import JudgedSpec
 from rspnet.lab.study.plots import draw_study
 from rspnet.lab.study.rows import changed, finished, row_folder, row_protocol, training_seconds
 from rspnet.lab.study.run_study import rows_of
 from rspnet.lab.study.sets import StudySet, Task
 from rspnet.lab.study.spec import read_study, row_config, smaller
-from rspnet.lab.study.study_report import as_json, block, gather, read_kept
+from rspnet.lab.study.study_report import as_json, block, gather, read_kept, write_study_report
 from rspnet.recipes import recipe_names
 from rspnet.video.reader import open_video
 
@@ -328,6 +329,24 @@ def test_a_report_holds_all_rows_and_is_made_again_from_what_it_kept(whole: Path
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert main(["study", str(spec), "--out", str(tmp_path / "nothing"), "--report", str(folder)]) == 0
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_report_leaves_out_sets_that_its_rows_were_not_judged_on(whole: Path, spec: Path, tmp_path: Path) -> None:
+    """Rows of `--smoke` have no judged sets."""
+    plan = dataclasses.replace(read_study(str(spec)), judged={"far": JudgedSpec(label="act", folder="far")})
+    write_study_report(plan, whole, tmp_path / "report")
+    text = (tmp_path / "report" / "tiny.md").read_text()
+    assert "*motion* (" in text
+    assert "far" not in text
+
+
+def test_a_report_that_fails_leaves_no_file(
+    whole: Path, spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(study_report, "rows_csv")  # the last text that is made
+    with pytest.raises(NameError, match="rows_csv"):
+        write_study_report(read_study(str(spec)), whole, tmp_path / "report")
+    assert not (tmp_path / "report").exists()
 
 
 def test_a_study_that_tunes_shows_no_test_score(whole: Path, spec: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,24 @@ def write_study_report(study: Study, out: Path, folder: Path) -> None:
         if not kept.exists():
             raise ConfigError(f"--report: no finished row in {str(out)!r} and no {str(kept)!r}")
         content = read_kept(kept)
-    write_text(kept, as_json(content))
-    write_text(folder / f"{study.name}.md", block(study, content))
-    write_text(folder / f"{study.name}.csv", rows_csv(content["rows"], hidden=SCORES if study.tuning else ()))
+    study = judged_in(study, content["rows"])
+    texts = {
+        kept: as_json(content),
+        folder / f"{study.name}.md": block(study, content),
+        folder / f"{study.name}.csv": rows_csv(content["rows"], hidden=SCORES if study.tuning else ()),
+    }
+    for path, text in texts.items():
+        write_text(path, text)
     draw_study(folder / f"{study.name}.png", study, content["rows"])
     if content["oracle"]:
         draw_oracle(folder / f"{study.name}-oracle.png", content["oracle"])
     print(f"{counted(len(content['rows']), 'row')} of {study.name}: {folder / (study.name + '.md')}")
+
+
+def judged_in(study: Study, rows: Rows) -> Study:
+    """The study without the judged sets that not all its rows have: those of `--smoke` have none."""
+    judged = {task: spec for task, spec in study.judged.items() if all(task in row["classes"] for row in rows)}
+    return replace(study, judged=judged)
 
 
 def gather(study: Study, out: Path) -> dict[str, Any]:
