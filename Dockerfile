@@ -1,7 +1,7 @@
 # A machine that has `rspnet` and nothing else.
 #   CPU:  docker build -t rspnet .
 #   CUDA: docker build -t rspnet --build-arg BASE=pytorch/pytorch:2.6.0-cuda12.4-cudnn9-runtime --build-arg TORCH_INDEX= .
-#   docker run --rm -v "$PWD/my_videos:/videos:ro" -v "$PWD/out:/out" rspnet embed rspnet-small /videos --out /out/features
+#   docker run --rm -v "$PWD/my_videos:/videos:ro" -v "$PWD/out:/out" rspnet embed /videos --weights rspnet-small --out /out/features
 ARG BASE=python:3.11-slim
 FROM ${BASE}
 

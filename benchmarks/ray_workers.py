@@ -47,7 +47,14 @@ def main() -> None:
 
 def embed(folder: Path, out: Path, words: Sequence[str]) -> tuple[float, int]:
     """Seconds from the first part that is stored to the last, and the videos stored between."""
-    command = ["embed", "rspnet-small", str(folder), f"--out={out}", f"--num_clips={CLIPS}", "--num_workers=1"]
+    command = [
+        "embed",
+        str(folder),
+        "--weights=rspnet-small",
+        f"--out={out}",
+        f"--num_clips={CLIPS}",
+        "--num_workers=1",
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run(  # noqa: S603 - ourselves
         [sys.executable, "-c", RUN.format([*command, *words])], env=environment, check=True, capture_output=True

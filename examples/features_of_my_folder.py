@@ -28,7 +28,7 @@ if "MY_VIDEOS" not in os.environ and not (videos / "clips.csv").exists():
 
 # %%
 words = ["--window_s=2", "--hop_s=1", "--num_workers=0"]
-if rspnet_command(["embed", "rspnet-small", str(videos), f"--out={work / 'features'}", *words]) != 0:
+if rspnet_command(["embed", str(videos), "--weights=rspnet-small", f"--out={work / 'features'}", *words]) != 0:
     raise SystemExit("no features: see the message above")
 
 # %% [markdown]

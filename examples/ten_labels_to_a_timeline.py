@@ -60,7 +60,7 @@ with (work / "labels.csv").open("w", newline="") as file:
 # %%
 features, classifier, timeline = (str(work / name) for name in ("features", "classifier", "timeline"))
 commands = [
-    ["embed", "rspnet-small", str(work / "labelled"), "--window_s=2", "--hop_s=1", f"--out={features}"],
+    ["embed", str(work / "labelled"), "--weights=rspnet-small", "--window_s=2", "--hop_s=1", f"--out={features}"],
     ["classify", "fit", str(work / "labels.csv"), f"--features={features}", "--background", f"--out={classifier}"],
     ["classify", "run", classifier, str(work / "new"), f"--out={timeline}"],
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import runpy
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 from helpers.extras import need
 
+from rspnet.config import old_words
 from rspnet.models import registry
 from rspnet.pretext import methods
 from rspnet.pretext.rspnet import RSPNet
@@ -29,6 +31,12 @@ def left_as_it_was() -> Iterator[None]:
     methods._METHODS.update(known)
     registry._BUILDERS.clear()
     registry._BUILDERS.update(names)
+
+
+@pytest.fixture(autouse=True)
+def no_old_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What users copy has no name that "goes with the next version"."""
+    monkeypatch.setattr(old_words, "advise", pytest.fail)
 
 
 def run(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, videos: int) -> dict[str, Any]:
@@ -82,6 +90,13 @@ def test_my_own_rsp_loss(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     query, same, other = torch.eye(3)[None, :1].repeat(3, 1, 1) * torch.tensor([1.0, 0.8, 0.6])[:, None, None]
     by_hand = math.log1p(math.exp(-(0.8 - 0.6) / 0.07))
     assert model.motion_loss(query, same, other).item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_no_shipped_command_gives_weights_by_place() -> None:
+    root = EXAMPLES.parent
+    by_place = re.compile(r"\b(embed|predict|probe|retrieve)[\"', ]+rspnet-small")
+    for path in [root / "Dockerfile", *EXAMPLES.glob("*.py"), *(root / "benchmarks").glob("*.py")]:
+        assert not by_place.search(path.read_text(encoding="utf-8")), path
 
 
 def test_every_example_is_run_here_and_named_in_the_documents() -> None:
