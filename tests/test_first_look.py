@@ -24,6 +24,7 @@ _MISTAKES = [
         "cannot read weights 'rspnet-c3d-200': they do not come with the package; get their file by rspnet weights "
         "rspnet-c3d-200 --download FOLDER, and name it",
     ),
+    ("pretrain videos --weights torch:e.pt2", "--weights torch:e.pt2: an encoder of another program stays as it"),
     ("pretrain videos --out used", "--out 'used' already holds a run: add --resume, or name a new folder"),
     ("pretrain videos --resume --out other", "--out 'other' holds a run of rspnet subset: name another folder"),
     ("embed videos nowhere", "'nowhere' does not exist: name a video, or a folder or list of videos"),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rspnet.core.errors import ConfigError
 from rspnet.core.locks import refuse_held
 from rspnet.core.ranks import is_first_process, launched_from_outside
 from rspnet.core.urls import is_url
@@ -67,6 +68,13 @@ def _for_videos(out: str, command: str) -> None:
 def _weights(name: str) -> None:
     if outside_place(name) is None:
         require_weights(weights_file(name))
+
+
+def _trained_further(name: str) -> None:
+    """The weights that a training starts from."""
+    if outside_place(name) is not None:
+        raise ConfigError(f"--weights {name}: an encoder of another program stays as it is and is not trained")
+    _weights(name)
 
 
 def _classes(name: str) -> None:
@@ -154,6 +162,8 @@ _OF_ONE: Mapping[str, Mapping[str, Look]] = {
     "doctor": {"videos": _source, "against": _source},
     "transcode": {"videos": _source},
     "pack": {"videos": _source},
+    "pretrain": {"weights": _trained_further},
+    "finetune": {"weights": _trained_further},
     "embed": {"videos": _videos},
     "index": {"videos": _source},
     "search": {"class_": _class, "queries": _queries, "unlike": _queries},

@@ -51,7 +51,9 @@ def test_an_exported_program_is_embedded_probed_indexed_and_searched(
         "--few_labels=[]",
         *CLIPS,
     ]
+    capsys.readouterr()
     assert main([*probe, f"--cache={tmp_path / 'cache'}"]) == 0
+    assert "--random_init" not in capsys.readouterr().err  # it has no fresh weights
     assert json.loads((tmp_path / "probe" / "result.json").read_text())["results"]["scores"]
     store = tmp_path / "library"
     windows = ["--window_s=0.5", "--hop_s=0.25"]

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from helpers.clips_on_disk import write_videos
 from helpers.fresh import start_processes
 from helpers.scores_of_ranks import save_scores
 from helpers.tiny_model import save_tiny_checkpoint
 
+from rspnet.core.errors import CheckpointError
 from rspnet.pretext.pretrained import load_pretrained
-from rspnet.runs.classifiers import make_classifier
+from rspnet.runs.classifiers import make_classifier, open_classifier
 
 
 def test_ranks_score_every_video_once(tmp_path):
@@ -40,3 +42,9 @@ def test_initial_weights(tmp_path):
     weights = [part.backbone.conv1.weight for part in (first, same, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("name", ["torch:enc.pt2", "hf:folder"])
+def test_an_encoder_of_another_program_has_no_classifier(name):
+    with pytest.raises(CheckpointError, match=f"weights '{name}': an encoder of another program has no classifier"):
+        open_classifier(name)

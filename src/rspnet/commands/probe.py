@@ -21,6 +21,7 @@ from rspnet.core.counts import counted
 from rspnet.core.files import atomic_path
 from rspnet.core.progress import print_note, track
 from rspnet.core.ranks import rank
+from rspnet.core.weights_files import outside_place
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.labelled.cautions import cautions
 from rspnet.data.labelled.groups import groups_of
@@ -142,7 +143,7 @@ def _verdict(config: ProbeConfig, results: Mapping[str, Any], folder: Path, *, c
     top1 = results["scores"]["linear_top1"]
     lines = [score_line("linear classifier, top-1", top1, chance=chance, videos=videos)]
     report = report_command(folder, shows="nearest neighbours, confusions")
-    if config.random_init:
+    if config.random_init or outside_place(config.weights) is not None:  # only networks of ours get fresh weights
         return Verdict(lines, [report])
     control = f"rspnet probe --config {shlex.quote(str(folder / CONFIG))} --random_init"
     control += f" --out {shlex.quote(config.out + '-random')}"

@@ -16,7 +16,7 @@ from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.ranks import gather_in_turn, rank, world_size
 from rspnet.core.rng import derive_seed
-from rspnet.core.weights_files import WEIGHTS, not_of_finetune, weights_file
+from rspnet.core.weights_files import WEIGHTS, not_of_finetune, outside_place, weights_file
 from rspnet.data.annotations import VideoRecord
 from rspnet.data.augment import normalise
 from rspnet.data.cuts import EvenClips
@@ -124,6 +124,8 @@ def open_classifier(path: str) -> Trained:
     Raises:
         CheckpointError: missing or damaged, or not of a fine-tuning.
     """
+    if outside_place(path) is not None:
+        raise CheckpointError(f"weights {path!r}: an encoder of another program has no classifier")
     file = weights_file(path)
     if file.name == WEIGHTS:
         return _exported_classifier(file)
