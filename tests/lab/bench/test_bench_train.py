@@ -41,6 +41,14 @@ def test_both_routes_show_the_same_clips(folder: Path) -> None:
             assert gap < (expected[:, :, frame] - found[:, :, frame + 2]).abs().mean()
 
 
+def test_a_video_without_a_window_is_named(folder: Path) -> None:
+    preset = AugmentPreset()
+    dataset = ClipPairDataset(read_folder(folder), num_frames=40, speeds=(2,), size=32, preset=preset, seed=3)
+    requests = next(iter(PairSampler(2, batch_size=2, seed=3, speeds=(2,), total_steps=1)))
+    with pytest.raises(RSPNetError, match=r"[ab]\.mp4': "):
+        PlainReader(dataset)(requests)
+
+
 def test_rows(folder: Path) -> None:
     threads = torch.get_num_threads()
     config = BenchConfig(name="train", backbone="r3d_10_slim", batch_size=2, repeats=1, videos=[str(folder)])

@@ -162,9 +162,13 @@ class PlainReader:
         keys = (self.dataset.seed, "pair", request.epoch, request.index, request.repeat, 0)
         with open_video(path) as video:
             ticks = np.arange(self.dataset.window)
-            drawn = [
-                self.dataset.draw_window_and_looks(video, ticks, numpy_rng(*keys, view)) for view in ("query", "key")
-            ]
+            try:
+                drawn = [
+                    self.dataset.draw_window_and_looks(video, ticks, numpy_rng(*keys, view))
+                    for view in ("query", "key")
+                ]
+            except RSPNetError as error:
+                raise RSPNetError(f"{str(path)!r}: {error}") from error
         query, key = (self._clip(path, draw, int(window[0])) for draw, _, window in drawn)
         return (
             query[:, : frames * request.speed : request.speed],
