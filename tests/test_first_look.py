@@ -68,13 +68,15 @@ _MISTAKES = [
     ("compare used nowhere", "'used/result.json' does not exist: name a run folder, its result.json, or a CSV"),
     ("roi videos/v.mp4 nowhere.mp4", "'nowhere.mp4' does not exist: name a video, or a folder or list of videos"),
     ("roi videos/v.mp4 videos/v.mp4 --out roi.png", "--out 'roi.png' ends like a file: the command writes a folder"),
-    ("report nowhere", "'nowhere' is no run folder: it holds no config.yaml; name the --out of a command"),
+    ("report nowhere", "'nowhere' is no run folder: it holds no config.yaml; name the --out of a run, as"),
+    ("report store", "'store' is a library, no run folder: rspnet search and rspnet serve show what is in it"),
     ("convert first/result.json", "cannot read weights 'first/result.json': damaged, or not a torch file"),
     ("embed videos --weights videos/v.mp4", "cannot read weights 'videos/v.mp4': damaged, or not a torch file"),
     ("convert nowhere", "cannot read weights 'nowhere': no such file"),
     ("export nowhere", "cannot read weights 'nowhere': no such file"),
     ("subset nowhere", "'nowhere' is not a folder: name the folder that holds the data set"),
     ("study clams videos", "study 'study/clams': did you mean study/claims?"),
+    ("study clams", "study 'study/clams': did you mean study/claims?"),
     ("study claims nowhere", "'nowhere' is not a folder: name the folder that holds the data set"),
     ("study disentangle --weights nowhere", "cannot read weights 'nowhere': no such file"),
 ]
@@ -96,6 +98,7 @@ def test_mistakes_are_said_before_torch_is_imported(tmp_path: Path) -> None:
         row = {"value": 0.5, "low": 0.4, "high": 0.6}
         result = {"protocol": {"method": "finetune", "num_clips": clips}, "results": {"scores": {"top1": row}}}
         (tmp_path / folder / "result.json").write_text(json.dumps(result))
+    (tmp_path / "store" / "videos.lance").mkdir(parents=True)
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "v.mp4").touch()
     code = (

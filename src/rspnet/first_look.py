@@ -10,12 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rspnet.core.errors import ConfigError
+from rspnet.core.errors import ConfigError, RSPNetError
 from rspnet.core.locks import refuse_held
 from rspnet.core.ranks import is_first_process, launched_from_outside
 from rspnet.core.urls import is_url
 from rspnet.core.weights_files import not_of_finetune, outside_place, require_weights, weights_file
-from rspnet.runs.run_folder import as_folder, command_of, refuse_overlap, refuse_taken, require_run_folder, result_file
+from rspnet.runs.run_folder import (
+    CONFIG,
+    as_folder,
+    command_of,
+    refuse_overlap,
+    refuse_taken,
+    require_run_folder,
+    result_file,
+)
 from rspnet.weights import shipped_file
 
 Look = Callable[[Any], object]
@@ -152,10 +160,10 @@ def _labels(path: str) -> None:
         read_labels(Path(path))
 
 
-def _study(name: str) -> None:
-    from rspnet.recipes import study_path
-
-    study_path(name)
+def _run_folder(path: str) -> None:
+    if not (Path(path) / CONFIG).is_file() and any(Path(path).glob("*.lance")):
+        raise RSPNetError(f"{path!r} is a library, no run folder: rspnet search and rspnet serve show what is in it")
+    require_run_folder(Path(path))
 
 
 _OF_ONE: Mapping[str, Mapping[str, Look]] = {
@@ -174,9 +182,9 @@ _OF_ONE: Mapping[str, Mapping[str, Look]] = {
     "predict": {"videos": _videos, "weights": _classes},
     "compare": {"results": lambda paths: [result_file(path) for path in paths]},
     "roi": {"first": lambda path: _videos([path]), "second": lambda path: _videos([path])},
-    "report": {"run": lambda path: require_run_folder(Path(path))},
+    "report": {"run": _run_folder},
     "subset": {"dataset": _data_set},
-    "study": {"name": _study, "dataset": _data_set},
+    "study": {"dataset": _data_set},
     "study disentangle": {"videos": _source},
 }
 """Command -> its options that name what must be there and that mean something else, or nothing, in other commands."""

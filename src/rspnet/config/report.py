@@ -14,7 +14,10 @@ class ReportConfig:
     Example: rspnet report runs/first
     """
 
-    run: str = positional("Run folder of any command.")
+    run: str = positional(
+        "Run folder: the --out of a training, or of demo, evaluate, probe, retrieve, embed, classify, compare, roi, "
+        "doctor or export; no library, and no folder of pack or transcode, which hold no run."
+    )
     num_videos: int = 64
     """Videos among which nearest neighbours are sought; 0 leaves out what needs the network."""
     device: Device = "auto"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rspnet.config.rules import positional, require
+from rspnet.recipes import study_path
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class StudyConfig:
     each run, and stop."""
 
     def __post_init__(self) -> None:
+        if self.name is not None:
+            study_path(self.name)  # a wrong name is said before a missing folder
         require(
             self.name is None or bool(self.dataset) or bool(self.report),
             f"name the folder of the labelled videos: rspnet study {self.name} DATASET",

@@ -110,7 +110,9 @@ def already_run(folder: Path) -> str:
 def require_run_folder(folder: Path) -> None:
     """Raise `RSPNetError` unless a command has been at work in the folder."""
     if not (folder / CONFIG).is_file():
-        raise RSPNetError(f"{str(folder)!r} is no run folder: it holds no {CONFIG}; name the --out of a command")
+        raise RSPNetError(
+            f"{str(folder)!r} is no run folder: it holds no {CONFIG}; name the --out of a run, as of rspnet pretrain"
+        )
 
 
 def result_file(path: str) -> Path:
