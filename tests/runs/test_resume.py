@@ -16,7 +16,7 @@ from rspnet.core.errors import ConfigError
 from rspnet.core.run_files import LAST
 from rspnet.data.annotations import VideoRecord
 from rspnet.engine.checkpoint import load_checkpoint
-from rspnet.runs.resume import refuse_other_videos, videos_sha256, what_is_inexact
+from rspnet.runs.resume import refuse_other_parameters, refuse_other_videos, videos_sha256, what_is_inexact
 
 MADE = {
     "rspnet": "0.1", "torch": "2.13", "device": "cpu", "precision": "fp32",
@@ -114,3 +114,10 @@ def test_other_videos_are_refused(videos: Path, started: Path, tmp_path: Path, c
     refuse_other_videos({"videos_sha256": videos_sha256(records)}, records)
     with pytest.raises(ConfigError):
         refuse_other_videos({"videos_sha256": videos_sha256(records)}, records[::-1])
+
+
+def test_another_number_of_trained_tensors_is_refused() -> None:
+    state = {"param_groups": [{"params": [0, 1, 2]}]}
+    refuse_other_parameters(state, 3)
+    with pytest.raises(ConfigError, match=r"--resume: 2 tensors trained now, 3 when the run was started"):
+        refuse_other_parameters(state, 2)

@@ -85,8 +85,8 @@ def refuse_other_parameters(optimizer: Mapping[str, Any], count: int) -> None:
     before = sum(len(group["params"]) for group in optimizer["param_groups"])
     if before != count:
         raise ConfigError(
-            f"--resume: {count} tensors are trained now, {before} were when the run was started (--model.freeze counts "
-            "stages otherwise since, or the network's code has changed): start a new run folder"
+            f"--resume: {counted(count, 'tensor')} trained now, {before} when the run was started (--model.freeze "
+            "counts stages otherwise since, or the network's code has changed): start a new run folder"
         )
 
 
