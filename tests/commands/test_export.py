@@ -85,6 +85,8 @@ def test_each_format_has_a_folder_of_its_own_and_a_program_takes_any_batch(check
     assert main(["embed", str(tmp_path), "--weights=exported/program", "--out=features"]) == 2
     assert "its folder is an export as program; name torch:exported/program/model.pt2" in capsys.readouterr().err
     check_program(tmp_path / "exported" / "program" / "model.pt2")  # so `--weights torch:` opens it
+    assert main(["export", "torch:exported/program/model.pt2", "--out=again"]) == 2
+    assert "export does not take torch:exported/program/model.pt2" in capsys.readouterr().err
     program = torch.export.load(tmp_path / "exported" / "program" / "model.pt2").module()
     clips = torch.randn(5, 3, 4, 32, 32)
     for found, wanted in zip(program(clips), expected(checkpoint, clips), strict=True):

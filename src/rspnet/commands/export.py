@@ -19,7 +19,7 @@ from rspnet.core.checkpoint_format import CLASSIFIER_TASK
 from rspnet.core.errors import CheckpointError, ConfigError
 from rspnet.core.files import atomic_path, sha256_of
 from rspnet.core.rng import torch_rng
-from rspnet.core.weights_files import DESCRIPTION, ONNX_FILE, PROGRAM_FILE, WEIGHTS, weights_file
+from rspnet.core.weights_files import DESCRIPTION, ONNX_FILE, PROGRAM_FILE, WEIGHTS, outside_place, weights_file
 from rspnet.models.exported import (
     PREFIX,
     Network,
@@ -99,10 +99,12 @@ def open_network(model: str) -> tuple[Network, dict[str, Any]]:
 
     Raises:
         CheckpointError: see `load_pretrained` and `open_classifier`.
+        ConfigError: the network is another program's.
     """
-    if (Path(model) / DESCRIPTION).is_file():
+    is_ours = outside_place(model) is None
+    if is_ours and (Path(model) / DESCRIPTION).is_file():
         network, description = load_exported(model)
-    elif read_weights_file(weights_file(model)).get("task") == CLASSIFIER_TASK:
+    elif is_ours and read_weights_file(weights_file(model)).get("task") == CLASSIFIER_TASK:
         trained = open_classifier(model)
         clips = trained.config["clips"]
         names = {"kind": "classifier", "num_classes": len(trained.class_names), "class_names": trained.class_names}

@@ -19,6 +19,7 @@ class ConvertConfig:
 
     weights: str = positional("File of weights.")
     out: str | None = None
-    """Checkpoint to write, with OUT.report.json next to it; without it only the report is printed."""
+    """Checkpoint to write, with OUT.report.json next to it; only a file that this command made is replaced. Without it
+    only the report is printed."""
     keys: bool = False
     """Print every key, not only counts and reasons."""
