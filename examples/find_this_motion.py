@@ -25,7 +25,7 @@ if "MY_VIDEOS" not in os.environ and not (videos / "clips.csv").exists():
 
 # %%
 store = str(work / "library")
-if rspnet_command(["index", str(videos), f"--store={store}", "--num_workers=0"]) != 0:
+if rspnet_command(["index", str(videos), f"--out={store}", "--num_workers=0"]) != 0:
     raise SystemExit("no library: see the message above")
 library = rspnet.Library.open(store)
 

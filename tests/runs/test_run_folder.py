@@ -41,7 +41,7 @@ def test_a_result_of_other_options_is_not_lost_without_a_word(tmp_path: Path, ca
     assert result.exists()
     assert capsys.readouterr().err == ""
     open_run_folder(str(folder), same, command="embed")
-    said = f'note: the result in {str(folder)!r} was of videos ["b.mp4"], weights b.ckpt, fps 5.0: it is replaced\n'
+    said = f'note: the result in {str(folder)!r} was of fps 5.0, videos ["b.mp4"], weights b.ckpt: it is replaced\n'
     assert capsys.readouterr().err == said
     assert not result.exists()
 

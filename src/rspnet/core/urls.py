@@ -76,21 +76,15 @@ def is_url(name: str | os.PathLike[str]) -> bool:
 
 
 def _without_dots(url: str) -> str:
-    """`b/../a` is `a`, as on a disk: object stores take dots for names. Above a bucket or host leads nothing.
-
-    What a pack holds is called as its list spelled it.
-    """
+    """`b/../a` is `a`, as on a disk; object stores take dots for names. Names in a pack are as its list spelled them."""
     scheme, mark, rest = url.partition("://")
-    if scheme == "pack":
-        return url
-    host, *names = rest.split("/")
     kept: list[str] = []
-    for name in names:
-        if name != "..":
-            kept += [] if name == "." else [name]
-        elif kept:
+    for name in rest.split("/"):
+        if scheme == "pack" or name not in (".", ".."):
+            kept.append(name)
+        elif name == ".." and len(kept) > 1:  # above a bucket or host there is nothing
             kept.pop()
-    return scheme + mark + "/".join([host, *kept])
+    return scheme + mark + "/".join(kept)
 
 
 class UrlPath(_PathLike):
