@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import yaml
 from helpers.clips_on_disk import TINY, TINY_FINETUNE, write_labelled_videos
+from helpers.tiny_model import save_tiny_checkpoint
 
 from rspnet.cli import main
+from rspnet.core.errors import ConfigError
 from rspnet.core.run_files import LAST
 from rspnet.data.annotations import VideoRecord, read_folder
 from rspnet.data.checks.lengths import short_length
@@ -140,3 +142,26 @@ def test_videos_are_as_long_as_they_have_ticks(root: Path) -> None:
     native = short_length(records)
     assert native is not None
     assert short_length(records, fps=_RATE) == (native + 1) // 2
+
+
+def test_a_run_that_never_began_takes_the_clips_of_its_weights(root: Path, tmp_path: Path) -> None:
+    """A folder with settings and no checkpoint holds nothing to go on with: the settings do not count."""
+    other = save_tiny_checkpoint(tmp_path / "other.ckpt", num_frames=8, feature_dim=128)
+    tune = ["finetune", str(root / "set"), "--data.kind=folders", "--clips.num_clips=1", "--clips.num_workers=0"]
+    further = ["pretrain", str(root / "set"), *TINY[2:]]
+    for words, section in ((tune, "clips"), (further, "data")):
+        out = tmp_path / section
+        assert main([*words, f"--weights={other}", "--max_steps=1", f"--out={out}"]) == 0
+        for path in out.glob("*.ckpt"):
+            path.unlink()
+        assert main([*words, f"--weights={root / 'run'}", "--max_steps=1", f"--out={out}", "--resume"]) == 0
+        found = yaml.safe_load((out / "config.yaml").read_text())[section]
+        assert (found["fps"], found["num_frames"]) == (_RATE, 4)
+
+
+@pytest.mark.parametrize("fps", [-1, float("inf"), float("nan"), "x"])
+def test_rates_that_are_none(root: Path, fps: Any) -> None:
+    with pytest.raises(ConfigError, match="must be a number of frames a second, or 0"):
+        Embedder(str(root / "run"), fps=fps)
+    assert Embedder(str(root / "run"), fps=0).fps is None
+    assert repr(Embedder(str(root / "run"), fps=15).fps) == "15.0"

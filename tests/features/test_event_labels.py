@@ -111,7 +111,8 @@ def test_columns_that_only_begin_like_times_are_of_no_matter(tmp_path):
     "names",
     [
         ("t_start", "t_end"), ("t0", "t1"), ("tmin", "tmax"), ("event_start", "event_end"), ("time_in", "time_out"),
-        ("first_s", "last_s"), ("startTime", "endTime"), ("first_frame", "last_frame"),
+        ("first_s", "last_s"), ("in_s", "out_s"), ("t_from", "t_to"),
+        ("clip_first", "clip_last"), ("startTime", "endTime"), ("first_frame", "last_frame"),
         ("event_start", "duration"),
     ],
 )  # fmt: skip

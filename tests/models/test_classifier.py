@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 import torch
@@ -77,7 +78,14 @@ class Outside(Backbone):
         self.as_function = as_function
 
     def stages(self) -> Sequence[Callable[[torch.Tensor], torch.Tensor]]:
-        return [self.first, self.norm, torch.relu, relu, self.last.forward if self.as_function else self.last]
+        return [
+            self.first,
+            self.norm,
+            torch.relu,
+            torch.Tensor.relu,
+            partial(relu, inplace=False),
+            self.last.forward if self.as_function else self.last,
+        ]
 
 
 def test_a_backbone_from_outside_is_frozen_in_the_order_of_its_stages():

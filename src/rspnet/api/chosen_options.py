@@ -18,6 +18,7 @@ from rspnet.config.rules import DEFAULT_WEIGHTS
 from rspnet.core.console import PlainConsole
 from rspnet.core.progress import print_note
 from rspnet.core.ranks import is_first_process
+from rspnet.core.run_files import has_checkpoint
 from rspnet.data.annotations import VideoRecord, find_videos
 from rspnet.data.checks.lengths import short_length
 from rspnet.engine.runtime import available_cores, pick_device, planned_device
@@ -60,8 +61,8 @@ def choose_pretraining(config: PretrainConfig, names: Sequence[str]) -> dict[str
         return _of_run(file)
     has_file = "recipe" in names or "config" in names
     network = {} if config.weights is None else _of_weights(config_of_weights(config.weights))
-    if network and config.resume and file.is_file():  # a run of an earlier version took native frames
-        network["data"]["fps"] = _saved(file)["data"].get("fps")
+    if network and (saved := _resumed(config.out, resume=config.resume)) is not None:
+        network["data"]["fps"] = saved["data"].get("fps")  # a run of an earlier version took native frames
     fps = config.data.fps or network.get("data", {}).get("fps")
     chosen = {}
     if undecided or (network and not has_file):
@@ -114,12 +115,13 @@ def choose_finetuning(config: FinetuneConfig, names: Sequence[str]) -> dict[str,
     """
     weights, network = config.weights, config.model
     file = Path(config.out) / CONFIG
-    saved = in_new_settings("finetune", _saved(file)) if config.resume and file.is_file() else None
     if weights is None and "weights" not in names and (network.backbone, network.input) == (None, None):
-        weights = DEFAULT_WEIGHTS if saved is None else saved["weights"]
+        known = config.resume and file.is_file()
+        weights = in_new_settings("finetune", _saved(file))["weights"] if known else DEFAULT_WEIGHTS
     if weights is None:
         return {}
-    clip = (saved or {}).get("clips") or config_of_weights(weights)
+    saved = _resumed(config.out, resume=config.resume)
+    clip = config_of_weights(weights) if saved is None else in_new_settings("finetune", saved)["clips"]
     return {
         "weights": weights,
         "clips": {name: clip[name] for name in ("num_frames", "size", "stride", "fps") if name in clip},
@@ -164,6 +166,12 @@ def _chosen(
 def _saved(file: Path) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
     return content
+
+
+def _resumed(out: str, *, resume: bool) -> dict[str, Any] | None:
+    """The settings of the run that goes on, None where none does."""
+    file = Path(out) / CONFIG
+    return _saved(file) if resume and file.is_file() and has_checkpoint(Path(out)) else None
 
 
 def _of_run(file: Path) -> dict[str, Any]:

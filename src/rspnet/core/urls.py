@@ -76,7 +76,7 @@ def is_url(name: str | os.PathLike[str]) -> bool:
 
 
 def _without_dots(url: str) -> str:
-    """`b/../a` is `a`, as on a disk; object stores take dots for names. Names in a pack are as its list spelled them."""
+    """`b/../a` is `a`, as on a disk; stores take dots for names. Names in a pack are as its list spelled them."""
     scheme, mark, rest = url.partition("://")
     kept: list[str] = []
     for name in rest.split("/"):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Literal, get_args, overload
 
 import numpy as np
@@ -158,7 +159,7 @@ class Embedder:
         self.num_frames = loaded.config["num_frames"] if num_frames is None else num_frames
         self.size = loaded.config["size"] if size is None else size
         self.stride = loaded.config.get("stride", 1) if stride is None else stride
-        self.fps = (loaded.fps if fps is None else fps) or None
+        self.fps = _checked_rate(loaded.fps if fps is None else fps)
         self.batch_size = batch_size
         self.num_workers = num_workers
         self._check_numbers()
@@ -381,3 +382,12 @@ class Embedder:
             if not isinstance(self.model, RSPNet):
                 return maps, Embeddings(nothing, nothing)
             return maps, self.model.encoder_q.embed_features(maps)
+
+
+def _checked_rate(fps: float | None) -> float | None:
+    """A rate in frames a second, None for native frames."""
+    if fps is None:
+        return None
+    if not isinstance(fps, Real) or not 0 <= fps < math.inf:
+        raise ConfigError(f"fps {fps!r}: must be a number of frames a second, or 0 for native frames")
+    return float(fps) or None

@@ -9,8 +9,15 @@ from itertools import permutations
 from rspnet.core.written_tables import as_number
 
 _CLOCK = re.compile(r"\d+(:\d{1,2}){1,3}([.,]\d+)?")
-_START = re.compile(r"(?<![a-z])(start|starttime|begin|onset|t0|t_?min|time_?in|(first|from)_(s|frame))(?![a-z])")
-_END = re.compile(r"(?<![a-z])(stop|end|endtime|offset|t1|t_?max|time_?out|(last|to)_(s|frame)|duration)(?![a-z])")
+_START = re.compile(
+    r"(?<![a-z])"
+    r"(start|starttime|begin|onset|t0|t_?min|(t|time|clip)_?(in|from|first)|(in|from|first)_(s|sec|ms|time|frame))(?![a-z])"
+)
+_END = re.compile(
+    r"(?<![a-z])"
+    r"(stop|end|endtime|offset|t1|t_?max|(t|time|clip)_?(out|to|until|last)|(out|to|until|last)_(s|sec|ms|time|frame)|"
+    r"duration)(?![a-z])"
+)
 
 
 def unnamed_times(columns: Mapping[str, Sequence[str]], *, delimiter: str) -> tuple[str, str] | None:

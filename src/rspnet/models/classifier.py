@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import chain, zip_longest
-from types import BuiltinFunctionType
+from types import BuiltinFunctionType, MethodDescriptorType
 from typing import Any, cast
 
 import torch
@@ -121,9 +122,11 @@ def _stages_from_outside(backbone: Backbone) -> list[list[nn.Module]]:
 
 def _is_of_torch(function: Any) -> bool:
     """Whether a function is torch's own, not a method of a module."""
-    if isinstance(function, BuiltinFunctionType):
+    function = function.func if isinstance(function, partial) else function
+    if isinstance(function, BuiltinFunctionType | MethodDescriptorType):
         return True
-    return getattr(function, "__self__", None) is None and str(function.__module__).startswith("torch.")
+    module = str(getattr(function, "__module__", ""))
+    return getattr(function, "__self__", None) is None and module.startswith("torch.")
 
 
 def _with_their_norms(modules: Iterable[nn.Module]) -> list[list[nn.Module]]:

@@ -118,7 +118,9 @@ def load_exported(folder: str | os.PathLike[str]) -> tuple[Network, dict[str, An
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"cannot open the exported model in {str(place)!r}: {first}") from error
     load_strictly(network, state, source=f"exported model {str(place)!r}")
-    return network, description
+    # Earlier exports of classifiers have stride and rate among the options of their training alone.
+    clips = description.get("training", {}).get("config", {}).get("clips", {})
+    return network, {name: clips[name] for name in ("stride", "fps") if clips.get(name)} | description
 
 
 def _check_description(description: Any) -> None:

@@ -100,10 +100,8 @@ def from_export(folder: Path) -> tuple[PretextModel, LoadReport]:
     if found is not None:
         return found[0].eval(), found[1]
     _, num_frames, size, _ = description["clip_shape"]
-    # Earlier exports of classifiers have stride and rate among the options of their training alone.
-    clips = description.get("training", {}).get("config", {}).get("clips", {}) | description
-    bare = BareBackbone(network.backbone, num_frames=num_frames, size=size, stride=clips.get("stride", 1))
-    bare.fps = clips.get("fps")
+    bare = BareBackbone(network.backbone, num_frames=num_frames, size=size, stride=description.get("stride", 1))
+    bare.fps = description.get("fps")
     return bare.eval(), _backbone_report(network)
 
 
