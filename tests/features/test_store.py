@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -311,3 +312,9 @@ def test_columns_of_other_programs_that_are_no_vectors_are_named(tmp_path, colum
     np.savez(tmp_path / "other.npz", features=np.float32(1))
     with pytest.raises(RSPNetError, match="no dimension"):
         read_features(tmp_path / "other.npz")
+
+
+def test_code_of_a_plug_in_that_one_stamp_does_not_know_is_no_difference():
+    one, other = (replace(STAMP, view=STAMP.view | {"plugins_sha256": sha256}) for sha256 in ("abc", "def"))
+    assert one.difference(other) == "plugins_sha256 abc, not def"
+    assert one.difference(STAMP) == STAMP.difference(one) == one.difference(one) == ""

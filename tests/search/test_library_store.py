@@ -197,6 +197,7 @@ def test_other_models_and_settings_are_refused_by_name(tmp_path):
     made = Store.open_or_create(str(tmp_path / "of_a_plug_in"), replace(about(), plugins_sha256="abc"))
     with pytest.raises(ConfigError, match="was made by other code of the plug-in"):
         Store.open_or_create(made.uri, replace(about(), plugins_sha256="def"))
+    Store.open_or_create(made.uri, about())  # the network's code is a script's, which is not known
     moved = replace(about(), model="elsewhere/a.ckpt")
     assert Store.open_or_create(store.uri, moved).about.model == "a.ckpt"
 

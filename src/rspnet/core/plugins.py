@@ -113,11 +113,13 @@ def _script_name(module: str) -> str:
 
 
 def plugins_sha256(modules: Iterable[str]) -> str:
-    """SHA-256 of the files of plug-ins, in which edited code shows; "" without any that is a file."""
+    """SHA-256 of the files of plug-ins, in which edited code shows; "" where there is none.
+
+    The script that runs does not count: most of what is edited there is no network.
+    """
     digest, has_code = hashlib.sha256(), False
     for name in sorted(modules):
-        module = sys.modules.get(name) or (sys.modules["__main__"] if name in _scripts else None)
-        file = Path(getattr(module, "__file__", None) or "")
+        file = Path(getattr(sys.modules.get(name), "__file__", None) or "")
         if file.is_file():
             digest.update(file.read_bytes())
             has_code = True

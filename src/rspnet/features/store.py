@@ -99,8 +99,9 @@ class Stamp:
             if getattr(self, name) != getattr(other, name):
                 return f"{name} {str(getattr(self, name))[:12]}, not {str(getattr(other, name))[:12]}"
         own, theirs = (json.loads(json.dumps({**item.view, "vectors": item.vectors})) for item in (self, other))
-        names = {*own, *theirs} - ({"plugins_sha256"} if "plugins_sha256" not in own else set())  # earlier: not known
-        for name in sorted(names, key=lambda name: (name in _OPTIONS, name)):
+        if not ("plugins_sha256" in own and "plugins_sha256" in theirs):  # not known of scripts and earlier versions
+            own, theirs = ({**view, "plugins_sha256": None} for view in (own, theirs))
+        for name in sorted({*own, *theirs}, key=lambda name: (name in _OPTIONS, name)):
             if own.get(name) != theirs.get(name):
                 return f"{_OPTIONS.get(name, name)} {own.get(name)}, not {theirs.get(name)}"
         return ""

@@ -138,7 +138,7 @@ class Store:
 
     def refuse_other_code(self, plugins_sha256: str) -> None:
         """Raise `ConfigError` unless the library was made by this code of the plug-in that defines the network."""
-        if self.about.plugins_sha256 not in ("", plugins_sha256):
+        if plugins_sha256 and self.about.plugins_sha256 not in ("", plugins_sha256):
             code = "other code of the plug-in that defines the network"
             raise ConfigError(f"library {self.uri!r} was made by {code}: use that code, or name a new --out")
 
