@@ -149,9 +149,9 @@ def read_clip(path: Path, shape: ClipShape, *, start_s: float | None = None) -> 
         shown = tick_frames(video.times, shape.fps)
         times = (video.times - video.times[0])[shown]
         if start_s is None:
-            ticks = even_clips(len(shown), num_frames=shape.num_frames, stride_frames=shape.stride_frames, num_clips=1)[
-                0
-            ]
+            (ticks,) = even_clips(
+                len(shown), num_frames=shape.num_frames, stride_frames=shape.stride_frames, num_clips=1
+            )
         elif start_s > times[-1]:
             raise RSPNetError(f"{str(path)!r}: a clip cannot start at {start_s} s, the video ends at {times[-1]:.2f} s")
         else:

@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 
-from rspnet.core.plugins import require_plugins
 from rspnet.core.rng import derive_seed
 from rspnet.models.registry import create_backbone
 from rspnet.pretext.arguments import BARE_METHOD, DEFAULT_METHOD
 from rspnet.pretext.bare import BareBackbone
 from rspnet.pretext.base import PretextModel
 from rspnet.pretext.methods import find_method
-from rspnet.pretext.opening import without_heads
+from rspnet.pretext.opening import built, without_heads
 from rspnet.pretext.outside import refuse_outside
 from rspnet.pretext.rspnet import RSPNet
 
@@ -26,17 +25,14 @@ def create_method(config: Mapping[str, Any]) -> PretextModel:
         ConfigError: unknown method, an argument out of its range, or a plug-in that is not loaded.
         TypeError: arguments that the method does not have.
     """
-    settings = dict(config)
-    require_plugins(settings.pop("plugins", ()))
-    fps, method = settings.pop("fps", None), settings.pop("method", DEFAULT_METHOD)
-    model: PretextModel
+    return built(_of_method, config)
+
+
+def _of_method(*, method: str = DEFAULT_METHOD, **settings: Any) -> PretextModel:
     if method == BARE_METHOD:
         network = create_backbone(settings.pop("backbone", ""), input=settings.pop("input", "rgb"))
-        model = BareBackbone(network, **settings)
-    else:
-        model = find_method(method).rebuild(**settings)
-    model.fps = fps
-    return model
+        return BareBackbone(network, **settings)
+    return find_method(method).rebuild(**settings)
 
 
 def fresh_twin(model: PretextModel, *, seed: int) -> PretextModel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -51,7 +52,7 @@ def open_heads(kind: Callable[..., Model], name: str | os.PathLike[str], *, revi
             found = heads_of_published(kind, content["arch"], content["model"], source=source)
         elif content.get("format") == FORMAT and content.get("task") != CLASSIFIER_TASK:
             method = content.get("model_config", {}).get("method")
-            found = None if method else restored(lambda config: _of_config(kind, config), content, source=source)
+            found = None if method else restored(partial(built, kind), content, source=source)
         else:
             method, found = BARE_METHOD, None
     if found is None:
@@ -172,7 +173,12 @@ def _fill_encoders(model: PretextModel, state: dict[str, Tensor], *, source: str
     return LoadReport(used=tuple(state))
 
 
-def _of_config(kind: Callable[..., Model], config: Mapping[str, Any]) -> Model:
+def built(kind: Callable[..., Model], config: Mapping[str, Any]) -> Model:
+    """The model that `kind` makes of a `PretextModel.config`, which also names plug-ins and the rate of its videos.
+
+    Raises:
+        ConfigError: a plug-in that is not loaded.
+    """
     settings = dict(config)
     require_plugins(settings.pop("plugins", ()))
     fps = settings.pop("fps", None)

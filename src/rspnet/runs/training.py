@@ -237,6 +237,7 @@ class _Session:
             refuse_other_content(saved, job.content)
             refuse_other_settings(job.differences(saved["config"]))
             refuse_other_videos(saved, job.records)
+            refuse_other_parameters(saved["optimizer"], len(job.parameters))
         self._open_folder()
         self._place_network(saved)
         self.loop = self._make_loop()
@@ -296,7 +297,6 @@ class _Session:
     def _restore(self, saved: Mapping[str, Any]) -> None:
         """Take over what `_save` wrote."""
         self.loop.step = saved["step"]
-        refuse_other_parameters(saved["optimizer"], len(self.job.parameters))
         self.optimizer.load_state_dict(saved["optimizer"])
         self.loop.meters.load_state_dict(saved["meters"], device=self.fabric.device)
         self.skips.log.load_state_dict(saved["skipped"])

@@ -26,7 +26,7 @@ def entries(request: Request) -> Iterator[Entry]:
         RSPNetError: a missing folder, a CSV without the makers' columns, or a class training does not have.
     """
     folders, lists = _parts(request.root)
-    names = classes(request)
+    names = _class_names(folders, lists)
     folder, file = folders[request.split], lists[request.split]
     if file is not None and None not in lists.values():
         listed = ((_expected(folder, row), row["label"]) for row in _rows(file))
@@ -45,7 +45,10 @@ def entries(request: Request) -> Iterator[Entry]:
 
 def classes(request: Request) -> list[str]:
     """The classes of the training videos, in alphabetical order."""
-    folders, lists = _parts(request.root)
+    return _class_names(*_parts(request.root))
+
+
+def _class_names(folders: Mapping[str, Path], lists: Mapping[str, Path | None]) -> list[str]:
     if lists["train"] is not None and lists["test"] is not None:
         return sorted({row["label"] for row in _rows(lists["train"])})
     return sorted(path.name for path in class_folders(folders["train"]))
